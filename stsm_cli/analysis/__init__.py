@@ -1,0 +1,1 @@
+"""Costs, ablations, tables and figures."""

@@ -1,0 +1,182 @@
+"""An ablation: a base recipe and named rows of `--set` overrides, planned as runs.
+
+The one idea: a row is exactly what a user could type after `--set`. Each row and seed gives one
+recipe, and a run is known by the hash of that recipe.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from stsm_cli.analysis.definition import read_definition
+from stsm_cli.config.load import load_recipe, recipe_hash
+from stsm_cli.config.schema import DatasetName, Recipe, Section
+from stsm_cli.errors import UsageError
+from stsm_cli.resources import resource_dir
+
+Budget = Literal["full", "short", "custom"]
+
+
+class Row(Section):
+    """One setting of an ablation."""
+
+    name: str
+    paper: tuple[str, ...] = ()
+    """Printed settings of the paper's rows that are this setting."""
+    overrides: tuple[str, ...] = Field(alias="set")
+    """What `--set` would be given on top of the base recipe."""
+
+    @property
+    def slug(self) -> str:
+        """The name as a file name."""
+        return re.sub(r"[^A-Za-z0-9+]", "-", self.name)
+
+
+class Ablation(Section):
+    """A table of the paper as an experiment (`recipes/ablations/<name>.yaml`)."""
+
+    table: PositiveInt
+    title: str
+    base: dict[DatasetName, str]
+    """The recipe that every row starts from, by data set."""
+    full: dict[DatasetName, tuple[str, ...]]
+    """What `--full` adds, by data set; where it is absent the base recipe is the full budget."""
+    notes: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rows_differ(self) -> "Ablation":
+        slugs = [row.slug for row in self.rows]
+        for row in self.rows:
+            if slugs.count(row.slug) > 1:
+                raise ValueError(f"two rows share the name {row.name} (as files: {row.slug})")
+        return self
+
+
+def ablation_names() -> list[str]:
+    """The shipped ablations, in the order of the paper's tables."""
+    paths = (resource_dir("recipes") / "ablations").glob("*.yaml")
+    return sorted((path.stem for path in paths), key=lambda name: load_ablation(name).table)
+
+
+def load_ablation(name: str) -> Ablation:
+    """The shipped ablation `name`.
+
+    Raises:
+        UsageError: There is none of this name.
+        RecipeError: Its file is wrong; every problem with file and line.
+    """
+    path = resource_dir("recipes") / "ablations" / f"{name}.yaml"
+    if not re.fullmatch(r"[\w-]+", name) or not path.is_file():
+        names = ablation_names()
+        near = get_close_matches(name, names, n=1)
+        raise UsageError(
+            f"ablation {name}: unknown; there are {', '.join(names)}",
+            hint=f"did you mean `{near[0]}`?" if near else None,
+        )
+    return read_definition(path, Ablation)
+
+
+def table_name(name: str, ablation: Ablation) -> str:
+    """For example `table1_alpha`."""
+    return f"table{ablation.table}_{name}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row with one seed."""
+
+    row: Row
+    seed: int
+    recipe: Recipe
+
+    @property
+    def recipe_hash(self) -> str:
+        """What identifies the run."""
+        return recipe_hash(self.recipe)
+
+    @property
+    def slug(self) -> str:
+        """The run's name as a file name."""
+        return f"{self.row.slug}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All runs of an ablation on one data set with one budget.
+
+    Attributes:
+        name: The ablation's name.
+        base: The base recipe's name.
+        command: What repeats the sweep, but for the number of seeds.
+        experiment: Hash of the recipe that the rows share; only runs with the same one compare.
+    """
+
+    name: str
+    ablation: Ablation
+    dataset: DatasetName
+    base: str
+    budget: Budget
+    command: str
+    experiment: str
+    runs: tuple[Run, ...]
+
+    @property
+    def table(self) -> str:
+        """The name that the table's files share."""
+        return table_name(self.name, self.ablation)
+
+    @property
+    def slug(self) -> str:
+        """Name of the folder that keeps this sweep's records."""
+        return f"{self.dataset}-{self.budget}-{self.experiment}"
+
+
+def plan_sweep(
+    name: str,
+    dataset: str = "synth",
+    *,
+    seeds: int = 1,
+    full: bool = False,
+    overrides: Sequence[str] = (),
+) -> Sweep:
+    """The runs of an ablation, seed by seed, so that a whole table stands after the first.
+
+    Args:
+        name: A shipped ablation.
+        dataset: Which of its base recipes.
+        seeds: How many seeds, counted up from the base recipe's.
+        full: The longer budget.
+        overrides: `--set` for every row; rows win. Such a sweep's budget is `custom`.
+
+    Raises:
+        UsageError: No such ablation, or it has no recipe for the data set.
+        RecipeError: An override is wrong.
+    """
+    ablation = load_ablation(name)
+    chosen = next((known for known in ablation.base if known == dataset), None)
+    if chosen is None:
+        raise UsageError(
+            f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only"
+        )
+    base = ablation.base[chosen]
+    longer = ablation.full.get(chosen, ()) if full else ()
+    shared = (*longer, *overrides)
+    common = load_recipe(base, shared).recipe
+    runs = tuple(
+        Run(row, seed, load_recipe(base, (*shared, *row.overrides, f"seed={seed}")).recipe)
+        for seed in range(common.seed, common.seed + seeds)
+        for row in ablation.rows
+    )
+    is_full = full or chosen not in ablation.full
+    budget: Budget = "custom" if overrides else "full" if is_full else "short"
+    words = ["stsm", "ablate", name]
+    words += ["--dataset", dataset] if dataset != "synth" else []
+    words += ["--full"] if full else []
+    words += [word for override in overrides for word in ("--set", override)]
+    return Sweep(name, ablation, chosen, base, budget, shlex.join(words), recipe_hash(common), runs)

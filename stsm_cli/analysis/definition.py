@@ -1,0 +1,43 @@
+"""Reads the YAML files that define tables, with every problem at its file and line."""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stsm_cli.config.yaml_strict import Located, read_yaml
+from stsm_cli.errors import RecipeError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_definition(path: Path, kind: type[Model]) -> Model:
+    """The content of a YAML file as a `kind`.
+
+    Raises:
+        RecipeError: The file is not what `kind` says; one line a problem.
+    """
+    problems: list[str] = []
+    tree = read_yaml(path, str(path), problems)
+    try:
+        content = kind.model_validate_json(json.dumps(tree.plain()))  # JSON: lists become tuples
+    except ValidationError as error:
+        problems += [
+            f"{_place(tree, item['loc'])}: {'.'.join(map(str, item['loc']))}: {item['msg']}, "
+            f"got {json.dumps(item['input'], ensure_ascii=False)}"
+            for item in error.errors()
+        ]
+    if problems:
+        raise RecipeError("\n".join(problems))
+    return content
+
+
+def _place(tree: Located, keys: tuple[int | str, ...]) -> str:
+    """`file:line` of the deepest value along `keys` that is written."""
+    for key in keys:
+        try:
+            tree = tree.value[key]
+        except (KeyError, IndexError, TypeError):
+            break
+    return tree.where

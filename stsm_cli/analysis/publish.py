@@ -1,0 +1,71 @@
+"""Writes the tables and figures of an ablation; everything comes from the records below OUT."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stsm_cli.analysis.ablation import load_ablation, table_name
+from stsm_cli.analysis.figures import Reference, curves_figure, encode, settings_figure
+from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.analysis.records import RunRecord, read_records, write_whole
+from stsm_cli.analysis.spread import Spread
+from stsm_cli.analysis.summary import Group, comparable, summarise
+from stsm_cli.analysis.tables import render
+
+TSM_ROW = "T"  # in spatial and spatiotemporal
+TSM_IN_THE_PAPER = (2, "T(MMAction2)")
+
+
+def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
+    """Write the table of the ablation `name` and its figures; the paths of what was written.
+
+    Runs with overrides of the user's (budget `custom`) get files of their own, `..._custom`.
+
+    Raises:
+        DataError: A record is broken.
+        UsageError: `out` cannot be written.
+    """
+    records = read_records(out, table_name(name, load_ablation(name)))
+    standard = [record for record in records if record.budget != "custom"]
+    custom = [record for record in records if record.budget == "custom"]
+    files: dict[str, str | bytes] = {}
+    for chosen, suffix in ((standard, ""), (custom, "_custom")):
+        if chosen:
+            files |= _table(name, chosen, suffix)
+            files |= _figures(out, name, chosen, suffix) if figures else {}
+    for file, content in files.items():
+        write_whole(out / file, content)
+    return [out / file for file in files]
+
+
+def _table(name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, str]:
+    ablation = load_ablation(name)
+    table, curves = f"{table_name(name, ablation)}{suffix}", f"curves_{name}{suffix}"
+    paper, figures = load_paper_table(ablation.table), [f"{table}.svg", f"{curves}.svg"]
+    return {f"{table}.md": render(ablation, paper, comparable(records), figures)}
+
+
+def _figures(out: Path, name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, bytes]:
+    ablation, group = load_ablation(name), comparable(records)[0]
+    rows = summarise(ablation, load_paper_table(ablation.table), group)
+    reference = _tsm(out, group) if name == "alpha" else None
+    drawn = {
+        f"{table_name(name, ablation)}{suffix}": settings_figure(rows, group, reference),
+        f"curves_{name}{suffix}": curves_figure(rows, group),
+    }
+    return {
+        f"{stem}.{kind}": encode(figure, kind)
+        for stem, figure in drawn.items()
+        for kind in ("svg", "png")
+    }
+
+
+def _tsm(out: Path, group: Group) -> Reference:
+    """TSM, as the paper prints it and as another table's runs under the same recipe measured it."""
+    number, setting = TSM_IN_THE_PAPER
+    same = {
+        record.seed: record.score.top1
+        for record in read_records(out)
+        if record.row == TSM_ROW and record.experiment == group.first.experiment
+    }
+    measured = f"{Spread(tuple(same.values())).mean:.1f}" if same else None
+    return Reference("TSM (T, α = 1/4)", load_paper_table(number).row(setting).top1, measured)

@@ -1,0 +1,182 @@
+"""Run records: the small JSON files from which every table and figure is made.
+
+    OUT/records/table1_alpha/<data set>-<budget>-<experiment>/<row>-seed<k>.json
+
+A record is whole or absent, holds no path of the machine it was made on, and names its run by the
+hash of the recipe: a run is finished if, and only if, its record is there with the same hash.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from stsm_cli.analysis.ablation import Budget, Run, Sweep
+from stsm_cli.config.schema import DatasetName
+from stsm_cli.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a test gave: counts, and accuracies in percent."""
+
+    num_videos: int
+    num_listed: int
+    correct: int
+    top1: float
+    top1_interval: tuple[float, float]
+    """95 % Wilson interval of `top1`."""
+    top5: float
+    mean_class: float
+    pair_accuracy: float | None
+    """How often a video's class scores above its time reversal; None on sets without such pairs."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One number an epoch, from the first; accuracies in percent."""
+
+    train_loss: tuple[float, ...]
+    train_top1: tuple[float, ...]
+    val_top1: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a network costs: multiply-adds of one view, and parameters."""
+
+    size_px: int
+    macs: int
+    params: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is kept of one run."""
+
+    schema: Literal["stsm.record/1"] = field(default="stsm.record/1", kw_only=True)
+    table: str
+    row: str
+    seed: int
+    dataset: DatasetName
+    budget: Budget
+    base: str
+    command: str
+    experiment: str
+    recipe_hash: str
+    protocol: str
+    score: Score
+    curve: Curve
+    seconds: float
+    """Training and test together."""
+    network: Network
+    paper_network: Network
+    """The paper's network with this row's shift, measured the same way."""
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+
+
+_ADAPTER = TypeAdapter(RunRecord)
+
+
+def record_path(out: Path, sweep: Sweep, run: Run) -> Path:
+    """Where the record of `run` belongs."""
+    return out / "records" / sweep.table / sweep.slug / f"{run.slug}.json"
+
+
+def read_records(out: Path, table: str = "*") -> list[RunRecord]:
+    """All records below `out`, of one table or of all, in the order of their paths.
+
+    Raises:
+        DataError: A file is not a record.
+    """
+    return [read_record(path) for path in sorted(out.glob(f"records/{table}/*/*.json"))]
+
+
+def read_record(path: Path) -> RunRecord:
+    """The record in `path`.
+
+    Raises:
+        DataError: It is not one.
+    """
+    try:
+        return _ADAPTER.validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{path}: not a run record: {where}{': ' if where else ''}{first['msg']}",
+            hint="delete the file; the run is done again",
+        ) from None
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """Write a record, atomically: one top-level key a line.
+
+    Raises:
+        UsageError: The folder cannot be written.
+    """
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in asdict(record).items()]
+    write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file that is whole or absent, and its folder.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(path.name + ".tmp")
+    make_folder(path.parent)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"--out: {path} cannot be written ({error.strerror})") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out: {path} cannot be made ({error.strerror})") from None
+
+
+def finished(out: Path, sweep: Sweep, run: Run) -> RunRecord | None:
+    """The record of `run`, or None if it has not finished.
+
+    Tables share rows (TSN, T), so a record of the same recipe under another table counts too.
+
+    Raises:
+        DataError: A record is broken.
+    """
+    path = record_path(out, sweep, run)
+    candidates = [read_record(path)] if path.is_file() else []
+    candidates += read_records(out)
+    for record in candidates:
+        if record.recipe_hash == run.recipe_hash:
+            return _as_part_of(sweep, run, record)
+    return None
+
+
+def _as_part_of(sweep: Sweep, run: Run, record: RunRecord) -> RunRecord:
+    return replace(
+        record,
+        table=sweep.table,
+        row=run.row.name,
+        budget=sweep.budget,
+        command=sweep.command,
+        experiment=sweep.experiment,
+    )

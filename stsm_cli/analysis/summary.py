@@ -1,0 +1,105 @@
+"""Records arranged as the rows of a table, beside the paper's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from stsm_cli.analysis.ablation import Ablation, Budget, Row
+from stsm_cli.analysis.paper import PaperRow, PaperTable
+from stsm_cli.analysis.records import RunRecord
+from stsm_cli.analysis.spread import Spread
+from stsm_cli.config.schema import DatasetName
+
+LABELS: dict[DatasetName, str] = {
+    "k400": "Kinetics-400",
+    "sthv2": "Something-Something V2",
+    "synth": "embedded set",
+}
+"""What tables and figures call a data set; the order is theirs too."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records that compare: one data set, one budget, one shared recipe; at least one record."""
+
+    records: tuple[RunRecord, ...]
+
+    @property
+    def first(self) -> RunRecord:
+        """A record, for what all of them share."""
+        return self.records[0]
+
+    @property
+    def epochs(self) -> int:
+        """Length of the training."""
+        return len(self.first.curve.val_top1)
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds, rising."""
+        return sorted({record.seed for record in self.records})
+
+    @property
+    def extent(self) -> str:
+        """For example `20 epochs, 3 seeds`."""
+        num_seeds = len(self.seeds)
+        return f"{self.epochs} epochs, {num_seeds} seed{'s' if num_seeds > 1 else ''}"
+
+    def of(self, row: str) -> list[RunRecord]:
+        """The records of a row, by seed."""
+        return sorted((r for r in self.records if r.row == row), key=lambda record: record.seed)
+
+
+def comparable(records: Sequence[RunRecord]) -> list[Group]:
+    """Records in groups that compare: real data first, the longer budget first, larger first."""
+    groups: dict[tuple[DatasetName, Budget, str], list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault((record.dataset, record.budget, record.experiment), []).append(record)
+
+    def place(key: tuple[DatasetName, Budget, str]) -> tuple[int, int, int, str]:
+        dataset, budget, experiment = key
+        order = (list(LABELS).index(dataset), get_args(Budget).index(budget))
+        return (*order, -len(groups[key]), experiment)
+
+    return [Group(tuple(groups[key])) for key in sorted(groups, key=place)]
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """A row of the table: what the paper prints and what was measured."""
+
+    row: Row
+    paper: tuple[PaperRow, ...]
+    records: tuple[RunRecord, ...]
+
+    @property
+    def top1(self) -> Spread | None:
+        """Measured top-1 in percent, one value a seed; None if nobody has run the row."""
+        return Spread(tuple(r.score.top1 for r in self.records)) if self.records else None
+
+    @property
+    def pair_accuracy(self) -> Spread | None:
+        """How often a video's class scores above its time reversal, in percent; None if unknown."""
+        values = [record.score.pair_accuracy for record in self.records]
+        known = tuple(value for value in values if value is not None)
+        return Spread(known) if known else None
+
+    @property
+    def paper_top1(self) -> float | None:
+        """The paper's top-1 in percent.
+
+        ours: of several baselines for one setting the last, which ran in the paper's own framework.
+        """
+        return float(self.paper[-1].top1) if self.paper else None
+
+
+def summarise(ablation: Ablation, paper: PaperTable, group: Group | None) -> list[RowSummary]:
+    """The table's rows in its order; without a group nothing is measured."""
+    return [
+        RowSummary(
+            row,
+            tuple(paper.row(setting) for setting in row.paper),
+            tuple(group.of(row.name)) if group else (),
+        )
+        for row in ablation.rows
+    ]

@@ -1,0 +1,118 @@
+"""Carries out a planned sweep: what is finished is kept, what is missing is run and recorded.
+
+Training itself is not known here: the caller passes a function that does one run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from stsm_cli.analysis.ablation import Run, Sweep
+from stsm_cli.analysis.cost import model_cost
+from stsm_cli.analysis.records import (
+    Curve,
+    Network,
+    RunRecord,
+    Score,
+    finished,
+    make_folder,
+    record_path,
+    write_record,
+)
+from stsm_cli.config.load import load_recipe
+from stsm_cli.config.schema import ModelConfig
+
+MACHINE_KEYS = ("command", "data", "recipe")  # of the environment: paths, and what records hold
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves behind.
+
+    Attributes:
+        result: The test's counts and accuracies, `seconds_train` and `seconds_eval`.
+        epochs: One mapping an epoch with `train_loss`, `train_top1` and `val_top1`.
+        environment: Versions, device, decoder.
+    """
+
+    result: Mapping[str, Any]
+    epochs: Sequence[Mapping[str, Any]]
+    environment: Mapping[str, Any]
+
+
+def run_folder(out: Path, sweep: Sweep, run: Run) -> Path:
+    """The run folder of `run`: recipe, metrics, checkpoints."""
+    return out / "runs" / f"{sweep.name}-{sweep.slug}" / run.slug
+
+
+def run_sweep(
+    sweep: Sweep,
+    out: Path,
+    run_one: Callable[[Run, Path], Outcome],
+    *,
+    on_record: Callable[[Run, RunRecord, bool], None],
+) -> None:
+    """Do the runs of `sweep` that are not finished and record each; interrupted, it goes on there.
+
+    Args:
+        out: Records and run folders lie below it.
+        run_one: Trains and tests one run inside a run folder, which it resumes if it exists.
+        on_record: Told of every finished run as soon as its record is written, and whether it was
+            run now.
+
+    Raises:
+        UsageError: `out` cannot be written.
+        DataError: A record is broken.
+    """
+    make_folder(out / "records")  # before hours of training
+    for run in sweep.runs:
+        old = finished(out, sweep, run)
+        record = old or _record(sweep, run, run_one(run, run_folder(out, sweep, run)))
+        write_record(record_path(out, sweep, run), record)
+        on_record(run, record, old is None)
+
+
+def _record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
+    result, model = outcome.result, run.recipe.model
+    score = {part.name: result[part.name] for part in fields(Score)}
+    score["top1_interval"] = tuple(score["top1_interval"])
+    curve = {
+        part.name: tuple(round(epoch[part.name], 4) for epoch in outcome.epochs)
+        for part in fields(Curve)
+    }
+    return RunRecord(
+        table=sweep.table,
+        row=run.row.name,
+        seed=run.seed,
+        dataset=sweep.dataset,
+        budget=sweep.budget,
+        base=sweep.base,
+        command=sweep.command,
+        experiment=sweep.experiment,
+        recipe_hash=run.recipe_hash,
+        protocol=run.recipe.protocol,
+        score=Score(**score),
+        curve=Curve(**curve),
+        seconds=round(result["seconds_train"] + result["seconds_eval"], 1),
+        network=network(model, run.recipe.test.crop_px),
+        paper_network=paper_network(sweep, run),
+        recipe=run.recipe.model_dump(mode="json"),
+        environment={
+            key: value for key, value in outcome.environment.items() if key not in MACHINE_KEYS
+        },
+    )
+
+
+def paper_network(sweep: Sweep, run: Run) -> Network:
+    """The paper's network with the shift of `run`: at 224², where the paper counts FLOPs."""
+    recipe = load_recipe(sweep.ablation.base["k400"], run.row.overrides).recipe
+    return network(recipe.model, recipe.data.crop_px)
+
+
+@lru_cache
+def network(config: ModelConfig, size_px: int) -> Network:
+    """The cost of one view of `size_px`² pixels in the network of `config`."""
+    cost = model_cost(config, size_px=size_px)
+    return Network(size_px, cost.macs, cost.params)

@@ -1,0 +1,36 @@
+"""Options that several commands share, declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="ROOT",
+        help="The prepared data set's folder; default `data/<data set>`.",
+        show_default=False,
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `cuda:N`.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers", min=0, help="Processes that read videos (none for videos kept in memory)."
+    ),
+]
+DecoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--decoder", help="`decord` (default where installed) or `pyav`.", show_default=False
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]

@@ -1,0 +1,220 @@
+"""The only writer: results on stdout, everything else on stderr.
+
+A bar is drawn where stderr is a terminal; elsewhere it is a plain line now and then. Nothing means
+anything by colour alone, and a table is never narrowed to fit.
+"""
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from stsm_cli.errors import StsmError
+from stsm_cli.progress import SILENT, Bar
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.progress
+
+LINE_SECONDS = 10.0  # between two plain lines of a bar
+DRAW_SECONDS = 0.1  # between two pictures of a bar; the first comes when it has lasted this long
+
+
+class Output:
+    """What the commands print with; a `Progress` for the work they start.
+
+    Args:
+        verbosity: -1 silences messages and bars; 1 adds details; 2 adds tracebacks.
+    """
+
+    def __init__(self, verbosity: int = 0) -> None:
+        self.verbosity = verbosity
+
+    def message(self, text: str) -> None:
+        """Say one line, unless quiet."""
+        if self.verbosity >= 0:
+            self._say(text)
+
+    def detail(self, text: str) -> None:
+        """Say one line that only `-v` asks for."""
+        if self.verbosity >= 1:
+            self._say(text)
+
+    def warn(self, text: str) -> None:
+        """Say one line that the user should act on, even when quiet."""
+        self._say(f"warning: {text}")
+
+    def error(self, error: StsmError) -> None:
+        """Say what went wrong, one problem a line, then the cures that are known."""
+        for line in str(error).splitlines():
+            self._say(f"error: {line}")
+        for line in (error.hint or "").splitlines():
+            self._say(f"hint: {line}")
+        self._trace(error)
+
+    def internal_error(self, error: Exception) -> None:
+        """Say that the program itself is wrong; the traceback is shown with `-vv`."""
+        self._say(f"internal error: {type(error).__name__}: {error}")
+        if self.verbosity < 2:
+            self._say("hint: run the command again with -vv to see where")
+        self._trace(error)
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Bar]:
+        """Show the advance over `total` steps: done, rate, time left, status."""
+        if self.verbosity < 0:
+            with SILENT.bar(label, total) as silent:
+                yield silent
+        elif not sys.stderr.isatty():
+            yield _PlainBar(label, total, self)
+        else:
+            drawn = _DrawnBar(label, total, self._display)
+            try:
+                yield drawn
+            finally:
+                drawn.close()
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Print a table, its columns as wide as their widest cell, and notes below it."""
+        table = [list(columns), *map(list, rows)]
+        widths = [max(map(len, cells)) for cells in zip_longest(*table, fillvalue="")]
+        table.insert(1, ["-" * width for width in widths])
+        right = [_is_numeric(cells[2:]) for cells in zip_longest(*table, fillvalue="")]
+        lines = ["  ".join(map(_pad, row, widths, right)).rstrip() for row in table]
+        self.text("\n".join([title, "", *lines, *([""] if notes else []), *notes]))
+
+    def json(self, value: Mapping[str, Any]) -> None:
+        """Print one JSON object."""
+        self.text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def text(self, text: str) -> None:
+        """Print a result as it is."""
+        print(text, flush=True)  # noqa: T201  # a closed pipe must fail here, not at exit
+
+    @cached_property
+    def _console(self) -> "rich.console.Console":
+        from rich.console import Console  # only when something is said: keeps --help quick
+
+        return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+    @cached_property
+    def _display(self) -> "rich.progress.Progress":
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        return Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=self._console,
+            auto_refresh=False,  # no thread: data workers fork
+            transient=True,
+            redirect_stdout=False,  # results stay on stdout
+        )
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
+
+    def _trace(self, error: Exception) -> None:
+        if self.verbosity >= 2:
+            self._say("".join(traceback.format_exception(error)).rstrip())
+
+
+class _Meter:
+    """Counts steps; the rate leaves out the first advance, which may be a resumed run's past."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self._base: tuple[float, int] | None = None
+
+    def advance(self, steps: int) -> None:
+        self.done += steps
+        if self._base is None:
+            self._base = (time.monotonic(), self.done)
+
+    def text(self, status: str) -> str:
+        seconds, steps = 0.0, 0
+        if self._base is not None:
+            seconds, steps = time.monotonic() - self._base[0], self.done - self._base[1]
+        parts = [f"{self.done}/{self.total}"]
+        if seconds > 0 and steps > 0:
+            rate = steps / seconds
+            parts += [f"{rate:.3g}/s", f"{_duration((self.total - self.done) / rate)} left"]
+        return "  ".join([*parts, status]).rstrip()
+
+
+class _PlainBar:
+    """One line every `LINE_SECONDS`."""
+
+    def __init__(self, label: str, total: int, output: Output) -> None:
+        self._label, self._output, self._meter = label, output, _Meter(total)
+        self._next_line = time.monotonic() + LINE_SECONDS
+
+    def advance(self, steps: int = 1, status: str = "") -> None:
+        self._meter.advance(steps)
+        if time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self._output.message(f"{self._label}  {self._meter.text(status)}")
+
+
+class _DrawnBar:
+    """One row of the terminal's display, which all open bars share."""
+
+    def __init__(self, label: str, total: int, display: "rich.progress.Progress") -> None:
+        self._display, self._meter = display, _Meter(total)
+        self._task = display.add_task(label, total=total, text="")
+        self._next_picture = time.monotonic() + DRAW_SECONDS
+
+    def advance(self, steps: int = 1, status: str = "") -> None:
+        self._meter.advance(steps)
+        if time.monotonic() >= self._next_picture:
+            self._next_picture = time.monotonic() + DRAW_SECONDS
+            done, text = self._meter.done, self._meter.text(status)
+            self._display.update(self._task, completed=done, text=text)
+            self._display.start()
+            self._display.refresh()
+
+    def close(self) -> None:
+        self._display.remove_task(self._task)
+        if not self._display.tasks:
+            self._display.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    """Numbers, among them perhaps `not run` and its kin."""
+    words = [cell for cell in cells if cell[:1].isalpha() and not cell.startswith("not ")]
+    return not words and any(cell.lstrip("+-−")[:1].isdigit() for cell in cells)
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    return cell.rjust(width) if right else cell.ljust(width)
+
+
+_current = Output()
+
+
+def current() -> Output:
+    """The process's output."""
+    return _current
+
+
+def use(output: Output) -> None:
+    """Make `output` the process's output."""
+    global _current
+    _current = output

@@ -1,0 +1,1 @@
+"""Recipes: their schema, loading and overrides. No torch in here."""

@@ -1,0 +1,210 @@
+"""Recipes from files: their names, `extends:`, `--set`, and back to YAML.
+
+A recipe may extend one other, which may extend one more. Mappings merge, lists and scalars replace,
+`null` clears; `--set` comes last. What the merged result must look like is said in `schema.py`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stsm_cli.config.schema import Recipe
+from stsm_cli.config.validate import validate
+from stsm_cli.config.yaml_strict import Located, parse_yaml, read_yaml
+from stsm_cli.errors import RecipeError
+from stsm_cli.resources import resource_dir
+
+MAX_HOPS = 2  # of `extends:`; more cannot be followed by eye
+NOT_RECIPES = ("base", "ablations")  # folders of recipes/ that hold parts
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe with its name and, for each dotted key that was written, the place."""
+
+    name: str
+    recipe: Recipe
+    origins: dict[str, str]
+    """Dotted key to `file:line` or `--set`; keys left at their default are absent."""
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """The recipe of that name or file, after `overrides`.
+
+    Args:
+        name_or_path: A shipped recipe such as `synth/stsm`, or a file; `.yaml` may be left out.
+        overrides: `KEY=VALUE` texts, applied in order.
+
+    Raises:
+        RecipeError: There is no such recipe, or it has problems; all of them are named.
+    """
+    path = _find(name_or_path, Path())
+    problems: list[str] = []
+    tree = _read_chain(path, problems, ())
+    for override in overrides:
+        tree = _merge(tree, _parse_override(override, problems))
+    return LoadedRecipe(_name(path), validate(tree, problems), dict(_leaves(tree)))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file, such as a run folder's own.
+
+    Raises:
+        RecipeError: The file cannot be read or has problems.
+    """
+    problems: list[str] = []
+    return validate(_read_chain(path, problems, ()), problems)
+
+
+def load_yaml(path: Path) -> Any:  # noqa: ANN401
+    """The plain content of a YAML file, read as strictly as a recipe.
+
+    Raises:
+        RecipeError: The file cannot be read, is not YAML, or repeats a key.
+    """
+    problems: list[str] = []
+    tree = read_yaml(path, _source(path), problems)
+    if problems:
+        raise RecipeError("\n".join(problems))
+    return tree.plain()
+
+
+def recipe_names() -> list[str]:
+    """The shipped recipes, sorted."""
+    paths = (path.relative_to(_shipped()) for path in _shipped().rglob("*.yaml"))
+    names = (path.with_suffix("").as_posix() for path in paths if path.parts[0] not in NOT_RECIPES)
+    return sorted(names)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML that reads back as an equal recipe."""
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    return text
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """12 hexadecimal digits that change when any value of the recipe does.
+
+    Values that are the schema's defaults are left out, so a new key leaves the hashes of old runs
+    as they were. For that, a default never changes (a test holds them).
+    """
+    canonical = json.dumps(recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def describe(loaded: LoadedRecipe) -> list[tuple[str, str, str]]:
+    """Each value of a recipe: dotted key, value as YAML writes it, origin (or `default`)."""
+    values = _flatten(loaded.recipe.model_dump(mode="json"), "")
+    return [
+        (key, value if isinstance(value, str) else json.dumps(value), _origin(loaded, key))
+        for key, value in values
+    ]
+
+
+def _origin(loaded: LoadedRecipe, key: str) -> str:
+    return loaded.origins.get(key, "default")
+
+
+def _flatten(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _leaves(tree: Located, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(tree.value, dict):
+        for name, child in tree.value.items():
+            yield from _leaves(child, f"{key}.{name}" if key else name)
+    else:
+        yield key, tree.where
+
+
+def _find(name: str, folder: Path) -> Path:
+    """The file `name` means: below `folder`, or a shipped recipe."""
+    shipped = _shipped() / name.removeprefix("recipes/")
+    beside = folder / name
+    for candidate in (beside, Path(f"{beside}.yaml"), shipped, Path(f"{shipped}.yaml")):
+        if candidate.is_file():
+            return candidate
+    names = recipe_names()
+    close = get_close_matches(name, names, n=1)
+    suggestion = f"did you mean `{close[0]}`? " if close else ""
+    raise RecipeError(
+        f"{name}: no such recipe", hint=f"{suggestion}shipped recipes: {', '.join(names)}"
+    )
+
+
+def _read_chain(path: Path, problems: list[str], children: tuple[Path, ...]) -> Located:
+    """The content of `path` over that of the recipe it extends."""
+    tree = read_yaml(path, _source(path), problems)
+    if not isinstance(tree.value, dict) or "extends" not in tree.value:
+        return tree
+    own = {key: child for key, child in tree.value.items() if key != "extends"}
+    parent = _parent(path, tree.value["extends"], (*children, path.resolve()))
+    inherited = _read_chain(parent, problems, (*children, path.resolve()))
+    return _merge(inherited, Located(own, tree.where))
+
+
+def _parent(path: Path, extends: Located, chain: tuple[Path, ...]) -> Path:
+    where = f"{extends.where}: extends"
+    if not isinstance(extends.value, str):
+        got = json.dumps(extends.plain())
+        raise RecipeError(f"{where}: must be the path of one recipe, got {got}")
+    try:
+        parent = _find(extends.value, path.parent)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}", hint=error.hint) from None
+    if parent.resolve() in chain:
+        raise RecipeError(f"{where}: {extends.value} leads back to itself")
+    if len(chain) > MAX_HOPS:
+        raise RecipeError(f"{where}: at most {MAX_HOPS} hops, {extends.value} is one more")
+    return parent
+
+
+def _merge(base: Located, over: Located) -> Located:
+    if not isinstance(base.value, dict) or not isinstance(over.value, dict):
+        return over
+    merged = dict(base.value)
+    for key, child in over.value.items():
+        merged[key] = _merge(merged[key], child) if key in merged else child
+    return Located(merged, over.where)
+
+
+def _parse_override(override: str, problems: list[str]) -> Located:
+    key, equals, text = override.partition("=")
+    if not key or not equals:
+        problems.append(f"--set {override}: must be KEY=VALUE")
+        return Located({}, "--set")
+    tree = parse_yaml(text, f"--set {override}", problems, place="--set")
+    for name in reversed(key.strip().split(".")):
+        tree = Located({name: tree}, "--set")
+    return tree
+
+
+def _shipped() -> Path:
+    return resource_dir("recipes")
+
+
+def _name(path: Path) -> str:
+    inside = _inside_shipped(path)
+    return inside.with_suffix("").as_posix() if inside else path.stem
+
+
+def _source(path: Path) -> str:
+    """What messages call a file: `recipes/...` for a shipped one, else the path as given."""
+    inside = _inside_shipped(path)
+    return f"recipes/{inside.as_posix()}" if inside else os.path.normpath(path)
+
+
+def _inside_shipped(path: Path) -> Path | None:
+    real, root = path.resolve(), _shipped().resolve()
+    return real.relative_to(root) if real.is_relative_to(root) else None

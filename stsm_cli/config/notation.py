@@ -1,0 +1,72 @@
+"""The paper's notation for a shift as text: `dims` such as `T+H+W`, `alpha` such as `3/8`.
+
+Both are read here and nowhere else, so that recipes, the command line and the library agree.
+"""
+
+from fractions import Fraction
+
+AXES = "THW"
+"""The axes that a shift knows, in the order of their indices: time, height, width."""
+
+_LARGEST_DENOMINATOR = 10**6
+
+
+def parse_dims(dims: str) -> tuple[tuple[int, ...], ...]:
+    """The groups of axes that `dims` names, in its order; axes are indices into `AXES`.
+
+    Args:
+        dims: Groups joined by `+`. The axes of one group move together, diagonally; their order
+            does not matter (`TH` is `HT`). The order of the groups does: it is the order of their
+            channels.
+
+    Raises:
+        ValueError: A group is empty, an axis unknown or repeated in its group, or a group repeated.
+
+    Examples:
+        >>> parse_dims("T+H+W")
+        ((0,), (1,), (2,))
+        >>> parse_dims("TH+W")
+        ((0, 1), (2,))
+    """
+    groups: list[tuple[int, ...]] = []
+    for name in dims.split("+"):
+        if not name:
+            raise ValueError(f"dims {dims!r}: a group is empty; write axes of {AXES} such as T+HW")
+        if unknown := [axis for axis in name if axis not in AXES]:
+            raise ValueError(f"dims {dims!r}: unknown axis {unknown[0]!r}; the axes are T, H and W")
+        if len(set(name)) < len(name):
+            raise ValueError(f"dims {dims!r}: an axis is repeated in group {name!r}")
+        group = tuple(sorted(AXES.index(axis) for axis in name))
+        if group in groups:
+            raise ValueError(f"dims {dims!r}: group {name!r} is repeated")
+        groups.append(group)
+    return tuple(groups)
+
+
+def parse_alpha(value: Fraction | str | int | float) -> Fraction:
+    """The fraction of all channels that move, exact.
+
+    Args:
+        value: A fraction, a text such as `3/8` or `0.375`, or a number. A float stands for the
+            fraction with the smallest denominator (up to a million) next to it.
+
+    Raises:
+        ValueError: It is no number, or outside [0, 1].
+
+    Examples:
+        >>> parse_alpha("3/8")
+        Fraction(3, 8)
+        >>> parse_alpha(0.1)
+        Fraction(1, 10)
+    """
+    if isinstance(value, bool) or not isinstance(value, (Fraction, str, int, float)):
+        raise ValueError(f"alpha {value!r} is not a number or a fraction such as 3/8")
+    try:
+        alpha = Fraction(value)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(f"alpha {value!r} is not a number or a fraction such as 3/8") from None
+    if isinstance(value, float):
+        alpha = alpha.limit_denominator(_LARGEST_DENOMINATOR)
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha {value if isinstance(value, str) else alpha} is outside [0, 1]")
+    return alpha

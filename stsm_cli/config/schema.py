@@ -1,0 +1,215 @@
+"""The recipe: everything that changes an experiment's numbers, typed and frozen.
+
+What changes only where or how fast a run goes (`--device`, `--workers`, `--out`) is an option of
+the command line and has no place here. Loading, `extends:` and `--set` live in `load.py`.
+"""
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from stsm_cli.config.notation import parse_alpha, parse_dims
+
+Alpha = Annotated[Fraction, BeforeValidator(parse_alpha), PlainSerializer(str)]
+
+
+def _check_dims(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, str):
+        parse_dims(value)
+    return value
+
+
+Dims = Annotated[str, BeforeValidator(_check_dims)]
+
+
+def _check_integer(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, (bool, float)):  # trap: a Literal takes True and 1.0 for 1
+        raise ValueError("must be an integer")
+    return value
+
+
+NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
+NumCrops = Annotated[Literal[1, 3, 10], BeforeValidator(_check_integer)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+Backbone = Literal[
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "mobilenet_v2",
+    "resnet_small",
+]
+DatasetName = Literal["synth", "k400", "sthv2", "folder"]
+
+
+class Section(BaseModel):
+    """A part of a recipe: immutable, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ShiftConfig(Section):
+    """The spatio-temporal shift of the paper's section 3."""
+
+    dims: Dims = "T+H+W"  # paper 5.1
+    """Sum of groups of axes that move together: `T`, `T+H+W`, `HW`, `TH+TW+HW`, ..."""
+    alpha: Alpha = Fraction(3, 8)  # paper 5.1
+    """Fraction of all channels that move."""
+
+
+class ModelConfig(Section):
+    """A 2D network over frames, its scores averaged over time (TSN), with or without a shift."""
+
+    backbone: Backbone
+    """A torchvision ResNet, `mobilenet_v2`, or the embedded set's `resnet_small`."""
+    num_classes: PositiveInt
+    num_frames: PositiveInt = 8
+    """Frames a view, the paper's #F."""
+    shift: ShiftConfig | None = None
+    """None: TSN. `{dims: T, alpha: 1/4}`: TSM. `{dims: T+H+W, alpha: 3/8}`: STSM."""
+    non_local: bool = False
+    """Five non-local blocks in layers 2 and 3 of a ResNet-50 (`+NL` in the paper)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
+    weights: Literal["imagenet"] | None = None
+    """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
+
+    @model_validator(mode="after")
+    def _backbone_allows(self) -> "ModelConfig":
+        if self.non_local and self.backbone != "resnet50":
+            raise ValueError(f"non_local belongs to resnet50, not {self.backbone}")
+        if self.weights is not None and self.backbone == "resnet_small":
+            raise ValueError("weights: there are no ImageNet weights of resnet_small")
+        return self
+
+
+class SynthConfig(Section):
+    """What the embedded data set is made from; it is generated where it is absent."""
+
+    train: PositiveInt = 2000
+    """Training videos."""
+    val: PositiveInt = 960
+    """Validation videos."""
+    frames: PositiveInt = 32
+    short_side_px: Annotated[int, Field(gt=0, multiple_of=2)] = 96
+    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.15
+    """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
+    seed: Seed = 0
+
+
+class DataConfig(Section):
+    """Which videos, which of their frames, and which part of the picture training sees."""
+
+    dataset: DatasetName
+    sampling: Literal["uniform", "dense"]
+    """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames."""
+    short_side_px: PositiveInt = 256  # paper 4.2
+    crop_px: PositiveInt = 224  # paper 4.2
+    """Side of the training crop: one of the ten crops, the same for a whole video."""
+    flip: Literal["none", "plain", "label_aware"] = "plain"
+    """Mirror images among the ten crops; `label_aware` swaps classes such as left and right."""
+    synth: SynthConfig | None = None
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "DataConfig":
+        if self.crop_px > self.short_side_px:
+            raise ValueError(
+                f"crop_px ({self.crop_px}) must be at most short_side_px ({self.short_side_px})"
+            )
+        if (self.dataset == "synth") != (self.synth is not None):
+            raise ValueError("a `synth` section belongs to `dataset: synth`, and to it alone")
+        return self
+
+
+class TestConfig(Section):
+    """The multi-view protocol: clips in time × crops in space, averaged after softmax."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    clips: NumClips = 1
+    """Uniform sampling: 1, or 2 (twice-sample). Dense sampling: 1 or 10 starts."""
+    crops: NumCrops = 1
+    """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
+    crop_px: PositiveInt = 256  # paper 4.2
+
+
+class OptimConfig(Section):
+    """Optimiser, schedule and budget."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # paper 4.2
+    lr: PositiveFloat
+    """Peak learning rate at `lr_batch_size`; scaled linearly when the batch differs."""
+    lr_batch_size: PositiveInt = 48  # paper 4.2
+    batch_size: PositiveInt = 48  # paper 4.2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # paper 4.2
+    """SGD's momentum; AdamW's first beta."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4  # paper 4.2
+    epochs: PositiveInt
+    schedule: Literal["step", "one_cycle"] = "step"
+    milestones_epochs: tuple[PositiveInt, ...] = ()
+    """Step schedule: the learning rate is divided by 10 at each of these epochs."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Linear warm-up from zero; in `one_cycle` the rising part of the cycle."""
+    clip_grad_norm: PositiveFloat | None = None
+    """Largest L2 norm of the gradient."""
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "OptimConfig":
+        if list(self.milestones_epochs) != sorted(set(self.milestones_epochs)):
+            raise ValueError(f"milestones_epochs {self.milestones_epochs} must rise")
+        if self.milestones_epochs and self.schedule == "one_cycle":
+            raise ValueError("milestones_epochs belong to `schedule: step`")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})"
+            )
+        return self
+
+
+class Recipe(Section):
+    """One experiment."""
+
+    model: ModelConfig
+    data: DataConfig
+    test: TestConfig = TestConfig()
+    optim: OptimConfig
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16`: autocast; weights stay in float32."""
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Recipe":
+        if self.test.crop_px > self.data.short_side_px:
+            raise ValueError(
+                f"test.crop_px ({self.test.crop_px}) must be at most "
+                f"data.short_side_px ({self.data.short_side_px})"
+            )
+        allowed = {"uniform": (1, 2), "dense": (1, 10)}[self.data.sampling]
+        if self.test.clips not in allowed:
+            raise ValueError(
+                f"test.clips ({self.test.clips}) must be {allowed[0]} or {allowed[1]} "
+                f"with {self.data.sampling} sampling"
+            )
+        return self
+
+    @property
+    def protocol(self) -> str:
+        """The test protocol's name: data set, clips × crops, crop size."""
+        test = self.test
+        return f"{self.data.dataset}-{test.clips}x{test.crops}@{test.crop_px}"

@@ -1,0 +1,130 @@
+"""From a located tree to a `Recipe`, or to one error that names every problem and its place."""
+
+import json
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from stsm_cli.config.schema import Recipe, Section
+from stsm_cli.config.yaml_strict import Located
+from stsm_cli.errors import RecipeError
+
+_RULES = {
+    "missing": "missing key",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "model_type": "must be a section of keys",
+}
+_Problem = tuple[str, str | None]  # a line, and its cure where one is known
+
+
+def validate(tree: Located, problems: list[str]) -> Recipe:
+    """The recipe that `tree` describes.
+
+    Args:
+        tree: The merged content of the recipe's files and overrides.
+        problems: Lines found earlier; they are reported with the new ones.
+
+    Raises:
+        RecipeError: There are problems.
+    """
+    try:
+        # Through JSON: lists become tuples, while a quoted number stays text.
+        recipe = Recipe.model_validate_json(json.dumps(tree.plain()))
+    except ValidationError as error:
+        found = [problem for item in error.errors() for problem in _problems(item, tree)]
+    else:
+        if not problems:
+            return recipe
+        found = []
+    hints = dict.fromkeys(hint for _, hint in found if hint)
+    lines = sorted([*problems, *(line for line, _ in found)], key=_place)
+    raise RecipeError("\n".join(lines), hint="\n".join(hints) or None)
+
+
+def _place(line: str) -> tuple[str, int]:
+    """Sorts problems by file, then by line number."""
+    match = re.match(r"(.+?):(\d+): ", line)
+    return (match[1], int(match[2])) if match else ("", 0)
+
+
+def recipe_keys() -> list[str]:
+    """Every dotted key that a recipe may hold, sections included."""
+    return list(_keys(Recipe, ""))
+
+
+def _keys(section: type[Section], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield prefix + name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                yield from _keys(kind, f"{prefix}{name}.")
+
+
+def _problems(item: ErrorDetails, tree: Located) -> Iterator[_Problem]:
+    path, kind = item["loc"], item["type"]
+    key, found = ".".join(map(str, path)), _locate(tree, path)
+    if kind == "extra_forbidden":
+        yield from _unknown(found, key)
+    elif kind == "missing":
+        yield f"{found.where}: {key}: {_RULES[kind]}", None
+    elif kind == "value_error":
+        yield _broken_rule(tree, path, item["msg"].removeprefix("Value error, ")), None
+    else:
+        rule = _RULES.get(kind) or item["msg"].replace("Input should be", "must be")
+        got = json.dumps(found.plain(), ensure_ascii=False)
+        yield f"{found.where}: {key or 'the recipe'}: {rule}, got {got}", _suggest_value(item)
+
+
+def _unknown(found: Located, key: str) -> Iterator[_Problem]:
+    if isinstance(found.value, dict) and found.value:
+        for name, child in found.value.items():
+            yield from _unknown(child, f"{key}.{name}")
+        return
+    known = _suggest_key(key)
+    yield f"{found.where}: {key}: unknown key", known and f"did you mean `{known}` for `{key}`?"
+
+
+def _broken_rule(tree: Located, path: tuple[int | str, ...], message: str) -> str:
+    """A schema's own message, placed at the key it begins with where there is one."""
+    named = (*path, *message.split()[0].split("."))
+    found = _locate(tree, path)
+    if isinstance(found.value, dict) and _locate(tree, named) is not found:
+        prefix = "".join(f"{part}." for part in path)
+        return f"{_locate(tree, named).where}: {prefix}{message}"
+    key = ".".join(map(str, path))
+    return f"{found.where}: {key}: {message}" if key else f"{found.where}: {message}"
+
+
+def _locate(tree: Located, path: tuple[int | str, ...]) -> Located:
+    """The value at `path`, or the nearest section around it."""
+    for part in path:
+        try:
+            tree = tree.value[part]
+        except (KeyError, IndexError, TypeError):
+            return tree
+    return tree
+
+
+def _suggest_key(key: str) -> str | None:
+    """The known key most like `key`: as a whole, or by its last part in any section."""
+    known = recipe_keys()
+    whole = get_close_matches(key, known, n=1, cutoff=0.8)
+    if whole:
+        return whole[0]
+    names = {name.rpartition(".")[2]: name for name in known}
+    last = get_close_matches(key.rpartition(".")[2], names, n=1)
+    return names[last[0]] if last else None
+
+
+def _suggest_value(item: ErrorDetails) -> str | None:
+    value, choices = str(item["input"]), item.get("ctx", {}).get("expected", "")
+    close = get_close_matches(value, re.findall(r"'([^']+)'", choices), n=1)
+    return f"did you mean `{close[0]}` for `{value}`?" if close else None

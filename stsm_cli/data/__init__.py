@@ -1,0 +1,1 @@
+"""Videos: manifests, decoding, sampling, crops, batches. Knows nothing of models."""

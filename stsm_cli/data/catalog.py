@@ -1,0 +1,92 @@
+"""The data-set cards: what is known of a set before a single video is read.
+
+A card (`datasets/NAME.yaml`) is written to be read by people; code uses the classes that are each
+other's mirror image or time reversal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stsm_cli.config.load import load_yaml
+from stsm_cli.errors import DataError
+from stsm_cli.resources import resource_dir
+
+IntArray = npt.NDArray[np.int64]
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """A data set.
+
+    Attributes:
+        name: As recipes call it.
+        title: As people call it.
+        num_classes: Classes; None where the videos decide.
+        mirror_pairs: Names of classes that a mirror swaps.
+        reverse_pairs: Names of classes that playing backwards swaps.
+    """
+
+    name: str
+    title: str
+    num_classes: int | None
+    mirror_pairs: Pairs
+    reverse_pairs: Pairs
+
+
+def load_card(dataset: str) -> DatasetCard:
+    """The card of a data set.
+
+    Raises:
+        DataError: There is no such data set.
+    """
+    cards = {path.stem: path for path in resource_dir("datasets").glob("*.yaml")}
+    if dataset not in cards:
+        raise DataError(f"no data set {dataset!r}", hint=f"there are {', '.join(sorted(cards))}")
+    card = load_yaml(cards[dataset])
+    return DatasetCard(
+        name=dataset,
+        title=card["title"],
+        num_classes=card["num_classes"],
+        mirror_pairs=_pairs(card["mirror_pairs"]),
+        reverse_pairs=_pairs(card["reverse_pairs"]),
+    )
+
+
+def mirror_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
+    """For each label the label of its mirror image, (K,); most classes stay what they are.
+
+    Raises:
+        DataError: The card pairs a class that `classes` lacks.
+    """
+    return _swapped(card, card.mirror_pairs, classes)
+
+
+def reverse_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
+    """For each label the label of its time reversal, (K,).
+
+    Raises:
+        DataError: The card pairs a class that `classes` lacks.
+    """
+    return _swapped(card, card.reverse_pairs, classes)
+
+
+def _pairs(pairs: list[list[str]]) -> Pairs:
+    return tuple((first, second) for first, second in pairs)
+
+
+def _swapped(card: DatasetCard, pairs: Pairs, classes: Sequence[str]) -> IntArray:
+    label = {name: index for index, name in enumerate(classes)}
+    labels = np.arange(len(classes))
+    for first, second in pairs:
+        for name in (first, second):
+            if name not in label:
+                raise DataError(
+                    f"datasets/{card.name}.yaml pairs {name!r}, "
+                    f"a class that the list of {len(classes)} classes lacks"
+                )
+        labels[label[first]], labels[label[second]] = label[second], label[first]
+    return labels

@@ -1,0 +1,35 @@
+"""A recipe's data set, opened: where it lies by default, and made when it is the embedded one."""
+
+from pathlib import Path
+
+from stsm_cli.config.schema import DataConfig
+from stsm_cli.data.decode import Decoder
+from stsm_cli.data.synth import ensure_synth
+from stsm_cli.data.videos import Videos, open_videos
+from stsm_cli.progress import SILENT, Progress
+
+
+def open_split(
+    config: DataConfig,
+    root: Path | None,
+    split: str,
+    *,
+    decoder: Decoder,
+    progress: Progress = SILENT,
+) -> Videos:
+    """A split of the recipe's data set; the embedded set is generated where it is absent.
+
+    Args:
+        config: The recipe's `data` section.
+        root: The data set's folder; None: `data/<data set>` below the current folder.
+        split: `train` or `val`.
+        decoder: Which library decodes.
+        progress: Told about generation and decoding.
+
+    Raises:
+        DataError: The set is missing, broken, or not the one the recipe asks for.
+    """
+    root = root if root is not None else Path("data") / config.dataset
+    if config.synth is not None:
+        ensure_synth(root, config.synth, progress=progress)
+    return open_videos(root, split, config.short_side_px, decoder=decoder, progress=progress)

@@ -1,0 +1,46 @@
+"""Checkpoints that are whole or absent: written to a temporary file, synced, renamed."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stsm_cli.errors import CheckpointError
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, nested dicts and lists) to `path`, atomically.
+
+    Raises:
+        CheckpointError: The file cannot be written; what was at `path` is still there.
+    """
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: The file is missing, truncated, or not a checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: not a checkpoint of stsm (holds {type(state).__name__})")
+    return state

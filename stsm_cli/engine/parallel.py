@@ -1,0 +1,102 @@
+"""Independent runs side by side, one process and one CPU thread each.
+
+Small networks gain little from several threads and lose much where other work shares the cores; one
+thread a run also makes results independent of the number of cores. Processes are forked, so all
+share what the parent has read into memory.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Any
+
+import torch
+
+from stsm_cli.errors import InterruptedRunError, StsmError
+
+Work = Callable[[int, Callable[[Any], None]], Any]
+"""Does the task of this number, tells its news on the way, and returns its result."""
+
+
+def run_side_by_side(
+    num_tasks: int, work: Work, *, jobs: int, on_news: Callable[[int, Any], None]
+) -> Iterator[tuple[int, Any]]:
+    """Do tasks 0 to `num_tasks` - 1, up to `jobs` at a time, and yield each number and result.
+
+    With one job the tasks run in this process, with all its threads. Otherwise this process must
+    not have used CUDA.
+
+    Raises:
+        StsmError: A task failed or died; the others are stopped as by Ctrl-C and may save.
+        InterruptedRunError: Ctrl-C; every running task was told and has ended.
+    """
+    if jobs == 1 or not hasattr(os, "fork"):
+        for task in range(num_tasks):
+            yield task, work(task, partial(on_news, task))
+        return
+    running: dict[Connection, tuple[int, ForkProcess]] = {}
+    waiting = list(range(num_tasks))
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                task = waiting.pop(0)
+                connection, process = _start(task, work)
+                running[connection] = task, process
+            for ready in wait(list(running)):
+                assert isinstance(ready, Connection)
+                task, process = running[ready]
+                is_result, content = _receive(ready, task)
+                if is_result:
+                    process.join()
+                    del running[ready]
+                    yield task, content
+                else:
+                    on_news(task, content)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted; the runs that had begun are saved") from None
+    finally:
+        _stop([process for _, process in running.values()])
+
+
+def _start(task: int, work: Work) -> tuple[Connection, ForkProcess]:
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(task, work, theirs))
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _child(task: int, work: Work, connection: Connection) -> None:
+    os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which tells each child once
+    torch.set_num_threads(1)
+    try:
+        result = work(task, lambda news: connection.send((False, news)))
+        connection.send((True, result))
+    except StsmError as error:
+        connection.send(error)
+    except KeyboardInterrupt:
+        pass
+
+
+def _receive(connection: Connection, task: int) -> tuple[bool, Any]:
+    """Whether a child sent its result, and the result or the news."""
+    try:
+        received = connection.recv()
+    except EOFError:
+        raise StsmError(f"the process of run {task + 1} was killed") from None
+    if isinstance(received, StsmError):
+        raise received
+    is_result, content = received
+    return is_result, content
+
+
+def _stop(processes: Sequence[ForkProcess]) -> None:
+    for process in processes:
+        if process.is_alive() and process.pid is not None:
+            os.kill(process.pid, signal.SIGINT)
+    for process in processes:
+        process.join()

@@ -1,0 +1,218 @@
+"""The run folder: what was run, on what, and what came out.
+
+recipe.yaml        the resolved recipe; reloads to an equal one
+environment.json   versions, device, decoder, data set, commit, command
+metrics.jsonl      one JSON object an epoch
+checkpoints/       last.pt
+result.json        written last: a run without it is unfinished
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stsm_cli import __version__
+from stsm_cli.config.load import dump_recipe, read_recipe
+from stsm_cli.config.schema import Recipe
+from stsm_cli.errors import CheckpointError, UsageError
+
+
+class RunFolder:
+    """Paths and files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe_file = path / "recipe.yaml"
+        self.environment_file = path / "environment.json"
+        self.metrics_file = path / "metrics.jsonl"
+        self.checkpoint = path / "checkpoints" / "last.pt"
+        self.result_file = path / "result.json"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    def check_new(self) -> None:
+        """Refuse a place that is taken.
+
+        Raises:
+            UsageError: The path is a file, or a folder that is not empty.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"--out {self.path}: is a file, not a folder")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise UsageError(
+                f"--out {self.path}: exists and is not empty",
+                hint=f"continue it with `--resume --out {self.path}`, or choose another folder",
+            )
+
+    def create(self, recipe: Recipe, environment: dict[str, Any]) -> None:
+        """Make the folder and write what is known before the run.
+
+        Raises:
+            UsageError: The folder is not new, or cannot be written.
+        """
+        self.check_new()
+        try:
+            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.recipe_file, dump_recipe(recipe))
+            write_json(self.environment_file, environment)
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
+
+    def recipe(self) -> Recipe:
+        """The recipe of this run.
+
+        Raises:
+            CheckpointError: This is not a run folder.
+        """
+        if not self.recipe_file.is_file():
+            raise CheckpointError(f"{self.path}: not a run folder (no recipe.yaml)")
+        return read_recipe(self.recipe_file)
+
+    def check_same(self, recipe: Recipe) -> None:
+        """Refuse to continue this run with another recipe.
+
+        Raises:
+            CheckpointError: Names the keys that differ, with both values.
+        """
+        ours, theirs = (
+            _flat(self.recipe().model_dump(mode="json")),
+            _flat(recipe.model_dump(mode="json")),
+        )
+        differing = [
+            f"{key} is {ours.get(key)} there, {theirs.get(key)} here"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key) != theirs.get(key)
+        ]
+        if differing:
+            raise CheckpointError(
+                f"{self.path}: belongs to another recipe: {'; '.join(differing)}",
+                hint="choose another --out, or drop the recipe and --set to continue as it was",
+            )
+
+    def environment(self) -> dict[str, Any]:
+        """What `create` recorded of machine, data and versions."""
+        return read_json(self.environment_file)
+
+    def result(self) -> dict[str, Any] | None:
+        """The run's result, or None if it has not finished."""
+        return read_json(self.result_file) if self.result_file.is_file() else None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The epochs logged so far."""
+        if not self.metrics_file.is_file():
+            return []
+        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+
+    def keep_metrics(self, epochs: int) -> None:
+        """Forget what was logged after the first `epochs` epochs: a resumed run does it again."""
+        kept = [line for line in self.metrics() if line["epoch"] <= epochs]
+        write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def log_epoch(self, metrics: dict[str, Any]) -> None:
+        """Append one epoch to `metrics.jsonl`."""
+        with self.metrics_file.open("a") as file:
+            file.write(json.dumps(metrics) + "\n")
+
+
+def next_run_folder(recipe_name: str, parent: Path = Path("runs")) -> Path:
+    """`runs/<recipe>-<number>` with the smallest number above those in use."""
+    stem = recipe_name.replace("/", "-")
+    used = [int(path.name[len(stem) + 1 :]) for path in parent.glob(f"{stem}-[0-9][0-9][0-9]")]
+    return parent / f"{stem}-{max(used, default=0) + 1:03d}"
+
+
+def newest_run(parent: Path = Path("runs"), *, finished: bool) -> RunFolder:
+    """The run below `parent` that was started last, among the finished or the unfinished ones.
+
+    Raises:
+        UsageError: There is none.
+    """
+    runs = [RunFolder(file.parent) for file in parent.glob("*/recipe.yaml")]
+    runs = [run for run in runs if run.result_file.is_file() == finished]
+    if not runs:
+        kind = "finished" if finished else "unfinished"
+        raise UsageError(f"{parent}/: holds no {kind} run", hint="start one with `stsm train`")
+    return max(runs, key=lambda run: (run.recipe_file.stat().st_mtime_ns, run.name))
+
+
+def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
+    """Versions, device and command of this process."""
+    packages = ("torch", "torchvision", "decord", "av", "numpy")
+    return {
+        "stsm": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in packages if (version := _version(name))},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "decoder": decoder,
+        "command": " ".join(["stsm", *sys.argv[1:]]),
+    }
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
+    """Write `value` as indented JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a run folder.
+
+    Raises:
+        CheckpointError: The file is missing or not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: holds {type(value).__name__}, not an object")
+    return value
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file that is whole or absent."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from, with `+` if it has local changes."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None

@@ -1,0 +1,46 @@
+"""Errors that a user can cure: one line, an optional hint, an exit code. No traceback is shown."""
+
+
+class StsmError(Exception):
+    """Something the user can put right.
+
+    Args:
+        message: One sentence without a full stop: where, which, the rule, the value.
+        hint: The cure, when it is known.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(StsmError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = 2
+
+
+class RecipeError(StsmError):
+    """A recipe is wrong; the message lists every problem, one a line."""
+
+    exit_code = 2
+
+
+class DataError(StsmError):
+    """A data set is missing, incomplete, or not what the recipe asks for."""
+
+
+class CheckpointError(StsmError):
+    """A checkpoint or run folder cannot be read, or belongs to another recipe."""
+
+
+class DivergedError(StsmError):
+    """The loss is no longer a finite number."""
+
+
+class InterruptedRunError(StsmError):
+    """Ctrl-C was pressed; everything so far is saved."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""Networks: the shift, the backbones, the TSN head. Knows nothing of data."""

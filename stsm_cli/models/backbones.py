@@ -1,0 +1,116 @@
+"""2D feature networks: frames (N·T, 3, H, W) in, pooled features (N·T, C) out.
+
+Torchvision's own networks with the classifier taken off, so that every key of a state dict is
+torchvision's (`conv1.weight`, `layer1.0.conv1.weight`, `features.0.0.weight`, ...), and one small
+ResNet of ours for the embedded data set. Time is not known here.
+"""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights
+from torchvision.models.resnet import BasicBlock
+
+from stsm_cli.config.schema import Backbone
+from stsm_cli.errors import CheckpointError, RecipeError
+
+# ours: channels of `resnet_small`, stage by stage; even the first shift, α = 1/8, moves 4 of them
+SMALL_WIDTHS = (32, 48, 64, 96)
+
+
+def build_backbone(
+    name: Backbone, *, weights: Literal["imagenet"] | None = None
+) -> tuple[nn.Module, int]:
+    """The feature network `name` and the number of its features C.
+
+    Args:
+        name: A torchvision ResNet, `mobilenet_v2`, or `resnet_small`.
+        weights: `imagenet` loads torchvision's first ImageNet weights (`IMAGENET1K_V1`, those
+            TSM starts from); None leaves torchvision's random initialisation.
+
+    Raises:
+        RecipeError: `resnet_small` has no ImageNet weights.
+        CheckpointError: The weights can be neither found nor downloaded, or are damaged.
+    """
+    if name == "resnet_small":
+        if weights is not None:
+            raise RecipeError(
+                f"model.weights: torchvision has no {weights} weights of resnet_small",
+                hint="remove `weights`, or choose another backbone",
+            )
+        return SmallResNet(), SMALL_WIDTHS[-1]
+    network = get_model(name)
+    if weights is not None:
+        _load_imagenet(network, name)
+    if name == "mobilenet_v2":
+        width = network.classifier[1].in_features
+        network.classifier = nn.Identity()
+    else:
+        width = network.fc.in_features
+        network.fc = nn.Identity()
+    return network, width
+
+
+def _load_imagenet(network: nn.Module, name: Backbone) -> None:
+    entry = get_model_weights(name)["IMAGENET1K_V1"]
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name)
+    try:
+        with redirect_stdout(sys.stderr):  # torch.hub announces the download on stdout
+            state = entry.get_state_dict(
+                progress=sys.stderr.isatty(), check_hash=True, weights_only=True
+            )
+        network.load_state_dict(state)
+    except OSError as error:
+        raise CheckpointError(
+            f"ImageNet weights of {name} cannot be downloaded from {entry.url}: {error}",
+            hint=f"fetch the file elsewhere and put it at {file}",
+        ) from error
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        raise CheckpointError(
+            f"{file}: not the ImageNet weights of {name}, or damaged",
+            hint="delete the file; the next run downloads it again",
+        ) from error
+
+
+class SmallResNet(nn.Module):
+    """The embedded set's ResNet: four stages of one torchvision `BasicBlock` each.
+
+    ours: made for frames of 32 to 64 pixels. The stem is a 3×3 convolution of stride 2 without
+    max-pooling; the stages have strides 1, 2, 2, 2, so 32 pixels become maps of 16, 8, 4 and 2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        stem = SMALL_WIDTHS[0]
+        self.conv1 = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = _stage(stem, SMALL_WIDTHS[0], stride=1)
+        self.layer2 = _stage(SMALL_WIDTHS[0], SMALL_WIDTHS[1], stride=2)
+        self.layer3 = _stage(SMALL_WIDTHS[1], SMALL_WIDTHS[2], stride=2)
+        self.layer4 = _stage(SMALL_WIDTHS[2], SMALL_WIDTHS[3], stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # as torchvision's ResNet
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Pooled features (N·T, C) of frames (N·T, 3, H, W)."""
+        x = self.relu(self.bn1(self.conv1(frames)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        pooled: Tensor = self.avgpool(x).flatten(1)  # (N·T, C, 1, 1) -> (N·T, C)
+        return pooled
+
+
+def _stage(num_in: int, num_out: int, *, stride: int) -> nn.Sequential:
+    downsample = None
+    if stride != 1 or num_in != num_out:
+        downsample = nn.Sequential(
+            nn.Conv2d(num_in, num_out, 1, stride=stride, bias=False), nn.BatchNorm2d(num_out)
+        )
+    return nn.Sequential(BasicBlock(num_in, num_out, stride, downsample))

@@ -1,0 +1,38 @@
+"""From a `ModelConfig` to a network: the only reader of the configuration among the models."""
+
+from stsm_cli.config.schema import ModelConfig
+from stsm_cli.models.backbones import build_backbone
+from stsm_cli.models.non_local import insert_non_local
+from stsm_cli.models.shift import insert_shift
+from stsm_cli.models.tsn import TSN
+
+
+def build_model(config: ModelConfig) -> TSN:
+    """The network of `config`; maps videos (N, T, 3, H, W), normalised, to logits (N, K).
+
+    Weights load first, under torchvision's keys; non-local blocks and the shift come after.
+
+    Raises:
+        ValueError: Non-local blocks are asked for in another network than ResNet-50.
+        RecipeError: `weights` names weights that the backbone does not have.
+        CheckpointError: The weights can be neither found nor downloaded, or are damaged.
+    """
+    backbone, num_features = build_backbone(config.backbone, weights=config.weights)
+    if config.non_local:
+        if config.backbone != "resnet50":
+            raise ValueError(f"non_local belongs to resnet50, not {config.backbone}")
+        insert_non_local(backbone, num_frames=config.num_frames)
+    if config.shift is not None:
+        insert_shift(
+            backbone,
+            num_frames=config.num_frames,
+            dims=config.shift.dims,
+            alpha=config.shift.alpha,
+        )
+    return TSN(
+        backbone,
+        num_features=num_features,
+        num_classes=config.num_classes,
+        num_frames=config.num_frames,
+        dropout=config.dropout,
+    )

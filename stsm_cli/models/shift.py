@@ -1,0 +1,318 @@
+"""The paper's operator: some channels look at the next or the previous frame, row or column.
+
+One pass over the tensor, no parameters, no multiply-adds (paper section 3). `shift` is the
+function, `SpatioTemporalShift` the module, `insert_shift` puts it before the convolutions of a
+network. Eagerly the output is filled slice by slice (on CUDA by one kernel, `shift_triton.py`);
+what `torch.compile`, `torch.export` and ONNX see is built of slices, pads and one concatenation.
+
+Shapes: N videos, T frames a video, C channels, H rows, W columns.
+    frames (N·T, C, H, W), the frames of a video one after the other; features (N, C, T, H, W).
+"""
+
+import functools
+import weakref
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+
+from stsm_cli.config.notation import parse_alpha, parse_dims
+from stsm_cli.models.shift_sites import shift_sites
+from stsm_cli.models.shift_slices import Alpha, ChannelSlice, channel_slices
+
+__all__ = [
+    "ChannelSlice",
+    "ShiftedConv",
+    "SpatioTemporalShift",
+    "channel_slices",
+    "insert_shift",
+    "shift",
+]
+
+
+def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: Alpha) -> Tensor:
+    """`x` with some of its channels moved by one position; zeros enter at the borders.
+
+    The result has the shape, the type and the memory format of `x`; where α moves no channel at
+    all, it is `x` itself.
+
+    Args:
+        x: frames (N·T, C, H, W) or features (N, C, T, H, W).
+        num_frames: T, needed for frames; features have their own.
+        dims: Sum of groups of axes, such as `T+H+W` (see `parse_dims`).
+        alpha: Fraction of all channels that move (see `parse_alpha`).
+
+    Raises:
+        ValueError: `dims` or `alpha` is not valid; `x` is neither frames nor features; the number
+            of frames is not a multiple of `num_frames`.
+
+    Source: paper section 3. At `T`, α=1/4 it is the shift of mit-han-lab/temporal-shift-module,
+        ops/temporal_shift.py, with `fold_div` 8.
+    """
+    return _shifted(x, _num_frames(x, num_frames), channel_slices(x.shape[1], dims, alpha))
+
+
+class SpatioTemporalShift(nn.Module):
+    """`shift` as a module: frames or features in, the same shape out.
+
+    Args:
+        num_frames: T of frames; features (N, C, T, H, W) have their own.
+        dims: Sum of groups of axes, such as `T+H+W`.
+        alpha: Fraction of all channels that move.
+
+    Raises:
+        ValueError: `num_frames` is below 1, or `dims` or `alpha` is not valid.
+    """
+
+    def __init__(self, num_frames: int, dims: str, alpha: Alpha) -> None:
+        super().__init__()
+        if num_frames < 1:
+            raise ValueError(f"num_frames ({num_frames}) must be at least 1")
+        parse_dims(dims)
+        self.num_frames = num_frames
+        self.dims = dims
+        self.alpha = parse_alpha(alpha)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The shifted `x`."""
+        return shift(x, num_frames=self.num_frames, dims=self.dims, alpha=self.alpha)
+
+    def extra_repr(self) -> str:
+        """For example `T+H+W, α=3/8, 8 frames`."""
+        return f"{self.dims}, α={self.alpha}, {self.num_frames} frames"
+
+
+class ShiftedConv(SpatioTemporalShift):
+    """A shift and the convolution that reads it, `net`; what `insert_shift` puts into a network.
+
+    Training keeps the input, which the layer before mostly keeps anyway, and shifts it again in
+    the backward pass, where a plain sequence of both would keep a shifted copy.
+
+    Args:
+        net: The convolution; the name is that of both reference implementations' checkpoints.
+        num_frames: T of frames; features (N, C, T, H, W) have their own.
+        dims: Sum of groups of axes, such as `T+H+W`.
+        alpha: Fraction of all channels that move.
+
+    Raises:
+        ValueError: As `SpatioTemporalShift`.
+    """
+
+    def __init__(
+        self, net: nn.Conv2d | nn.Conv3d, *, num_frames: int, dims: str, alpha: Alpha
+    ) -> None:
+        super().__init__(num_frames, dims, alpha)
+        self.net = net
+        self.slices = channel_slices(net.in_channels, dims, alpha)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What `net` makes of the shifted `x`."""
+        keep_input = not _is_traced() and (
+            torch.is_grad_enabled() and x.requires_grad and self.net.weight.requires_grad
+        )
+        num_frames = _num_frames(x, self.num_frames)
+        shifted = _shifted(x, num_frames, self.slices, keep_input=keep_input)
+        if not keep_input or shifted is x:
+            return self.net(shifted)  # type: ignore[no-any-return]
+        node: Any = shifted.grad_fn  # it keeps `x`
+        reference = weakref.ref(shifted)  # the graph holds the hooks, and so what they hold
+
+        def pack(saved: Tensor) -> object:
+            return node if saved is reference() else saved
+
+        def unpack(packed: object) -> Tensor:
+            if isinstance(packed, Tensor):
+                return packed
+            (kept,) = node.saved_tensors
+            return _fill(kept, node.num_frames, node.slices)
+
+        with saved_tensors_hooks(pack, unpack):
+            return self.net(shifted)  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        """For example `T, α=1/4: 16 of 64 channels (T 8+8), 8 frames`."""
+        sizes = [part.stop - part.start for part in self.slices]
+        groups = ", ".join(
+            f"{group} {sizes[2 * i]}+{sizes[2 * i + 1]}"
+            for i, group in enumerate(self.dims.split("+"))
+        )
+        return (
+            f"{self.dims}, α={self.alpha}: {sum(sizes)} of {self.net.in_channels} channels "
+            f"({groups}), {self.num_frames} frames"
+        )
+
+
+def insert_shift(
+    model: nn.Module,
+    *,
+    num_frames: int,
+    dims: str,
+    alpha: Alpha,
+    targets: Sequence[str] | None = None,
+) -> nn.Module:
+    """`model` itself, a shift now standing before some of its convolutions.
+
+    Each becomes a `ShiftedConv`, its weight's key `layer1.0.conv1.net.weight`. At α=0 nothing is
+    put in, and keys stay as they are.
+
+    Args:
+        model: Any network; changed in place.
+        num_frames: T, the frames of one video in a batch; 3D networks take it from their features.
+        dims: Sum of groups of axes, such as `T+H+W`.
+        alpha: Fraction of all channels that move.
+        targets: Names of the convolutions, as in `model.named_modules()`. Not needed where the
+            network has torchvision's residual blocks: then as `shift_sites` finds them.
+
+    Raises:
+        ValueError: An argument is not valid, a target is no 2D or 3D convolution of `model`, the
+            network has no known block, or it has a shift already.
+    """
+    modules = dict(model.named_modules())
+    for name, module in modules.items():
+        if isinstance(module, SpatioTemporalShift):
+            raise ValueError(f"the network has a shift already, at {name!r}")
+    names = shift_sites(model) if targets is None else list(targets)
+    for name in names:
+        if not isinstance(modules.get(name), nn.Conv2d | nn.Conv3d) or not name:
+            found = type(modules[name]).__name__ if name in modules else "no module"
+            raise ValueError(f"target {name!r} is {found}; a target is a Conv2d or Conv3d")
+    SpatioTemporalShift(num_frames, dims, alpha)  # refuses wrong arguments, at α=0 too
+    if parse_alpha(alpha) == 0:
+        return model
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        conv = ShiftedConv(modules[name], num_frames=num_frames, dims=dims, alpha=alpha)
+        setattr(modules[parent], child, conv)
+    return model
+
+
+def _shifted(
+    x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...], *, keep_input: bool = False
+) -> Tensor:
+    if slices[-1].stop == 0:
+        return x
+    if _is_traced():
+        return _compose(x, num_frames, slices)
+    shifted: Tensor = _Shift.apply(x, num_frames, slices, keep_input)
+    return shifted
+
+
+def _num_frames(x: Tensor, num_frames: int | None) -> int:
+    """T of `x`."""
+    if x.dim() == 5:
+        return x.shape[2]
+    if x.dim() != 4:
+        raise ValueError(
+            f"x has {x.dim()} dimensions; a shift takes frames (N·T, C, H, W) "
+            "or features (N, C, T, H, W)"
+        )
+    if num_frames is None:
+        raise ValueError("frames (N·T, C, H, W) need num_frames, which is None")
+    if num_frames < 1:
+        raise ValueError(f"num_frames ({num_frames}) must be at least 1")
+    if x.shape[0] % num_frames:
+        raise ValueError(f"{x.shape[0]} frames are not a multiple of num_frames ({num_frames})")
+    return num_frames
+
+
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _compose(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
+    """The shift as a graph of slices, pads and one concatenation: no writes into a tensor.
+
+    The frames of all videos stay one axis; splitting it would leave a symbolic batch size with
+    expressions that grow from site to site.
+    """
+    dims = (-4 if x.dim() == 4 else -3, -2, -1)  # of T, H and W
+    parts = []
+    for axes, direction, start, stop in slices:
+        part = x.narrow(1, start, stop - start)
+        for axis in axes:
+            kept = part.narrow(dims[axis], int(direction > 0), part.shape[dims[axis]] - 1)
+            part = F.pad(kept, (0, 0) * (-1 - dims[axis]) + ((0, 1) if direction > 0 else (1, 0)))
+            if dims[axis] == -4:
+                frame = torch.arange(x.shape[0], device=x.device) % num_frames
+                is_border = frame == (num_frames - 1 if direction > 0 else 0)
+                part = part.masked_fill(is_border[:, None, None, None], 0.0)
+        parts.append(part)
+    parts.append(x.narrow(1, slices[-1].stop, x.shape[1] - slices[-1].stop))
+    return torch.cat([part for part in parts if part.shape[1]], dim=1)
+
+
+class _Shift(torch.autograd.Function):
+    """The eager shift. It is linear: its gradient is the reversed shift, and needs no tensor.
+
+    `keep_input` saves `x` all the same, for `ShiftedConv`. It is saved here, not in a closure, so
+    that checkpointing, offloading and the check for in-place changes see it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        num_frames: int,
+        slices: tuple[ChannelSlice, ...],
+        keep_input: bool,
+    ) -> Tensor:
+        ctx.num_frames, ctx.slices = num_frames, slices
+        if keep_input:
+            ctx.save_for_backward(x)
+        return _fill(x, num_frames, slices)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
+        reverse = tuple(part._replace(direction=-part.direction) for part in ctx.slices)
+        return _Shift.apply(grad, ctx.num_frames, reverse, False), None, None, None
+
+
+def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
+    """The shifted `x` as a new tensor, every element of it written once."""
+    out = torch.empty_like(x)
+    if x.numel() == 0:
+        return out
+    source, target = _features(x, num_frames), _features(out, num_frames)
+    kernel = _cuda_kernel() if x.is_cuda else None
+    if kernel is not None and kernel.fill(target, source, slices):
+        return out
+    for axes, direction, start, stop in slices:
+        if start < stop:
+            _move(target[:, start:stop], source[:, start:stop], axes, direction)
+    stop = slices[-1].stop
+    target[:, stop:].copy_(source[:, stop:])
+    return out
+
+
+def _features(x: Tensor, num_frames: int) -> Tensor:
+    """A view (N, C, T, H, W) of frames or features."""
+    if x.dim() == 5:
+        return x
+    videos: Tensor = x.unflatten(0, (x.shape[0] // num_frames, num_frames))
+    return videos.transpose(1, 2)
+
+
+def _move(target: Tensor, source: Tensor, axes: tuple[int, ...], direction: int) -> None:
+    """Write what stands in `source` one position on (or back) into `target`; zeros enter."""
+    if not axes:
+        target.copy_(source)
+        return
+    dim = axes[0] + 2
+    last = source.shape[dim] - 1
+    to, start, border = (0, 1, last) if direction > 0 else (1, 0, 0)
+    _move(target.narrow(dim, to, last), source.narrow(dim, start, last), axes[1:], direction)
+    target.narrow(dim, border, 1).zero_()  # last: its memory is in the cache by now
+
+
+@functools.cache
+def _cuda_kernel() -> ModuleType | None:
+    """The module that shifts in one launch, where Triton is installed and can build it."""
+    try:
+        from stsm_cli.models import shift_triton
+    except ImportError:
+        return None
+    return shift_triton if shift_triton.works() else None

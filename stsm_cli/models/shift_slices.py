@@ -1,0 +1,55 @@
+"""Which channels move, and where to: the paper's α and dimensions as ranges of channels.
+
+Exact in whole numbers, and traceable for a number of channels that is symbolic.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import torch
+
+from stsm_cli.config.notation import parse_alpha, parse_dims
+
+Alpha = Fraction | str | float
+"""α in a form that `parse_alpha` reads."""
+
+
+class ChannelSlice(NamedTuple):
+    """Neighbouring channels that move together: `start` up to, not including, `stop`."""
+
+    axes: tuple[int, ...]
+    """Along which they move, one position each: 0 time, 1 height, 2 width."""
+    direction: int
+    """+1: the value comes from the next position along every axis; -1: from the previous."""
+    start: int
+    stop: int
+
+
+def channel_slices(num_channels: int, dims: str, alpha: Alpha) -> tuple[ChannelSlice, ...]:
+    """The channels that move: two slices for each group of `dims`, in the order of the channels.
+
+    Slice i of 2G covers channels `round(i·αC/2G)` up to `round((i+1)·αC/2G)`, halves rounded up; it
+    is empty where α leaves it nothing. The channels behind the last slice stay.
+
+    Args:
+        num_channels: C.
+        dims: Sum of groups of axes, such as `T+H+W` (see `parse_dims`).
+        alpha: Fraction of all channels that move (see `parse_alpha`).
+
+    Raises:
+        ValueError: `dims` or `alpha` is not valid.
+
+    Examples:
+        >>> [(part.direction, part.start, part.stop) for part in channel_slices(64, "T", "1/4")]
+        [(1, 0, 8), (-1, 8, 16)]
+    """
+    groups, over, under = _parse(dims, str(alpha) if isinstance(alpha, Fraction) else alpha)
+    moves = [(axes, direction) for axes in groups for direction in (+1, -1)]
+    under *= len(moves)  # slice i begins at i·C·over/under, rounded in whole numbers
+    bounds = [(2 * i * num_channels * over + under) // (2 * under) for i in range(len(moves) + 1)]
+    return tuple(ChannelSlice(*move, bounds[i], bounds[i + 1]) for i, move in enumerate(moves))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # text is not traced
+def _parse(dims: str, alpha: str | float) -> tuple[tuple[tuple[int, ...], ...], int, int]:
+    return parse_dims(dims), *parse_alpha(alpha).as_integer_ratio()

@@ -1,0 +1,11 @@
+"""Where the shipped recipes and data-set cards lie: inside the wheel, or beside the checkout."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def resource_dir(name: str) -> Path:
+    """The folder `recipes` or `datasets` of this installation."""
+    inside_wheel = _PACKAGE / name
+    return inside_wheel if inside_wheel.is_dir() else _PACKAGE.parent / name

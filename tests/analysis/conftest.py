@@ -1,0 +1,80 @@
+"""Runs that nobody trained: outcomes with chosen accuracies, and records made of them."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from stsm_cli.analysis.ablation import plan_sweep
+from stsm_cli.analysis.sweep import Outcome, network, run_sweep
+
+
+def outcome(correct, *, curve=(30.0, 40.0, 50.0, 60.0)):
+    """A test of 100 videos with `correct` right answers."""
+    return Outcome(
+        result={
+            "num_videos": 99,
+            "num_listed": 100,
+            "correct": correct,
+            "top1": float(correct),
+            "top1_interval": [correct - 9.5, correct + 8.5],
+            "top5": 99.0,
+            "mean_class": float(correct),
+            "pair_accuracy": 50 + correct / 2,
+            "seconds_train": 55.25,
+            "seconds_eval": 2.5,
+            "broken": ["val/00007.mp4"],
+        },
+        epochs=[{"train_loss": 1.5, "train_top1": 20.0, "val_top1": top1} for top1 in curve],
+        environment={
+            "recipe": "synth/stsm",
+            "data": "/home/someone/data",
+            "command": "stsm ablate --out /home/someone",
+            "stsm": "0.1.0",
+            "commit": "abc1234",
+            "python": "3.11.1",
+            "packages": {"torch": "2.6.0"},
+            "platform": "Linux x86_64",
+            "device": "cpu",
+            "cpu_capability": "AVX2",
+            "decoder": "decord",
+        },
+    )
+
+
+@pytest.fixture(autouse=True)
+def quick_costs(monkeypatch):
+    """Costs are counted elsewhere (test_cost.py); here they are looked up by size."""
+    costs = {48: (160_370_688, 273_168), 224: (32_703_643_648, 24_327_632)}
+
+    def look_up(config, *, size_px):
+        macs, params = costs[size_px]
+        return SimpleNamespace(macs=macs, params=params)
+
+    monkeypatch.setattr("stsm_cli.analysis.sweep.model_cost", look_up)
+    network.cache_clear()
+    yield
+    network.cache_clear()
+
+
+@pytest.fixture
+def fake_outcome():
+    return outcome
+
+
+@pytest.fixture
+def measure(tmp_path):
+    """Record a sweep in `tmp_path`: `correct(run)` answers right, of 100; None: not run."""
+
+    def do(name, correct, **options):
+        sweep = plan_sweep(name, **options)
+        wanted = tuple(run for run in sweep.runs if correct(run) is not None)
+        run_sweep(
+            replace(sweep, runs=wanted),
+            tmp_path,
+            lambda run, folder: outcome(correct(run)),
+            on_record=lambda run, record, is_new: None,
+        )
+        return sweep
+
+    return do

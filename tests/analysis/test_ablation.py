@@ -1,0 +1,125 @@
+from fractions import Fraction
+
+import pytest
+
+from stsm_cli.analysis.ablation import Row, ablation_names, load_ablation, plan_sweep
+from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.config.load import load_recipe
+from stsm_cli.errors import RecipeError, UsageError
+
+QUARTER, THREE_EIGHTHS = Fraction(1, 4), Fraction(3, 8)
+SETTINGS = {
+    "alpha": {
+        name: ("T+H+W", Fraction(name)) for name in ("0", "1/8", "1/4", "3/8", "1/2", "3/4", "1")
+    },
+    "spatial": {"TSN": None} | {dims: (dims, QUARTER) for dims in ("T", "H", "W", "H+W", "HW")},
+    "spatiotemporal": {"TSN": None, "T": ("T", QUARTER)}
+    | {
+        dims: (dims, THREE_EIGHTHS)
+        for dims in ("T+H+W", "T+HW", "T+H+W+HW", "TH+TW+HW", "T+H+W+TH+TW+HW")
+    },
+}
+
+
+def settings(sweep):
+    shifts = {run.row.name: run.recipe.model.shift for run in sweep.runs}
+    return {name: shift and (shift.dims, shift.alpha) for name, shift in shifts.items()}
+
+
+def test_the_shipped_ablations_are_tables_1_to_3():
+    assert ablation_names() == ["alpha", "spatial", "spatiotemporal"]
+    assert [load_ablation(name).table for name in ablation_names()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("dataset", ["synth", "k400", "sthv2"])
+def test_rows_are_the_papers_settings_on_every_data_set(name, dataset):
+    sweep = plan_sweep(name, dataset)
+    assert settings(sweep) == SETTINGS[name]
+    assert len({run.recipe_hash for run in sweep.runs}) == len(SETTINGS[name])
+    assert {run.recipe.data.dataset for run in sweep.runs} == {dataset}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_row_of_the_paper_has_exactly_one_measured_row(name):
+    ablation = load_ablation(name)
+    named = [setting for row in ablation.rows for setting in row.paper]
+    assert named == [row.setting for row in load_paper_table(ablation.table).rows]
+
+
+def test_a_row_changes_nothing_but_the_shift():
+    for run in plan_sweep("spatiotemporal").runs:
+        other = run.recipe.model_copy(
+            update={"model": run.recipe.model.model_copy(update={"shift": None})}
+        )
+        base = load_recipe("synth/tsn").recipe
+        assert other == base
+
+
+def test_tables_share_the_runs_of_tsn_and_tsm():
+    hashes = [
+        {run.row.name: run.recipe_hash for run in plan_sweep(name).runs}
+        for name in ("spatial", "spatiotemporal")
+    ]
+    assert all(hashes[0][row] == hashes[1][row] for row in ("TSN", "T"))
+
+
+def test_seeds_count_up_and_a_table_is_whole_before_the_next_seed():
+    sweep = plan_sweep("spatial", seeds=3)
+    assert [run.seed for run in sweep.runs] == [0] * 6 + [1] * 6 + [2] * 6
+    assert [run.recipe.seed for run in sweep.runs] == [run.seed for run in sweep.runs]
+    assert sweep.runs[6].slug == "TSN-seed1"
+
+
+def test_budgets_do_not_mix():
+    short, full = plan_sweep("alpha"), plan_sweep("alpha", full=True)
+    assert (short.budget, full.budget) == ("short", "full")
+    assert full.runs[0].recipe.optim.epochs > short.runs[0].recipe.optim.epochs
+    assert short.experiment != full.experiment
+    assert full.command == "stsm ablate alpha --full"
+
+
+def test_the_papers_own_recipes_are_the_full_budget():
+    sweep = plan_sweep("alpha", "k400")
+    assert (sweep.budget, sweep.base) == ("full", "k400/stsm_r50_8f")
+    assert sweep.runs[0].recipe.optim.epochs == 100
+    assert sweep.command == "stsm ablate alpha --dataset k400"
+
+
+def test_overrides_reach_every_row_but_do_not_undo_it():
+    sweep = plan_sweep("alpha", overrides=["optim.lr=0.5", "model.shift.alpha=1/2", "seed=7"])
+    assert sweep.budget == "custom"
+    assert settings(sweep) == SETTINGS["alpha"]
+    assert {run.recipe.optim.lr for run in sweep.runs} == {0.5}
+    assert {run.seed for run in sweep.runs} == {7}
+    assert sweep.command.endswith(" --set optim.lr=0.5 --set model.shift.alpha=1/2 --set seed=7")
+
+
+def test_different_overrides_are_different_experiments():
+    first, second = (plan_sweep("alpha", overrides=[f"optim.lr={lr}"]) for lr in (0.5, 0.25))
+    assert first.slug.startswith("synth-custom-")
+    assert first.slug != second.slug
+
+
+def test_unknown_ablation():
+    with pytest.raises(UsageError, match=r"ablation alhpa: unknown; .*alpha, spatial, spat") as e:
+        load_ablation("alhpa")
+    assert e.value.hint == "did you mean `alpha`?"
+    with pytest.raises(UsageError, match=r"ablation \.\./base/synth: unknown") as e:
+        load_ablation("../base/synth")
+    assert e.value.hint is None
+
+
+def test_unknown_data_set():
+    with pytest.raises(UsageError, match="--dataset folder: alpha has recipes for synth, k400, st"):
+        plan_sweep("alpha", "folder")
+
+
+def test_wrong_override():
+    with pytest.raises(RecipeError, match=r"optim\.lrr"):
+        plan_sweep("alpha", overrides=["optim.lrr=1"])
+
+
+def test_slug():
+    assert Row(name="3/8", set=()).slug == "3-8"
+    assert Row(name="T+HW", set=()).slug == "T+HW"

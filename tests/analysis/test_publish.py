@@ -1,0 +1,81 @@
+import pytest
+
+from stsm_cli.analysis.publish import publish
+from stsm_cli.errors import DataError, UsageError
+
+
+def names(paths):
+    return [path.name for path in paths]
+
+
+def test_a_table_and_its_figures(measure, tmp_path):
+    measure("spatial", lambda run: 50)
+    paths = publish(tmp_path, "spatial")
+    assert names(paths) == [
+        "table2_spatial.md",
+        "table2_spatial.svg",
+        "table2_spatial.png",
+        "curves_spatial.svg",
+        "curves_spatial.png",
+    ]
+    assert all(path.stat().st_size > 1000 for path in paths)
+    table = paths[0].read_text()
+    assert all(
+        f"![{name}]({name})" in table for name in ("table2_spatial.svg", "curves_spatial.svg")
+    )
+
+
+def test_everything_can_be_regenerated_from_the_records_alone(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    paths = publish(tmp_path, "alpha")
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    assert [path.read_bytes() for path in publish(tmp_path, "alpha")] == before
+
+
+def test_the_table_alone(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    assert names(publish(tmp_path, "alpha", figures=False)) == ["table1_alpha.md"]
+
+
+def test_without_records_nothing_is_written(tmp_path):
+    assert publish(tmp_path, "alpha") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_overridden_runs_have_files_of_their_own(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    measure("alpha", lambda run: 99, overrides=["optim.lr=1"])
+    publish(tmp_path, "alpha", figures=False)
+    assert "| 99.0 |" not in (tmp_path / "table1_alpha.md").read_text().replace("**", "")
+    assert "| 99.0 |" in (tmp_path / "table1_alpha_custom.md").read_text().replace("**", "")
+
+
+def test_tsm_comes_from_another_tables_runs_of_the_same_recipe(measure, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "stsm_cli.analysis.publish.settings_figure",
+        lambda rows, group, reference: seen.append(reference),
+    )
+    monkeypatch.setattr("stsm_cli.analysis.publish.encode", lambda figure, kind: b"")
+    measure("alpha", lambda run: 50)
+    measure("spatial", lambda run: 77, full=True)  # another budget: not comparable
+    publish(tmp_path, "alpha")
+    measure("spatial", lambda run: 66 + 2 * run.seed, seeds=2)
+    publish(tmp_path, "alpha")
+    assert [(line.paper, line.measured) for line in seen] == [("74.43", None), ("74.43", "67.0")]
+
+
+def test_a_broken_record_is_named(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    next(tmp_path.glob("records/*/*/0-seed0.json")).write_text("{")
+    with pytest.raises(DataError, match=r"0-seed0\.json: not a run record: Invalid JSON"):
+        publish(tmp_path, "alpha")
+
+
+def test_a_place_that_cannot_be_written(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    (tmp_path / "table1_alpha.md.tmp").mkdir()
+    with pytest.raises(UsageError, match=r"--out: .*table1_alpha\.md cannot be written"):
+        publish(tmp_path, "alpha")

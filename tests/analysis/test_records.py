@@ -1,0 +1,84 @@
+import json
+
+import pytest
+
+from stsm_cli.analysis.records import finished, read_record, read_records, record_path, write_record
+from stsm_cli.errors import DataError, UsageError
+
+
+@pytest.fixture
+def sweep(measure):
+    return measure("alpha", lambda run: 70)
+
+
+@pytest.fixture
+def path(sweep, tmp_path):
+    return record_path(tmp_path, sweep, sweep.runs[3])
+
+
+def test_path_says_what_it_is(path, sweep, tmp_path):
+    folder = f"records/table1_alpha/synth-short-{sweep.experiment}"
+    assert path == tmp_path / folder / "3-8-seed0.json"
+
+
+def test_a_record_reads_back_equal(path, tmp_path):
+    record = read_record(path)
+    write_record(tmp_path / "copy.json", record)
+    assert read_record(tmp_path / "copy.json") == record
+    assert (tmp_path / "copy.json").read_bytes() == path.read_bytes()
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_record_holds_the_run_and_nothing_of_the_machine_paths(path, sweep):
+    record = read_record(path)
+    run = sweep.runs[3]
+    assert (record.row, record.seed, record.recipe_hash) == ("3/8", 0, run.recipe_hash)
+    assert record.score.correct == 70
+    assert record.score.top1_interval == (60.5, 78.5)
+    assert record.curve.val_top1 == (30.0, 40.0, 50.0, 60.0)
+    assert record.seconds == 57.8
+    assert record.recipe == run.recipe.model_dump(mode="json")
+    assert record.environment["decoder"] == "decord"
+    assert "/home" not in path.read_text()
+
+
+def test_records_are_compact(path):
+    assert len(path.read_text().splitlines()) == 20
+    assert path.stat().st_size < 4000
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda text: text[:-30], "Invalid JSON"),
+        (lambda text: "", "Invalid JSON"),
+        (lambda text: text.replace('"seed": 0,\n', '"seed": "0",\n'), "seed: Input should be"),
+        (lambda text: text.replace("stsm.record/1", "stsm.record/9"), "schema: Input should be"),
+        (lambda text: text.replace('"top1": 70.0, ', ""), r"score.top1: Field required"),
+    ],
+)
+def test_a_broken_record_is_named(path, tmp_path, damage, problem):
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(DataError, match=f"3-8-seed0.json: not a run record: {problem}") as caught:
+        read_records(tmp_path)
+    assert caught.value.hint == "delete the file; the run is done again"
+
+
+def test_only_the_same_recipe_is_finished(path, sweep, tmp_path):
+    run = sweep.runs[3]
+    assert finished(tmp_path, sweep, run) == read_record(path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"recipe_hash": "0" * 12}))
+    assert finished(tmp_path, sweep, run) is None
+    path.unlink()
+    assert finished(tmp_path, sweep, run) is None
+
+
+def test_a_place_that_cannot_be_written(path, tmp_path):
+    record = read_record(path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"--out: .*file cannot be made \(File exists\)"):
+        write_record(tmp_path / "file" / "a.json", record)
+    (tmp_path / "a.json.tmp").mkdir()
+    with pytest.raises(UsageError, match=r"--out: .*a\.json cannot be written \(Is a directory\)"):
+        write_record(tmp_path / "a.json", record)

@@ -1,0 +1,45 @@
+from stsm_cli.analysis.ablation import load_ablation
+from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.analysis.records import read_records
+from stsm_cli.analysis.summary import comparable, summarise
+
+
+def groups(tmp_path):
+    return comparable(read_records(tmp_path))
+
+
+def test_real_data_comes_first_then_the_longer_budget(measure, tmp_path):
+    measure("alpha", lambda run: 70, overrides=["optim.lr=1"])
+    measure("alpha", lambda run: 70)
+    measure("alpha", lambda run: 70, full=True)
+    order = [(group.first.dataset, group.first.budget) for group in groups(tmp_path)]
+    assert order == [("synth", "full"), ("synth", "short"), ("synth", "custom")]
+
+
+def test_runs_of_different_recipes_are_never_in_one_group(measure, tmp_path):
+    measure("alpha", lambda run: 70, overrides=["optim.lr=1"])
+    measure("alpha", lambda run: 80, overrides=["optim.lr=2"], seeds=2)
+    assert [len(group.records) for group in groups(tmp_path)] == [14, 7]
+    assert {record.score.top1 for record in groups(tmp_path)[1].records} == {70.0}
+
+
+def test_rows_hold_their_seeds_in_order(measure, tmp_path):
+    sweep = measure("spatial", lambda run: 60 + run.seed, seeds=3)
+    (group,) = groups(tmp_path)
+    assert (group.seeds, group.extent) == ([0, 1, 2], "4 epochs, 3 seeds")
+    row = summarise(sweep.ablation, load_paper_table(2), group)[3]
+    assert (row.row.name, row.top1.values) == ("W", (60.0, 61.0, 62.0))
+    assert row.pair_accuracy.mean == 80.5
+    assert row.paper_top1 == 72.56
+
+
+def test_the_last_of_several_baselines_counts():
+    rows = summarise(load_ablation("spatial"), load_paper_table(2), None)
+    assert [line.top1 for line in rows[1].paper] == ["74.1", "74.43"]
+    assert rows[1].paper_top1 == 74.43
+
+
+def test_without_records_nothing_is_measured():
+    rows = summarise(load_ablation("alpha"), load_paper_table(1), None)
+    assert [row.row.name for row in rows] == ["0", "1/8", "1/4", "3/8", "1/2", "3/4", "1"]
+    assert all(row.top1 is None and row.pair_accuracy is None for row in rows)

@@ -1,0 +1,100 @@
+import pytest
+
+from stsm_cli.analysis import sweep as module
+from stsm_cli.analysis.ablation import plan_sweep
+from stsm_cli.analysis.records import Network, read_records
+from stsm_cli.analysis.sweep import run_folder, run_sweep
+from stsm_cli.errors import InterruptedRunError, UsageError
+
+
+class Trainer:
+    """Notes which runs it is asked to do; stops before run number `stop_at`."""
+
+    def __init__(self, outcome, stop_at=None):
+        self.outcome, self.stop_at, self.done = outcome, stop_at, []
+
+    def __call__(self, run, folder):
+        if len(self.done) == self.stop_at:
+            raise InterruptedRunError("interrupted")
+        self.done.append((run.row.name, run.seed, folder))
+        return self.outcome(50 + run.seed)
+
+
+def do(sweep, out, trainer):
+    told = []
+    run_sweep(
+        sweep, out, trainer, on_record=lambda run, record, is_new: told.append((run.slug, is_new))
+    )
+    return told
+
+
+def test_more_seeds_run_only_the_missing_ones(tmp_path, fake_outcome):
+    do(plan_sweep("spatial", seeds=3), tmp_path, Trainer(fake_outcome))
+    trainer = Trainer(fake_outcome)
+    told = do(plan_sweep("spatial", seeds=5), tmp_path, trainer)
+    assert [seed for _, seed, _ in trainer.done] == [3] * 6 + [4] * 6
+    assert [is_new for _, is_new in told] == [False] * 18 + [True] * 12
+    assert len(read_records(tmp_path)) == 30
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path, fake_outcome):
+    sweep = plan_sweep("alpha")
+    with pytest.raises(InterruptedRunError):
+        do(sweep, tmp_path, Trainer(fake_outcome, stop_at=3))
+    assert len(read_records(tmp_path)) == 3
+    trainer = Trainer(fake_outcome)
+    do(sweep, tmp_path, trainer)
+    assert [name for name, _, _ in trainer.done] == ["3/8", "1/2", "3/4", "1"]
+
+
+def test_each_run_has_its_folder(tmp_path, fake_outcome):
+    sweep = plan_sweep("alpha")
+    trainer = Trainer(fake_outcome)
+    do(sweep, tmp_path, trainer)
+    folder = tmp_path / "runs" / f"alpha-synth-short-{sweep.experiment}" / "1-8-seed0"
+    assert trainer.done[1][2] == folder == run_folder(tmp_path, sweep, sweep.runs[1])
+
+
+def test_a_run_that_another_table_has_is_not_repeated(tmp_path, fake_outcome):
+    do(plan_sweep("spatial"), tmp_path, Trainer(fake_outcome))
+    sweep, trainer = plan_sweep("spatiotemporal"), Trainer(fake_outcome)
+    do(sweep, tmp_path, trainer)
+    assert [name for name, _, _ in trainer.done] == [run.row.name for run in sweep.runs[2:]]
+    copies = [record for record in read_records(tmp_path) if record.row == "T"]
+    assert [copy.table for copy in copies] == ["table2_spatial", "table3_spatiotemporal"]
+    assert copies[1].command == "stsm ablate spatiotemporal"
+
+
+def test_overridden_runs_stay_apart(tmp_path, fake_outcome):
+    do(plan_sweep("alpha"), tmp_path, Trainer(fake_outcome))
+    trainer = Trainer(fake_outcome)
+    do(plan_sweep("alpha", overrides=["optim.lr=1"]), tmp_path, trainer)
+    assert len(trainer.done) == 7
+    assert len(read_records(tmp_path)) == 14
+
+
+def test_out_is_tried_before_anything_is_trained(tmp_path, fake_outcome):
+    (tmp_path / "file").write_text("")
+    trainer = Trainer(fake_outcome)
+    with pytest.raises(UsageError, match=r"--out: .*file/records cannot be made"):
+        do(plan_sweep("alpha"), tmp_path / "file", trainer)
+    assert trainer.done == []
+
+
+def test_the_papers_network_has_the_rows_shift(monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "network", lambda config, size_px: seen.append((config, size_px)))
+    sweep = plan_sweep("spatial", overrides=["model.num_frames=4"])
+    module.paper_network(sweep, sweep.runs[2])
+    ((config, size_px),) = seen
+    assert (config.backbone, config.num_frames, config.num_classes) == ("resnet50", 8, 400)
+    assert (config.shift.dims, size_px) == ("H", 224)
+
+
+def test_networks_are_counted_at_the_size_of_the_test_and_of_the_papers_flops(
+    tmp_path, fake_outcome
+):
+    do(plan_sweep("alpha"), tmp_path, Trainer(fake_outcome))
+    for record in read_records(tmp_path):
+        assert record.network == Network(48, 160_370_688, 273_168)
+        assert record.paper_network == Network(224, 32_703_643_648, 24_327_632)

@@ -1,0 +1,128 @@
+import json
+import re
+import shlex
+
+import pytest
+
+from stsm_cli.cli.app import run
+from stsm_cli.cli.flops import flops
+
+SMALL = ["flops", "resnet_small", "--frames", "2", "--size", "48", "--classes", "16"]
+
+
+def record(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert run([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_json_is_one_object_with_the_promised_keys(capsys):
+    found = record(capsys, *SMALL, "--views", "6")
+    assert found["schema"] == "stsm.flops/1"
+    assert (found["model"], found["num_frames"], found["size"]) == ("resnet_small", 2, 48)
+    assert (found["num_classes"], found["views"]) == (16, 6)
+    assert found["macs_total"] == 6 * found["macs"] > 0
+    assert found["gflops"] == 2 * found["gmacs"] == 2 * found["macs"] / 1e9
+    assert found["uncounted"] == []
+    assert found["paper"] == []
+    assert found["shifted_channels"][0] == {
+        "site": "backbone.layer1.0.conv1",
+        "channels": 16,
+        "shifted": 6,
+        "by_group": {"T": 2, "H": 2, "W": 2},
+    }
+    assert "layers" not in found
+
+
+def test_three_settings_cost_the_same(capsys):
+    settings = record(capsys, *SMALL)["settings"]
+    assert list(settings) == ["TSN", "TSM", "STSM"]
+    assert len({(s["macs"], s["params"]) for s in settings.values()}) == 1
+    assert [s["shifted"] for s in settings.values()] == [0, 32, 48]  # of 16 + 16 + 32 + 64
+
+
+def test_asked_shift_stands_in_the_third_row(capsys):
+    found = record(capsys, *SMALL, "--shift", "HW", "--alpha", "1/2")
+    assert found["shift"] == {"dims": "HW", "alpha": "1/2"}
+    assert found["settings"]["STSM"]["shifted"] == 64
+    assert found["shifted_channels"][0]["by_group"] == {"HW": 8}
+
+
+def test_layers_add_up(capsys):
+    found = record(capsys, *SMALL, "--per-layer")
+    assert sum(layer["macs"] for layer in found["layers"]) == found["macs"]
+    assert sum(layer["params"] for layer in found["layers"]) == found["params"]
+
+
+def test_paper_stands_beside_the_measured(capsys):
+    found = record(capsys, "flops", "mbv2", "--size", "32")
+    (four, five) = found["paper"]
+    assert (four["table"], four["gflops"], four["params"], four["views"]) == (
+        4, "2.55×3×10", "2.33M", 30,
+    )  # fmt: skip
+    assert four["rows"] == ["TSN+Mb_V2 from [17]", "TSM+Mb_V2 [17]", "STSM+Mb_V2"]
+    assert five["measured"]["params"] == 2_446_766
+    assert any("79 to 86 classes" in reason for reason in five["measured"]["reasons"])
+
+
+def test_table_shows_settings_paper_and_reasons(capsys):
+    assert run(["flops", "mbv2", "--size", "32", "--views", "6"]) == 0
+    text = capsys.readouterr().out
+    assert "mbv2, 8 frames of 32² pixels, 400 classes" in text
+    for setting in (r"TSN +- ", r"TSM +T, 1/4 ", r"STSM +T\+H\+W, 3/8 "):
+        assert re.search(setting + r".*2,736,272", text)
+    assert "297 of 792, before 10 convolutions" in text
+    assert "the shift adds 0 multiply-adds and 0 parameters" in text
+    assert "uncounted: none" in text
+    assert re.search(r"Table 4 +2\.55×3×10 +2\.40 G +3\.13 G +94\.01 G +2\.33M +2,736,272", text)
+    assert "Table 4, 5: 2.55 G is a view of 224² pixels" in text
+    assert "layer by layer" not in text
+
+
+def test_per_layer_table(capsys):
+    assert run([*SMALL, "--per-layer"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"backbone\.layer4\.0\.downsample\.0 +[\d,]+ +8,192", text)
+    assert "the paper prints no cost of this network with 2 frames" in text
+
+
+@pytest.mark.parametrize("name", ["r18", "resnet18"])
+def test_short_and_torchvision_names_are_one_network(name, capsys):
+    assert record(capsys, "flops", name, "--size", "32")["params"] == 11_381_712
+
+
+def test_non_local_has_its_own_name(capsys):
+    found = record(capsys, "flops", "r50-nl", "--size", "32", "--frames", "1")
+    assert found["params"] == 31_682_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["r5o"], ["unknown model `r5o`", "did you mean `r50`?"]),
+        (["resnet"], ["unknown model `resnet`", "did you mean `resnet"]),
+        (["vgg"], ["unknown model `vgg`", "choose one of r18, r34, r50,"]),
+        (["r18", "--alpha", "5/4"], ["--alpha: alpha 5/4 is outside [0, 1]"]),
+        (["r18", "--alpha", "much"], ["--alpha: alpha 'much' is not a number"]),
+        (["r18", "--shift", "T+Z"], ["--shift: dims 'T+Z': unknown axis 'Z'"]),
+        (["r18", "--size", "16"], ["--size must be at least 32, got 16"]),
+        (["r18", "--frames", "0"], ["--frames must be at least 1, got 0"]),
+        (["r18", "--classes", "0"], ["--classes must be at least 1, got 0"]),
+        (["r18", "--views", "0"], ["--views must be at least 1, got 0"]),
+    ],
+)
+def test_bad_question_ends_with_2_and_one_cause(arguments, said, capsys):
+    assert run(["flops", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    for part in said:
+        assert part in printed.err
+
+
+def test_help_examples_run(capsys, monkeypatch):
+    for crop in ("TRAIN_CROP_PX", "TEST_CROP_PX"):  # smaller, to be quick
+        monkeypatch.setattr(f"stsm_cli.analysis.paper_cost.{crop}", 32)
+    examples = re.findall(r"^ +stsm (flops .+)$", flops.__doc__, re.MULTILINE)
+    assert len(examples) == 2
+    for example in examples:
+        assert run([*shlex.split(example), "--size", "32"]) == 0
+    assert capsys.readouterr().out

@@ -1,0 +1,159 @@
+import json
+import math
+import sys
+
+import pytest
+
+from stsm_cli.cli import output
+from stsm_cli.cli.output import Output
+from stsm_cli.errors import RecipeError
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves."""
+    now = [0.0]
+    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_results_go_to_stdout_and_messages_to_stderr(capsys):
+    out = Output()
+    out.message("hello")
+    out.text("result")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("result\n", "hello\n")
+
+
+def test_quiet_silences_messages_and_bars_but_not_warnings_errors_or_results(capsys, clock):
+    out = Output(-1)
+    out.message("hello")
+    out.detail("more")
+    with out.bar("epoch", 10) as bar:
+        clock[0] = 100.0
+        bar.advance()
+    out.warn("look")
+    out.error(RecipeError("bad"))
+    out.json({"a": 1})
+    captured = capsys.readouterr()
+    assert captured.err == "warning: look\nerror: bad\n"
+    assert json.loads(captured.out) == {"a": 1}
+
+
+@pytest.mark.parametrize(("verbosity", "shown"), [(0, ""), (1, "more\n")])
+def test_details_are_shown_from_v_on(capsys, verbosity, shown):
+    Output(verbosity).detail("more")
+    assert capsys.readouterr().err == shown
+
+
+def test_an_error_shows_each_problem_and_each_hint_on_its_own_line(capsys):
+    Output().error(RecipeError("a.yaml:1: x\na.yaml:2: y", hint="do\nthis"))
+    expected = "error: a.yaml:1: x\nerror: a.yaml:2: y\nhint: do\nhint: this\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_text_with_brackets_is_printed_as_it_is_and_never_wrapped(capsys):
+    text = "[bold]top-1[/bold] :smile: " + "x" * 200
+    Output().message(text)
+    assert capsys.readouterr().err == text + "\n"
+
+
+def test_a_traceback_is_shown_with_vv(capsys):
+    def fail():
+        raise RecipeError("bad")
+
+    for verbosity, shown in ((1, False), (2, True)):
+        with pytest.raises(RecipeError) as caught:
+            fail()
+        Output(verbosity).error(caught.value)
+        assert ("Traceback" in capsys.readouterr().err) is shown
+
+
+def test_json_refuses_what_json_cannot_say():
+    with pytest.raises(ValueError, match="nan"):
+        Output().json({"loss": math.nan})
+
+
+def test_a_table_is_aligned_and_keeps_its_full_width(capsys):
+    rows = [["T+H+W", "75.04", "x" * 120], ["T", "9.5 ± 0.1", ""]]
+    Output().table("Table 1", ["setting", "top-1", "note"], rows, notes=["synth"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "Table 1",
+        "",
+        "setting      top-1  note",
+        "-------  ---------  " + "-" * 120,
+        "T+H+W        75.04  " + "x" * 120,
+        "T        9.5 ± 0.1",
+        "",
+        "synth",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "aligned"),
+    [
+        (["9", "-10.5"], ["    9", "-10.5"]),
+        (["9", "not run"], ["      9", "not run"]),
+        (["9", "null"], ["9", "null"]),
+    ],
+)
+def test_a_column_of_numbers_stands_right(capsys, cells, aligned):
+    Output().table("", ["a", "b"], [["x", cell] for cell in cells])
+    rows = capsys.readouterr().out.splitlines()[-len(cells) :]
+    assert rows == [f"x  {cell}" for cell in aligned]
+
+
+def test_a_table_without_rows_or_notes(capsys):
+    Output().table("Empty", ["a", "bc"], [])
+    assert capsys.readouterr().out == "Empty\n\na  bc\n-  --\n"
+
+
+def test_away_from_a_terminal_a_bar_is_one_line_an_interval(capsys, clock):
+    with Output().bar("epoch 1/6", 100) as bar:
+        bar.advance(0)
+        for second in range(1, 26):
+            clock[0] = float(second)
+            bar.advance(2, status="loss 1.5")
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1/6  20/100  2/s  0:40 left  loss 1.5",
+        "epoch 1/6  40/100  2/s  0:30 left  loss 1.5",
+    ]
+
+
+def test_the_rate_leaves_out_what_a_resumed_run_had_done(capsys, clock):
+    with Output().bar("epoch", 7300) as bar:
+        bar.advance(90)
+        clock[0] = 10.0
+        bar.advance(10)
+    assert capsys.readouterr().err == "epoch  100/7300  1/s  2:00:00 left\n"
+
+
+def test_on_a_terminal_a_bar_is_drawn_once_it_has_lasted_and_leaves_nothing(
+    capsys, clock, monkeypatch
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    out = Output()
+    with out.bar("short", 10) as bar:
+        bar.advance()
+    assert capsys.readouterr().err == ""
+    with out.bar("outer", 10) as bar:
+        clock[0] = 1.0
+        bar.advance(4)
+        with out.bar("inner", 3) as inner:
+            clock[0] = 2.0
+            inner.advance(1, status="[loss]")
+            out.text("a result")
+        drawn = capsys.readouterr()
+    assert drawn.out == "a result\n"
+    for text in ("outer", "4/10", "inner", "1/3", "[loss]"):
+        assert text in drawn.err
+    last_line = capsys.readouterr().err.rpartition("\x1b[2K")[2]
+    assert "outer" not in last_line
+
+
+def test_current_is_what_use_set():
+    mine = Output(1)
+    output.use(mine)
+    assert output.current() is mine

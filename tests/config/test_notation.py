@@ -1,0 +1,91 @@
+import doctest
+import re
+from fractions import Fraction
+
+import pytest
+
+from stsm_cli.config import notation
+from stsm_cli.config.notation import parse_alpha, parse_dims
+
+
+def test_examples_of_the_docstrings_hold():
+    result = doctest.testmod(notation)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("dims", "groups"),
+    [
+        ("T", ((0,),)),
+        ("T+H+W", ((0,), (1,), (2,))),
+        ("W+T", ((2,), (0,))),
+        ("T+H+W+TH+TW+HW", ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2))),
+        ("THW", ((0, 1, 2),)),
+        ("WHT", ((0, 1, 2),)),
+    ],
+)
+def test_dims(dims, groups):
+    assert parse_dims(dims) == groups
+
+
+@pytest.mark.parametrize(
+    ("dims", "says"),
+    [
+        ("T+X", "dims 'T+X': unknown axis 'X'"),
+        ("t", "dims 't': unknown axis 't'"),
+        ("T + H", "dims 'T + H': unknown axis ' '"),
+        ("TT", "dims 'TT': an axis is repeated in group 'TT'"),
+        ("T+T", "dims 'T+T': group 'T' is repeated"),
+        ("HW+WH", "dims 'HW+WH': group 'WH' is repeated"),
+        ("", "dims '': a group is empty"),
+        ("T+", "dims 'T+': a group is empty"),
+        ("+", "dims '+': a group is empty"),
+    ],
+)
+def test_wrong_dims_are_named(dims, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        parse_dims(dims)
+
+
+@pytest.mark.parametrize(
+    ("value", "alpha"),
+    [
+        ("3/8", Fraction(3, 8)),
+        ("6/16", Fraction(3, 8)),
+        ("0.375", Fraction(3, 8)),
+        (0.375, Fraction(3, 8)),
+        (0.1, Fraction(1, 10)),
+        (1 / 3, Fraction(1, 3)),
+        (Fraction(1, 7), Fraction(1, 7)),
+        (0, Fraction(0)),
+        (1, Fraction(1)),
+        ("1", Fraction(1)),
+    ],
+)
+def test_alpha_is_exact(value, alpha):
+    assert parse_alpha(value) == alpha
+    assert isinstance(parse_alpha(value), Fraction)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("5/4", "alpha 5/4 is outside"),
+        ("-1/8", "alpha -1/8 is outside"),
+        (2, "alpha 2 is outside"),
+        (-0.5, "alpha -1/2 is outside"),
+    ],
+)
+def test_alpha_outside_0_to_1_is_named(value, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        parse_alpha(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["x", "", "3/0", True, None, [0.5], float("nan"), float("inf")], ids=repr
+)
+def test_alpha_that_is_no_number_is_named(value):
+    with pytest.raises(ValueError, match="is not a number or a fraction such as 3/8") as raised:
+        parse_alpha(value)
+    assert repr(value) in str(raised.value)

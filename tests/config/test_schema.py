@@ -1,0 +1,129 @@
+"""The rules between keys; the kinds of values are tested in test_load.py."""
+
+from fractions import Fraction
+
+import pytest
+from pydantic import ValidationError
+
+from stsm_cli.config.schema import DataConfig, OptimConfig, Recipe, ShiftConfig
+
+RECIPE = {
+    "model": {"backbone": "resnet50", "num_classes": 400},
+    "data": {"dataset": "k400", "sampling": "dense"},
+    "optim": {"lr": 7.5e-3, "epochs": 100},
+}
+
+
+def edited(section, **values):
+    return RECIPE | {section: RECIPE.get(section, {}) | values}
+
+
+def test_defaults_are_the_paper_s():
+    recipe = Recipe.model_validate(RECIPE)
+    optim, data = recipe.optim, recipe.data
+    assert (optim.optimizer, optim.momentum, optim.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (optim.batch_size, optim.lr_batch_size, recipe.model.dropout) == (48, 48, 0.5)
+    assert (data.short_side_px, data.crop_px, recipe.test.crop_px) == (256, 224, 256)
+    assert (ShiftConfig().dims, ShiftConfig().alpha) == ("T+H+W", Fraction(3, 8))
+
+
+def test_a_recipe_is_immutable():
+    recipe = Recipe.model_validate(RECIPE)
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.seed = 1
+
+
+def test_the_protocol_is_named_after_data_views_and_size():
+    recipe = Recipe.model_validate(edited("test", clips=10, crops=3))
+    assert recipe.protocol == "k400-10x3@256"
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("data", {"crop_px": 257}, r"crop_px \(257\) must be at most short_side_px \(256\)"),
+        ("data", {"dataset": "synth"}, "a `synth` section belongs to `dataset: synth`"),
+        ("data", {"synth": {}}, "a `synth` section belongs to `dataset: synth`"),
+        ("test", {"crop_px": 288}, r"test.crop_px \(288\) must be at most .* \(256\)"),
+        ("test", {"clips": 2}, r"test.clips \(2\) must be 1 or 10 with dense sampling"),
+        ("model", {"backbone": "resnet18", "non_local": True}, "non_local .* not resnet18"),
+        ("optim", {"milestones_epochs": (80, 40)}, r"milestones_epochs \(80, 40\) must rise"),
+        ("optim", {"milestones_epochs": (40, 40)}, r"milestones_epochs \(40, 40\) must rise"),
+        (
+            "optim",
+            {"milestones_epochs": (40,), "schedule": "one_cycle"},
+            "milestones_epochs belong to `schedule: step`",
+        ),
+        (
+            "optim",
+            {"warmup_epochs": 100.0},
+            r"warmup_epochs \(100\.0\) must be less than epochs \(100\)",
+        ),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(section, values, message):
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(edited(section, **values))
+
+
+def test_uniform_sampling_takes_one_or_two_clips():
+    data = {"dataset": "sthv2", "sampling": "uniform"}
+    assert Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 2}}).test.clips == 2
+    with pytest.raises(ValidationError, match=r"test.clips \(10\) must be 1 or 2 with uniform"):
+        Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 10}})
+
+
+def test_sections_stand_alone():
+    assert OptimConfig(lr=0.1, epochs=1).milestones_epochs == ()
+    assert DataConfig(dataset="folder", sampling="uniform").synth is None
+
+
+def test_no_default_ever_changes():
+    """Hashes of recipes leave defaults out: a changed default would pass old runs off as new."""
+    least = {
+        "model": {"backbone": "resnet18", "num_classes": 3, "shift": {}},
+        "data": {"dataset": "synth", "sampling": "uniform", "synth": {}},
+        "optim": {"lr": 1.0, "epochs": 1},
+    }
+    assert Recipe.model_validate(least).model_dump(mode="json") == {
+        "model": {
+            "backbone": "resnet18",
+            "num_classes": 3,
+            "num_frames": 8,
+            "shift": {"dims": "T+H+W", "alpha": "3/8"},
+            "non_local": False,
+            "dropout": 0.5,
+            "weights": None,
+        },
+        "data": {
+            "dataset": "synth",
+            "sampling": "uniform",
+            "short_side_px": 256,
+            "crop_px": 224,
+            "flip": "plain",
+            "synth": {
+                "train": 2000,
+                "val": 960,
+                "frames": 32,
+                "short_side_px": 96,
+                "difficulty": 0.15,
+                "seed": 0,
+            },
+        },
+        "test": {"clips": 1, "crops": 1, "crop_px": 256},
+        "optim": {
+            "optimizer": "sgd",
+            "lr": 1.0,
+            "lr_batch_size": 48,
+            "batch_size": 48,
+            "momentum": 0.9,
+            "weight_decay": 1e-4,
+            "epochs": 1,
+            "schedule": "step",
+            "milestones_epochs": [],
+            "warmup_epochs": 0.0,
+            "clip_grad_norm": None,
+        },
+        "precision": "fp32",
+        "seed": 0,
+    }

@@ -1,0 +1,61 @@
+"""Videos whose every frame says which one it is: nine black or white blocks, the bits of a number.
+
+Blocks of 16 pixels survive any lossy codec, so a wrong frame cannot pass for the right one.
+"""
+
+import av
+import numpy as np
+import pytest
+
+BLOCK = 16
+COLUMNS = 3
+BITS = 9
+
+
+def _draw(number, width, height):
+    frame = np.full((height, width, 3), 128, dtype=np.uint8)
+    for bit in range(BITS):
+        y, x = (BLOCK * i for i in divmod(bit, COLUMNS))
+        frame[y : y + BLOCK, x : x + BLOCK] = 255 * (number >> bit & 1)
+    return frame
+
+
+def _encode(path, frames, codec, *, pix_fmt="yuv420p", **options):
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        stream.options = {name: str(value) for name, value in options.items()}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="session")
+def encode():
+    """encode(path, frames, codec, pix_fmt=..., **encoder_options) writes a video at 25 fps."""
+    return _encode
+
+
+@pytest.fixture(scope="session")
+def encode_counter():
+    """The same for frames that show 0, 1, 2, ..."""
+
+    def encode_counter(path, num_frames, codec, *, width=64, height=48, **options):
+        frames = [_draw(number, width, height) for number in range(num_frames)]
+        _encode(path, frames, codec, **options)
+
+    return encode_counter
+
+
+@pytest.fixture(scope="session")
+def read_counter():
+    """read_counter(frames) is the list of the numbers that frames (T, H, W, 3) show."""
+
+    def read_counter(frames):
+        grey = frames[:, : 3 * BLOCK, : 3 * BLOCK].mean(-1)
+        blocks = grey.reshape(-1, 3, BLOCK, 3, BLOCK)[:, :, 4:-4, :, 4:-4].mean((2, 4))
+        bits = (blocks > 128).reshape(-1, BITS)
+        return (bits << np.arange(BITS)).sum(1).tolist()
+
+    return read_counter

@@ -1,0 +1,88 @@
+import pytest
+
+from stsm_cli.config.load import load_yaml
+from stsm_cli.data.catalog import DatasetCard, load_card, mirror_labels, reverse_labels
+from stsm_cli.data.synth import CLASSES
+from stsm_cli.errors import DataError
+from stsm_cli.resources import resource_dir
+
+CARDS = sorted(path.stem for path in resource_dir("datasets").glob("*.yaml"))
+KEYS = {"title", "source", "licence", "num_classes", "classes", "videos", "layouts"}
+
+
+def test_there_is_a_card_for_every_data_set_of_a_recipe():
+    assert CARDS == ["folder", "k400", "sthv2", "synth"]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_says_what_a_reader_needs(name):
+    content = load_yaml(resource_dir("datasets") / f"{name}.yaml")
+    assert set(content) - {"paper"} == KEYS | {"mirror_pairs", "reverse_pairs"}
+    assert all(counts["present"] <= counts["listed"] for counts in content["videos"].values())
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_no_class_is_in_two_pairs(name):
+    card = load_card(name)
+    for pairs in (card.mirror_pairs, card.reverse_pairs):
+        names = [name for pair in pairs for name in pair]
+        assert len(names) == len(set(names))
+
+
+def test_kinetics_has_400_classes_and_no_pairs():
+    assert load_card("k400") == DatasetCard("k400", "Kinetics-400", 400, (), ())
+
+
+def test_something_something_mirrors_three_pairs_of_neighbours():
+    card = load_card("sthv2")
+    assert card.num_classes == 174
+    assert len(card.mirror_pairs) == 3
+    assert card.reverse_pairs == ()
+    # the labels that MMAction2 1.2 swaps, with the names in their alphabetical places
+    classes = [f"class {i}" for i in range(174)]
+    for first, pair in zip((86, 93, 166), card.mirror_pairs, strict=True):
+        assert sorted(pair) == list(pair)  # alphabetical order is label order
+        classes[first : first + 2] = pair
+    labels = mirror_labels(card, classes)
+    moved = {i: int(label) for i, label in enumerate(labels) if label != i}
+    assert moved == {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
+
+
+def test_the_embedded_set_reverses_neighbours():
+    card = load_card("synth")
+    assert card.num_classes == len(CLASSES)
+    assert reverse_labels(card, CLASSES).tolist() == [label ^ 1 for label in range(16)]
+
+
+def test_the_embedded_set_mirrors_what_goes_sideways():
+    labels = mirror_labels(load_card("synth"), CLASSES)
+    moved = {CLASSES[i]: CLASSES[label] for i, label in enumerate(labels) if label != i}
+    assert moved == {
+        "left_to_right": "right_to_left",
+        "right_to_left": "left_to_right",
+        "rotate_cw": "rotate_ccw",
+        "rotate_ccw": "rotate_cw",
+        "left_first": "right_first",
+        "right_first": "left_first",
+    }
+
+
+@pytest.mark.parametrize("labels", [mirror_labels, reverse_labels])
+def test_swapping_twice_is_the_identity(labels):
+    swapped = labels(load_card("synth"), CLASSES)
+    assert swapped[swapped].tolist() == list(range(16))
+
+
+def test_a_class_that_the_list_lacks_is_named():
+    card = load_card("synth")
+    message = r"datasets/synth\.yaml pairs 'left_first', a class that the list of 12 classes lacks"
+    with pytest.raises(DataError, match=message):
+        mirror_labels(card, CLASSES[:12])
+    with pytest.raises(DataError, match=r"pairs 'cover', a class that the list of 14 classes"):
+        reverse_labels(card, CLASSES[:14])
+
+
+def test_an_unknown_data_set_is_named():
+    with pytest.raises(DataError, match="no data set 'ucf101'") as caught:
+        load_card("ucf101")
+    assert caught.value.hint == "there are folder, k400, sthv2, synth"

@@ -1,0 +1,208 @@
+import numpy as np
+import pytest
+
+from stsm_cli.data.sampling import dense_test, dense_train, uniform_test, uniform_train
+
+# (total, num_frames): middles of the segments | starts of the segments
+UNIFORM_TEST = {
+    (1, 8): "0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0",
+    (4, 8): "0 0 1 1 2 2 3 3 | 0 0 1 1 2 2 3 3",
+    (7, 8): "0 1 2 3 3 4 5 6 | 0 0 1 2 3 4 5 6",
+    (8, 8): "0 1 2 3 4 5 6 7 | 0 1 2 3 4 5 6 7",
+    (30, 8): "1 5 9 13 16 20 24 28 | 0 3 7 11 15 18 22 26",
+    (63, 8): "3 11 19 27 35 43 51 59 | 0 7 15 23 31 39 47 55",
+    (64, 8): "4 12 20 28 36 44 52 60 | 0 8 16 24 32 40 48 56",
+    (65, 8): "4 12 20 28 36 44 52 60 | 0 8 16 24 32 40 48 56",
+    (300, 8): "18 56 93 131 168 206 243 281 | 0 37 75 112 150 187 225 262",
+    (1, 16): "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
+    (4, 16): "0 0 0 0 1 1 1 1 2 2 2 2 3 3 3 3 | 0 0 0 0 1 1 1 1 2 2 2 2 3 3 3 3",
+    (7, 16): "0 0 1 1 1 2 2 3 3 4 4 5 5 5 6 6 | 0 0 0 1 1 2 2 3 3 3 4 4 5 5 6 6",
+    (8, 16): "0 0 1 1 2 2 3 3 4 4 5 5 6 6 7 7 | 0 0 1 1 2 2 3 3 4 4 5 5 6 6 7 7",
+    (30, 16): "0 2 4 6 8 10 12 14 15 17 19 21 23 25 27 29 | "
+    "0 1 3 5 7 9 11 13 15 16 18 20 22 24 26 28",
+    (63, 16): "1 5 9 13 17 21 25 29 33 37 41 45 49 53 57 61 | "
+    "0 3 7 11 15 19 23 27 31 35 39 43 47 51 55 59",
+    (64, 16): "2 6 10 14 18 22 26 30 34 38 42 46 50 54 58 62 | "
+    "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60",
+    (65, 16): "2 6 10 14 18 22 26 30 34 38 42 46 50 54 58 62 | "
+    "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60",
+    (300, 16): "9 28 46 65 84 103 121 140 159 178 196 215 234 253 271 290 | "
+    "0 18 37 56 75 93 112 131 150 168 187 206 225 243 262 281",
+}
+# (total, num_frames): a video with fewer frames than asked for
+UNIFORM_TRAIN_SHORT = {
+    (1, 8): "0 0 0 0 0 0 0 0",
+    (4, 8): "0 0 1 2 2 2 3 0",
+    (7, 8): "0 1 2 3 4 4 5 6",
+    (1, 16): "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
+    (4, 16): "0 0 0 1 1 1 2 2 2 2 2 3 3 3 0 0",
+    (7, 16): "0 0 1 1 2 2 3 3 4 4 4 5 5 6 6 0",
+    (8, 16): "0 0 1 2 2 2 3 4 4 4 5 6 6 6 7 0",
+    (15, 16): "0 1 2 3 4 5 6 7 8 8 9 10 11 12 13 14",
+}
+# (total, num_frames): first | last of the ten windows
+DENSE_TEST = {
+    (1, 8): "0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0",
+    (4, 8): "0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0",
+    (7, 8): "0 1 2 3 4 5 6 0 | 0 1 2 3 4 5 6 0",
+    (8, 8): "0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0",
+    (30, 8): "0 8 16 24 2 10 18 26 | 0 8 16 24 2 10 18 26",
+    (63, 8): "0 8 16 24 32 40 48 56 | 0 8 16 24 32 40 48 56",
+    (64, 8): "0 8 16 24 32 40 48 56 | 0 8 16 24 32 40 48 56",
+    (65, 8): "0 8 16 24 32 40 48 56 | 1 9 17 25 33 41 49 57",
+    (300, 8): "0 8 16 24 32 40 48 56 | 236 244 252 260 268 276 284 292",
+    (1, 16): "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
+    (4, 16): "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
+    (7, 16): "0 4 1 5 2 6 3 0 4 1 5 2 6 3 0 4 | 0 4 1 5 2 6 3 0 4 1 5 2 6 3 0 4",
+    (8, 16): "0 4 0 4 0 4 0 4 0 4 0 4 0 4 0 4 | 0 4 0 4 0 4 0 4 0 4 0 4 0 4 0 4",
+    (30, 16): "0 4 8 12 16 20 24 28 2 6 10 14 18 22 26 0 | "
+    "0 4 8 12 16 20 24 28 2 6 10 14 18 22 26 0",
+    (63, 16): "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60 | "
+    "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60",
+    (64, 16): "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60 | "
+    "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60",
+    (65, 16): "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60 | "
+    "1 5 9 13 17 21 25 29 33 37 41 45 49 53 57 61",
+    (300, 16): "0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60 | "
+    "236 240 244 248 252 256 260 264 268 272 276 280 284 288 292 296",
+}
+LENGTHS = range(1, 401)
+
+
+def lists(text):
+    return [[int(number) for number in part.split()] for part in text.split("|")]
+
+
+def in_range(indices, total, shape):
+    assert indices.dtype == np.int64
+    assert indices.shape == shape
+    assert indices.min() >= 0
+    assert indices.max() < total
+
+
+@pytest.mark.parametrize("key", UNIFORM_TEST)
+def test_uniform_test_literally(key):
+    middles, starts = lists(UNIFORM_TEST[key])
+    assert uniform_test(*key).tolist() == [middles]
+    assert uniform_test(*key, twice=True).tolist() == [middles, starts]
+
+
+@pytest.mark.parametrize("key", UNIFORM_TRAIN_SHORT)
+def test_uniform_train_of_short_videos_literally(key):
+    for seed in range(3):  # no chance in it
+        rng = np.random.default_rng(seed)
+        assert uniform_train(*key, rng).tolist() == lists(UNIFORM_TRAIN_SHORT[key])
+
+
+@pytest.mark.parametrize("key", DENSE_TEST)
+def test_dense_test_literally(key):
+    clips = dense_test(*key)
+    assert clips.shape == (10, key[1])
+    assert [clips[0].tolist(), clips[-1].tolist()] == lists(DENSE_TEST[key])
+
+
+def test_dense_starts_are_spread_evenly_and_floored():
+    assert dense_test(300, 8)[:, 0].tolist() == [0, 26, 52, 78, 104, 131, 157, 183, 209, 236]
+    assert dense_test(65, 8)[:, 0].tolist() == [0] * 9 + [1]
+    assert dense_test(300, 8, positions=3)[:, 0].tolist() == [0, 118, 236]
+
+
+def test_one_dense_clip_is_the_middle_window():
+    assert dense_test(300, 8, positions=1).tolist() == [list(range(118, 182, 8))]
+    assert dense_test(65, 8, positions=1)[0, 0] == 0
+    assert dense_test(30, 8, positions=1).tolist() == lists("0 8 16 24 2 10 18 26")
+
+
+@pytest.mark.parametrize("num_frames", [8, 16])
+def test_uniform_test_equals_the_integer_formula_for_every_length(num_frames):
+    i = np.arange(num_frames)
+    for total in LENGTHS:
+        expected = [(2 * i + 1) * total // (2 * num_frames), i * total // num_frames]
+        clips = uniform_test(total, num_frames, twice=True)
+        in_range(clips, total, (2, num_frames))
+        assert (clips == expected).all()
+
+
+def test_segments_that_floating_point_cannot_divide_follow_the_reference():
+    # 28 frames in 10 segments: the middle of the eighth is 21, in floating point a hair less
+    assert uniform_test(28, 10).tolist() == lists("1 4 7 9 12 15 18 20 23 26")
+    assert uniform_test(6, 7).tolist() == lists("0 1 2 2 3 4 5")
+
+
+@pytest.mark.parametrize("num_frames", [1, 8, 16])
+def test_uniform_train_draws_from_each_segment(num_frames):
+    rng = np.random.default_rng(0)
+    for total in LENGTHS:
+        indices = uniform_train(total, num_frames, rng)
+        in_range(indices, total, (1, num_frames))
+        length = total // num_frames
+        if length:
+            segments = np.arange(num_frames)
+            assert (indices // length == segments).all()
+        else:
+            body = np.trim_zeros(indices[0], "b")  # the end may wrap to frame 0
+            assert (np.diff(body) >= 0).all()
+
+
+def test_uniform_train_draws_every_frame_but_the_tail_equally_often():
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([uniform_train(30, 8, rng)[0] for _ in range(3000)])
+    counts = np.bincount(drawn, minlength=30)
+    assert counts[24:].tolist() == [0] * 6
+    assert (abs(counts[:24] - 1000) < 130).all()  # 5 standard deviations
+
+
+@pytest.mark.parametrize("num_frames", [1, 8, 16, 64])
+def test_dense_windows_are_evenly_spaced_for_every_length(num_frames):
+    rng = np.random.default_rng(0)
+    for total in LENGTHS:
+        for clips, count in [
+            (dense_train(total, num_frames, rng), 1),
+            (dense_test(total, num_frames), 10),
+            (dense_test(total, num_frames, positions=1), 1),
+        ]:
+            in_range(clips, total, (count, num_frames))
+            steps = np.diff(clips, axis=1) % total
+            assert (steps == 64 // num_frames % total).all()
+            if total >= 64:  # nothing wraps
+                assert (np.diff(clips, axis=1) > 0).all()
+
+
+def test_dense_train_draws_every_start_but_the_last():
+    rng = np.random.default_rng(0)
+    starts = {total: {int(dense_train(total, 8, rng)[0, 0]) for _ in range(200)}
+              for total in (1, 30, 64, 65, 66, 70)}  # fmt: skip
+    assert starts == {1: {0}, 30: {0}, 64: {0}, 65: {0}, 66: {0, 1}, 70: set(range(6))}
+
+
+def test_the_same_generator_state_gives_the_same_frames():
+    for sample in (uniform_train, dense_train):
+        one, other, third = (sample(300, 8, np.random.default_rng(s)).tolist() for s in (1, 1, 2))
+        assert one == other != third
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        uniform_test,
+        dense_test,
+        lambda total, n: uniform_train(total, n, np.random.default_rng(0)),
+        lambda total, n: dense_train(total, n, np.random.default_rng(0)),
+    ],
+)
+def test_counts_below_one_are_named(sample):
+    with pytest.raises(ValueError, match=r"^total \(0\) must be at least 1$"):
+        sample(0, 8)
+    with pytest.raises(ValueError, match=r"^total \(-3\) must be at least 1$"):
+        sample(-3, 8)
+    with pytest.raises(ValueError, match=r"^num_frames \(0\) must be at least 1$"):
+        sample(8, 0)
+
+
+def test_dense_limits_are_named():
+    with pytest.raises(ValueError, match=r"^num_frames \(65\) must be at most 64$"):
+        dense_test(100, 65)
+    with pytest.raises(ValueError, match=r"^num_frames \(65\) must be at most 64$"):
+        dense_train(100, 65, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"^positions \(0\) must be at least 1$"):
+        dense_test(100, 8, positions=0)

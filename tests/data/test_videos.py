@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stsm_cli.data import videos as module
+from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.videos import Videos, open_videos
+from stsm_cli.errors import DataError
+
+FRAMES, HEIGHT, WIDTH = 6, 10, 14
+BYTES = FRAMES * HEIGHT * WIDTH * 3
+
+
+def decoded(path, indices, *, decoder):
+    if "broken" in path.name:
+        raise DataError(f"{path}: does not decode")
+    frames = np.full((FRAMES, HEIGHT, WIDTH, 3), int(path.stem), dtype=np.uint8)
+    frames[..., 1] = np.arange(FRAMES)[:, None, None]
+    return frames if indices is None else frames[indices]
+
+
+@pytest.fixture
+def open_set(monkeypatch):
+    """Opens a split of the named videos whose decoder is `decoded`."""
+
+    def open_(*names, limit=10**6):
+        records = tuple(VideoRecord(n, 0, FRAMES, 8.0, WIDTH, HEIGHT) for n in names)
+        manifest = Manifest(Path("root"), "train", ("a",), records)
+        monkeypatch.setattr(module, "read_manifest", lambda root, split: manifest)
+        monkeypatch.setattr(module, "read_frames", decoded)
+        monkeypatch.setattr(module, "CACHE_LIMIT_BYTES", limit)
+        return open_videos(Path("root"), "train", HEIGHT, decoder="pyav")
+
+    return open_
+
+
+@pytest.mark.parametrize("limit", [2 * BYTES, 2 * BYTES - 1])
+def test_memory_and_files_give_the_same_frames(open_set, limit):
+    videos = open_set("3.mp4", "4.mp4", limit=limit)
+    assert (videos.cache is None) == (limit < 2 * BYTES)
+    frames = videos.read(1, np.array([5, 0, 5]))
+    assert frames.shape == (3, HEIGHT, WIDTH, 3)
+    assert frames[:, 0, 0].tolist() == [[4, 5, 4], [4, 0, 4], [4, 5, 4]]
+
+
+@pytest.mark.parametrize("limit", [10**6, 0])
+def test_a_broken_video_is_an_error_when_it_is_read(open_set, limit):
+    videos = open_set("1.mp4", "broken.mp4", limit=limit)
+    assert len(videos.read(0, np.array([0]))) == 1
+    with pytest.raises(DataError, match=r"broken\.mp4: does not decode"):
+        videos.read(1, np.array([0]))
+
+
+def test_a_video_that_lost_frames_is_broken(monkeypatch):
+    record = VideoRecord("7.mp4", 0, FRAMES + 1, 8.0, WIDTH, HEIGHT)
+    videos = Videos(Manifest(Path("root"), "val", ("a",), (record,)), HEIGHT, "pyav")
+    monkeypatch.setattr(module, "read_frames", decoded)
+    assert "7.mp4: 6 frames decode, the manifest says 7" in str(videos.decode_whole(0))

@@ -1,0 +1,67 @@
+import errno
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from stsm_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from stsm_cli.errors import CheckpointError
+
+
+class Malicious:
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+def test_round_trip(tmp_path):
+    state = {"weights": torch.arange(3.0), "epoch": 2, "name": "a", "nested": {"x": [1, 2]}}
+    save_checkpoint(tmp_path / "last.pt", state)
+    loaded = load_checkpoint(tmp_path / "last.pt")
+    assert torch.equal(loaded.pop("weights"), state.pop("weights"))
+    assert loaded == state
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_missing(tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.pt: no such checkpoint"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 600])
+def test_truncated(tmp_path, keep):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"weights": torch.arange(100.0)})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"last\.pt: not a readable checkpoint"):
+        load_checkpoint(path)
+
+
+def test_not_a_dict(tmp_path):
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match=r"list\.pt: not a checkpoint of stsm \(holds list\)"):
+        load_checkpoint(tmp_path / "list.pt")
+
+
+def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Path("evil.pt").open("wb") as file:
+        pickle.dump({"model": Malicious()}, file, protocol=2)
+    with pytest.raises(CheckpointError, match=r"evil\.pt: not a readable checkpoint"):
+        load_checkpoint(Path("evil.pt"))
+    assert not Path("executed").exists()
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"epoch": 1})
+
+    def full(state, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written \(No space left"):
+        save_checkpoint(path, {"epoch": 2})
+    assert load_checkpoint(path) == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]

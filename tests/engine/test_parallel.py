@@ -1,0 +1,80 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from stsm_cli.engine.parallel import run_side_by_side
+from stsm_cli.errors import DataError, InterruptedRunError, StsmError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+def ignore(task, news):
+    pass
+
+
+def square(task, tell):
+    tell(f"begin {task}")
+    return task * task
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_every_task_gives_its_result_and_its_news(jobs):
+    news = []
+    done = dict(
+        run_side_by_side(4, square, jobs=jobs, on_news=lambda task, text: news.append((task, text)))
+    )
+    assert done == {0: 0, 1: 1, 2: 4, 3: 9}
+    assert sorted(news) == [(task, f"begin {task}") for task in range(4)]
+
+
+def test_each_process_has_one_thread_and_its_own_process():
+    def who(task, tell):
+        return os.getpid(), torch.get_num_threads()
+
+    done = [result for _, result in run_side_by_side(2, who, jobs=2, on_news=ignore)]
+    assert {threads for _, threads in done} == {1}
+    assert len({pid for pid, _ in done} | {os.getpid()}) == 3
+
+
+def test_processes_share_what_the_parent_has_read():
+    large = {"frames": 7}
+    done = dict(run_side_by_side(2, lambda task, tell: large["frames"], jobs=2, on_news=ignore))
+    assert done == {0: 7, 1: 7}
+
+
+def test_an_error_comes_back_with_its_hint():
+    def fail(task, tell):
+        raise DataError("videos.csv: is broken", hint="mend it")
+
+    with pytest.raises(DataError, match="is broken") as error:
+        list(run_side_by_side(2, fail, jobs=2, on_news=ignore))
+    assert error.value.hint == "mend it"
+
+
+def test_a_killed_process_is_an_error():
+    def die(task, tell):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(StsmError, match="the process of run 1 was killed"):
+        list(run_side_by_side(1, die, jobs=2, on_news=ignore))
+
+
+def test_ctrl_c_tells_every_process_once_and_waits(tmp_path):
+    def patient(task, tell):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        tell("ready")
+        signal.sigwait({signal.SIGINT})
+        (tmp_path / f"saved{task}").touch()
+
+    ready = []
+
+    def press(task, news):
+        ready.append(task)
+        if len(ready) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError, match="the runs that had begun are saved"):
+        list(run_side_by_side(5, patient, jobs=2, on_news=press))
+    assert sorted(path.name for path in tmp_path.glob("saved*")) == ["saved0", "saved1"]

@@ -1,0 +1,64 @@
+import os
+
+import pytest
+
+from stsm_cli.engine.runlog import RunFolder, newest_run, next_run_folder, read_json
+from stsm_cli.errors import CheckpointError, UsageError
+
+
+def test_numbers_go_up(tmp_path):
+    assert next_run_folder("synth/stsm", tmp_path).name == "synth-stsm-001"
+    (tmp_path / "synth-stsm-007").mkdir()
+    (tmp_path / "synth-stsm-old").mkdir()
+    assert next_run_folder("synth/stsm", tmp_path).name == "synth-stsm-008"
+
+
+def test_create_refuses_a_file(recipe, tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UsageError, match="run: is a file, not a folder"):
+        RunFolder(tmp_path / "run").create(recipe, {})
+
+
+def test_create_says_what_cannot_be_written(recipe, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot be written \(Not a directory\)"):
+        RunFolder(tmp_path / "file" / "run").create(recipe, {})
+
+
+def test_not_a_run_folder(tmp_path):
+    with pytest.raises(CheckpointError, match=r"not a run folder \(no recipe\.yaml\)"):
+        RunFolder(tmp_path).recipe()
+
+
+def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
+    folder = RunFolder(tmp_path)
+    for epoch in (1, 2, 3):
+        folder.log_epoch({"epoch": epoch})
+    folder.keep_metrics(2)
+    assert [line["epoch"] for line in folder.metrics()] == [1, 2]
+
+
+def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):
+    for age, name in enumerate(("b", "a", "c")):
+        folder = RunFolder(tmp_path / name)
+        folder.create(recipe, {})
+        os.utime(folder.recipe_file, (1000 - age, 1000 - age))
+    for name in ("a", "b"):
+        (tmp_path / name / "result.json").write_text("{}")
+    assert newest_run(tmp_path, finished=True).name == "b"
+    assert newest_run(tmp_path, finished=False).name == "c"
+
+
+@pytest.mark.parametrize(("finished", "kind"), [(True, "finished"), (False, "unfinished")])
+def test_no_run(tmp_path, finished, kind):
+    with pytest.raises(UsageError, match=f"holds no {kind} run"):
+        newest_run(tmp_path, finished=finished)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "not readable as JSON"), ("[]", "holds list, not an object")]
+)
+def test_broken_json(tmp_path, text, message):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(CheckpointError, match=rf"result\.json: {message}"):
+        read_json(tmp_path / "result.json")

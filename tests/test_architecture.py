@@ -1,0 +1,105 @@
+"""The layout's rules, read from the source of the package that is tested."""
+
+import ast
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+import stsm_cli
+
+ROOT = Path(stsm_cli.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+LEAVES = {"errors", "progress", "resources"}  # single files that anyone may import
+MAY_IMPORT = {
+    "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
+    "engine": {"models", "data", "config"},
+    "analysis": {"models", "data", "config"},
+    "prepare": {"data", "config"},
+    "models": {"config"},
+    "data": {"config"},
+    "config": set(),
+    "errors": set(),
+    "progress": set(),
+    "resources": set(),
+}
+HEAVY = {"torch", "torchvision", "decord", "av", "matplotlib", "fvcore"}
+
+
+def imports(tree):
+    """(module, name) of every import below `tree`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def module_level(tree):
+    """The tree without the bodies of functions and of `if TYPE_CHECKING`."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = []
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    return tree
+
+
+def parts_used(tree):
+    """The top-level parts of the package that `tree` imports."""
+    for module, name in imports(tree):
+        package, *rest = module.split(".")
+        if package == "stsm_cli":
+            yield rest[0] if rest else name
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def part(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def ids(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_imports_run_one_way(path):
+    if part(path) in ("__init__", "__main__"):
+        return
+    allowed = MAY_IMPORT[part(path)] | LEAVES | {part(path), "__version__"}
+    assert set(parts_used(parse(path))) <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_imports_are_absolute_and_never_everything(path):
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert "*" not in [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if part(p) in ("cli", "config")], ids=ids)
+def test_commands_and_recipes_import_heavy_packages_only_inside_functions(path):
+    found = {module.split(".")[0] for module, _ in imports(module_level(parse(path)))}
+    assert not found & HEAVY
+
+
+def test_the_rules_above_see_what_they_forbid():
+    source = "from stsm_cli.engine import train\ndef f():\n    import torch\n"
+    assert set(parts_used(ast.parse(source))) == {"engine"}
+    assert {module for module, _ in imports(ast.parse(source))} == {"stsm_cli.engine", "torch"}
+    assert {module for module, _ in imports(module_level(ast.parse(source)))} == {"stsm_cli.engine"}
+
+
+def test_no_file_hides_behind_a_name_that_says_nothing():
+    names = {path.stem for path in FILES} | {path.parent.name for path in FILES}
+    assert not names & {"utils", "helpers", "common", "misc", "base"}
+
+
+def test_files_are_short():
+    lengths = {ids(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert median(length for length in lengths.values() if length > 5) <= 150
+    assert {name: length for name, length in lengths.items() if length > 350} == {}
