@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.analysis.spread import Spread
@@ -118,17 +118,13 @@ def curves_figure(rows: Sequence[RowSummary], group: Group) -> "Figure":
         for row in rows
         if row.records
     ]
-    epochs, step = group.epochs, max(1, group.epochs // 6)
+    epochs = group.epochs
     with _canvas(7.6, 4.8) as figure:
         axes = figure.subplots()
         _title(axes, f"Measured: {LABELS[group.first.dataset]}, epoch by epoch", _conditions(group))
         for number, ((_, values), (colour, marker, dashes)) in enumerate(
-            zip(lines, STYLES, strict=False)
+            zip(lines, cycle(STYLES), strict=False)
         ):
-            marked = [
-                *range(number % step, epochs - 1, step),
-                epochs - 1,
-            ]  # staggered: no marker hides
             axes.plot(
                 range(1, epochs + 1),
                 values,
@@ -137,7 +133,7 @@ def curves_figure(rows: Sequence[RowSummary], group: Group) -> "Figure":
                 linestyle=dashes,
                 linewidth=1.4,
                 markersize=5,
-                markevery=marked,
+                markevery=_marked(number, epochs),
             )
         axes.set_xlim(1 - 0.02 * epochs, epochs * 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -269,11 +265,15 @@ def _legend(axes: "Axes", points: Sequence[_Point | None]) -> None:
     if any(point.cited for point in shown):
         cited = MEAN | {"markerfacecolor": "white", "capsize": 0}
         axes.errorbar([], [], label="cited from other work", **cited)
-    if any(point.seeds for point in shown):
+    with_error = [point for point in shown if any(point.error)]
+    meanings = []
+    if any(point.seeds for point in with_error):
         axes.plot([], [], label="one seed", **SEED)
-        axes.errorbar([], [], xerr=[], label="mean ± sample standard deviation", **MEAN)
-    elif any(any(point.error) for point in shown):
-        axes.errorbar([], [], xerr=[], label="one seed, 95 % Wilson interval", **MEAN)
+        meanings.append("mean ± sample standard deviation")
+    if not all(point.seeds for point in with_error):
+        meanings.append("single seed, 95 % Wilson interval")
+    if meanings:
+        axes.errorbar([], [], xerr=[], label=" or\n".join(meanings), **MEAN)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="lower right", frameon=False, fontsize=8.5)
 
@@ -282,22 +282,30 @@ def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
     return [Spread(values).mean for values in zip(*curves, strict=True)]
 
 
+def _marked(number: int, epochs: int) -> list[int]:
+    """Which epochs of line `number` bear a marker: the last, and some staggered by line."""
+    step = max(1, epochs // 6)
+    return [*range(number % step, epochs - step, step), epochs - 1]
+
+
 def _label_ends(axes: "Axes", x: int, ends: Sequence[tuple[str, float]]) -> None:
     """Names at the right ends of lines, pushed apart until none covers another."""
     low, high = axes.get_ylim()
-    step = (high - low) * 0.052
-    places = _apart([value for _, value in ends], step)
-    for (name, value), place, (colour, _, _) in zip(ends, places, STYLES, strict=False):
+    places = _apart([value for _, value in ends], (high - low) * 0.052)
+    beside = axes.get_yaxis_transform()  # x in axes, y in data
+    for (name, value), place, (colour, marker, _) in zip(ends, places, cycle(STYLES), strict=False):
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
-            f"{name}  {value:.1f}",
-            xy=(x, value),
-            xytext=(1.04, place),
-            textcoords=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=9,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkB": 4},
+            "",
+            (x, value),
+            (1.04, place),
+            textcoords=beside,
+            arrowprops=leader,
             annotation_clip=False,
         )
+        axes.plot(1.05, place, marker, color=colour, markersize=5, transform=beside, clip_on=False)
+        axes.text(1.07, place, f"{name}  {value:.1f}", transform=beside, va="center", fontsize=9)
+    axes.set_ylim(low, high)
 
 
 def _apart(values: Sequence[float], step: float) -> list[float]:

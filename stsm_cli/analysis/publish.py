@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from stsm_cli.analysis.ablation import load_ablation, table_name
+from stsm_cli.analysis.ablation import Sweep, load_ablation, table_name
 from stsm_cli.analysis.figures import Reference, curves_figure, encode, settings_figure
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
@@ -35,6 +35,11 @@ def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
     for file, content in files.items():
         write_whole(out / file, content)
     return [out / file for file in files]
+
+
+def table_file(sweep: Sweep) -> str:
+    """The table in which the runs of `sweep` appear, below OUT."""
+    return f"{sweep.table}{'_custom' if sweep.budget == 'custom' else ''}.md"
 
 
 def _table(name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, str]:

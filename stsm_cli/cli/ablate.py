@@ -113,7 +113,7 @@ class _Runner:
 def _run(sweep: "Sweep", out: Path, runner: _Runner) -> list[Path]:
     """Do what is missing; the files of the table."""
     from stsm_cli.analysis.paper import load_paper_table
-    from stsm_cli.analysis.publish import publish
+    from stsm_cli.analysis.publish import publish, table_file
     from stsm_cli.analysis.records import finished
     from stsm_cli.analysis.sweep import run_sweep
 
@@ -130,8 +130,8 @@ def _run(sweep: "Sweep", out: Path, runner: _Runner) -> list[Path]:
             run_one = partial(runner, base=sweep.base, live=live)
             run_sweep(sweep, out, run_one, on_record=on_record)
         except (KeyboardInterrupt, InterruptedRunError):
-            paths = publish(out, sweep.name)
-            so_far = f"; the table so far is {paths[0]}" if paths else ""
+            publish(out, sweep.name)
+            so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""
             raise InterruptedRunError(
                 f"interrupted after {len(live.records)} of {len(sweep.runs)} runs{so_far}",
                 hint=GO_ON,
@@ -146,8 +146,9 @@ def _print_result(sweep: "Sweep", out: Path, paths: "list[Path]", as_json: bool)
     from stsm_cli.analysis.summary import Group, summarise
     from stsm_cli.analysis.tables import main_table
 
+    wanted = (sweep.experiment, sweep.budget)
     records = read_records(out, sweep.table)
-    group = Group(tuple(r for r in records if r.experiment == sweep.experiment))
+    group = Group(tuple(r for r in records if (r.experiment, r.budget) == wanted))
     paper = load_paper_table(sweep.ablation.table)
     rows = summarise(sweep.ablation, paper, group)
     files = [str(path) for path in paths]

@@ -43,8 +43,8 @@ def test_the_alpha_curve_has_the_paper_and_the_measurement_on_axes_of_their_own(
 def test_error_bars_are_one_standard_deviation_and_each_seed_is_shown(prepared):
     rows, group = prepared("alpha", lambda run: CORRECT[run.row.name] + 2 * run.seed, seeds=3)
     measured = settings_figure(rows, group).axes[1]
-    ends = [tuple(bar.get_segments()[0][:, 1]) for bar in measured.collections]
-    assert ends[0] == pytest.approx((25, 29))  # 25, 27, 29: sd 2
+    ends = tuple(measured.collections[0].get_segments()[0][:, 1])
+    assert ends == pytest.approx((25, 29))  # 25, 27, 29: sd 2
     seeds = [line for line in measured.lines if line.get_markerfacecolor() == "white"]
     assert list(seeds[0].get_ydata()) == [25, 27, 29]
 
@@ -79,7 +79,7 @@ def test_named_settings_are_a_dot_chart_and_cited_numbers_are_hollow(prepared):
 def test_curves_are_means_over_seeds_and_differ_without_colour(prepared):
     rows, group = prepared("alpha", lambda run: 50, seeds=2)
     (axes,) = curves_figure(rows, group).axes
-    assert len({(line.get_marker(), line.get_linestyle()) for line in axes.lines}) == 7
+    assert len({(line.get_marker(), line.get_linestyle()) for line in axes.lines[:7]}) == 7
     assert list(axes.lines[0].get_ydata()) == [30, 40, 50, 60]
     assert list(axes.lines[0].get_xdata()) == [1, 2, 3, 4]
     names = [text.split()[0] for text in texts(axes) if "epochs" not in text]

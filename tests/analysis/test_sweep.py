@@ -94,7 +94,8 @@ def test_the_papers_network_has_the_rows_shift(monkeypatch):
 def test_networks_are_counted_at_the_size_of_the_test_and_of_the_papers_flops(
     tmp_path, fake_outcome
 ):
-    do(plan_sweep("alpha"), tmp_path, Trainer(fake_outcome))
+    sweep = plan_sweep("alpha")
+    do(sweep, tmp_path, Trainer(fake_outcome))
     for record in read_records(tmp_path):
-        assert record.network == Network(48, 160_370_688, 273_168)
+        assert record.network == Network(sweep.runs[0].recipe.test.crop_px, 160_370_688, 273_168)
         assert record.paper_network == Network(224, 32_703_643_648, 24_327_632)

@@ -23,9 +23,7 @@ def fresh_compiler():
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize(
-    ("dims", "shape"), [("T+H+TW", (4, 5)), ("T+HW+THW", (4, 4, 5))]
-)
+@pytest.mark.parametrize(("dims", "shape"), [("T+H+TW", (4, 5)), ("T+HW+THW", (4, 4, 5))])
 def test_compiled_it_is_the_same_at_any_batch_and_width(dims, shape):
     def f(x):
         return shift(x, num_frames=4, dims=dims, alpha="3/4")
