@@ -3,7 +3,7 @@
 Training itself is not known here: the caller passes a function that does one run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +42,9 @@ class Outcome:
     environment: Mapping[str, Any]
 
 
+RunAll = Callable[[Sequence[tuple[Run, Path]]], Iterable[tuple[int, Outcome]]]
+
+
 def run_folder(out: Path, sweep: Sweep, run: Run) -> Path:
     """The run folder of `run`: recipe, metrics, checkpoints."""
     return out / "runs" / f"{sweep.name}-{sweep.slug}" / run.slug
@@ -50,7 +53,7 @@ def run_folder(out: Path, sweep: Sweep, run: Run) -> Path:
 def run_sweep(
     sweep: Sweep,
     out: Path,
-    run_one: Callable[[Run, Path], Outcome],
+    run_all: RunAll,
     *,
     on_record: Callable[[Run, RunRecord, bool], None],
 ) -> None:
@@ -58,7 +61,8 @@ def run_sweep(
 
     Args:
         out: Records and run folders lie below it.
-        run_one: Trains and tests one run inside a run folder, which it resumes if it exists.
+        run_all: Trains and tests runs, each inside a run folder, which it resumes if it exists;
+            gives the number and the outcome of each as it finishes.
         on_record: Told of every finished run as soon as its record is written, and whether it was
             run now.
 
@@ -67,14 +71,22 @@ def run_sweep(
         DataError: A record is broken.
     """
     make_folder(out / "records")  # before hours of training
+    missing = []
     for run in sweep.runs:
         old = finished(out, sweep, run)
-        record = old or _record(sweep, run, run_one(run, run_folder(out, sweep, run)))
-        write_record(record_path(out, sweep, run), record)
-        on_record(run, record, old is None)
+        if old is None:
+            missing.append(run)
+        else:
+            write_record(record_path(out, sweep, run), old)
+            on_record(run, old, False)
+    for number, outcome in run_all([(run, run_folder(out, sweep, run)) for run in missing]):
+        record = make_record(sweep, missing[number], outcome)
+        write_record(record_path(out, sweep, missing[number]), record)
+        on_record(missing[number], record, True)
 
 
-def _record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
+def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
+    """What is kept of a run; its network and the paper's are counted here."""
     result, model = outcome.result, run.recipe.model
     score = {part.name: result[part.name] for part in fields(Score)}
     score["top1_interval"] = tuple(score["top1_interval"])

@@ -1,5 +1,7 @@
 """`stsm ablate`."""
 
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stsm_cli.cli import output
-from stsm_cli.cli.live import LiveTable
+from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.errors import InterruptedRunError
 
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.summary import RowSummary
     from stsm_cli.analysis.sweep import Outcome
     from stsm_cli.config.schema import DataConfig
+    from stsm_cli.data.videos import Videos
 
-GO_ON = "run the same command again: finished runs are kept, the unfinished one continues"
+GO_ON = "run the same command again: finished runs are kept, unfinished ones continue"
 
 
 def ablate(
@@ -47,6 +50,17 @@ def ablate(
     data: Data = None,
     device: Device = "auto",
     workers: Workers = 2,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Runs side by side, each in a process with one CPU thread; default one a CPU, "
+            "or one on a GPU.",
+            show_default=False,
+        ),
+    ] = None,
     decoder: DecoderName = None,
     as_json: Json = False,
 ) -> None:
@@ -62,52 +76,80 @@ def ablate(
     if dry_run:
         _print_plan(sweep, out, as_json)
         return
-    paths = _run(sweep, out, _Runner(data, device, workers, decoder))
+    paths = _run(sweep, out, _Runner(sweep, data, device, workers, decoder, jobs))
     _print_result(sweep, out, paths, as_json)
 
 
 class _Runner:
-    """Trains and tests single runs; opens the data at the first, and once for all of them."""
+    """Trains and tests runs; the data is opened once for all of them."""
 
-    def __init__(self, data: Path | None, device: str, workers: int, decoder: str | None) -> None:
+    def __init__(
+        self,
+        sweep: "Sweep",
+        data: Path | None,
+        device: str,
+        workers: int,
+        decoder: str | None,
+        jobs: int | None,
+    ) -> None:
         from stsm_cli.data.decode import choose_decoder
         from stsm_cli.engine.device import choose_device
 
-        self._data, self._workers = data, workers
-        self._device, self._decoder = choose_device(device), choose_decoder(decoder)
-        self._videos: Any = None
+        self.sweep, self._data, self._workers = sweep, data, workers
+        self._device, self._decoder = device, choose_decoder(decoder)
+        if jobs is None:  # otherwise leave CUDA alone: it does not survive a fork
+            jobs = (os.cpu_count() or 1) if choose_device(device).type == "cpu" else 1
+        self._jobs = jobs
 
-    def __call__(self, run: "Run", folder: Path, *, base: str, live: LiveTable) -> "Outcome":
+    def run_all(
+        self, tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
+    ) -> "Iterator[tuple[int, Outcome]]":
+        """Do the runs side by side, each inside its folder."""
+        from stsm_cli.engine.parallel import run_side_by_side
+
+        if not tasks:
+            return iter(())
+        splits = self._open(tasks[0][0].recipe.data)
+
+        def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
+            return self._run(*tasks[number], splits, tell)
+
+        return run_side_by_side(
+            len(tasks),
+            work,
+            jobs=self._jobs,
+            on_news=lambda number, news: live.news(tasks[number][0], news),
+        )
+
+    def _run(
+        self, run: "Run", folder: Path, splits: "list[Videos]", tell: "Callable[[Any], None]"
+    ) -> "Outcome":
         from stsm_cli.analysis.sweep import Outcome
+        from stsm_cli.engine.device import choose_device
         from stsm_cli.engine.runlog import RunFolder
         from stsm_cli.engine.train import train
 
-        train_videos, val_videos = self._open(run.recipe.data)
         files = RunFolder(folder)
-        live.start(run, len(files.metrics()))
+        progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
         result = train(
             run.recipe,
-            train_videos,
-            val_videos,
+            splits[0],
+            splits[1],
             folder,
-            name=base,
-            device=self._device,
+            name=self.sweep.base,
+            device=choose_device(self._device),
             workers=self._workers,
             resume=files.recipe_file.exists(),
-            progress=live,
-            on_epoch=live.epoch,
+            progress=progress,
+            on_epoch=progress.epoch,
         )
         return Outcome(result, files.metrics(), files.environment())
 
-    def _open(self, config: "DataConfig") -> Any:  # noqa: ANN401  # `Videos` needs torch
+    def _open(self, config: "DataConfig") -> "list[Videos]":
         from stsm_cli.data.dataset import open_split
 
-        if self._videos is None:
-            options: Any = {"decoder": self._decoder, "progress": output.current()}
-            self._videos = [
-                open_split(config, self._data, split, **options) for split in ("train", "val")
-            ]
-        return self._videos
+        options: Any = {"decoder": self._decoder, "progress": output.current()}
+        return [open_split(config, self._data, split, **options) for split in ("train", "val")]
 
 
 def _run(sweep: "Sweep", out: Path, runner: _Runner) -> list[Path]:
@@ -127,8 +169,7 @@ def _run(sweep: "Sweep", out: Path, runner: _Runner) -> list[Path]:
                 publish(out, sweep.name, figures=False)
 
         try:
-            run_one = partial(runner, base=sweep.base, live=live)
-            run_sweep(sweep, out, run_one, on_record=on_record)
+            run_sweep(sweep, out, partial(runner.run_all, live=live), on_record=on_record)
         except (KeyboardInterrupt, InterruptedRunError):
             publish(out, sweep.name)
             so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""

@@ -1,8 +1,8 @@
-"""The table of a sweep that fills in while it runs; a `Progress` for the runs inside it."""
+"""The table of a sweep that fills in while its runs go on, side by side or one by one."""
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -14,46 +14,73 @@ from stsm_cli.progress import Bar
 if TYPE_CHECKING:
     from rich.console import Group as Picture
 
-    from stsm_cli.analysis.ablation import Run, Sweep
+    from stsm_cli.analysis.ablation import Row, Run, Sweep
     from stsm_cli.analysis.paper import PaperTable
     from stsm_cli.analysis.records import RunRecord
 
 DRAW_SECONDS = 0.2
+TELL_SECONDS = 0.5
 
 
 class Clock:
-    """Time left of a sweep, from its finished runs and the done share of the current one."""
+    """Time left of a sweep, in runs: how fast they go, and how much of them is left to do."""
 
-    def __init__(self, num_missing: int) -> None:
-        self.num_missing = num_missing
-        self._seconds: list[float] = []  # of whole runs
-        self._started: float | None = None
-        self._share_before = 0.0
+    def __init__(self, num_missing: int, now: float) -> None:
+        self.num_missing, self.started = num_missing, now
+        self._shares: dict[str, tuple[float, float]] = {}  # at the start and now, 0 to 1
 
-    def start(self, now: float, share: float = 0.0) -> None:
-        """A run begins, or continues with `share` of it done, 0 to 1."""
-        self._started, self._share_before = now, share
+    def update(self, run: str, share: float) -> None:
+        """`share` of a run is done; what was done when it is first told is not this sweep's."""
+        before, _ = self._shares.get(run, (share, share))
+        self._shares[run] = before, share
 
-    def finish(self, now: float) -> None:
-        """The current run is finished."""
-        if self._started is None:
-            return
-        if self._share_before < 1:
-            self._seconds.append((now - self._started) / (1 - self._share_before))
-        self.num_missing -= 1
-        self._started = None
-
-    def left(self, now: float, share: float) -> float | None:
-        """Seconds left when `share` of the current run is done; None while nothing is known."""
-        if self._started is None:
-            share = 0.0
-        if self._seconds:
-            a_run = sum(self._seconds) / len(self._seconds)
-        elif self._started is not None and share > self._share_before:
-            a_run = (now - self._started) / (share - self._share_before)
-        else:
+    def left(self, now: float) -> float | None:
+        """Seconds left; None while nothing is known."""
+        done = sum(share - before for before, share in self._shares.values())
+        if done <= 0:
             return None
-        return a_run * (self.num_missing - share)
+        before = sum(before for before, _ in self._shares.values())
+        return (now - self.started) / done * (self.num_missing - before - done)
+
+
+class RunProgress:
+    """Tells of one run, wherever it runs: the share that is done, and a line about now.
+
+    Args:
+        epochs: Of the whole run.
+        epochs_done: Before this process.
+        tell: Takes (share, line), at most every `TELL_SECONDS`.
+    """
+
+    def __init__(
+        self, epochs: int, epochs_done: int, tell: Callable[[tuple[float, str]], None]
+    ) -> None:
+        self._epochs, self._epochs_done, self._tell = epochs, epochs_done, tell
+        self._label, self._done, self._total = "", 0, 1
+        self._next = 0.0
+        self.advance(0)
+
+    def message(self, text: str) -> None:
+        """Nothing: a table has no place for it."""
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Bar]:
+        """The advance of one part of the run."""
+        self._label, self._done, self._total = label, 0, max(1, total)
+        yield self
+
+    def advance(self, steps: int = 1, status: str = "") -> None:
+        """Move the current part on."""
+        self._done += steps
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + TELL_SECONDS
+            inside = self._done / self._total if self._label.startswith("epoch") else 0.0
+            share = min(1.0, (self._epochs_done + inside) / self._epochs)
+            self._tell((share, f"{self._label}  {status}".strip()))
+
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
+        """An epoch is finished."""
+        self._epochs_done, self._label = metrics["epoch"], ""
 
 
 class LiveTable:
@@ -71,10 +98,8 @@ class LiveTable:
     ) -> None:
         self.sweep, self.paper, self.output = sweep, paper, output
         self.records: list[RunRecord] = []
-        self.clock = Clock(num_missing)
-        self._run: Run | None = None
-        self._epochs_done = 0
-        self._label, self._done, self._total, self._status = "", 0, 1, ""
+        self.clock = Clock(num_missing, time.monotonic())
+        self._running: dict[str, tuple[Run, float, str]] = {}  # by slug: run, share, line
         self._next_picture = 0.0
         self._live: Any = None
 
@@ -91,6 +116,7 @@ class LiveTable:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
+            self._live.start()
         return self
 
     def __exit__(
@@ -102,48 +128,25 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
 
-    def start(self, run: "Run", epochs_done: int) -> None:
-        """A run begins, or continues after `epochs_done` epochs."""
-        self._run, self._epochs_done = run, epochs_done
-        self._label = ""
-        self.clock.start(time.monotonic(), self._share())
-        if self._live is not None:
-            self._live.start()
-
-    def epoch(self, metrics: Mapping[str, Any]) -> None:
-        """The current run has finished an epoch."""
-        self._epochs_done = metrics["epoch"]
+    def news(self, run: "Run", news: tuple[float, str]) -> None:
+        """A run has got on: the share that is done, and a line about now."""
+        share, line = news
+        self._running[run.slug] = run, share, line
+        self.clock.update(run.slug, share)
+        if self._live is not None and time.monotonic() >= self._next_picture:
+            self._draw()
 
     def finish(self, run: "Run", record: "RunRecord") -> None:
         """A run is finished, now or by an earlier command."""
-        was_running, self._run = self._run is not None, None
+        was_running = self._running.pop(run.slug, None) is not None
+        if was_running:
+            self.clock.update(run.slug, 1.0)
         self.records.append(record)
-        self.clock.finish(time.monotonic())
         if self._live is not None:
             self._draw()
         else:
             how = f"{record.seconds:.0f} s" if was_running else "finished before"
             self.output.message(f"{run.row.name}, {_scores(record)} ({how}); {self._left()}")
-
-    def message(self, text: str) -> None:
-        """Say one line, above the table."""
-        if self._live is not None:
-            self._live.console.print(text)
-        else:
-            self.output.message(text)
-
-    @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Bar]:
-        """The advance of one part of the current run, told in its row."""
-        self._label, self._done, self._total, self._status = label, 0, max(1, total), ""
-        yield self
-
-    def advance(self, steps: int = 1, status: str = "") -> None:
-        """Move the current part on."""
-        self._done += steps
-        self._status = status
-        if self._live is not None and time.monotonic() >= self._next_picture:
-            self._draw()
 
     def _draw(self) -> None:
         self._next_picture = time.monotonic() + DRAW_SECONDS
@@ -159,8 +162,8 @@ class LiveTable:
             table.add_column(column)
         for cells in self._rows():
             table.add_row(*cells)
-        running = f"{self._label}  {self._status}" if self._run is not None else ""
-        return Picture(table, Text(running), Text(self._left()))
+        lines = [f"{run.row.name}, seed {run.seed}: {line}" for run, _, line in self._now()]
+        return Picture(table, *map(Text, lines), Text(self._left()))
 
     def _rows(self) -> list[list[str]]:
         from stsm_cli.analysis.summary import Group, summarise
@@ -170,24 +173,21 @@ class LiveTable:
         rows = []
         for row in summarise(self.sweep.ablation, self.paper, group):
             measured = mean_cell(row.top1)
-            if self._run is not None and self._run.row == row.row:
-                before = f"{measured}, " if row.records else ""
-                measured = f"{before}seed {self._run.seed}: {self._share():.0%}"
+            running = [f"seed {r.seed}: {share:.0%}" for r, share, _ in self._now(row.row)]
+            if running:
+                measured = ", ".join([measured] * bool(row.records) + running)
             pair = mean_cell(row.pair_accuracy) if row.pair_accuracy else ""
             rows.append([row.row.name, paper_cell(row), measured, pair, str(len(row.records))])
         return rows
 
-    def _share(self) -> float:
-        """How much of the current run is done, by epochs."""
-        if self._run is None:
-            return 0.0
-        inside = self._done / self._total if self._label.startswith("epoch") else 0.0
-        return min(1.0, (self._epochs_done + inside) / self._run.recipe.optim.epochs)
+    def _now(self, row: "Row | None" = None) -> "list[tuple[Run, float, str]]":
+        """The runs under way, of one row or of all."""
+        return [now for now in self._running.values() if row is None or now[0].row == row]
 
     def _left(self) -> str:
         text = f"{len(self.records)} of {len(self.sweep.runs)} runs"
-        seconds = self.clock.left(time.monotonic(), self._share())
-        if seconds is None or not self.clock.num_missing:
+        seconds = self.clock.left(time.monotonic())
+        if seconds is None or len(self.records) == len(self.sweep.runs):
             return text
         return f"{text}, {timedelta(seconds=round(seconds))} left"
 

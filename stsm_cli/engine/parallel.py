@@ -79,7 +79,7 @@ def _child(task: int, work: Work, connection: Connection) -> None:
     except StsmError as error:
         connection.send(error)
     except KeyboardInterrupt:
-        pass
+        connection.send(InterruptedRunError("interrupted"))
 
 
 def _receive(connection: Connection, task: int) -> tuple[bool, Any]:

@@ -72,7 +72,7 @@ def measure(tmp_path):
         run_sweep(
             replace(sweep, runs=wanted),
             tmp_path,
-            lambda run, folder: outcome(correct(run)),
+            lambda tasks: ((i, outcome(correct(run))) for i, (run, _) in enumerate(tasks)),
             on_record=lambda run, record, is_new: None,
         )
         return sweep

@@ -23,7 +23,10 @@ class Trainer:
 def do(sweep, out, trainer):
     told = []
     run_sweep(
-        sweep, out, trainer, on_record=lambda run, record, is_new: told.append((run.slug, is_new))
+        sweep,
+        out,
+        lambda tasks: ((number, trainer(*task)) for number, task in enumerate(tasks)),
+        on_record=lambda run, record, is_new: told.append((run.slug, is_new)),
     )
     return told
 

@@ -136,14 +136,14 @@ def test_interrupted_it_says_how_to_go_on_and_does(capsys, data, monkeypatch, no
         return real(*arguments, **options)
 
     monkeypatch.setattr(engine, "train", stops_at_the_third)
-    command = ["ablate", "alpha", *TINY, "--data", data]
+    command = ["ablate", "alpha", *TINY, "--data", data, "--jobs", "1"]
     assert run(command) == 130
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(
         "error: interrupted after 2 of 7 runs; the table so far is "
         "results/table1_alpha_custom.md\n"
-        "hint: run the same command again: finished runs are kept, the unfinished one continues\n"
+        "hint: run the same command again: finished runs are kept, unfinished ones continue\n"
     )
     table = (tmp_path / "results" / "table1_alpha_custom.md").read_text()
     assert table.count("| not run |") == 5
@@ -156,12 +156,13 @@ def test_interrupted_it_says_how_to_go_on_and_does(capsys, data, monkeypatch, no
     assert err.count("finished before") == 2
 
 
-def test_ctrl_c_between_runs_is_an_interruption_too(capsys, data, monkeypatch, no_figures):
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_between_runs_is_an_interruption_too(capsys, data, monkeypatch, no_figures, jobs):
     def pressed(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stsm_cli.engine.train.train", pressed)
-    assert run(["ablate", "alpha", *TINY, "--data", data]) == 130
+    assert run(["ablate", "alpha", *TINY, "--data", data, "--jobs", jobs]) == 130
     assert "error: interrupted after 0 of 7 runs\nhint: run the same" in capsys.readouterr().err
 
 

@@ -3,7 +3,8 @@ import pytest
 from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import RunRecord, Score
-from stsm_cli.cli.live import Clock, LiveTable
+from stsm_cli.cli import live as module
+from stsm_cli.cli.live import Clock, LiveTable, RunProgress
 from stsm_cli.cli.output import Output
 
 
@@ -28,49 +29,66 @@ def live(sweep):
 
 
 def test_clock_knows_nothing_before_anything_is_done():
-    clock = Clock(7)
-    assert clock.left(0, 0) is None
-    clock.start(0)
-    assert clock.left(10, 0) is None
+    clock = Clock(7, now=100)
+    assert clock.left(110) is None
+    clock.update("a", 0.0)
+    assert clock.left(120) is None
 
 
 def test_clock_reckons_with_the_share_of_the_first_run():
-    clock = Clock(7)
-    clock.start(100)
-    assert clock.left(110, 0.25) == pytest.approx(40 * 6.75)
+    clock = Clock(7, now=100)
+    clock.update("a", 0.0)
+    clock.update("a", 0.25)
+    assert clock.left(110) == pytest.approx(40 * 6.75)
 
 
-def test_clock_reckons_with_finished_runs():
-    clock = Clock(3)
-    clock.start(0)
-    clock.finish(40)
-    clock.start(40)
-    clock.finish(100)
-    clock.start(100)
-    assert clock.left(105, 0.5) == pytest.approx(50 * 0.5)
-    clock.finish(150)
-    assert clock.num_missing == 0
+def test_clock_reckons_with_runs_side_by_side():
+    clock = Clock(4, now=0)
+    for run in "ab":
+        clock.update(run, 0.0)
+        clock.update(run, 1.0)
+    clock.update("c", 0.0)
+    clock.update("c", 0.5)
+    assert clock.left(50) == pytest.approx(20 * 1.5)
 
 
 def test_clock_does_not_count_what_a_continued_run_had_done():
-    clock = Clock(2)
-    clock.start(0, 0.5)
-    assert clock.left(10, 0.75) == pytest.approx(40 * 1.25)
-    clock.finish(20)
-    assert clock.left(20, 0) == pytest.approx(40)
+    clock = Clock(2, now=0)
+    clock.update("a", 0.5)
+    clock.update("a", 0.75)
+    assert clock.left(10) == pytest.approx(40 * 1.25)
 
 
-def test_clock_passes_over_runs_that_were_finished_before():
-    clock = Clock(2)
-    clock.finish(10)
-    assert (clock.num_missing, clock.left(10, 0)) == (2, None)
+def test_a_run_tells_its_share_and_what_it_does(monkeypatch):
+    monkeypatch.setattr(module, "TELL_SECONDS", 0.0)
+    told = []
+    progress = RunProgress(4, 1, told.append)
+    with progress.bar("epoch 2/4", 10) as bar:
+        bar.advance(5, "loss 2.0")
+    progress.epoch({"epoch": 2})
+    with progress.bar("validating epoch 2", 10) as bar:
+        bar.advance(9)
+    assert told == [
+        (0.25, ""),
+        (0.375, "epoch 2/4  loss 2.0"),
+        (0.5, "validating epoch 2"),
+    ]
+
+
+def test_a_run_tells_seldom(monkeypatch):
+    monkeypatch.setattr(module.time, "monotonic", lambda: 7.0)
+    told = []
+    progress = RunProgress(4, 0, told.append)
+    with progress.bar("epoch 1/4", 1000) as bar:
+        for _ in range(1000):
+            bar.advance()
+    assert told == [(0.0, "")]
 
 
 def test_elsewhere_than_on_a_terminal_a_run_is_a_line(live, sweep, capsys):
     live.finish(sweep.runs[0], record())
-    live.start(sweep.runs[3], epochs_done=0)
-    with live.bar("epoch 1/6", 10) as bar:
-        bar.advance(5, "loss 2.0")
+    live.news(sweep.runs[3], (0.0, ""))
+    live.news(sweep.runs[3], (0.5, "epoch 5/10  loss 2.0"))
     live.finish(sweep.runs[3], record("3/8", pair=None))
     out, err = capsys.readouterr()
     assert out == ""
@@ -82,43 +100,37 @@ def test_elsewhere_than_on_a_terminal_a_run_is_a_line(live, sweep, capsys):
 
 def test_the_table_fills_in(live, sweep):
     live.finish(sweep.runs[0], record())
-    live.start(sweep.runs[1], epochs_done=0)
-    epochs = sweep.runs[1].recipe.optim.epochs
-    live.epoch({"epoch": 1})
-    with live.bar(f"epoch 2/{epochs}", 10) as bar:
-        bar.advance(5)
-        rows = live._rows()
+    live.news(sweep.runs[1], (0.15, "epoch 2/10"))
+    live.news(sweep.runs[2], (0.5, "epoch 6/10"))
+    rows = live._rows()
     assert rows[0] == ["0", "72.16", "25.0", "62.5", "1"]
-    assert rows[1] == ["1/8", "74.62", f"seed 0: {1.5 / epochs:.0%}", "", "0"]
-    assert rows[2] == ["1/4", "74.77", "not run", "", "0"]
+    assert rows[1] == ["1/8", "74.62", "seed 0: 15%", "", "0"]
+    assert rows[2] == ["1/4", "74.77", "seed 0: 50%", "", "0"]
+    assert rows[3] == ["3/8", "75.04", "not run", "", "0"]
 
 
-def test_validation_does_not_count_as_training(live, sweep):
-    live.start(sweep.runs[0], epochs_done=3)
-    with live.bar("validating epoch 4", 10) as bar:
-        bar.advance(9)
-        assert live._share() == pytest.approx(3 / sweep.runs[0].recipe.optim.epochs)
+def test_a_second_seed_stands_beside_the_first(sweep):
+    sweep = plan_sweep("alpha", seeds=2)
+    with LiveTable(sweep, load_paper_table(1), 14, Output(-1)) as live:
+        live.finish(sweep.runs[0], record())
+        live.news(sweep.runs[7], (0.25, "epoch 3/10"))
+        assert live._rows()[0] == ["0", "72.16", "25.0, seed 1: 25%", "62.5", "1"]
 
 
 def test_on_a_terminal_it_is_drawn_on_stderr_and_wiped(sweep, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     with LiveTable(sweep, load_paper_table(1), 7, Output()) as live:
-        live.start(sweep.runs[0], epochs_done=0)
-        with live.bar("epoch 1/6", 2) as bar:
-            bar.advance(1, "loss 2.5")
-        live.message("something to say")
+        live.news(sweep.runs[0], (0.5, "epoch 1/6  loss 2.5"))
     out, err = capsys.readouterr()
     assert out == ""
-    for text in ("Table 1: Share α", "seed 0: ", "epoch 1/6  loss 2.5", "0 of 7 runs", "to say"):
+    for text in ("Table 1: Share α", "seed 0: 50%", "0, seed 0: epoch 1/6  loss 2.5", "0 of 7"):
         assert text in err
 
 
 def test_quiet_is_quiet(sweep, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with LiveTable(sweep, load_paper_table(1), 7, Output(-1)) as live:
-        live.start(sweep.runs[0], epochs_done=0)
-        with live.bar("epoch 1/6", 2) as bar:
-            bar.advance(1)
+        live.news(sweep.runs[0], (0.5, "epoch 1/6"))
         live.finish(sweep.runs[0], record())
     assert capsys.readouterr() == ("", "")
