@@ -70,6 +70,7 @@ def train(
         folder = RunFolder(out) if out else newest_run(finished=False)
         name, data = _started(folder, data)
         config = wanted.recipe if recipe or overrides else folder.recipe()
+        folder.check_same(config)  # before the data is opened, which takes a while
     else:
         folder = RunFolder(out or next_run_folder(name))
         folder.check_new()

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.config.schema import DataConfig, SynthConfig
+from stsm_cli.data import dataset
+from stsm_cli.data.dataset import open_split
+from stsm_cli.errors import DataError
+
+
+def config(**changes):
+    values = {"dataset": "synth", "sampling": "uniform", "short_side_px": 16, "crop_px": 16}
+    return DataConfig(**values | changes)
+
+
+def test_the_embedded_set_is_made_where_it_is_absent_and_lies_below_data(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        dataset, "ensure_synth", lambda root, synth, *, progress: made.append((root, synth))
+    )
+    with pytest.raises(DataError, match=r"data.synth"):
+        open_split(config(synth=SynthConfig(train=8)), None, "val", decoder="pyav")
+    assert made == [(Path("data/synth"), SynthConfig(train=8))]
+
+
+def test_other_sets_are_not_made(monkeypatch):
+    monkeypatch.delattr(dataset, "ensure_synth")
+    with pytest.raises(DataError, match=r"mine"):
+        open_split(config(dataset="k400"), Path("mine"), "val", decoder="pyav")
