@@ -171,7 +171,7 @@ def _conditions(group: Group) -> list[str]:
     lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
     if synth := data["synth"]:
         lines[0] += f"; {', '.join(f'{key} {value}' for key, value in synth.items())}"
-    excluded = sum(record.score.num_listed - record.score.num_videos for record in records)
+    excluded = max(record.score.num_listed - record.score.num_videos for record in records)
     seeds = len(group.seeds)
     return [
         *lines,

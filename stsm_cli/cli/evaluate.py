@@ -72,7 +72,8 @@ def evaluate(
         data_root=data,
         device=choose_device(device),
         workers=workers,
-        decoder=choose_decoder(decoder),
+        decoder=choose_decoder(decoder or subject.decoder),
         progress=console,
     )
-    print_result(result, subject.checkpoint, as_json=as_json)
+    folder = subject.folder
+    print_result(result, folder.path if folder else subject.checkpoint, as_json=as_json)

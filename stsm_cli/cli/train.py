@@ -68,7 +68,7 @@ def train(
     name, config = wanted.name, wanted.recipe
     if resume:
         folder = RunFolder(out) if out else newest_run(finished=False)
-        name, data = _started(folder, data)
+        name, data, decoder = _started(folder, data, decoder)
         config = wanted.recipe if recipe or overrides else folder.recipe()
         folder.check_same(config)  # before the data is opened, which takes a while
     else:
@@ -90,10 +90,10 @@ def train(
     print_result(result, folder.path, as_json=as_json)
 
 
-def _started(folder: "RunFolder", data: Path | None) -> tuple[str, Path]:
-    """The recipe's name and the data set's folder of a run that was begun before."""
-    environment = folder.environment()
-    return environment["recipe"], data or Path(environment["data"])
+def _started(folder: "RunFolder", data: Path | None, decoder: str | None) -> tuple[str, Path, str]:
+    """Name of the recipe, the data set's folder and the decoder of a run that was begun before."""
+    known = folder.environment()
+    return known["recipe"], data or Path(known["data"]), decoder or known["decoder"]
 
 
 def _open_splits(config: Any, data: Path | None, decoder: str | None) -> tuple[Any, Any]:  # noqa: ANN401
@@ -149,7 +149,7 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     }
     if pair is not None:
         columns["in pair"] = f"{pair:.1f}"
-    notes = [f"accuracies in %, with the 95 % Wilson interval; run folder {folder}"]
+    notes = [f"accuracies in %, with the 95 % Wilson interval; from {folder}"]
     if result["broken"]:
         notes.append(
             f"{len(result['broken'])} videos do not decode and count as wrong: "

@@ -206,6 +206,10 @@ class Recipe(Section):
                 f"test.clips ({self.test.clips}) must be {allowed[0]} or {allowed[1]} "
                 f"with {self.data.sampling} sampling"
             )
+        if self.data.sampling == "dense" and self.model.num_frames > 64:
+            raise ValueError(
+                f"model.num_frames ({self.model.num_frames}) must be at most 64 with dense sampling"
+            )
         return self
 
     @property

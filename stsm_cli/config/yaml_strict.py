@@ -1,9 +1,10 @@
 """YAML without its traps, and with the place of every value.
 
 Only JSON's kinds of values exist: `1e-4` is a number, `on`, `010`, `12:30` and `2024-01-01` are
-text. Duplicate keys and aliases are refused.
+text. Duplicate keys, keys that are not text, and aliases are refused.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from stsm_cli.errors import RecipeError
 class Located:
     """A value and where it was written.
 
-    `value` is a scalar, a `list[Located]`, or a `dict` whose values are `Located`.
+    `value` is a scalar, a `list[Located]`, or a `dict[str, Located]`.
     """
 
     value: Any
@@ -66,7 +67,7 @@ def read_yaml(path: Path, source: str, problems: list[str]) -> Located:
     Args:
         path: The file.
         source: What to call it in messages and places.
-        problems: Takes one line for each duplicate key; reading goes on.
+        problems: Takes one line for each key that is refused; reading goes on.
 
     Raises:
         RecipeError: The file cannot be read, or is not YAML.
@@ -118,12 +119,13 @@ class _Reader:
             return [self.read(child, f"{key}.{i}") for i, child in enumerate(node.value)]
         return self.loader.construct_object(node)
 
-    def _mapping(self, node: MappingNode, prefix: str) -> dict[Any, Located]:
-        content: dict[Any, Located] = {}
+    def _mapping(self, node: MappingNode, prefix: str) -> dict[str, Located]:
+        content: dict[str, Located] = {}
         for name_node, value_node in node.value:
             where, name = self._where(name_node), self._value(name_node, prefix)
-            if isinstance(name, (list, dict)):
-                self.problems.append(f"{where}: a key must be a single word")
+            if not isinstance(name, str):
+                got = json.dumps(Located(name, where).plain(), default=str)
+                self.problems.append(f"{where}: keys must be text, got {got}")
             elif name in content:
                 first = content[name].where
                 self.problems.append(f"{where}: {prefix}{name}: duplicate key, first in {first}")

@@ -1,15 +1,14 @@
 """A file and frame indices to uint8 RGB frames; and the resize of the short side.
 
 The one promise: frame i is the i-th in order of display, with either decoder, or it raises. decord
-is the default; PyAV reads where decord does not install or misnumbers frames. Their pixels are the
-same, but for the interpolation of colour in videos of odd height.
+is the default; PyAV reads where decord does not install, fails, or misnumbers frames. Their pixels
+are the same, but for the interpolation of colour in videos of odd height.
 Each call opens one reader with one thread and closes it: callers parallelise over videos.
 
 Layout: frames (T, H, W, 3).
 """
 
 import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ def probe(path: Path, decoder: Decoder = "decord") -> VideoInfo:
     Raises:
         DataError: The file is missing or does not decode; names file and reason.
     """
-    with _clear_errors(path, decoder):
+    with _clear_errors(path):
         return _probe_decord(path) if decoder == "decord" else _probe_pyav(path)
 
 
@@ -94,7 +93,7 @@ def read_frames(path: Path, indices: Indices | None, *, decoder: Decoder = "deco
         ValueError: An index is negative, or there is none.
     """
     read = _read_decord if decoder == "decord" else _read_pyav
-    with _clear_errors(path, decoder):
+    with _clear_errors(path):
         if indices is None:
             return read(path, None)
         wanted, position = np.unique(indices, return_inverse=True)
@@ -126,21 +125,16 @@ def resize_short_side(frames: Frames, short_side_px: int) -> Frames:
 
 
 @contextmanager
-def _clear_errors(path: Path, decoder: Decoder) -> Iterator[None]:
-    """Turn what the libraries raise into one line that names the file."""
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Turn what PyAV raises into one line that names the file."""
     import av
 
-    failures: tuple[type[Exception], ...] = (av.FFmpegError,)
-    if decoder == "decord":
-        failures += (_import_decord().DECORDError, RuntimeError)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
         yield
-    except failures as error:
-        text = (isinstance(error, av.FFmpegError) and error.strerror) or str(error)
-        reason = re.sub(r"\[[\d:]+\] \S+:\d+: ", "", text.partition("\n")[0])  # without time, place
-        raise DataError(f"{path}: does not decode with {decoder} ({reason})") from error
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: does not decode ({error.strerror or error})") from error
 
 
 def _import_decord() -> Any:  # noqa: ANN401  # decord has no types
@@ -154,6 +148,11 @@ def _import_decord() -> Any:  # noqa: ANN401  # decord has no types
     return decord
 
 
+def _decord_failures() -> tuple[type[Exception], ...]:
+    decord = _import_decord()
+    return (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError)
+
+
 def _open_decord(path: Path) -> Any:  # noqa: ANN401
     decord = _import_decord()
     # trap: where a frame does not come, decord puts a copy of another one and says nothing, unless
@@ -162,12 +161,15 @@ def _open_decord(path: Path) -> Any:  # noqa: ANN401
 
 
 def _read_decord(path: Path, wanted: Indices | None) -> Frames:
-    """Frames by decord; by PyAV, which decodes in sequence, where decord misnumbers them."""
-    reader = _open_decord(path)
-    chosen = np.arange(len(reader)) if wanted is None else wanted
-    in_sequence = len(chosen) == chosen[-1] + 1  # 0, 1, 2, ...: nothing to seek
-    if chosen[-1] < len(reader) and (in_sequence or _seeks_exactly(path)):
-        with suppress(_import_decord().DECORDLimitReachedError):
+    """Frames by decord; by PyAV, which decodes in sequence, where decord fails or misnumbers them.
+
+    trap: decord cannot read some small widths, such as 24, 48 and 72 pixels.
+    """
+    with suppress(*_decord_failures()):
+        reader = _open_decord(path)
+        chosen = np.arange(len(reader)) if wanted is None else wanted
+        in_sequence = len(chosen) == chosen[-1] + 1  # 0, 1, 2, ...: nothing to seek
+        if chosen[-1] < len(reader) and (in_sequence or _seeks_exactly(path)):
             return reader.get_batch(chosen).asnumpy()  # type: ignore[no-any-return]
     return _read_pyav(path, wanted)
 
@@ -196,8 +198,8 @@ def _seeks_exactly(path: Path) -> bool:
 
 
 def _probe_decord(path: Path) -> VideoInfo:
-    reader = _open_decord(path)
-    with suppress(_import_decord().DECORDLimitReachedError):
+    with suppress(*_decord_failures()):
+        reader = _open_decord(path)
         for _ in range(len(reader)):
             height, width, _ = reader.next().shape
         return VideoInfo(len(reader), float(reader.get_avg_fps()), width, height)
@@ -238,9 +240,9 @@ def _probe_pyav(path: Path) -> VideoInfo:
 
 
 def _video_stream(container: "InputContainer", path: Path) -> "VideoStream":
-    if not container.streams.video:
+    stream = next(iter(container.streams.video), None)
+    if stream is None or stream.codec_context is None:  # None: of no known codec
         raise DataError(f"{path}: holds no video stream")
-    stream = container.streams.video[0]
     stream.codec_context.thread_count = 1
     return stream
 

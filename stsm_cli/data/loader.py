@@ -31,13 +31,14 @@ class Batch:
         pixels: uint8; `videos` (N, T, 3, H, W) in training, `views` (N, V, T, 3, H, W) in tests.
         labels: int64 (N,).
         indices: Which videos of the manifest these are, length N.
-        broken: Messages of the videos that did not decode, by index; they are not among the N.
+        broken: Label and message of each video that did not decode, by index; it is not among
+            the N.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     indices: tuple[int, ...]
-    broken: dict[int, str]
+    broken: dict[int, tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def _collate(samples: Sequence[_Sample]) -> Batch:
         pixels.movedim(-1, -3) if good else pixels,  # (..., H, W, 3) -> (..., 3, H, W)
         torch.tensor([sample.label for sample in good]),
         tuple(sample.index for sample in good),
-        {sample.index: sample.error for sample in samples if sample.pixels is None},
+        {s.index: (s.label, s.error) for s in samples if s.pixels is None},
     )
 
 

@@ -18,6 +18,7 @@ from stsm_cli.errors import DataError
 
 _COLUMNS = ("path", "label", "frames", "fps", "width", "height")
 _PROBLEMS_SHOWN = 5
+_PREPARE_HINT = "prepare the data set there first, or name its folder with --data"
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ def read_manifest(root: Path, split: str) -> Manifest:
         DataError: The root or a file is missing, empty or wrong; names file and line.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such data root", hint=_prepare_hint(root))
-    classes = _read_classes(root, _folder(root) / "classes.txt")
+        raise DataError(f"{root}: no such data root", hint=_PREPARE_HINT)
+    classes = _read_classes(_folder(root) / "classes.txt")
     path = _folder(root) / f"{split}.csv"
-    records = _parse_records(path, _read_text(root, path), len(classes))
+    records = _parse_records(path, _read_text(path), len(classes))
     if not records:
-        raise DataError(f"{path}: lists no videos", hint=_prepare_hint(root))
+        raise DataError(f"{path}: lists no videos", hint=_PREPARE_HINT)
     return Manifest(root, split, classes, records)
 
 
@@ -100,23 +101,19 @@ def _folder(root: Path) -> Path:
     return root / "manifest"
 
 
-def _prepare_hint(root: Path) -> str:
-    return f"prepare a data set first, for example `stsm prepare synth {root}`"
-
-
-def _read_text(root: Path, path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte-order mark
     except FileNotFoundError:
-        raise DataError(f"{path}: not found", hint=_prepare_hint(root)) from None
+        raise DataError(f"{path}: not found", hint=_PREPARE_HINT) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _read_classes(root: Path, path: Path) -> tuple[str, ...]:
-    names = _read_text(root, path).removesuffix("\n").split("\n")
+def _read_classes(path: Path) -> tuple[str, ...]:
+    names = _read_text(path).removesuffix("\n").split("\n")
     first_line: dict[str, int] = {}
     problems = []
     for line, name in enumerate(names, 1):

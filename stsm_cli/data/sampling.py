@@ -78,17 +78,14 @@ def dense_test(total: int, num_frames: int, positions: int = 10) -> IntArray:
     Args:
         total: Frames of the video; a video shorter than the window starts again from its beginning.
         num_frames: Frames a clip, at most 64.
-        positions: Windows, the first at the start of the video, the last at its end.
+        positions: Windows, the first (or only one) at the start of the video, the last at its end.
 
     Raises:
         ValueError: A count is below 1, or `num_frames` above 64.
     """
     _check_positive(positions=positions)
     last = max(0, total - WINDOW_FRAMES)
-    starts = np.linspace(0, last, positions, dtype=np.int64)
-    if positions == 1:
-        starts = np.array([last // 2])  # ours: one clip is the middle; the reference's is the start
-    return _windows(total, num_frames, starts)
+    return _windows(total, num_frames, np.linspace(0, last, positions, dtype=np.int64))
 
 
 def _windows(total: int, num_frames: int, starts: IntArray) -> IntArray:

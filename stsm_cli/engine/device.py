@@ -15,6 +15,8 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         raise UsageError(

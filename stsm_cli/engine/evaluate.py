@@ -27,12 +27,15 @@ VIEWS_A_FORWARD = 64  # bounds memory: 64 views of 8 frames of 256² are 400 MB 
 
 @dataclass(frozen=True)
 class Scores:
-    """Class probabilities (M, K), labels (M,) and manifest indices of the M videos that decode."""
+    """Class probabilities (M, K), labels (M,) and manifest indices of the M videos that decode.
+
+    The labels of those that do not are in `broken_labels`, by index.
+    """
 
     probabilities: torch.Tensor
     labels: torch.Tensor
     indices: tuple[int, ...]
-    broken: dict[int, str]
+    broken_labels: dict[int, int]
 
 
 @torch.inference_mode()
@@ -59,9 +62,9 @@ def score_videos(
     probabilities: list[torch.Tensor] = []
     labels: list[torch.Tensor] = []
     indices: list[int] = []
-    broken: dict[int, str] = {}
+    broken: dict[int, int] = {}
     for batch in batches:
-        broken.update(batch.broken)
+        broken.update({index: label for index, (label, _) in batch.broken.items()})
         if batch.indices:
             views = _view_probabilities(model, batch.pixels, device, bf16=bf16)  # (N, V, K)
             if class_orders is not None:
@@ -128,15 +131,15 @@ def evaluate(
         )
     card = load_card(recipe.data.dataset)
     partners = reverse_labels(card, videos.manifest.classes) if card.reverse_pairs else None
-    paths = {index: videos.manifest.records[index].path for index in scores.broken}
+    paths = {index: videos.manifest.records[index].path for index in scores.broken_labels}
     return summarise(scores, partners) | {"broken": sorted(paths.values())}
 
 
 def _class_orders(
     recipe: Recipe, classes: tuple[str, ...], test: TestConfig
 ) -> torch.Tensor | None:
-    """Where mirroring swaps labels, the scores of a mirrored view belong to the swapped classes."""
-    if recipe.data.flip != "label_aware":
+    """Where mirroring swaps labels, a mirrored view's scores belong to the swapped classes."""
+    if recipe.data.flip == "plain":  # trained so, mirrored pictures keep their labels
         return None
     swapped = torch.from_numpy(mirror_labels(load_card(recipe.data.dataset), classes))
     plain = torch.arange(len(classes))
@@ -155,16 +158,19 @@ def summarise(scores: Scores, partners: npt.NDArray[np.int64] | None) -> dict[st
         `top1_interval`, `top5`, `mean_class`, and `pair_accuracy`: how often a video's own class
         scores above its time reversal (50 is chance; a network blind to order scores 50).
     """
-    probabilities, labels = scores.probabilities, scores.labels
-    num_listed = len(labels) + len(scores.broken)
+    missing = torch.tensor(list(scores.broken_labels.values()), dtype=torch.long)
+    labels = torch.cat([scores.labels, missing])
+    nothing = torch.full((len(missing), scores.probabilities.shape[1]), torch.nan)
+    probabilities = torch.cat([scores.probabilities, nothing])
+    num_listed = len(labels)
     own = probabilities.gather(1, labels[:, None])
-    # ours: ties count against us, so a constant score is never right
-    rank = (probabilities >= own).sum(1)  # 1 is best
-    hit = rank == 1
+    # ours: ties count against us, so a constant score is never right; nor is NaN
+    rank = (probabilities >= own).sum(1).masked_fill(own.isnan()[:, 0], probabilities.shape[1] + 1)
+    hit = rank == 1  # 1 is best
     per_class = [hit[labels == k].float().mean().item() for k in labels.unique().tolist()]
     correct = int(hit.sum())
     return {
-        "num_videos": len(labels),
+        "num_videos": len(scores.labels),
         "num_listed": num_listed,
         "correct": correct,
         "top1": 100 * correct / num_listed,

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -73,13 +74,22 @@ def _start(task: int, work: Work) -> tuple[Connection, ForkProcess]:
 def _child(task: int, work: Work, connection: Connection) -> None:
     os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which tells each child once
     torch.set_num_threads(1)
+    parent = os.getppid()
+
+    def tell(news: Any) -> None:  # noqa: ANN401
+        if os.getppid() != parent:
+            raise KeyboardInterrupt  # the parent was killed: nobody would record the result
+        connection.send((False, news))
+
     try:
-        result = work(task, lambda news: connection.send((False, news)))
-        connection.send((True, result))
+        connection.send((True, work(task, tell)))
     except StsmError as error:
         connection.send(error)
     except KeyboardInterrupt:
-        connection.send(InterruptedRunError("interrupted"))
+        with suppress(OSError):
+            connection.send(InterruptedRunError("interrupted"))
+    except Exception as error:  # the parent tells it in one line
+        connection.send(StsmError(f"run {task + 1} failed: {type(error).__name__}: {error}"))
 
 
 def _receive(connection: Connection, task: int) -> tuple[bool, Any]:

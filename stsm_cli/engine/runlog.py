@@ -21,7 +21,8 @@ import torch
 from stsm_cli import __version__
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
-from stsm_cli.errors import CheckpointError, UsageError
+from stsm_cli.data.manifest import Manifest
+from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 
 
 class RunFolder:
@@ -63,10 +64,10 @@ class RunFolder:
         self.check_new()
         try:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.recipe_file, dump_recipe(recipe))
-            write_json(self.environment_file, environment)
         except OSError as error:
             raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
+        write_atomically(self.recipe_file, dump_recipe(recipe))
+        write_json(self.environment_file, environment)
 
     def recipe(self) -> Recipe:
         """The recipe of this run.
@@ -99,6 +100,19 @@ class RunFolder:
                 hint="choose another --out, or drop the recipe and --set to continue as it was",
             )
 
+    def check_classes(self, manifest: Manifest) -> None:
+        """Refuse a data set whose class list is not the one of the training.
+
+        Raises:
+            DataError: Names both lists' hashes.
+        """
+        known = self.environment().get("class_hash", manifest.class_hash)
+        if known != manifest.class_hash:
+            raise DataError(
+                f"{manifest.root}: its class list ({manifest.class_hash}) is not the one "
+                f"of the training ({known})"
+            )
+
     def environment(self) -> dict[str, Any]:
         """What `create` recorded of machine, data and versions."""
         return read_json(self.environment_file)
@@ -111,7 +125,12 @@ class RunFolder:
         """The epochs logged so far."""
         if not self.metrics_file.is_file():
             return []
-        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+        lines = self.metrics_file.read_text().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]  # a kill may leave half of one
+        try:
+            return [json.loads(line) for line in whole]
+        except ValueError as error:
+            raise CheckpointError(f"{self.metrics_file}: not readable as JSON ({error})") from None
 
     def keep_metrics(self, epochs: int) -> None:
         """Forget what was logged after the first `epochs` epochs: a resumed run does it again."""
@@ -120,8 +139,11 @@ class RunFolder:
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:
         """Append one epoch to `metrics.jsonl`."""
-        with self.metrics_file.open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
+        try:
+            with self.metrics_file.open("a") as file:
+                file.write(json.dumps(metrics) + "\n")
+        except OSError as error:
+            raise _cannot_write(self.metrics_file, error) from None
 
 
 def next_run_folder(recipe_name: str, parent: Path = Path("runs")) -> Path:
@@ -183,13 +205,24 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is whole or absent."""
+    """Write a text file that is whole or absent.
+
+    Raises:
+        StsmError: It cannot be written.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> StsmError:
+    return StsmError(f"{path}: cannot be written ({error.strerror})")
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -214,5 +247,8 @@ def _commit() -> str | None:
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return None
     return done.stdout.strip() or None

@@ -14,7 +14,7 @@ from stsm_cli.data.decode import Decoder
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.evaluate import evaluate
 from stsm_cli.engine.runlog import RunFolder, describe_environment, newest_run, write_json
-from stsm_cli.errors import CheckpointError, DataError, UsageError
+from stsm_cli.errors import CheckpointError, StsmError, UsageError
 from stsm_cli.models.build import build_model
 from stsm_cli.progress import SILENT, Progress
 
@@ -27,6 +27,11 @@ class Trained:
     recipe: Recipe
     checkpoint: Path
     folder: RunFolder | None
+
+    @property
+    def decoder(self) -> str | None:
+        """The one that the training read with, where that is known."""
+        return self.folder.environment().get("decoder") if self.folder else None
 
 
 def trained(run: str | None, checkpoint: Path | None) -> Trained:
@@ -77,12 +82,8 @@ def run_test(
     if data_root is None and "data" in environment:
         data_root = Path(environment["data"])
     videos = open_split(recipe.data, data_root, "val", decoder=decoder, progress=progress)
-    known = environment.get("class_hash", videos.manifest.class_hash)
-    if known != videos.manifest.class_hash:
-        raise DataError(
-            f"{videos.manifest.root}: its class list ({videos.manifest.class_hash}) is not the one "
-            f"of the training ({known})"
-        )
+    if subject.folder is not None:
+        subject.folder.check_classes(videos.manifest)
     started = time.perf_counter()
     scores = evaluate(
         model, videos, recipe, recipe.test, device, workers=workers, progress=progress
@@ -97,7 +98,10 @@ def run_test(
         "environment": describe_environment(device, decoder),
     }
     if subject.folder is not None:
-        write_json(subject.folder.path / f"eval-{recipe.protocol}.json", result)
+        try:
+            write_json(subject.folder.path / f"eval-{recipe.protocol}.json", result)
+        except StsmError as error:  # the numbers are worth more than the file
+            progress.message(f"warning: {error}")
     return result
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.data.loader import Batch, TrainLoader
+from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from stsm_cli.engine.evaluate import evaluate
@@ -64,7 +65,6 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.val_videos, self.workers, self.progress = val_videos, workers, progress
-        _check_classes(recipe, train_videos)
         torch.manual_seed(recipe.seed)
         model = build_model(recipe.model).to(device)
         self.model = model.to(memory_format=torch.channels_last)
@@ -117,7 +117,7 @@ class Trainer:
         position, config = self.position, self.recipe.optim
         position.broken += len(batch.broken)
         if position.broken > MAX_BROKEN_SHARE * self.loader.num_videos:
-            message = next(iter(batch.broken.values()))
+            _, message = next(iter(batch.broken.values()))
             raise DataError(
                 f"{position.broken} training videos do not decode, more than "
                 f"{MAX_BROKEN_SHARE:.1%}: {message}",
@@ -143,7 +143,7 @@ class Trainer:
             raise DivergedError(
                 f"the loss is {loss_value} at step {step} (epoch {position.epoch + 1}, "
                 f"lr {lr:.3g}, videos {', '.join(map(str, batch.indices))})",
-                hint="lower optim.lr or set optim.clip_grad_norm; the last checkpoint is intact",
+                hint="lower optim.lr or set optim.clip_grad_norm",
             )
         # backward
         self.optimizer.zero_grad()
@@ -268,15 +268,17 @@ def train(
         DivergedError: The loss is not finite.
         InterruptedRunError: Ctrl-C; the checkpoint is saved.
     """
-    folder = RunFolder(out)
+    folder, manifest = RunFolder(out), train_videos.manifest
+    _check_num_classes(recipe, manifest)
     if resume:
         folder.check_same(recipe)
+        folder.check_classes(manifest)
         finished = folder.result()
         if finished is not None:
             return finished
     else:
-        manifest = train_videos.manifest
-        about = {"recipe": name, "data": str(manifest.root), "class_hash": manifest.class_hash}
+        root = str(manifest.root.resolve())  # found again from any folder
+        about = {"recipe": name, "data": root, "class_hash": manifest.class_hash}
         folder.create(recipe, about | describe_environment(device, train_videos.decoder))
     trainer = Trainer(
         recipe, train_videos, val_videos, folder, device=device, workers=workers, progress=progress
@@ -295,11 +297,11 @@ def train(
     return result
 
 
-def _check_classes(recipe: Recipe, videos: Videos) -> None:
-    found = len(videos.manifest.classes)
+def _check_num_classes(recipe: Recipe, manifest: Manifest) -> None:
+    found = len(manifest.classes)
     if found != recipe.model.num_classes:
         raise DataError(
-            f"{videos.manifest.root}: holds {found} classes, "
+            f"{manifest.root}: holds {found} classes, "
             f"the recipe's model.num_classes is {recipe.model.num_classes}"
         )
 

@@ -5,6 +5,7 @@ TSN, TSM and STSM differ only in the shift inside the backbone.
 Shapes: N views, T frames a view, C features, K classes.
 """
 
+import torch
 from torch import Tensor, nn
 
 
@@ -56,4 +57,6 @@ class TSN(nn.Module):
             )
         features = self.backbone(videos.flatten(0, 1))  # (N·T, 3, H, W) -> (N·T, C)
         scores: Tensor = self.fc(self.dropout(features))  # (N·T, K)
-        return scores.view(-1, self.num_frames, scores.shape[1]).mean(1)  # (N, K)
+        # trap: bfloat16's 8 bits make ties between classes; the mean is taken in float32 at least
+        dtype = torch.promote_types(scores.dtype, torch.float32)
+        return scores.view(-1, self.num_frames, scores.shape[1]).mean(1, dtype=dtype)  # (N, K)

@@ -10,7 +10,8 @@ from stsm_cli.errors import RecipeError, UsageError
 QUARTER, THREE_EIGHTHS = Fraction(1, 4), Fraction(3, 8)
 SETTINGS = {
     "alpha": {
-        name: ("T+H+W", Fraction(name)) for name in ("0", "1/8", "1/4", "3/8", "1/2", "3/4", "1")
+        "0": None,
+        **{n: ("T+H+W", Fraction(n)) for n in ("1/8", "1/4", "3/8", "1/2", "3/4", "1")},
     },
     "spatial": {"TSN": None} | {dims: (dims, QUARTER) for dims in ("T", "H", "W", "H+W", "HW")},
     "spatiotemporal": {"TSN": None, "T": ("T", QUARTER)}

@@ -61,7 +61,7 @@ def test_conditions_stand_below(measure, markdown):
         f"frames {synth.frames}, short_side_px {synth.short_side_px}, "
         f"difficulty {synth.difficulty}, seed 0\n"
         f"- Protocol: `{recipe.protocol}`, 8 frames a view, uniform sampling; videos that did not "
-        "decode, counted as wrong: 5\n"
+        "decode, counted as wrong: 1\n"
         "- Recipe: `synth/stsm`, short budget: 4 epochs, "
         f"{optim.optimizer}, lr {optim.lr:g}, batch {optim.batch_size}, "
         f"{recipe.precision} (hash {sweep.experiment})\n"

@@ -26,9 +26,9 @@ def test_json_is_one_object_with_the_promised_keys(capsys):
     assert found["paper"] == []
     assert found["shifted_channels"][0] == {
         "site": "backbone.layer1.0.conv1",
-        "channels": 16,
-        "shifted": 6,
-        "by_group": {"T": 2, "H": 2, "W": 2},
+        "channels": 32,
+        "shifted": 12,
+        "by_group": {"T": 4, "H": 4, "W": 4},
     }
     assert "layers" not in found
 
@@ -37,14 +37,14 @@ def test_three_settings_cost_the_same(capsys):
     settings = record(capsys, *SMALL)["settings"]
     assert list(settings) == ["TSN", "TSM", "STSM"]
     assert len({(s["macs"], s["params"]) for s in settings.values()}) == 1
-    assert [s["shifted"] for s in settings.values()] == [0, 32, 48]  # of 16 + 16 + 32 + 64
+    assert [s["shifted"] for s in settings.values()] == [0, 44, 66]  # of 32 + 32 + 48 + 64
 
 
 def test_asked_shift_stands_in_the_third_row(capsys):
     found = record(capsys, *SMALL, "--shift", "HW", "--alpha", "1/2")
     assert found["shift"] == {"dims": "HW", "alpha": "1/2"}
-    assert found["settings"]["STSM"]["shifted"] == 64
-    assert found["shifted_channels"][0]["by_group"] == {"HW": 8}
+    assert found["settings"]["STSM"]["shifted"] == 88
+    assert found["shifted_channels"][0]["by_group"] == {"HW": 16}
 
 
 def test_layers_add_up(capsys):
@@ -81,7 +81,7 @@ def test_table_shows_settings_paper_and_reasons(capsys):
 def test_per_layer_table(capsys):
     assert run([*SMALL, "--per-layer"]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"backbone\.layer4\.0\.downsample\.0 +[\d,]+ +8,192", text)
+    assert re.search(r"backbone\.layer4\.0\.downsample\.0 +[\d,]+ +6,144", text)
     assert "the paper prints no cost of this network with 2 frames" in text
 
 

@@ -76,7 +76,10 @@ def test_scalars_mean_what_they_look_like(text, value):
         ("a: 1\nb: 2\na: 3\n", "a.yaml:3: a: duplicate key, first in a.yaml:1"),
         ("a:\n  b: [{c: 1, c: 2}]\n", "a.yaml:2: a.b.0.c: duplicate key, first in a.yaml:2"),
         ("a: &x 1\nb: *x\n", "a.yaml:2: aliases are not allowed"),
-        ("[a]: 1\n", "a.yaml:1: a key must be a single word"),
+        ("[a]: 1\n", 'a.yaml:1: keys must be text, got ["a"]'),
+        ("a:\n  1: 2\n", "a.yaml:2: keys must be text, got 1"),
+        ("true: 1\n", "a.yaml:1: keys must be text, got true"),
+        ("null: 1\n", "a.yaml:1: keys must be text, got null"),
         ("a: 1\n\tb: 2\n", "a.yaml:2: found character '\\t'"),
         ("a: [1\n", "a.yaml:2: expected ',' or ']'"),
         ("a: 1\n---\nb: 2\n", "a.yaml:2: but found another document"),
@@ -217,7 +220,7 @@ def test_all_problems_are_told_at_once_in_the_file_s_order():
         "mine.yaml:5: optm.lr: unknown key",
         "mine.yaml:7: optim.epochs: must be a whole number, got 2.5",
         "mine.yaml:9: optim.lr: duplicate key, first in mine.yaml:8",
-        "mine.yaml:11: data.crop_px (300) must be at most short_side_px (54)",
+        "mine.yaml:11: data.crop_px (300) must be at most short_side_px (36)",
     ]
     assert hints == [
         "did you mean `model.dropout` for `model.droput`?",
@@ -279,6 +282,12 @@ def test_missing_keys_are_named_at_their_section():
     write("mine.yaml", "seed: 1\nmodel: {num_classes: 2}\noptim: {lr: 1, epochs: 1}\n")
     lines, _ = problems("mine.yaml")
     assert lines == ["mine.yaml:1: data: missing key", "mine.yaml:2: model.backbone: missing key"]
+
+
+def test_a_key_that_is_not_text_is_one_problem():
+    lines, hints = problems(write("mine.yaml", "extends: synth/stsm\n1: 2\n"))
+    assert (lines, hints) == (["mine.yaml:2: keys must be text, got 1"], [])
+    assert problems("synth/stsm", ["optim={1: 2}"])[0] == ["--set: keys must be text, got 1"]
 
 
 @pytest.mark.parametrize(("text", "got"), [("", "null"), ("[1]", "[1]"), ("text", '"text"')])

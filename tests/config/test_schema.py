@@ -46,6 +46,7 @@ def test_the_protocol_is_named_after_data_views_and_size():
         ("data", {"synth": {}}, "a `synth` section belongs to `dataset: synth`"),
         ("test", {"crop_px": 288}, r"test.crop_px \(288\) must be at most .* \(256\)"),
         ("test", {"clips": 2}, r"test.clips \(2\) must be 1 or 10 with dense sampling"),
+        ("model", {"num_frames": 65}, r"model.num_frames \(65\) must be at most 64 with dense"),
         ("model", {"backbone": "resnet18", "non_local": True}, "non_local .* not resnet18"),
         ("optim", {"milestones_epochs": (80, 40)}, r"milestones_epochs \(80, 40\) must rise"),
         ("optim", {"milestones_epochs": (40, 40)}, r"milestones_epochs \(40, 40\) must rise"),
@@ -71,6 +72,12 @@ def test_uniform_sampling_takes_one_or_two_clips():
     assert Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 2}}).test.clips == 2
     with pytest.raises(ValidationError, match=r"test.clips \(10\) must be 1 or 2 with uniform"):
         Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 10}})
+
+
+def test_64_frames_fill_a_dense_window_and_uniform_sampling_takes_more():
+    assert Recipe.model_validate(edited("model", num_frames=64)).model.num_frames == 64
+    data = {"dataset": "sthv2", "sampling": "uniform"}
+    assert Recipe.model_validate(edited("model", num_frames=65) | {"data": data})
 
 
 def test_sections_stand_alone():

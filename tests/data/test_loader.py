@@ -180,6 +180,6 @@ def test_broken_videos_are_reported_not_replaced():
     )
     batch = next(train_loader(broken, config()).epoch(0))
     assert sorted(batch.indices) == [1, 2]
-    assert batch.broken == {0: "0.mp4: bad", 3: "3.mp4: bad"}
+    assert batch.broken == {0: (0, "0.mp4: bad"), 3: (3, "3.mp4: bad")}
     only = dataclasses.replace(videos, cache=(DataError("bad"),) * 4)
     assert next(train_loader(only, config()).epoch(0)).indices == ()

@@ -129,9 +129,10 @@ def test_a_wrong_class_list_is_named(tmp_path, classes, problem):
 
 
 def test_what_is_missing_or_empty_comes_with_a_hint(tmp_path):
-    hint = f"prepare a data set first, for example `stsm prepare synth {tmp_path}`"
-    with pytest.raises(DataError, match=r"nowhere: no such data root$"):
+    hint = "prepare the data set there first, or name its folder with --data"
+    with pytest.raises(DataError, match=r"nowhere: no such data root$") as caught:
         read_manifest(tmp_path / "nowhere", "train")
+    assert caught.value.hint == hint
     assert refused(tmp_path) == ("classes.txt: not found", hint)
     write(tmp_path)
     assert refused(tmp_path) == ("train.csv: lists no videos", hint)

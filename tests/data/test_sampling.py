@@ -107,9 +107,9 @@ def test_dense_starts_are_spread_evenly_and_floored():
     assert dense_test(300, 8, positions=3)[:, 0].tolist() == [0, 118, 236]
 
 
-def test_one_dense_clip_is_the_middle_window():
-    assert dense_test(300, 8, positions=1).tolist() == [list(range(118, 182, 8))]
-    assert dense_test(65, 8, positions=1)[0, 0] == 0
+def test_one_dense_clip_is_the_first_window():
+    assert dense_test(300, 8, positions=1).tolist() == [list(range(0, 64, 8))]
+    assert dense_test(67, 8, positions=1)[0, 0] == 0
     assert dense_test(30, 8, positions=1).tolist() == lists("0 8 16 24 2 10 18 26")
 
 

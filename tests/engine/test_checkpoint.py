@@ -37,6 +37,13 @@ def test_truncated(tmp_path, keep):
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("content", [b"hello world", b"\x80\x02}q\x00", b"\xff" * 40])
+def test_anything_else(tmp_path, content):
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"last\.pt: not a readable checkpoint"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
 def test_not_a_dict(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match=r"list\.pt: not a checkpoint of stsm \(holds list\)"):

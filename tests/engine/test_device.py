@@ -11,7 +11,7 @@ def test_auto_is_cuda_where_there_is_one():
     assert choose_device("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize("name", ["abacus", "cuda:99"])
+@pytest.mark.parametrize("name", ["abacus", "cuda:99", "meta"])
 def test_what_is_not_here_is_refused(name):
     with pytest.raises(UsageError, match=f"--device {name}: not available here"):
         choose_device(name)

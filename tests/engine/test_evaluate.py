@@ -3,8 +3,16 @@ import pytest
 import torch
 from torch import nn
 
+from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.data.loader import Batch
-from stsm_cli.engine.evaluate import Scores, score_videos, summarise, wilson_interval
+from stsm_cli.data.synth import CLASSES
+from stsm_cli.engine.evaluate import (
+    Scores,
+    _class_orders,
+    score_videos,
+    summarise,
+    wilson_interval,
+)
 from stsm_cli.engine.pixels import MEAN, STD, normalise
 from stsm_cli.errors import StsmError
 
@@ -59,10 +67,38 @@ def test_a_constant_score_is_never_right():
     assert (summary["top1"], summary["pair_accuracy"]) == (0.0, 0.0)
 
 
-def test_a_broken_video_is_counted_as_wrong():
-    summary = summarise(scores([[0.9, 0.1]], [0], broken={7: "no"}), None)
-    assert (summary["num_videos"], summary["num_listed"], summary["correct"]) == (1, 2, 1)
-    assert summary["top1"] == 50.0
+def test_a_broken_video_is_counted_as_wrong_everywhere():
+    rows = [[0.9, 0.1, 0, 0, 0, 0], [0.1, 0.9, 0, 0, 0, 0]]
+    partners = np.array([1, 0, 3, 2, 5, 4])
+    summary = summarise(scores(rows, [0, 1], broken={7: 0, 8: 2}), partners)
+    assert (summary["num_videos"], summary["num_listed"], summary["correct"]) == (2, 4, 2)
+    assert (summary["top1"], summary["top5"], summary["pair_accuracy"]) == (50.0, 50.0, 50.0)
+    assert summary["mean_class"] == pytest.approx(100 * (1 / 2 + 1 + 0) / 3)
+
+
+def test_nan_is_never_right():
+    summary = summarise(scores([[float("nan")] * 6] * 2, [0, 1]), np.array([1, 0, 3, 2, 5, 4]))
+    assert (summary["top1"], summary["top5"], summary["pair_accuracy"]) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("flip", "order"), [("plain", None), ("none", [1, 0, 2]), ("label_aware", [1, 0, 2])]
+)
+def test_mirrored_views_speak_for_the_swapped_classes_unless_trained_plainly(flip, order):
+    recipe = Recipe.model_validate(
+        {
+            "model": {"backbone": "resnet18", "num_classes": len(CLASSES)},
+            "data": {"dataset": "synth", "sampling": "uniform", "flip": flip, "synth": {}},
+            "optim": {"lr": 1.0, "epochs": 1},
+        }
+    )
+    orders = _class_orders(recipe, CLASSES, TestConfig(crops=10))
+    if order is None:
+        assert orders is None
+    else:
+        assert orders.shape == (10, len(CLASSES))
+        assert orders[0].tolist() == list(range(len(CLASSES)))
+        assert orders[1, :3].tolist() == order
 
 
 class Reader(nn.Module):
@@ -96,6 +132,6 @@ def test_class_orders_are_applied_view_by_view():
 
 
 def test_no_decodable_video_is_an_error():
-    nothing = Batch(torch.empty(0), torch.empty(0, dtype=torch.long), (), {0: "bad"})
+    nothing = Batch(torch.empty(0), torch.empty(0, dtype=torch.long), (), {0: (1, "bad")})
     with pytest.raises(StsmError, match="no video could be decoded"):
         score_videos(Reader(), [nothing], CPU, bf16=False)

@@ -53,6 +53,25 @@ def test_an_error_comes_back_with_its_hint():
     assert error.value.hint == "mend it"
 
 
+def test_any_other_error_is_one_line():
+    def fill_the_disk(task, tell):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StsmError, match=r"run 1 failed: OSError: \[Errno 28\] No space left"):
+        list(run_side_by_side(1, fill_the_disk, jobs=2, on_news=ignore))
+
+
+def test_a_run_ends_when_its_parent_is_gone(monkeypatch, tmp_path):
+    def go_on(task, tell):
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        tell("news that nobody reads")
+        (tmp_path / "went on").touch()
+
+    with pytest.raises(InterruptedRunError, match="interrupted"):
+        list(run_side_by_side(1, go_on, jobs=2, on_news=ignore))
+    assert not (tmp_path / "went on").exists()
+
+
 def test_a_killed_process_is_an_error():
     def die(task, tell):
         os.kill(os.getpid(), signal.SIGKILL)

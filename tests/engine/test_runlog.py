@@ -1,9 +1,17 @@
 import os
 
 import pytest
+import torch
 
-from stsm_cli.engine.runlog import RunFolder, newest_run, next_run_folder, read_json
-from stsm_cli.errors import CheckpointError, UsageError
+from stsm_cli.engine.runlog import (
+    RunFolder,
+    describe_environment,
+    newest_run,
+    next_run_folder,
+    read_json,
+    write_json,
+)
+from stsm_cli.errors import CheckpointError, StsmError, UsageError
 
 
 def test_numbers_go_up(tmp_path):
@@ -47,6 +55,33 @@ def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):
         (tmp_path / name / "result.json").write_text("{}")
     assert newest_run(tmp_path, finished=True).name == "b"
     assert newest_run(tmp_path, finished=False).name == "c"
+
+
+def test_half_a_line_of_metrics_is_passed_over(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.log_epoch({"epoch": 1})
+    with folder.metrics_file.open("a") as file:
+        file.write('{"epoch": 2, "lr"')
+    assert folder.metrics() == [{"epoch": 1}]
+
+
+def test_broken_metrics_are_named(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics_file.write_text("no json\n")
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: not readable as JSON"):
+        folder.metrics()
+
+
+@pytest.mark.parametrize("write", [RunFolder.log_epoch, lambda f, v: write_json(f.result_file, v)])
+def test_what_cannot_be_written_is_named(tmp_path, write):
+    folder = RunFolder(tmp_path / "absent")
+    with pytest.raises(StsmError, match=r"absent/.*: cannot be written \(No such file"):
+        write(folder, {"epoch": 1})
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert describe_environment(torch.device("cpu"), "pyav")["commit"] is None
 
 
 @pytest.mark.parametrize(("finished", "kind"), [(True, "finished"), (False, "unfinished")])

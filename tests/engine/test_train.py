@@ -158,10 +158,20 @@ def test_resume_refuses_a_checkpoint_of_another_recipe(recipe, train_videos, val
         run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
 
 
+def test_resume_refuses_another_class_list(recipe, train_videos, val_videos, tmp_path):
+    run(recipe, train_videos, val_videos, tmp_path / "a")
+    manifest = train_videos.manifest
+    turned = dataclasses.replace(manifest, classes=manifest.classes[::-1])
+    other = dataclasses.replace(train_videos, manifest=turned)
+    with pytest.raises(DataError, match=r"its class list \(\w+\) is not the one of the training"):
+        run(recipe, other, val_videos, tmp_path / "a", resume=True)
+
+
 def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path):
     model = recipe.model.model_copy(update={"num_classes": 5})
     with pytest.raises(DataError, match=r"holds 16 classes, the recipe's model\.num_classes is 5"):
         run(recipe.model_copy(update={"model": model}), train_videos, val_videos, tmp_path / "a")
+    assert not (tmp_path / "a").exists()  # the corrected command may use it
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(recipe, train_videos, val_videos, tmp_path):

@@ -65,3 +65,10 @@ def test_wrong_number_of_frames_names_both(shape):
     with pytest.raises(ValueError, match=r"\(N, 4, 3, H, W\): 4 frames") as caught:
         tsn()(torch.zeros(shape))
     assert f"got {shape}" in str(caught.value)
+
+
+def test_bf16_scores_are_averaged_in_float32():
+    model = TSN(nn.Flatten(), num_features=12, num_classes=3, num_frames=4, dropout=0.0).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(torch.randn(2, 4, 3, 2, 2))
+    assert logits.dtype == torch.float32
