@@ -10,7 +10,7 @@ import stsm_cli
 
 ROOT = Path(stsm_cli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LEAVES = {"errors", "progress", "resources"}  # single files that anyone may import
+LEAVES = {"atomic", "errors", "progress", "resources"}  # single files that anyone may import
 MAY_IMPORT = {
     "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
     "engine": {"models", "data", "config"},
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "data": {"config"},
     "config": set(),
     "errors": set(),
+    "atomic": set(),
     "progress": set(),
     "resources": set(),
 }

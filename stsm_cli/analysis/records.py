@@ -7,7 +7,6 @@ hash of the recipe: a run is finished if, and only if, its record is there with 
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep
+from stsm_cli.atomic import whole_file
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.errors import DataError, UsageError
 
@@ -130,14 +130,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
         UsageError: It cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(path.name + ".tmp")
     make_folder(path.parent)
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise UsageError(f"--out: {path} cannot be written ({error.strerror})") from None
 

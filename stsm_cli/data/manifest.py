@@ -9,11 +9,11 @@ import csv
 import hashlib
 import io
 import math
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from stsm_cli.atomic import whole_file
 from stsm_cli.errors import DataError
 
 _COLUMNS = ("path", "label", "frames", "fps", "width", "height")
@@ -192,13 +192,9 @@ def _raise_problems(problems: list[str]) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        with whole_file(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,11 +1,11 @@
-"""Checkpoints that are whole or absent: written to a temporary file, synced, renamed."""
+"""Checkpoints: whole or absent, and loaded without executing what is in them."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from stsm_cli.atomic import whole_file
 from stsm_cli.errors import CheckpointError
 
 
@@ -15,15 +15,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         CheckpointError: The file cannot be written; what was at `path` is still there.
     """
-    temporary = path.with_suffix(".tmp")
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from None
 
 

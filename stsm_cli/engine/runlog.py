@@ -8,7 +8,6 @@ result.json        written last: a run without it is unfinished
 """
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 from stsm_cli import __version__
+from stsm_cli.atomic import whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest
@@ -210,13 +210,9 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         StsmError: It cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise _cannot_write(path, error) from None
 

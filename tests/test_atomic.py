@@ -1,0 +1,29 @@
+import pytest
+
+from stsm_cli.atomic import whole_file
+
+
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"new")
+        assert not (tmp_path / "a").exists()
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"new")]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_half_a_file_leaves_nothing_and_the_old_one(tmp_path, error):
+    def write_half():
+        with whole_file(tmp_path / "a") as file:
+            file.write(b"ha")
+            raise error
+
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(error):
+        write_half()
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError), whole_file(tmp_path / "file" / "a"):
+        pass
