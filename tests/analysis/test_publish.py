@@ -76,6 +76,6 @@ def test_a_broken_record_is_named(measure, tmp_path):
 
 def test_a_place_that_cannot_be_written(measure, tmp_path):
     measure("alpha", lambda run: 50)
-    (tmp_path / "table1_alpha.md.tmp").mkdir()
+    (tmp_path / "table1_alpha.md").mkdir()
     with pytest.raises(UsageError, match=r"--out: .*table1_alpha\.md cannot be written"):
         publish(tmp_path, "alpha")

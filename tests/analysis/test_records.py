@@ -79,6 +79,6 @@ def test_a_place_that_cannot_be_written(path, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"--out: .*file cannot be made \(File exists\)"):
         write_record(tmp_path / "file" / "a.json", record)
-    (tmp_path / "a.json.tmp").mkdir()
+    (tmp_path / "a.json").mkdir()
     with pytest.raises(UsageError, match=r"--out: .*a\.json cannot be written \(Is a directory\)"):
         write_record(tmp_path / "a.json", record)
