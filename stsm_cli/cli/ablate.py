@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.records import RunRecord
     from stsm_cli.analysis.summary import RowSummary
     from stsm_cli.analysis.sweep import Outcome
-    from stsm_cli.config.schema import DataConfig
     from stsm_cli.data.videos import Videos
 
 GO_ON = "run the same command again: finished runs are kept, unfinished ones continue"
@@ -105,11 +104,17 @@ class _Runner:
         self, tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
     ) -> "Iterator[tuple[int, Outcome]]":
         """Do the runs side by side, each inside its folder."""
+        from stsm_cli.data.dataset import open_splits
         from stsm_cli.engine.parallel import run_side_by_side
 
         if not tasks:
             return iter(())
-        splits = self._open(tasks[0][0].recipe.data)
+        splits = open_splits(
+            tasks[0][0].recipe.data,
+            self._data,
+            decoder=self._decoder,
+            progress=output.current(),
+        )
 
         def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
             return self._run(*tasks[number], splits, tell)
@@ -122,7 +127,11 @@ class _Runner:
         )
 
     def _run(
-        self, run: "Run", folder: Path, splits: "list[Videos]", tell: "Callable[[Any], None]"
+        self,
+        run: "Run",
+        folder: Path,
+        splits: "tuple[Videos, Videos]",
+        tell: "Callable[[Any], None]",
     ) -> "Outcome":
         from stsm_cli.analysis.sweep import Outcome
         from stsm_cli.engine.device import choose_device
@@ -133,9 +142,8 @@ class _Runner:
         progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
         result = train(
             run.recipe,
-            splits[0],
-            splits[1],
-            folder,
+            *splits,
+            out=folder,
             name=self.sweep.base,
             device=choose_device(self._device),
             workers=self._workers,
@@ -144,12 +152,6 @@ class _Runner:
             on_epoch=progress.epoch,
         )
         return Outcome(result, files.metrics(), files.environment())
-
-    def _open(self, config: "DataConfig") -> "list[Videos]":
-        from stsm_cli.data.dataset import open_split
-
-        options: Any = {"decoder": self._decoder, "progress": output.current()}
-        return [open_split(config, self._data, split, **options) for split in ("train", "val")]
 
 
 def _run(sweep: "Sweep", out: Path, runner: _Runner) -> list[Path]:

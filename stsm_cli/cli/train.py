@@ -59,6 +59,8 @@ def train(
     if dry_run:
         _print_plan(wanted, as_json)
         return
+    from stsm_cli.data.dataset import open_splits
+    from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.runlog import RunFolder, newest_run, next_run_folder
     from stsm_cli.engine.train import train as run
@@ -75,7 +77,7 @@ def train(
         folder = RunFolder(out or next_run_folder(name))
         folder.check_new()
     console.message(f"{'continuing' if resume else 'run folder'} {folder.path}")
-    splits = _open_splits(config.data, data, decoder)
+    splits = open_splits(config.data, data, decoder=choose_decoder(decoder), progress=console)
     result = run(
         config,
         *splits,
@@ -94,15 +96,6 @@ def _started(folder: "RunFolder", data: Path | None, decoder: str | None) -> tup
     """Name of the recipe, the data set's folder and the decoder of a run that was begun before."""
     known = folder.environment()
     return known["recipe"], data or Path(known["data"]), decoder or known["decoder"]
-
-
-def _open_splits(config: Any, data: Path | None, decoder: str | None) -> tuple[Any, Any]:  # noqa: ANN401
-    from stsm_cli.data.dataset import open_split
-    from stsm_cli.data.decode import choose_decoder
-
-    reader, progress = choose_decoder(decoder), output.current()
-    train_videos = open_split(config, data, "train", decoder=reader, progress=progress)
-    return train_videos, open_split(config, data, "val", decoder=reader, progress=progress)
 
 
 def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:

@@ -33,3 +33,11 @@ def open_split(
     if config.synth is not None:
         ensure_synth(root, config.synth, progress=progress)
     return open_videos(root, split, config.short_side_px, decoder=decoder, progress=progress)
+
+
+def open_splits(
+    config: DataConfig, root: Path | None, *, decoder: Decoder, progress: Progress = SILENT
+) -> tuple[Videos, Videos]:
+    """The `train` and the `val` split, each as `open_split` gives it."""
+    train = open_split(config, root, "train", decoder=decoder, progress=progress)
+    return train, open_split(config, root, "val", decoder=decoder, progress=progress)
