@@ -44,3 +44,9 @@ class InterruptedRunError(StsmError):
     """Ctrl-C was pressed; everything so far is saved."""
 
     exit_code = 130
+
+
+class PreemptedError(StsmError):
+    """SIGTERM came; everything so far is saved, and the same command with `--resume` goes on."""
+
+    exit_code = 75

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "progress": set(),
     "resources": set(),
 }
-HEAVY = {"torch", "torchvision", "decord", "av", "matplotlib", "fvcore"}
+HEAVY = {"torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "requests", "submitit"}
 
 
 def imports(tree):

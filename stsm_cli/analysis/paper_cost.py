@@ -74,6 +74,7 @@ def compare_with_paper(config: ModelConfig) -> tuple[Comparison, ...]:
     plain = config.model_copy(update={"shift": None})
     sizes = (TRAIN_CROP_PX, TEST_CROP_PX)
     train, test = (model_cost(plain, size_px=size) for size in sizes)
+    assert config.num_classes is not None  # a network was built from it
     return tuple(_compare(paper, train, test, config.num_classes) for paper in found)
 
 

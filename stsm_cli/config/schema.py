@@ -79,7 +79,8 @@ class ModelConfig(Section):
 
     backbone: Backbone
     """A torchvision ResNet, `mobilenet_v2`, or the embedded set's `resnet_small`."""
-    num_classes: PositiveInt
+    num_classes: PositiveInt | None
+    """None, for a folder of one's own: as many as the data set has (filled in when it is opened)."""
     num_frames: PositiveInt = 8
     """Frames a view, the paper's #F."""
     shift: ShiftConfig | None = None
@@ -89,6 +90,9 @@ class ModelConfig(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
+    init: str | None = None
+    """A file of `stsm convert` or a run's checkpoint to start from; the classifier is new where the
+    classes differ in number."""
 
     @model_validator(mode="after")
     def _backbone_allows(self) -> "ModelConfig":
@@ -96,6 +100,10 @@ class ModelConfig(Section):
             raise ValueError(f"non_local belongs to resnet50, not {self.backbone}")
         if self.weights is not None and self.backbone == "resnet_small":
             raise ValueError("weights: there are no ImageNet weights of resnet_small")
+        if self.weights is not None and self.init is not None:
+            raise ValueError(
+                "weights and init exclude each other: a network starts from one of them"
+            )
         return self
 
 
@@ -121,7 +129,9 @@ class DataConfig(Section):
     """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames."""
     short_side_px: PositiveInt = 256  # paper 4.2
     crop_px: PositiveInt = 224  # paper 4.2
-    """Side of the training crop: one of the ten crops, the same for a whole video."""
+    """Side of the training crop, the same for a whole video."""
+    train_crop: Literal["ten_crop", "multi_scale"] = "ten_crop"  # paper 4.2
+    """`ten_crop`: one of the ten test crops. `multi_scale`: MMAction2's MultiScaleCrop."""
     flip: Literal["none", "plain", "label_aware"] = "plain"
     """Mirror images among the ten crops; `label_aware` swaps classes such as left and right."""
     synth: SynthConfig | None = None
@@ -147,6 +157,8 @@ class TestConfig(Section):
     crops: NumCrops = 1
     """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
     crop_px: PositiveInt = 256  # paper 4.2
+    average: Literal["prob", "score"] = "prob"
+    """Views are averaged after the softmax (`prob`, MMAction2) or before it (`score`, TSM)."""
 
 
 class OptimConfig(Section):
@@ -155,8 +167,13 @@ class OptimConfig(Section):
     optimizer: Literal["sgd", "adamw"] = "sgd"  # paper 4.2
     lr: PositiveFloat
     """Peak learning rate at `lr_batch_size`; scaled linearly when the batch differs."""
+    policy: Literal["plain", "tsm"] = "plain"
+    """`tsm`: the multipliers of lr and weight decay of MMAction2's TSM, parameter by parameter."""
     lr_batch_size: PositiveInt = 48  # paper 4.2
     batch_size: PositiveInt = 48  # paper 4.2
+    """Videos an optimiser step: all processes and all accumulated parts together."""
+    accumulate: PositiveInt = 1
+    """Parts into which each process splits its share of a batch, one after the other."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # paper 4.2
     """SGD's momentum; AdamW's first beta."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4  # paper 4.2
@@ -165,7 +182,11 @@ class OptimConfig(Section):
     milestones_epochs: tuple[PositiveInt, ...] = ()
     """Step schedule: the learning rate is divided by 10 at each of these epochs."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    """Linear warm-up from zero; in `one_cycle` the rising part of the cycle."""
+    """Linear warm-up; in `one_cycle` the rising part of the cycle."""
+    warmup_from: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Where the warm-up begins, as a fraction of the peak learning rate."""
+    warmup_by: Literal["step", "epoch"] = "step"
+    """Whether the warm-up rises at each step, or once an epoch as in MMAction2 1.x."""
     clip_grad_norm: PositiveFloat | None = None
     """Largest L2 norm of the gradient."""
 
@@ -175,6 +196,12 @@ class OptimConfig(Section):
             raise ValueError(f"milestones_epochs {self.milestones_epochs} must rise")
         if self.milestones_epochs and self.schedule == "one_cycle":
             raise ValueError("milestones_epochs belong to `schedule: step`")
+        if self.policy == "tsm" and self.optimizer != "sgd":
+            raise ValueError("policy: tsm belongs to `optimizer: sgd`")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate ({self.accumulate}) must divide batch_size ({self.batch_size})"
+            )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})"
@@ -189,8 +216,8 @@ class Recipe(Section):
     data: DataConfig
     test: TestConfig = TestConfig()
     optim: OptimConfig
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """`bf16`: autocast; weights stay in float32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """`bf16`, `fp16`: autocast, the latter with loss scaling; weights stay in float32."""
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -206,6 +233,8 @@ class Recipe(Section):
                 f"test.clips ({self.test.clips}) must be {allowed[0]} or {allowed[1]} "
                 f"with {self.data.sampling} sampling"
             )
+        if self.model.num_classes is None and self.data.dataset != "folder":
+            raise ValueError(f"model.num_classes: null is for `folder`, not {self.data.dataset}")
         if self.data.sampling == "dense" and self.model.num_frames > 64:
             raise ValueError(
                 f"model.num_frames ({self.model.num_frames}) must be at most 64 with dense sampling"

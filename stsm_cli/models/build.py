@@ -13,10 +13,13 @@ def build_model(config: ModelConfig) -> TSN:
     Weights load first, under torchvision's keys; non-local blocks and the shift come after.
 
     Raises:
-        ValueError: Non-local blocks are asked for in another network than ResNet-50.
+        ValueError: Non-local blocks are asked for in another network than ResNet-50, or the number
+            of classes is not known yet.
         RecipeError: `weights` names weights that the backbone does not have.
         CheckpointError: The weights can be neither found nor downloaded, or are damaged.
     """
+    if config.num_classes is None:
+        raise ValueError("num_classes is None: it is known once the data set is opened")
     backbone, num_features = build_backbone(config.backbone, weights=config.weights)
     if config.non_local:
         if config.backbone != "resnet50":

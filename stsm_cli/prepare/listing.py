@@ -1,0 +1,46 @@
+"""What a data set's own lists say, and where the listed videos lie: the input of `verify`.
+
+`k400`, `sthv2` and `folder` each read what people have on disk into a `Listing`; everything after
+it (decoding, re-encoding, report, manifest) is the same for all data sets.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg")
+
+
+@dataclass(frozen=True)
+class ListedVideo:
+    """A video that a list names.
+
+    Attributes:
+        name: As the list names it; unique within the data set.
+        label: Index into the class list.
+        path: Relative to the data root, with forward slashes; None where no file was found.
+    """
+
+    name: str
+    label: int
+    path: str | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A data set as listed and as found.
+
+    Attributes:
+        root: The data root.
+        classes: Names of the classes in label order.
+        splits: The listed videos of `train` and `val`, in the lists' order.
+        unlisted: Video files below the root that no list names, relative paths, sorted.
+        duplicates: Names listed or files found more than once, sorted; the first one counts.
+        notes: What the reader decided, a sentence each (which layout, which list, which rule).
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: dict[str, tuple[ListedVideo, ...]]
+    unlisted: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
