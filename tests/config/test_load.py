@@ -244,7 +244,7 @@ def test_all_problems_are_told_at_once_in_the_file_s_order():
         ("model.shift.alpha=[1]", "model.shift.alpha: alpha [1] is not a number"),
         ("optim.milestones_epochs=5", "optim.milestones_epochs: must be a list, got 5"),
         ("optim.milestones_epochs=[x]", "optim.milestones_epochs.0: must be a whole number"),
-        ("precision=fp8", "precision: must be 'fp32' or 'bf16', got \"fp16\""),
+        ("precision=fp8", "precision: must be 'fp32', 'bf16' or 'fp16', got \"fp8\""),
         ("optim=null", "optim: must be a section of keys, got null"),
     ],
 )
