@@ -80,7 +80,7 @@ class ModelConfig(Section):
     backbone: Backbone
     """A torchvision ResNet, `mobilenet_v2`, or the embedded set's `resnet_small`."""
     num_classes: PositiveInt | None
-    """None, for a folder of one's own: as many as the data set has (filled in when it is opened)."""
+    """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: PositiveInt = 8
     """Frames a view, the paper's #F."""
     shift: ShiftConfig | None = None

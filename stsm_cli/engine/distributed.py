@@ -25,8 +25,8 @@ class World:
 
 def current_world() -> World:
     """Who this process is, from the environment that torchrun sets."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    return World(*(int(os.environ.get(name, default)) for name, default in zip(names, "010")))
+    defaults = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+    return World(*(int(os.environ.get(name, default)) for name, default in defaults.items()))
 
 
 def gather_objects(value: T) -> list[T]:
