@@ -1,6 +1,17 @@
-"""`python -m stsm_cli` is `stsm`."""
+"""The program's entry: `stsm`, and `python -m stsm_cli`."""
 
-from stsm_cli.cli.app import main
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit; Ctrl-C while the program still loads is no traceback."""
+    try:
+        from stsm_cli.cli.app import run
+
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

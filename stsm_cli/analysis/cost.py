@@ -48,7 +48,7 @@ SKIPPED = (
     "softmax",
 )
 """Skipped by convention: small beside the convolutions, or fused into them."""
-MOVES = ("pad", "unflatten")
+MOVES = ("pad", "unflatten", "masked_fill")
 """Move data and compute nothing; fvcore itself passes over the others of that kind."""
 
 

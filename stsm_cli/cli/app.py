@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 failed; 2 the command or the recipe is wrong; 130 interrup
 
 import inspect
 import platform
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 from stsm_cli import __version__
 from stsm_cli.cli import output
 from stsm_cli.cli.ablate import ablate
+from stsm_cli.cli.convert import convert
 from stsm_cli.cli.evaluate import evaluate
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.prepare import prepare
@@ -75,11 +75,7 @@ _add("train", train)
 _add("eval", evaluate)
 _add("ablate", ablate)
 _add("flops", flops)
-
-
-def main() -> None:
-    """Run the command line and exit."""
-    sys.exit(run(sys.argv[1:]))
+_add("convert", convert)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -64,7 +64,8 @@ def _keys(section: type[Section], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield prefix + name
         for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, Section):
+            # trap: in Python 3.10 `tuple[int]` is a type, but no class
+            if isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, Section):
                 yield from _keys(kind, f"{prefix}{name}.")
 
 

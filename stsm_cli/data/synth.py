@@ -8,13 +8,11 @@ files are the same however many workers made them and however often they were st
 
 import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from stsm_cli.config.schema import SynthConfig
+from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.data.render import Frames, encode
 from stsm_cli.data.scenes import CLASSES, SPLITS, frame_size, make_frames
@@ -34,6 +33,7 @@ GENERATOR_VERSION = 1
 
 FPS = 16
 _PREVIEW_FRAMES = 7
+STALE_SECONDS = 600  # after which a half-written video (10 ms of work) is nobody's
 _CHUNK = 8  # videos a worker makes at a time: a fifth of a second, which Ctrl-C has to wait for
 
 _Job = tuple[str, int]  # split, number of the video
@@ -186,7 +186,7 @@ def _parallel(make: "partial[None]", jobs: list[_Job], num_workers: int) -> Iter
     # Spawned, not forked: the caller may run threads (torch, a progress bar).
     pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
     try:
-        with _children_ignore_ctrl_c():
+        with children_ignore_ctrl_c():
             results = pool.map(make, jobs, chunksize=_CHUNK)
         yield from results
     except BrokenProcessPool as error:
@@ -196,19 +196,6 @@ def _parallel(make: "partial[None]", jobs: list[_Job], num_workers: int) -> Iter
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _children_ignore_ctrl_c() -> Iterator[None]:
-    """Processes started inside finish their videos at Ctrl-C and leave it to their parent."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers, and only it receives Ctrl-C
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _make_video(root: Path, config: SynthConfig, job: _Job) -> None:
@@ -229,9 +216,11 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _remove_remains(root: Path) -> None:
-    """Delete half-written files that killed processes left."""
+    """Delete half-written files that killed processes left; not those that others write now."""
     for remains in root.glob("**/*.tmp"):
-        remains.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if time.time() - remains.stat().st_mtime > STALE_SECONDS:
+                remains.unlink()
 
 
 def _manifest(root: Path, split: str, config: SynthConfig) -> Manifest:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from stsm_cli import __version__
+from stsm_cli.__main__ import main
 from stsm_cli.cli import app, output
 from stsm_cli.config import load
 from stsm_cli.errors import DataError
@@ -130,3 +131,13 @@ def test_a_closed_pipe_is_no_error():
 def test_verbosity_may_stand_anywhere(arguments, verbosity):
     assert app.run(arguments) == 0
     assert output.current().verbosity == verbosity
+
+
+def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "run", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130

@@ -91,10 +91,21 @@ def test_an_interrupted_run_continues(whole, tmp_path):
     made = {path: path.stat().st_mtime_ns for path in root.glob("*/*.mp4")}
     assert len(made) == 20
     assert not (root / "manifest").exists()
-    (root / "train" / "00021.mp4.123.tmp").write_bytes(b"half a video")
+    remains = root / "train" / "00021.mp4.123.tmp"
+    remains.write_bytes(b"half a video")
+    os.utime(remains, (0, 0))
     ensure_synth(root, TINY)
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert contents(root) == contents(whole)
+
+
+def test_what_another_process_writes_now_is_left_alone(whole, tmp_path):
+    root = tmp_path / "set"
+    ensure_synth(root, TINY)
+    written_now = root / "train" / "00021.mp4.123.tmp"
+    written_now.write_bytes(b"half a video")
+    prepare_synth(root, TINY, workers=1)
+    assert written_now.exists()
 
 
 def test_a_deleted_video_is_made_again(whole, tmp_path):
