@@ -5,10 +5,11 @@ torchvision's (`conv1.weight`, `layer1.0.conv1.weight`, `features.0.0.weight`, .
 ResNet of ours for the embedded data set. Time is not known here.
 """
 
+import hashlib
 import sys
-from contextlib import redirect_stdout
+from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -18,13 +19,17 @@ from torchvision.models.resnet import BasicBlock
 
 from stsm_cli.config.schema import Backbone
 from stsm_cli.errors import CheckpointError, RecipeError
+from stsm_cli.progress import SILENT, Progress
 
 # ours: channels of `resnet_small`, stage by stage; even the first shift, α = 1/8, moves 4 of them
 SMALL_WIDTHS = (32, 48, 64, 96)
 
 
 def build_backbone(
-    name: Backbone, *, weights: Literal["imagenet"] | None = None
+    name: Backbone,
+    *,
+    weights: Literal["imagenet"] | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[nn.Module, int]:
     """The feature network `name` and the number of its features C.
 
@@ -32,6 +37,7 @@ def build_backbone(
         name: A torchvision ResNet, `mobilenet_v2`, or `resnet_small`.
         weights: `imagenet` loads torchvision's first ImageNet weights (`IMAGENET1K_V1`, those
             TSM starts from); None leaves torchvision's random initialisation.
+        progress: Is told of a download.
 
     Raises:
         RecipeError: `resnet_small` has no ImageNet weights.
@@ -46,7 +52,7 @@ def build_backbone(
         return SmallResNet(), SMALL_WIDTHS[-1]
     network = get_model(name)
     if weights is not None:
-        _load_imagenet(network, name)
+        _load_imagenet(network, name, progress)
     if name == "mobilenet_v2":
         width = network.classifier[1].in_features
         network.classifier = nn.Identity()
@@ -56,24 +62,37 @@ def build_backbone(
     return network, width
 
 
-def _load_imagenet(network: nn.Module, name: Backbone) -> None:
-    entry = get_model_weights(name)["IMAGENET1K_V1"]
-    file = Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name)
+def _load_imagenet(network: nn.Module, name: Backbone, progress: Progress) -> None:
+    """Fill `network` from torchvision's file in `$TORCH_HOME/hub/checkpoints`, or download that."""
+    url: str = get_model_weights(name)["IMAGENET1K_V1"].url
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    sha256 = file.stem.rpartition("-")[2]  # the name ends in its first digits
+    if not file.exists():
+        progress.message(f"downloading the ImageNet weights of {name} from {url}")
+        _download(url, file, sha256, name)
     try:
-        with redirect_stdout(sys.stderr):  # torch.hub announces the download on stdout
-            state = entry.get_state_dict(
-                progress=sys.stderr.isatty(), check_hash=True, weights_only=True
-            )
-        network.load_state_dict(state)
+        content = file.read_bytes()
     except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from None
+    if not hashlib.sha256(content).hexdigest().startswith(sha256):
         raise CheckpointError(
-            f"ImageNet weights of {name} cannot be downloaded from {entry.url}: {error}",
-            hint=f"fetch the file elsewhere and put it at {file}",
-        ) from error
-    except (RuntimeError, UnpicklingError, EOFError) as error:
-        raise CheckpointError(
-            f"{file}: not the ImageNet weights of {name}, or damaged",
+            f"{file}: not the ImageNet weights of {name}, or damaged: "
+            f"its SHA-256 does not begin with {sha256}",
             hint="delete the file; the next run downloads it again",
+        )
+    network.load_state_dict(torch.load(BytesIO(content), weights_only=True))
+
+
+def _download(url: str, file: Path, sha256: str, name: Backbone) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # under another name until it is whole: processes of one run may do this at the same time
+        torch.hub.download_url_to_file(url, str(file), sha256, progress=sys.stderr.isatty())
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another hash
+        raise CheckpointError(
+            f"ImageNet weights of {name} cannot be downloaded from {url}: {error}",
+            hint=f"fetch the file elsewhere and put it at {file} (or set TORCH_HOME to a folder "
+            f"that holds it as hub/checkpoints/{file.name})",
         ) from error
 
 

@@ -1,26 +1,36 @@
 """From a `ModelConfig` to a network: the only reader of the configuration among the models."""
 
+from pathlib import Path
+
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.non_local import insert_non_local
 from stsm_cli.models.shift import insert_shift
 from stsm_cli.models.tsn import TSN
+from stsm_cli.models.weights import load_init
+from stsm_cli.progress import SILENT, Progress
 
 
-def build_model(config: ModelConfig) -> TSN:
+def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
     """The network of `config`; maps videos (N, T, 3, H, W), normalised, to logits (N, K).
 
-    Weights load first, under torchvision's keys; non-local blocks and the shift come after.
+    ImageNet's weights load first, under torchvision's keys; non-local blocks and the shift come
+    after, and weights to start from (`init`) last.
+
+    Args:
+        progress: Is told of a download, and of what `init` leaves as it was initialised.
 
     Raises:
         ValueError: Non-local blocks are asked for in another network than ResNet-50, or the number
             of classes is not known yet.
         RecipeError: `weights` names weights that the backbone does not have.
-        CheckpointError: The weights can be neither found nor downloaded, or are damaged.
+        CheckpointError: Weights can be neither found nor downloaded, are damaged, or do not fit.
     """
     if config.num_classes is None:
         raise ValueError("num_classes is None: it is known once the data set is opened")
-    backbone, num_features = build_backbone(config.backbone, weights=config.weights)
+    backbone, num_features = build_backbone(
+        config.backbone, weights=config.weights, progress=progress
+    )
     if config.non_local:
         if config.backbone != "resnet50":
             raise ValueError(f"non_local belongs to resnet50, not {config.backbone}")
@@ -32,10 +42,14 @@ def build_model(config: ModelConfig) -> TSN:
             dims=config.shift.dims,
             alpha=config.shift.alpha,
         )
-    return TSN(
+    model = TSN(
         backbone,
         num_features=num_features,
         num_classes=config.num_classes,
         num_frames=config.num_frames,
         dropout=config.dropout,
     )
+    if config.init is not None:
+        new = load_init(model, Path(config.init))
+        progress.message(f"starts from {config.init}" + "".join(f"; new: {part}" for part in new))
+    return model

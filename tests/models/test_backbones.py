@@ -1,15 +1,25 @@
 import errno
+import hashlib
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 from urllib.error import URLError
 
 import pytest
 import torch
 from torch import nn
-from torchvision.models import ResNet50_Weights, get_model, get_model_weights, list_models
+from torchvision.models import (
+    MobileNet_V2_Weights,
+    ResNet50_Weights,
+    get_model,
+    get_model_weights,
+    list_models,
+)
 
 from stsm_cli.config.schema import Backbone
 from stsm_cli.errors import CheckpointError, RecipeError
+from stsm_cli.models import backbones
 from stsm_cli.models.backbones import SMALL_WIDTHS, build_backbone
 
 TORCHVISION = [name for name in get_args(Backbone) if name != "resnet_small"]
@@ -17,20 +27,42 @@ TORCHVISION = [name for name in get_args(Backbone) if name != "resnet_small"]
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    return folder
+    """Where PyTorch keeps what it downloads."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "hub" / "checkpoints"
 
 
-def weights_file(folder: Path, name: str) -> Path:
-    return folder / Path(get_model_weights(name)["IMAGENET1K_V1"].url).name
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A folder that stands for torchvision's server: `publish` puts a state dict there."""
+    (tmp_path / "server").mkdir()
+
+    def publish(state):
+        torch.save(state, tmp_path / "draft")
+        digest = hashlib.sha256((tmp_path / "draft").read_bytes()).hexdigest()
+        file = (tmp_path / "draft").rename(tmp_path / "server" / f"network-{digest[:8]}.pth")
+        entry = SimpleNamespace(url=file.as_uri())
+        monkeypatch.setattr(backbones, "get_model_weights", lambda name: {"IMAGENET1K_V1": entry})
+        return file
+
+    return publish
+
+
+class Messages:
+    """A progress that keeps what it is told."""
+
+    def __init__(self):
+        self.texts = []
+
+    def message(self, text):
+        self.texts.append(text)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_every_torchvision_backbone_exists_there_with_first_imagenet_weights(name):
     assert name in list_models()
-    assert "IMAGENET1K_V1" in get_model_weights(name).__members__
+    url = get_model_weights(name)["IMAGENET1K_V1"].url
+    assert re.search(r"-[0-9a-f]{8}\.pth$", url)  # what a download is checked by
 
 
 @pytest.mark.parametrize("name", get_args(Backbone))
@@ -73,14 +105,23 @@ def test_small_resnet_has_no_imagenet_weights():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
-def test_imagenet_weights_come_from_the_hub_folder(name, hub, capsys):
+def test_imagenet_weights_are_downloaded_once(name, hub, server, capsys):
     torch.manual_seed(1)
     state = get_model(name).state_dict()
-    torch.save(state, weights_file(hub, name))
-    network, _ = build_backbone(name, weights="imagenet")
-    for key, value in network.state_dict().items():
-        assert torch.equal(value, state[key]), key
+    file, told = server(state), Messages()
+    for _ in range(2):
+        network, _ = build_backbone(name, weights="imagenet", progress=told)
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, state[key]), key
+        file.unlink(missing_ok=True)
+    assert [path.name for path in hub.iterdir()] == [file.name]
+    assert told.texts == [f"downloading the ImageNet weights of {name} from {file.as_uri()}"]
     assert capsys.readouterr().out == ""
+
+
+def test_the_files_are_those_that_tsm_starts_from():
+    assert Path(ResNet50_Weights.IMAGENET1K_V1.url).name == "resnet50-0676ba61.pth"
+    assert Path(MobileNet_V2_Weights.IMAGENET1K_V1.url).name == "mobilenet_v2-b0353104.pth"
 
 
 def test_offline_says_which_file_to_put_where(hub, monkeypatch, capsys):
@@ -93,21 +134,47 @@ def test_offline_says_which_file_to_put_where(hub, monkeypatch, capsys):
     assert ResNet50_Weights.IMAGENET1K_V1.url in str(caught.value)
     assert "Network is unreachable" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert caught.value.hint.endswith(str(hub / "resnet50-0676ba61.pth"))
-    assert capsys.readouterr().out == ""  # torch.hub's own line goes to stderr
+    assert f"put it at {hub / 'resnet50-0676ba61.pth'} (or set TORCH_HOME" in caught.value.hint
+    assert capsys.readouterr().out == ""
+
+
+def test_a_download_that_is_cut_leaves_nothing(hub, server):
+    file = server(get_model("resnet18").state_dict())
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"resnet18 cannot be downloaded .* invalid hash"):
+        build_backbone("resnet18", weights="imagenet")
+    assert list(hub.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(hub, server, tmp_path):
+    server({})
+    (tmp_path / "home").touch()
+    with pytest.raises(CheckpointError, match=r"resnet18 cannot be downloaded .* Not a directory"):
+        build_backbone("resnet18", weights="imagenet")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
-def test_a_damaged_file_is_named(content, hub):
-    file = weights_file(hub, "resnet18")
+def test_a_damaged_file_is_named(content, hub, server):
+    file = hub / server(get_model("resnet18").state_dict()).name
+    hub.mkdir(parents=True)
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match="not the ImageNet weights of resnet18") as caught:
         build_backbone("resnet18", weights="imagenet")
     assert str(file) in str(caught.value)
+    assert f"its SHA-256 does not begin with {file.stem[-8:]}" in str(caught.value)
+    assert caught.value.hint == "delete the file; the next run downloads it again"
 
 
 def test_weights_of_another_network_are_refused(hub):
-    file = weights_file(hub, "resnet18")
+    hub.mkdir(parents=True)
+    file = hub / "resnet18-f37072fd.pth"
     torch.save(get_model("mobilenet_v2").state_dict(), file)
     with pytest.raises(CheckpointError, match=f"{file.name}: not the ImageNet weights of resnet18"):
+        build_backbone("resnet18", weights="imagenet")
+
+
+def test_a_file_that_cannot_be_read_is_named(hub):
+    file = hub / "resnet18-f37072fd.pth"
+    file.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"f37072fd.pth: cannot be read \(Is a directory\)"):
         build_backbone("resnet18", weights="imagenet")

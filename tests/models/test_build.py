@@ -1,11 +1,11 @@
-from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import get_model
 
 from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig
+from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
@@ -89,13 +89,12 @@ def test_a_shift_of_no_channels_changes_nothing():
     assert build_model(config(shift=none)).state_dict().keys() == keys
 
 
-def test_imagenet_weights_load_before_the_shift(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+def test_imagenet_weights_load_before_the_shift(monkeypatch):
     torch.manual_seed(1)
     state = get_model("resnet18").state_dict()
-    url = get_model_weights("resnet18")["IMAGENET1K_V1"].url
-    (tmp_path / "checkpoints").mkdir()
-    torch.save(state, tmp_path / "checkpoints" / Path(url).name)
+    monkeypatch.setattr(
+        backbones, "_load_imagenet", lambda network, *_: network.load_state_dict(state)
+    )
     ours = build_model(config(shift=STSM, weights="imagenet")).state_dict()
     wanted = {key: value for key, value in state.items() if not key.startswith("fc.")}
     for key, value in wanted.items():

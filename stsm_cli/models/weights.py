@@ -1,0 +1,161 @@
+"""Weights to start from or to test: files of `stsm convert`, and checkpoints of `stsm train`.
+
+A file of `stsm convert` calls a shifted convolution as a plain one (`layer1.0.conv1.weight`, no
+`.net`): the shift has no parameters, so one file starts TSN, TSM and STSM.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from torch import Tensor, nn
+
+from stsm_cli.errors import CheckpointError
+from stsm_cli.models.shift import ShiftedConv
+from stsm_cli.models.weights_file import read_pickle, read_safetensors
+from stsm_cli.models.weights_names import Source, looks_like
+
+FORMAT = "stsm.weights/1"
+CLASSIFIER = ("fc.weight", "fc.bias")
+NON_LOCAL = ".non_local"
+_MOST_NAMES = 5
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of `stsm convert` or of a checkpoint of `stsm train`, on the CPU.
+
+    Their names are `backbone.*` and `fc.*`, shifted convolutions called as plain ones.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or another project's.
+    """
+    return _read(path)[0]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill all of `model` with the weights at `path`, to test them.
+
+    Raises:
+        CheckpointError: As `read_weights`; or the tensors are not exactly those of `model`, or of
+            the file and the model only one has a shift.
+    """
+    weights, is_shifted = _read(path)
+    has_shift = any(isinstance(module, ShiftedConv) for module in model.modules())
+    hint = "test it under the recipe it was trained with"
+    if is_shifted != has_shift:
+        file, network = ("with", "none") if is_shifted else ("without", "one")
+        raise CheckpointError(
+            f"{path}: trained {file} a shift, but the recipe's network has {network}", hint=hint
+        )
+    tensors = _plain_state(model)
+    if problems := differences(tensors, weights):
+        raise CheckpointError(f"{path}: does not fit the recipe's network: {problems}", hint=hint)
+    _fill(model, weights)
+
+
+def load_init(model: nn.Module, path: Path) -> tuple[str, ...]:
+    """Start `model` from the weights at `path`; what stays as it was initialised is returned.
+
+    That is the classifier, where the classes differ in number, and the non-local blocks, where the
+    file has none at all. The shift is not compared: it has no weights.
+
+    Raises:
+        CheckpointError: As `read_weights`; or anything else is missing or does not fit.
+    """
+    weights, _ = _read(path)
+    tensors = _plain_state(model)
+    new = {}
+    if _differ_in_classes(tensors, weights):
+        wanted, found = (len(state["fc.weight"]) for state in (tensors, weights))
+        new[f"the classifier ({wanted} classes, the file has {found})"] = set(CLASSIFIER)
+    non_local = {name for name in tensors if NON_LOCAL in name}
+    if non_local and not any(NON_LOCAL in name for name in weights):
+        new["the non-local blocks"] = non_local
+    fresh: set[str] = set().union(*new.values())
+    loaded = {name: tensor for name, tensor in weights.items() if name not in fresh}
+    expected = {name: tensor for name, tensor in tensors.items() if name not in fresh}
+    if problems := differences(expected, loaded):
+        raise CheckpointError(
+            f"{path}: does not fit the recipe's network: {problems}",
+            hint="start from weights of the same backbone",
+        )
+    _fill(model, loaded)
+    return tuple(new)
+
+
+def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """What `found` lacks, what it has beyond `wanted`, and other shapes; empty where they agree."""
+    shapes = [
+        f"{name} {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    groups = {
+        "missing": [name for name in wanted if name not in found],
+        "unexpected": [name for name in found if name not in wanted],
+        "of another shape": shapes,
+    }
+    return ", ".join(_counted(kind, names) for kind, names in groups.items() if names)
+
+
+def _counted(kind: str, names: list[str]) -> str:
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    return f"{len(names)} {kind} ({', '.join(names[:_MOST_NAMES])}{more})"
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """The tensors under their plain names, and whether they were trained with a shift."""
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no such file of weights",
+            hint="`stsm convert` makes one of another project's checkpoint",
+        )
+    if path.suffix == ".safetensors":
+        state, metadata = read_safetensors(path)
+        if metadata.get("format") != FORMAT:
+            raise _foreign(path, state)
+        return state, metadata.get("shifted") == "true"
+    content = read_pickle(path)
+    model = content.get("model")
+    if not isinstance(model, dict) or looks_like(map(str, model)) != "stsm":
+        raise _foreign(path, content.get("state_dict", model or content))
+    is_shifted = any(".net." in name for name in model)
+    return {_plain(name): tensor for name, tensor in model.items()}, is_shifted
+
+
+def _foreign(path: Path, names: object) -> CheckpointError:
+    source = looks_like(map(str, names)) if isinstance(names, dict) else None
+    known = source in get_args(Source)
+    return CheckpointError(
+        f"{path}: neither a file of `stsm convert` nor a checkpoint of `stsm train`",
+        hint=f"`stsm convert {path} --from {source} -o FILE.safetensors` makes one"
+        if known
+        else None,
+    )
+
+
+def _plain_state(model: nn.Module) -> dict[str, Tensor]:
+    return {_plain(name): tensor for name, tensor in model.state_dict().items()}
+
+
+def _plain(name: str) -> str:
+    return name.replace(".net.", ".")
+
+
+def _fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    state = model.state_dict()
+    model.load_state_dict(
+        {name: weights.get(_plain(name), tensor) for name, tensor in state.items()}
+    )
+
+
+def _differ_in_classes(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
+    """Whether both have a whole classifier, and the two differ in the number of classes alone."""
+    if not all(name in theirs for name in CLASSIFIER):
+        return False
+    return all(
+        theirs[name].ndim == ours[name].ndim
+        and theirs[name].shape[1:] == ours[name].shape[1:]
+        and len(theirs[name]) == len(theirs["fc.weight"]) != len(ours[name])
+        for name in CLASSIFIER
+    )

@@ -1,0 +1,222 @@
+"""Other projects' checkpoints, made into files of weights that every command here reads.
+
+Strict: each tensor of the file must have its place in one of our networks, and each of the
+network's must come from the file. Which network it is, the tensors tell.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from stsm_cli.atomic import whole_file
+from stsm_cli.config.schema import Backbone
+from stsm_cli.errors import CheckpointError
+from stsm_cli.models.backbones import build_backbone
+from stsm_cli.models.non_local import insert_non_local
+from stsm_cli.models.shift_sites import shift_sites
+from stsm_cli.models.weights import CLASSIFIER, FORMAT, NON_LOCAL, differences
+from stsm_cli.models.weights_file import read_pickle, read_safetensors
+from stsm_cli.models.weights_names import Source, looks_like, our_names
+
+COUNTER = ".num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A checkpoint's weights under our names, and the network that they belong to.
+
+    Attributes:
+        weights: Every tensor of the network; a shifted convolution is called as a plain one.
+        shifted: Whether it was trained with TSM's shift (T, α=1/4).
+    """
+
+    weights: dict[str, Tensor]
+    source: Source
+    backbone: Backbone
+    shifted: bool
+    non_local: bool
+    num_classes: int
+
+
+def convert(path: Path, source: Source) -> Converted:
+    """The checkpoint at `path` under our names; nothing in the file is run.
+
+    A 1×1×1 convolution becomes 1×1, and the bias of TSM's last non-local convolution goes into the
+    batch norm behind it, exact in evaluation. Counters of batches, which PyTorch before 0.4.1 did
+    not keep, start at 0.
+
+    Args:
+        path: A file of `torch.save`, with or without the `state_dict` around its tensors, or a
+            safetensors file.
+        source: Whose names it uses. `mmaction2`: TSN and TSM, 0.x and 1.x. `mit`: TSM's authors.
+            `torchvision`: a classifier of pictures.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, unsafe, or another project's; its tensors are
+            not exactly those of a network here; or its shift stands elsewhere.
+    """
+    state = _tensors(path)
+    if (found := looks_like(state)) not in (source, None):
+        raise CheckpointError(f"{path}: looks like {found}, not {source}", hint=_cure(found))
+    names = our_names(state, source)
+    weights = _renamed(state, names)
+    backbone, network, expected = _network(weights, source)
+    if not any(name.endswith(COUNTER) for name in weights):
+        weights |= {name: torch.tensor(0) for name in expected if name.endswith(COUNTER)}
+    theirs = {ours: name for name, ours in names.items() if ours not in expected}
+    if problems := differences(
+        expected, {theirs.get(name, name): value for name, value in weights.items()}
+    ):
+        raise CheckpointError(
+            f"{path}: not {source}'s {backbone}, the nearest network known here: {problems}"
+        )
+    _fold_biases(weights)
+    return Converted(
+        weights=weights,
+        source=source,
+        backbone=backbone,
+        shifted=_is_shifted(path, state, names, network),
+        non_local=any(NON_LOCAL in name for name in weights),
+        num_classes=len(weights["fc.bias"]),
+    )
+
+
+def save_converted(path: Path, converted: Converted, *, original: Path) -> str:
+    """Write the weights to `path`, atomically, with their origin in the header.
+
+    Args:
+        path: A file ending in `.safetensors`.
+        original: The file that they were converted from.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        CheckpointError: The file cannot be written; what was at `path` is still there.
+    """
+    metadata = {
+        "format": FORMAT,
+        "source": converted.source,
+        "source_file": original.name,
+        "source_sha256": hashlib.sha256(original.read_bytes()).hexdigest(),
+        "backbone": converted.backbone,
+        "shifted": str(converted.shifted).lower(),
+        "non_local": str(converted.non_local).lower(),
+        "num_classes": str(converted.num_classes),
+        "classes": "unknown",  # no source names them
+    }
+    content = safetensors.torch.save(converted.weights, metadata)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from None
+    return hashlib.sha256(content).hexdigest()
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, whatever lies around it."""
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)[0]
+    content = read_pickle(path)
+    if "dot_product" in str(content.get("meta")):  # MMAction2's configuration
+        raise CheckpointError(f"{path}: has non-local blocks of mode dot_product, unknown here")
+    state = content.get("state_dict", content.get("model", content))
+    if not isinstance(state, dict) or not state:
+        raise CheckpointError(f"{path}: holds no state dict")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: {name!r} is {type(value).__name__}, not a named tensor")
+    return state
+
+
+def _cure(found: str | None) -> str:
+    if found == "stsm":
+        return "it needs no conversion: name it as it is in `model.init` or `--checkpoint`"
+    return f"use --from {found}"
+
+
+def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors under our names, and in our shapes; a second one of a name keeps its own."""
+    weights: dict[str, Tensor] = {}
+    for theirs, tensor in state.items():
+        ours = names[theirs] if names[theirs] not in weights else theirs
+        if NON_LOCAL in ours and tensor.shape[2:] == (1, 1, 1):
+            tensor = tensor.flatten(3)  # (D, C, 1, 1, 1) -> (D, C, 1, 1)
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        weights[ours] = tensor.detach().to(dtype).clone(memory_format=torch.contiguous_format)
+    return weights
+
+
+def _fold_biases(weights: dict[str, Tensor]) -> None:
+    """Take the biases of TSM's last non-local convolutions into the batch norms behind them."""
+    for name in [name for name in weights if name.endswith("conv_out.bias")]:
+        mean = name.replace("conv_out.bias", "bn.running_mean")
+        weights[mean] = weights[mean] - weights.pop(name)  # (Wx + bias) - mean = Wx - (mean - bias)
+
+
+def _network(
+    weights: Mapping[str, Tensor], source: Source
+) -> tuple[Backbone, nn.Module, dict[str, Tensor]]:
+    """The network nearest to the weights, and the tensors that `source` has of it, on meta."""
+    candidates = {
+        name: _candidate(name, weights, source)
+        for name in get_args(Backbone)
+        if name != "resnet_small"
+    }
+    found = _shapes(weights)
+    nearest = min(candidates, key=lambda name: len(_shapes(candidates[name][1]) ^ found))
+    return nearest, *candidates[nearest]
+
+
+def _candidate(
+    name: Backbone, weights: Mapping[str, Tensor], source: Source
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A network with as many classes as the weights, and with non-local blocks where they have."""
+    non_local = name == "resnet50" and any(NON_LOCAL in key for key in weights)
+    backbone, width = _on_meta(name, non_local)
+    lengths = [len(weights[key]) for key in CLASSIFIER if key in weights and weights[key].ndim]
+    fc = nn.Linear(width, max(lengths, default=0), device="meta")
+    tensors = nn.ModuleDict({"backbone": backbone, "fc": fc}).state_dict()
+    if source == "mit":  # has a bias where ours, and MMAction2's, have none
+        tensors |= {
+            key.replace(".weight", ".bias"): value[:, 0, 0, 0]
+            for key, value in tensors.items()
+            if key.endswith("conv_out.weight")
+        }
+    return backbone, tensors
+
+
+@cache
+def _on_meta(name: Backbone, non_local: bool) -> tuple[nn.Module, int]:
+    with torch.device("meta"):
+        network, width = build_backbone(name)
+        if non_local:
+            insert_non_local(network, num_frames=1)
+    return network, width
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
+    return {(key, value.shape) for key, value in tensors.items() if not key.endswith(COUNTER)}
+
+
+def _is_shifted(
+    path: Path, state: Mapping[str, Tensor], names: Mapping[str, str], network: nn.Module
+) -> bool:
+    """Whether the convolutions of TSM's *blockres* have a shift before them, and no others."""
+    shifted = {names[key] for key in state if ".net." in key and state[key].ndim == 4}
+    sites = {f"backbone.{site}.weight" for site in shift_sites(network)}
+    if shifted and shifted != sites:
+        raise CheckpointError(
+            f"{path}: shifts {len(shifted)} convolutions, not the {len(sites)} of TSM's blockres; "
+            f"they differ in {min(shifted ^ sites)}"
+        )
+    return bool(shifted)

@@ -1,0 +1,146 @@
+import os
+import pickle
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stsm_cli.errors import CheckpointError
+from stsm_cli.models.weights_file import read_pickle, read_safetensors
+
+FORMATS = pytest.mark.parametrize("new_format", [True, False])  # of PyTorch 1.6, and before
+
+
+class Malicious:
+    """Unpickled, it is what `function` returns."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@FORMATS
+@pytest.mark.parametrize("function", [os.mkdir, os.system, eval, exec, print])
+def test_a_file_that_asks_for_code_is_refused_and_runs_nothing(
+    function, new_format, tmp_path, capsys
+):
+    folder, path = tmp_path / "broken_in", tmp_path / "theirs.pth"
+    argument = {os.mkdir: str(folder), os.system: f"mkdir {folder}"}.get(
+        function, f"__import__('os').mkdir({str(folder)!r})"
+    )
+    content = {"state_dict": {}, "meta": Malicious(function, argument)}
+    torch.save(content, path, _use_new_zipfile_serialization=new_format)
+    with pytest.raises(CheckpointError, match=r"pth: refused, since it asks for \S*") as caught:
+        read_pickle(path)
+    assert f"{function.__name__}, which is neither" in str(caught.value)
+    assert "weights_only=False" in caught.value.hint
+    assert not folder.exists()
+    assert capsys.readouterr().out == ""
+
+
+class HistoryBuffer:
+    """As mmengine's: arrays, and methods by name."""
+
+    methods: ClassVar = {}
+
+    def __init__(self):
+        self.log = np.array([1.0, 2.0])
+        self.methods["mean"] = HistoryBuffer.mean
+
+    def mean(self):
+        return self.log.mean()
+
+    def __getstate__(self):
+        return self.__dict__ | {"methods": self.methods}
+
+
+@FORMATS
+def test_logs_and_scores_beside_the_weights_are_skipped(new_format, tmp_path, monkeypatch):
+    module = ModuleType("mmengine.logging.history_buffer")
+    module.HistoryBuffer = HistoryBuffer
+    monkeypatch.setattr(HistoryBuffer, "__module__", module.__name__)
+    content = {
+        "state_dict": OrderedDict({"conv1.weight": torch.ones(2)}),
+        "message_hub": {"log_scalars": OrderedDict(loss=HistoryBuffer())},
+        "best_prec1": np.float64(71.2),
+        "epoch": 50,
+    }
+    with monkeypatch.context() as patch:
+        for name in ("mmengine", "mmengine.logging", module.__name__):
+            patch.setitem(sys.modules, name, module)
+        torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=new_format)
+    found = read_pickle(tmp_path / "a.pth")
+    assert found["state_dict"]["conv1.weight"].tolist() == [1.0, 1.0]
+    assert found["epoch"] == 50
+    assert type(found["best_prec1"]).__name__ == "_Placeholder"
+    assert type(found["message_hub"]["log_scalars"]["loss"]).__name__ == "_Placeholder"
+
+
+def test_what_stands_for_getattr_gets_nothing(tmp_path):
+    torch.save({"meta": Malicious(getattr, "text", "upper")}, tmp_path / "a.pth")
+    assert not callable(read_pickle(tmp_path / "a.pth")["meta"])
+    with pytest.raises(pickle.UnpicklingError, match=r"GLOBAL (builtins\.)?getattr"):
+        torch.load(tmp_path / "a.pth", weights_only=True)  # no longer allowed outside
+
+
+@pytest.mark.parametrize("read", [read_pickle, read_safetensors])
+def test_no_file(read):
+    with pytest.raises(CheckpointError, match=r"no/such.pth: cannot be read \(No such file"):
+        read(Path("no/such.pth"))
+
+
+@pytest.mark.parametrize("read", [read_pickle, read_safetensors])
+def test_a_folder(read, tmp_path):
+    with pytest.raises(CheckpointError, match=f"{tmp_path}: cannot be read"):
+        read(tmp_path)
+
+
+@FORMATS
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_truncated_checkpoint(share, new_format, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"x": torch.rand(1000)}, path, _use_new_zipfile_serialization=new_format)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(CheckpointError, match=r"a.pth: not a readable checkpoint \(.+\)") as caught:
+        read_pickle(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"hello, world\n" * 9, b"<html>404</html>", bytes(99)])
+def test_another_kind_of_file(content, tmp_path):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a.pth: not a readable checkpoint \(") as caught:
+        read_pickle(tmp_path / "a.pth")
+    assert "weights_only" not in str(caught.value)
+
+
+def test_no_dictionary(tmp_path):
+    torch.save([1, 2], tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"a.pth: not a checkpoint, holds list"):
+        read_pickle(tmp_path / "a.pth")
+
+
+def test_safetensors_with_their_header(tmp_path):
+    save_file({"x": torch.arange(3.0)}, tmp_path / "a.safetensors", {"format": "mine"})
+    tensors, metadata = read_safetensors(tmp_path / "a.safetensors")
+    assert tensors["x"].tolist() == [0, 1, 2]
+    assert metadata == {"format": "mine"}
+    save_file({"x": torch.arange(3.0)}, tmp_path / "b.safetensors")
+    assert read_safetensors(tmp_path / "b.safetensors")[1] == {}
+
+
+@pytest.mark.parametrize("length", [0, 7, 50, -1])
+def test_truncated_safetensors(length, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.rand(1000)}, path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match=r"a.safetensors: not a readable safetensors file"):
+        read_safetensors(path)

@@ -1,0 +1,104 @@
+import pytest
+
+from stsm_cli.models.weights_names import looks_like, our_names
+
+# what the projects call a tensor, and its name here
+NAMES = {
+    "mmaction2": {
+        "backbone.conv1.conv.weight": "backbone.conv1.weight",
+        "backbone.conv1.bn.running_var": "backbone.bn1.running_var",
+        "backbone.layer1.0.conv1.conv.net.weight": "backbone.layer1.0.conv1.weight",
+        "backbone.layer4.2.conv3.conv.weight": "backbone.layer4.2.conv3.weight",
+        "backbone.layer4.2.conv3.bn.bias": "backbone.layer4.2.bn3.bias",
+        "backbone.layer2.0.downsample.conv.weight": "backbone.layer2.0.downsample.0.weight",
+        "backbone.layer2.0.downsample.bn.weight": "backbone.layer2.0.downsample.1.weight",
+        "backbone.layer2.2.block.conv1.conv.net.weight": "backbone.layer2.2.conv1.weight",
+        "backbone.layer2.0.block.downsample.bn.bias": "backbone.layer2.0.downsample.1.bias",
+        "backbone.layer3.4.non_local_block.g.0.conv.bias": "backbone.layer3.non_local4.g.bias",
+        "backbone.layer3.4.non_local_block.phi.0.conv.weight": (
+            "backbone.layer3.non_local4.phi.weight"
+        ),
+        "backbone.layer3.4.non_local_block.theta.conv.weight": (
+            "backbone.layer3.non_local4.theta.weight"
+        ),
+        "backbone.layer3.4.non_local_block.conv_out.conv.weight": (
+            "backbone.layer3.non_local4.conv_out.weight"
+        ),
+        "backbone.layer3.4.non_local_block.conv_out.bn.bias": "backbone.layer3.non_local4.bn.bias",
+        "cls_head.fc_cls.weight": "fc.weight",
+    },
+    "mit": {
+        "module.base_model.conv1.weight": "backbone.conv1.weight",
+        "module.base_model.bn1.running_mean": "backbone.bn1.running_mean",
+        "base_model.layer1.0.conv1.net.weight": "backbone.layer1.0.conv1.weight",
+        "base_model.layer2.0.block.conv1.net.weight": "backbone.layer2.0.conv1.weight",
+        "base_model.layer2.0.block.downsample.0.weight": "backbone.layer2.0.downsample.0.weight",
+        "base_model.layer2.0.nl.g.0.weight": "backbone.layer2.non_local0.g.weight",
+        "base_model.layer2.0.nl.phi.0.bias": "backbone.layer2.non_local0.phi.bias",
+        "base_model.layer2.0.nl.theta.weight": "backbone.layer2.non_local0.theta.weight",
+        "base_model.layer2.0.nl.W.0.bias": "backbone.layer2.non_local0.conv_out.bias",
+        "base_model.layer2.0.nl.W.1.weight": "backbone.layer2.non_local0.bn.weight",
+        "base_model.features.0.1.weight": "backbone.features.0.1.weight",
+        "base_model.features.1.conv.0.weight": "backbone.features.1.conv.0.0.weight",
+        "base_model.features.1.conv.1.bias": "backbone.features.1.conv.0.1.bias",
+        "base_model.features.1.conv.3.weight": "backbone.features.1.conv.1.weight",
+        "base_model.features.1.conv.4.bias": "backbone.features.1.conv.2.bias",
+        "base_model.features.3.conv.0.net.weight": "backbone.features.3.conv.0.0.weight",
+        "base_model.features.17.conv.4.weight": "backbone.features.17.conv.1.1.weight",
+        "base_model.features.17.conv.6.weight": "backbone.features.17.conv.2.weight",
+        "base_model.features.17.conv.7.bias": "backbone.features.17.conv.3.bias",
+        "base_model.features.18.0.weight": "backbone.features.18.0.weight",
+        "module.new_fc.bias": "fc.bias",
+        "module.base_model.classifier.weight": "fc.weight",
+        "base_model.fc.weight": "fc.weight",
+    },
+    "torchvision": {
+        "conv1.weight": "backbone.conv1.weight",
+        "features.1.conv.0.0.weight": "backbone.features.1.conv.0.0.weight",
+        "layer1.0.bn1.bias": "backbone.layer1.0.bn1.bias",
+        "fc.weight": "fc.weight",
+        "classifier.1.bias": "fc.bias",
+    },
+}
+MOBILENET = {  # MMAction2's; its stem is called as that of a ResNet
+    "backbone.conv1.conv.weight": "backbone.features.0.0.weight",
+    "backbone.conv1.bn.bias": "backbone.features.0.1.bias",
+    "backbone.layer1.0.conv.0.conv.weight": "backbone.features.1.conv.0.0.weight",
+    "backbone.layer1.0.conv.0.bn.bias": "backbone.features.1.conv.0.1.bias",
+    "backbone.layer1.0.conv.1.conv.weight": "backbone.features.1.conv.1.weight",
+    "backbone.layer1.0.conv.1.bn.bias": "backbone.features.1.conv.2.bias",
+    "backbone.layer2.1.conv.0.net.conv.weight": "backbone.features.3.conv.0.0.weight",
+    "backbone.layer2.1.conv.0.net.bn.bias": "backbone.features.3.conv.0.1.bias",
+    "backbone.layer5.0.conv.1.bn.weight": "backbone.features.11.conv.1.1.weight",
+    "backbone.layer7.0.conv.2.conv.weight": "backbone.features.17.conv.2.weight",
+    "backbone.layer7.0.conv.2.bn.weight": "backbone.features.17.conv.3.weight",
+    "backbone.conv2.conv.weight": "backbone.features.18.0.weight",
+    "backbone.conv2.bn.weight": "backbone.features.18.1.weight",
+    "cls_head.fc_cls.bias": "fc.bias",
+}
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_names(source):
+    assert our_names(NAMES[source], source) == NAMES[source]
+
+
+def test_names_of_mmaction2_s_mobilenet():
+    assert our_names(MOBILENET, "mmaction2") == MOBILENET
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(
+    ("names", "source"),
+    [
+        (["backbone.conv1.conv.weight", "cls_head.fc_cls.bias"], "mmaction2"),
+        (["base_model.conv1.weight", "new_fc.bias"], "mit"),
+        (["conv1.weight", "fc.bias"], "torchvision"),
+        (["features.0.0.weight", "classifier.1.bias"], "torchvision"),
+        (["backbone.conv1.weight", "fc.bias"], "stsm"),
+        (["encoder.weight"], None),
+        ([], None),
+    ],
+)
+def test_whose_names_they_are(names, source, prefix):
+    assert looks_like(prefix + name for name in names) == source
