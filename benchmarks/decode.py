@@ -17,7 +17,8 @@ from statistics import median
 from typing import Any
 
 from stsm_cli.config.schema import SynthConfig
-from stsm_cli.data.decode import available_decoders, read_frames, resize_short_side
+from stsm_cli.data.decode import available_decoders, read_frames
+from stsm_cli.data.frames import resize_short_side
 from stsm_cli.data.synth import prepare_synth
 
 Reader = Callable[[Path], Any]

@@ -28,6 +28,41 @@ def isolated(tmp_path, monkeypatch):
     output.use(output.Output())
 
 
+@pytest.fixture(scope="session")
+def _small_set(tmp_path_factory):
+    from stsm_cli.config.schema import SynthConfig
+    from stsm_cli.data.synth import prepare_synth
+
+    root = tmp_path_factory.mktemp("small") / "synth"
+    prepare_synth(root, SynthConfig(train=1, val=21, frames=12, short_side_px=32), workers=1)
+    return root
+
+
+@pytest.fixture
+def small_run(_small_set, tmp_path):
+    """A finished run in `runs/small` that learned nothing, and its data set in `data/synth`."""
+    import torch
+
+    from stsm_cli.config.load import load_recipe
+    from stsm_cli.data.manifest import read_manifest
+    from stsm_cli.engine.runlog import RunFolder
+    from stsm_cli.models.build import build_model
+
+    edits = ["data.synth={train: 1, val: 21, frames: 12, short_side_px: 32}"]
+    edits += ["model.num_frames=4", "data.short_side_px=32", "data.crop_px=28", "test.crop_px=28"]
+    loaded, manifest = load_recipe("synth/stsm", edits), read_manifest(_small_set, "val")
+    folder = RunFolder(tmp_path / "runs" / "small")
+    about = {"recipe": loaded.name, "data": str(_small_set), "class_hash": manifest.class_hash}
+    folder.create(loaded.recipe, about | {"decoder": "pyav"}, manifest.classes)
+    model = build_model(loaded.recipe.model)
+    torch.nn.init.normal_(model.fc.weight, std=2.0)  # as if it knew something
+    torch.save({"model": model.state_dict()}, folder.checkpoint)
+    folder.result_file.write_text("{}")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "synth").symlink_to(_small_set)
+    return folder
+
+
 def _seed():
     random.seed(0)
     if "numpy" in sys.modules:

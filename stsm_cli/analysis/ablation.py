@@ -44,6 +44,8 @@ class Ablation(Section):
     title: str
     base: dict[DatasetName, str]
     """The recipe that every row starts from, by data set."""
+    shared: dict[DatasetName, tuple[str, ...]] = {}
+    """What `--set` would be given for every row, by data set."""
     full: dict[DatasetName, tuple[str, ...]]
     """What `--full` adds, by data set; where it is absent the base recipe is the full budget."""
     notes: tuple[str, ...] = ()
@@ -94,6 +96,8 @@ class Run:
     row: Row
     seed: int
     recipe: Recipe
+    overrides: tuple[str, ...]
+    """What makes the sweep's base recipe this one, as `--set` takes it."""
 
     @property
     def recipe_hash(self) -> str:
@@ -166,10 +170,10 @@ def plan_sweep(
         )
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
-    shared = (*longer, *overrides)
+    shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
     common = load_recipe(base, shared).recipe
     runs = tuple(
-        Run(row, seed, load_recipe(base, (*shared, *row.overrides, f"seed={seed}")).recipe)
+        _plan_run(base, shared, row, seed)
         for seed in range(common.seed, common.seed + seeds)
         for row in ablation.rows
     )
@@ -180,3 +184,8 @@ def plan_sweep(
     words += ["--full"] if full else []
     words += [word for override in overrides for word in ("--set", override)]
     return Sweep(name, ablation, chosen, base, budget, shlex.join(words), recipe_hash(common), runs)
+
+
+def _plan_run(base: str, shared: Sequence[str], row: Row, seed: int) -> Run:
+    overrides = (*shared, *row.overrides, f"seed={seed}")
+    return Run(row, seed, load_recipe(base, overrides).recipe, overrides)

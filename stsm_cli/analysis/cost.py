@@ -121,7 +121,7 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
 def model_cost(config: ModelConfig, *, size_px: int) -> Cost:
     """The cost of one view of `size_px`² pixels in the network of `config`."""
     with torch.random.fork_rng(devices=[]):  # nobody's random numbers depend on a count
-        model = build_model(config.model_copy(update={"weights": None})).eval()
+        model = build_model(config.model_copy(update={"weights": None, "init": None})).eval()
     return measure_cost(model, torch.zeros(1, config.num_frames, 3, size_px, size_px))
 
 

@@ -94,10 +94,10 @@ def settings_figure(
     numeric = all(_number(row.row.name) is not None for row in rows)
     paper = [_paper_point(row) for row in rows]
     measured = [_measured_point(row) for row in rows]
-    with _canvas(9.6, 4.4 if numeric else 0.42 * len(rows) + 2.0) as figure:
+    with canvas(9.6, 4.4 if numeric else 0.42 * len(rows) + 2.0) as figure:
         left, right = figure.subplots(1, 2, sharey=not numeric)
-        _title(left, "Paper: Kinetics-400", "ResNet-50, as printed")
-        _title(right, f"Measured: {LABELS[group.first.dataset]}", _conditions(group))
+        title_axes(left, "Paper: Kinetics-400", "ResNet-50, as printed")
+        title_axes(right, f"Measured: {LABELS[group.first.dataset]}", _conditions(group))
         names = [row.row.name for row in rows]
         for axes, points in ((left, paper), (right, measured)):
             _curve(axes, names, points) if numeric else _dots(axes, names, points)
@@ -119,9 +119,11 @@ def curves_figure(rows: Sequence[RowSummary], group: Group) -> "Figure":
         if row.records
     ]
     epochs = group.epochs
-    with _canvas(7.6, 4.8) as figure:
+    with canvas(7.6, 4.8) as figure:
         axes = figure.subplots()
-        _title(axes, f"Measured: {LABELS[group.first.dataset]}, epoch by epoch", _conditions(group))
+        title_axes(
+            axes, f"Measured: {LABELS[group.first.dataset]}, epoch by epoch", _conditions(group)
+        )
         for number, ((_, values), (colour, marker, dashes)) in enumerate(
             zip(lines, cycle(STYLES), strict=False)
         ):
@@ -155,7 +157,8 @@ def encode(figure: "Figure", kind: str) -> bytes:
 
 
 @contextmanager
-def _canvas(width: float, height: float) -> Iterator["Figure"]:
+def canvas(width: float, height: float) -> Iterator["Figure"]:
+    """An empty figure of so many inches, drawn in the style of all figures."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -163,7 +166,8 @@ def _canvas(width: float, height: float) -> Iterator["Figure"]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _title(axes: "Axes", title: str, subtitle: str) -> None:
+def title_axes(axes: "Axes", title: str, subtitle: str) -> None:
+    """Write a title in bold above a panel, and its conditions below the title."""
     axes.set_title(f"{title}\n", fontweight="bold")
     axes.annotate(
         subtitle, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=SOFT

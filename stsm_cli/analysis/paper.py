@@ -1,26 +1,54 @@
 """The paper's tables, cell by cell as printed (`datasets/paper/table<N>.yaml`)."""
 
+from decimal import Decimal
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import model_validator
+
 from stsm_cli.analysis.definition import read_definition
 from stsm_cli.config.schema import DatasetName, Section
 from stsm_cli.resources import resource_dir
 
+TABLES = (1, 2, 3, 4, 5, 6, 7)
+Network = Literal["r50", "r50-nl", "mbv2"]
+
 
 class PaperRow(Section):
-    """One printed row; a cell that the table does not have is None."""
+    """One printed row; a cell that the table does not have is None, one that is empty a dash."""
 
     setting: str
+    """The first column: a setting of the shift, or a model."""
     top1: str
     """Percent, with the digits that are printed."""
     source: str
-    """Who measured it: `STSM` (the paper itself), `[17]` (TSM's paper) or `MMAction2`."""
+    """Who measured it: `STSM` (the paper itself), `MMAction2`, or a reference such as `[17]`."""
+    backbone: str | None = None
+    stream: str | None = None
+    pretrain: str | None = None
     num_frames: str | None = None
     flops: str | None = None
+    """Multiply-adds of a view in G; in Tables 4 and 5 times crops times clips."""
     params: str | None = None
+    network: Network | None = None
+    """The network of this suite that the row is, whatever its shift; None: it builds none."""
 
     @property
     def cited(self) -> bool:
         """Whether the number is another work's."""
         return self.source != "STSM"
+
+    @property
+    def percent(self) -> Decimal:
+        """Top-1 as an exact number."""
+        return Decimal(self.top1)
+
+    @property
+    def label(self) -> str:
+        """What tells the row from the table's others: `H+W`, or `STSM+TSN, 2D R-50, 16`."""
+        if self.backbone is None:
+            return self.setting
+        return f"{self.setting}, {self.backbone}, {self.num_frames}"
 
 
 class PaperTable(Section):
@@ -31,18 +59,27 @@ class PaperTable(Section):
     dataset: DatasetName
     rows: tuple[PaperRow, ...]
 
-    def row(self, setting: str) -> PaperRow:
-        """The row with this printed setting.
+    @model_validator(mode="after")
+    def _labels_differ(self) -> "PaperTable":
+        labels = [row.label for row in self.rows]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two rows are {label}")
+        return self
+
+    def row(self, label: str) -> PaperRow:
+        """The row with this label.
 
         Raises:
             KeyError: There is none.
         """
         for row in self.rows:
-            if row.setting == setting:
+            if row.label == label:
                 return row
-        raise KeyError(setting)
+        raise KeyError(label)
 
 
+@lru_cache
 def load_paper_table(number: int) -> PaperTable:
     """Table `number` of the paper."""
     path = resource_dir("datasets") / "paper" / f"table{number}.yaml"

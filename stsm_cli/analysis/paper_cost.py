@@ -5,15 +5,23 @@ Every reason is computed: it is given because the numbers say so.
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from math import prod
 
 from stsm_cli.analysis.cost import Cost, LayerCost, model_cost
-from stsm_cli.analysis.definition import read_definition
-from stsm_cli.config.schema import Backbone, ModelConfig, Section
+from stsm_cli.analysis.paper import TABLES, Network, load_paper_table
+from stsm_cli.config.load import load_yaml
+from stsm_cli.config.schema import Backbone, DatasetName, ModelConfig, Section
 from stsm_cli.resources import resource_dir
 
 TRAIN_CROP_PX = 224  # paper 4.2
 TEST_CROP_PX = 256  # paper 4.2
+NETWORKS: dict[Network, tuple[Backbone, bool]] = {
+    "r50": ("resnet50", False),
+    "r50-nl": ("resnet50", True),
+    "mbv2": ("mobilenet_v2", False),
+}
+"""Backbone, and whether it has non-local blocks."""
 
 
 class PaperCost(Section):
@@ -21,11 +29,12 @@ class PaperCost(Section):
 
     table: int
     rows: tuple[str, ...]
+    """What the first column says."""
     backbone: Backbone
     non_local: bool
     num_frames: int
     num_classes: int
-    """Of the table's data set."""
+    """Of the table's data set; the paper does not print it beside a cost."""
     gflops: str
     """As printed: multiply-adds of a view in G, times crops, times clips."""
     params: str
@@ -36,10 +45,6 @@ class PaperCost(Section):
         """Crops × clips, where they are printed."""
         factors = self.gflops.split("×")[1:]
         return prod(map(int, factors)) if factors else None
-
-
-class _Costs(Section):
-    costs: tuple[PaperCost, ...]
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,35 @@ class Comparison:
     """Why printed and measured differ."""
 
 
+@lru_cache
 def paper_costs() -> tuple[PaperCost, ...]:
-    """All costs of `datasets/paper/costs.yaml`."""
-    return read_definition(resource_dir("datasets") / "paper" / "costs.yaml", _Costs).costs
+    """Every cost that the paper's tables print of a network of this suite, table by table."""
+    rows: dict[tuple[int, Network, str, str, str], list[str]] = {}
+    for table in map(load_paper_table, TABLES):
+        for row in table.rows:
+            if row.network and row.num_frames and row.flops and row.params:
+                key = (table.table, row.network, row.num_frames, row.flops, row.params)
+                rows.setdefault(key, []).append(row.setting)
+    return tuple(
+        PaperCost(
+            table=table,
+            rows=tuple(settings),
+            backbone=NETWORKS[network][0],
+            non_local=NETWORKS[network][1],
+            num_frames=int(num_frames),
+            num_classes=num_classes(load_paper_table(table).dataset),
+            gflops=gflops,
+            params=params,
+        )
+        for (table, network, num_frames, gflops, params), settings in rows.items()
+    )
+
+
+def num_classes(dataset: DatasetName) -> int:
+    """The classes of a data set, from its card."""
+    card = load_yaml(resource_dir("datasets") / f"{dataset}.yaml")
+    known: int = card["num_classes"]
+    return known
 
 
 def compare_with_paper(config: ModelConfig) -> tuple[Comparison, ...]:

@@ -43,7 +43,7 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
         f"Measured: {best.row.name} is best ({_top1(best).mean:.1f}), {gap:.1f} points above "
         f"{second.row.name} ({_top1(second).mean:.1f})"
     )
-    close = [row.row.name for row in ordered[1:] if not _is_clear(best, row)]
+    close = [row.row.name for row in ordered[1:] if not is_clear(best, row)]
     rule = (
         "the 95 % intervals of single seeds"
         if _top1(best).sd is None
@@ -54,8 +54,11 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
     return f"{text}; by {rule} it is not clear of {', '.join(close)}."
 
 
-def _is_clear(best: RowSummary, other: RowSummary) -> bool:
-    """ours: more than the larger sd apart; of a single seed, Wilson intervals that do not meet."""
+def is_clear(best: RowSummary, other: RowSummary) -> bool:
+    """Whether `best` is above `other` by more than the spread; both rows are measured.
+
+    ours: more than the larger sd apart; of a single seed, Wilson intervals that do not meet.
+    """
     first, second = _top1(best), _top1(other)
     if first.sd is None or second.sd is None:
         low = min(record.score.top1_interval[0] for record in best.records)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stsm_cli.cli import output
+from stsm_cli.cli.cluster import Slurm, Submitter, print_jobs, refuse_queued
 from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.errors import InterruptedRunError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.sweep import Outcome
     from stsm_cli.data.videos import Videos
 
+COLLECT = "run the same command again: it collects what has finished, and then writes the table"
 GO_ON = "run the same command again: finished runs are kept, unfinished ones continue"
 
 
@@ -48,7 +50,7 @@ def ablate(
     overrides: Overrides = None,
     data: Data = None,
     device: Device = "auto",
-    workers: Workers = 2,
+    workers: Workers = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -61,13 +63,18 @@ def ablate(
         ),
     ] = None,
     decoder: DecoderName = None,
+    slurm: Slurm = None,
     as_json: Json = False,
 ) -> None:
     """Run one of the paper's ablations and write its table, finished rows being kept.
 
+    With --slurm each run becomes a job, and --jobs limits how many run at once; the same command,
+    with --slurm or without, later collects what has finished.
+
     Examples:
       stsm ablate alpha --dry-run
       stsm ablate spatial --full --seeds 3
+      stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8,time=48:00:00
     """
     from stsm_cli.analysis.ablation import plan_sweep
 
@@ -75,8 +82,16 @@ def ablate(
     if dry_run:
         _print_plan(sweep, out, as_json)
         return
-    paths = _run(sweep, out, _Runner(sweep, data, device, workers, decoder, jobs))
-    _print_result(sweep, out, paths, as_json)
+    runner: _Runner | Submitter
+    if slurm is None:
+        runner = _Runner(sweep, data, device, workers, decoder, jobs)
+    else:
+        runner = Submitter(sweep, slurm, data, device, workers, decoder, jobs)
+    paths = _run(sweep, out, runner)
+    if isinstance(runner, Submitter) and runner.jobs:
+        print_jobs(runner.jobs, COLLECT, as_json=as_json)
+    else:
+        _print_result(sweep, out, paths, as_json)
 
 
 class _Runner:
@@ -87,14 +102,14 @@ class _Runner:
         sweep: "Sweep",
         data: Path | None,
         device: str,
-        workers: int,
+        workers: int | None,
         decoder: str | None,
         jobs: int | None,
     ) -> None:
         from stsm_cli.data.decode import choose_decoder
-        from stsm_cli.engine.device import choose_device
+        from stsm_cli.engine.device import choose_device, choose_workers
 
-        self.sweep, self._data, self._workers = sweep, data, workers
+        self.sweep, self._data, self._workers = sweep, data, choose_workers(workers)
         self._device, self._decoder = device, choose_decoder(decoder)
         if jobs is None:  # otherwise leave CUDA alone: it does not survive a fork
             jobs = (os.cpu_count() or 1) if choose_device(device).type == "cpu" else 1
@@ -109,6 +124,7 @@ class _Runner:
 
         if not tasks:
             return iter(())
+        refuse_queued([folder for _, folder in tasks])
         splits = open_splits(
             tasks[0][0].recipe.data,
             self._data,
@@ -154,7 +170,7 @@ class _Runner:
         return Outcome(result, files.metrics(), files.environment())
 
 
-def _run(sweep: "Sweep", out: Path, runner: _Runner) -> list[Path]:
+def _run(sweep: "Sweep", out: Path, runner: "_Runner | Submitter") -> list[Path]:
     """Do what is missing; the files of the table."""
     from stsm_cli.analysis.paper import load_paper_table
     from stsm_cli.analysis.publish import publish, table_file
@@ -259,7 +275,9 @@ def _cost_notes(sweep: "Sweep", plan: "Plan") -> list[str]:
         time = (
             f"about {timedelta(seconds=round(plan.seconds * missing))} by the runs recorded so far"
         )
+    shared = sweep.ablation.shared.get(sweep.dataset)
     return [
+        *([f"every setting also has {' '.join(shared)}"] if shared else []),
         f"a run, {sweep.budget} budget: {adds(plan.macs)} multiply-adds a view × "
         f"{plan.num_videos:,} training videos × {plan.epochs} epochs = {adds(plan.macs_run)} "
         "forward, the same in every setting",
@@ -275,6 +293,7 @@ def _plan_record(sweep: "Sweep", plan: "Plan") -> dict[str, Any]:
         "dataset": sweep.dataset,
         "budget": sweep.budget,
         "base": sweep.base,
+        "shared": sweep.ablation.shared.get(sweep.dataset, ()),
         "experiment": sweep.experiment,
         "macs": plan.macs,
         "num_train_videos": plan.num_videos,

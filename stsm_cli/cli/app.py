@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 
 from stsm_cli import __version__
-from stsm_cli.cli import output
+from stsm_cli.cli import output, recipes
 from stsm_cli.cli.ablate import ablate
 from stsm_cli.cli.convert import convert
 from stsm_cli.cli.evaluate import evaluate
 from stsm_cli.cli.flops import flops
+from stsm_cli.cli.predict import predict
 from stsm_cli.cli.prepare import prepare
+from stsm_cli.cli.report import report
 from stsm_cli.cli.train import train
 from stsm_cli.errors import StsmError
 
@@ -65,17 +67,34 @@ def stsm(
     output.current().detail(f"stsm {__version__}, Python {platform.python_version()}")
 
 
-def _add(name: str, command: Callable[..., None]) -> None:
+def _help(command: Callable[..., None]) -> str:
     text = inspect.getdoc(command) or ""
-    app.command(name, help=text.replace("Examples:", "\b\nExamples:"))(command)  # \b: do not wrap
+    return text.replace("Examples:", "\b\nExamples:")  # \b: do not wrap
+
+
+def _add(name: str, command: Callable[..., None], group: typer.Typer = app) -> None:
+    group.command(name, help=_help(command))(command)
 
 
 _add("prepare", prepare)
 _add("train", train)
 _add("eval", evaluate)
+_add("predict", predict)
 _add("ablate", ablate)
 _add("flops", flops)
 _add("convert", convert)
+_add("report", report)
+
+recipes_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(
+    recipes_app,
+    name="recipes",
+    callback=recipes.list_recipes,
+    invoke_without_command=True,
+    help=_help(recipes.list_recipes),
+)
+_add("show", recipes.show, recipes_app)
+_add("copy", recipes.copy, recipes_app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,16 +1,42 @@
 """`stsm eval`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stsm_cli.cli import output
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Workers
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
+from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.train import print_result
+
+if TYPE_CHECKING:
+    from stsm_cli.engine.testing import Evaluation
+
+Crops = Annotated[int | None, typer.Option("--crops", help="1, 3 or 10 crops.", show_default=False)]
+Clips = Annotated[
+    int | None,
+    typer.Option("--clips", help="1, 2 (uniform) or 10 (dense) clips.", show_default=False),
+]
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Clips × crops @ size in one word, such as `1x3@48` or `k400-10x3@256`.",
+        show_default=False,
+    ),
+]
+Best = Annotated[
+    bool,
+    typer.Option(
+        "--best", help="The run's checkpoint of the best validation accuracy, not its last."
+    ),
+]
 
 
 def evaluate(
+    context: typer.Context,
     run: Annotated[
         str | None,
         typer.Argument(
@@ -20,60 +46,152 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    crops: Annotated[
-        int | None, typer.Option("--crops", help="1, 3 or 10 crops.", show_default=False)
-    ] = None,
-    clips: Annotated[
-        int | None,
-        typer.Option("--clips", help="1, 2 (uniform) or 10 (dense) clips.", show_default=False),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol",
-            metavar="NAME",
-            help="Clips × crops @ size in one word, such as `1x3@48` or `k400-10x3@256`.",
-            show_default=False,
-        ),
-    ] = None,
+    crops: Crops = None,
+    clips: Clips = None,
+    protocol: ProtocolName = None,
+    overrides: Overrides = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             "--checkpoint",
             metavar="FILE",
-            help="Test these weights under the recipe RUN instead of a run's own.",
+            help="Test these weights (`stsm convert`, or a checkpoint) under the recipe RUN "
+            "instead of a run's own.",
+            show_default=False,
+        ),
+    ] = None,
+    best: Best = False,
+    per_class: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-class",
+            metavar="FILE.csv",
+            help="Write a row a class: videos, correct, accuracy, most confused with.",
+            show_default=False,
+        ),
+    ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(
+            "--confusion",
+            metavar="FILE.png",
+            help="Draw which class is taken for which; up to 50 classes.",
+            show_default=False,
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--scores",
+            metavar="FILE.npz",
+            help="Write the class probabilities of every video.",
             show_default=False,
         ),
     ] = None,
     data: Data = None,
     device: Device = "auto",
-    workers: Workers = 2,
+    nproc: Annotated[
+        int,
+        typer.Option(
+            "--nproc",
+            min=1,
+            metavar="N",
+            help="Processes on this machine that share the videos, one a GPU.",
+        ),
+    ] = 1,
+    workers: Workers = None,
     decoder: DecoderName = None,
     as_json: Json = False,
 ) -> None:
     """Test a run over several views of each video.
 
+    Several machines: start it on each with torchrun, as `torchrun ... -m stsm_cli eval ...`.
+
     Examples:
       stsm eval --crops 3
       stsm eval runs/synth-stsm-001 --protocol 1x10@48 --json
+      stsm eval --set test.average=score --per-class classes.csv --scores scores.npz
+      stsm eval k400/tsm_r50_8f --checkpoint tsm.safetensors --data /data/k400 --nproc 8
     """
-    from stsm_cli.data.decode import choose_decoder
-    from stsm_cli.engine.device import choose_device
-    from stsm_cli.engine.protocol import edit_protocol
-    from stsm_cli.engine.testing import run_test, trained
+    from stsm_cli.engine.distributed import current_world, joined, together
 
+    if nproc not in (1, current_world().size):
+        raise typer.Exit(start_processes(nproc, context))
+    if not current_world().is_main:
+        output.use(output.Output(-1))
     console = output.current()
-    subject = trained(run, checkpoint)
-    recipe = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
-    console.message(f"testing {subject.checkpoint} under {recipe.protocol}")
-    result = run_test(
-        subject,
-        recipe,
-        data_root=data,
-        device=choose_device(device),
-        workers=workers,
-        decoder=choose_decoder(decoder or subject.decoder),
-        progress=console,
+    with joined() as world:
+        with together():
+            from stsm_cli.analysis.confusion import check_drawable
+            from stsm_cli.data.decode import choose_decoder
+            from stsm_cli.engine.device import choose_device, choose_workers
+            from stsm_cli.engine.protocol import edit_protocol
+            from stsm_cli.engine.testing import run_test, trained
+
+            subject = trained(run, checkpoint, overrides=overrides or (), best=best)
+            recipe = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
+            where, reader = choose_device(device), choose_decoder(decoder or subject.decoder)
+            _check_files(per_class, confusion, scores)
+            if confusion is not None and recipe.model.num_classes is not None:
+                check_drawable(recipe.model.num_classes)
+        console.message(f"testing {subject.checkpoint} under {subject.protocol(recipe)}")
+        tested = run_test(
+            subject,
+            recipe,
+            data_root=data,
+            device=where,
+            workers=choose_workers(workers),
+            decoder=reader,
+            progress=console,
+        )
+    if world.is_main:
+        folder = subject.folder
+        print_result(tested.result, folder.path if folder else subject.checkpoint, as_json=as_json)
+        _write_files(tested, per_class, confusion, scores)
+
+
+def _check_files(per_class: Path | None, confusion: Path | None, scores: Path | None) -> None:
+    """Refuse before the test what could not be written after it."""
+    from stsm_cli.engine.score_files import check_writable
+
+    wanted = {
+        "--per-class": (per_class, ".csv"),
+        "--confusion": (confusion, ".png"),
+        "--scores": (scores, ".npz"),
+    }
+    for option, (path, suffix) in wanted.items():
+        if path is not None:
+            check_writable(option, path, suffix)
+
+
+def _write_files(
+    tested: "Evaluation", per_class: Path | None, confusion: Path | None, scores: Path | None
+) -> None:
+    from stsm_cli.engine.score_files import write_class_results, write_scores
+
+    if scores is not None:
+        write_scores(scores, tested)
+    if per_class is not None:
+        write_class_results(per_class, tested)
+    if confusion is not None:
+        _draw_confusion(tested, confusion)
+    for path in (scores, per_class, confusion):
+        if path is not None:
+            output.current().message(f"wrote {path}")
+
+
+def _draw_confusion(tested: "Evaluation", path: Path) -> None:
+    from stsm_cli.analysis.confusion import confusion_figure
+    from stsm_cli.analysis.figures import encode
+    from stsm_cli.engine.accuracy import confusion_matrix
+    from stsm_cli.engine.score_files import write_bytes
+
+    result, classes = tested.result, tested.manifest.classes
+    about = f"{result['num_listed']} videos, top-1 {result['top1']:.1f} %"
+    figure = confusion_figure(
+        confusion_matrix(tested.scores, len(classes)),
+        classes,
+        title=result["name"],
+        subtitle=f"{result['protocol']}, {about}",
     )
-    folder = subject.folder
-    print_result(result, folder.path if folder else subject.checkpoint, as_json=as_json)
+    write_bytes(path, encode(figure, "png"))

@@ -16,9 +16,14 @@ Data = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `cuda:N`.")]
 Workers = Annotated[
-    int,
+    int | None,  # `engine.device.choose_workers` fills it in
     typer.Option(
-        "--workers", min=0, help="Processes that read videos (none for videos kept in memory)."
+        "--workers",
+        min=0,
+        metavar="N",
+        help="Processes that read videos (none for videos kept in memory); "
+        "default one a CPU core, at most 8 per process.",
+        show_default=False,
     ),
 ]
 DecoderName = Annotated[

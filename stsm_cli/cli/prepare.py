@@ -1,7 +1,8 @@
 """`stsm prepare`."""
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -12,73 +13,189 @@ from stsm_cli.cli.options import Json
 from stsm_cli.config.schema import SynthConfig
 from stsm_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    from stsm_cli.prepare.listing import Listing
+    from stsm_cli.prepare.transcode import Encoding
+
+DATASETS = ("k400", "sthv2", "folder", "synth")
 DEFAULT = SynthConfig()
-OPTIONS = {"short_side_px": "--short-side"}  # the others are called as their key
+REAL = ("k400", "sthv2", "folder")
+BELONGS = {  # options that not every data set has
+    "train": ("synth",),
+    "val": ("synth",),
+    "frames": ("synth",),
+    "difficulty": ("synth",),
+    "preview": ("synth",),
+    "seed": ("synth", "folder"),
+    "val_share": ("folder",),
+    "download": ("k400",),
+    "base_url": ("k400",),
+    "jobs": ("k400",),
+    "quick": REAL,
+    "gop": REAL,
+    "quality": REAL,
+}
+NEEDS = {"base_url": "download", "jobs": "download", "gop": "short_side", "quality": "short_side"}
+SYNTH_KEYS = ("train", "val", "frames", "difficulty", "seed")
+
+Given = dict[str, Any]  # the options on the command line, by their parameter
 
 
 def prepare(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="`synth`, the embedded set; others will come.")
+        str, typer.Argument(metavar="DATASET", help="`k400`, `sthv2`, `folder` or `synth`.")
     ],
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder to fill.")],
-    train: Annotated[int, typer.Option("--train", help="Training videos.")] = DEFAULT.train,
-    val: Annotated[int, typer.Option("--val", help="Validation videos.")] = DEFAULT.val,
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="The folder of its videos, or one to fill.")
+    ],
+    download: Annotated[
+        bool, typer.Option("--download", help="k400: fetch archives and lists first.")
+    ] = False,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="k400: a mirror.", show_default=False),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, help="k400: downloads at a time; default 4."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Decode only the ends and the middle of each video.")
+    ] = False,
     short_side: Annotated[
-        int, typer.Option("--short-side", metavar="PX", help="Height; the width is 7/6 of it.")
-    ] = DEFAULT.short_side_px,
-    frames: Annotated[int, typer.Option("--frames", help="Frames a video.")] = DEFAULT.frames,
+        int | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX",
+            help="Also make smaller videos that are quick to read, and use these: 256 is what "
+            f"training reads. synth: the height to render; default {DEFAULT.short_side_px}.",
+        ),
+    ] = None,
+    gop: Annotated[
+        int | None,
+        typer.Option("--gop", min=1, help="With --short-side: a key frame every so many; 16."),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            "--quality", min=0, max=51, help="With --short-side: x264's CRF, less is better; 20."
+        ),
+    ] = None,
+    val_share: Annotated[
+        float | None,
+        typer.Option("--val-share", help="folder: for validation, where no split is; 0.2."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="folder: of that split. synth: of the videos. 0.")
+    ] = None,
+    train: Annotated[
+        int | None, typer.Option("--train", help=f"synth: training videos; {DEFAULT.train}.")
+    ] = None,
+    val: Annotated[
+        int | None, typer.Option("--val", help=f"synth: validation videos; {DEFAULT.val}.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", help=f"synth: frames a video; {DEFAULT.frames}.")
+    ] = None,
     difficulty: Annotated[
-        float,
-        typer.Option("--difficulty", help="Clutter, distractors, camera motion, noise: 0 to 1."),
-    ] = DEFAULT.difficulty,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, other videos.")] = DEFAULT.seed,
+        float | None,
+        typer.Option(
+            "--difficulty",
+            help=f"synth: clutter, distractors, camera motion, noise: 0 to 1; "
+            f"{DEFAULT.difficulty}.",
+        ),
+    ] = None,
     preview: Annotated[
         Path | None,
         typer.Option(
-            "--preview",
-            metavar="FILE.png",
-            help="First draw a contact sheet of the set: a video of every class.",
-            show_default=False,
+            "--preview", metavar="FILE.png", help="synth: first draw a video of every class."
         ),
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, help="Processes; default one a CPU.", show_default=False),
+        int | None, typer.Option("--workers", min=1, help="Processes; default one a CPU.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a data set ready: its videos below ROOT and their list in ROOT/manifest.
+    """Make a data set ready: find its videos, decode each, and list in ROOT/manifest what is sound.
 
-    What is already there is kept, so an interrupted command is continued by running it again.
+    What is done is kept, so an interrupted command is continued by running it again. Originals are
+    never changed. k400 and sthv2 take archives, unpacked folders and the lists of other projects;
+    folder takes CLASS/*.mp4, with train/ and val/ above it or not, or train.csv and val.csv.
 
     Examples:
-      stsm prepare synth data/synth
+      stsm prepare k400 /data/k400 --download --short-side 256
+      stsm prepare sthv2 /data/sthv2
+      stsm prepare folder my_videos --val-share 0.1 --quick
       stsm prepare synth data/tiny --train 32 --val 16 --short-side 32 --preview tiny.png
     """
-    if dataset != "synth":
-        raise UsageError(f"DATASET: this version prepares synth only, got {dataset!r}")
-    config = _config(
-        train=train,
-        val=val,
-        short_side_px=short_side,
-        frames=frames,
-        difficulty=difficulty,
-        seed=seed,
-    )
+    given = {
+        "download": download or None,
+        "base_url": base_url,
+        "jobs": jobs,
+        "quick": quick or None,
+        "short_side": short_side,
+        "gop": gop,
+        "quality": quality,
+        "val_share": val_share,
+        "seed": seed,
+        "train": train,
+        "val": val,
+        "frames": frames,
+        "difficulty": difficulty,
+        "preview": preview,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    _check(dataset, given)
+    if dataset == "synth":
+        _prepare_synth(root, given, workers, as_json)
+    else:
+        _prepare_real(dataset, root, given, workers, as_json)
+
+
+def _check(dataset: str, given: Given) -> None:
+    """Refuse options that mean nothing here: who gave them expects something else."""
+    if dataset not in DATASETS:
+        near = get_close_matches(dataset, DATASETS, 1)
+        hint = f"did you mean {near[0]}?" if near else None
+        raise UsageError(f"DATASET: must be {_either(DATASETS)}, got {dataset!r}", hint=hint)
+    problems = [
+        f"{_option(key)}: is for {_either(BELONGS[key])}, not {dataset}"
+        for key in given
+        if key in BELONGS and dataset not in BELONGS[key]
+    ] or [
+        f"{_option(key)}: means nothing without {_option(other)}"
+        for key, other in NEEDS.items()
+        if key in given and other not in given
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def _prepare_synth(root: Path, given: Given, workers: int | None, as_json: bool) -> None:
+    config = _config(given)
     from stsm_cli.data import synth
 
     console = output.current()
-    if preview is not None:
-        synth.preview(preview, config)
-        console.message(f"contact sheet {preview}")
+    if "preview" in given:
+        synth.preview(given["preview"], config)
+        console.message(f"contact sheet {given['preview']}")
     report = synth.prepare_synth(root, config, workers=workers, progress=console)
     if as_json:
         console.json(report | {"root": str(root)})
     else:
-        _print_report(report, root)
+        rows = [[split, str(count)] for split, count in report["videos"].items()]
+        notes = [
+            f"{report['made']} videos made in {report['seconds']} s, "
+            f"{report['bytes'] / 1e6:.0f} MB",
+            _closing(root),
+        ]
+        console.table("Embedded data set", ["split", "videos"], rows, notes=notes)
 
 
-def _config(**values: float) -> SynthConfig:
+def _config(given: Given) -> SynthConfig:
+    values = {key: given[key] for key in SYNTH_KEYS if key in given}
+    if "short_side" in given:
+        values["short_side_px"] = given["short_side"]
     try:
         return SynthConfig.model_validate(values)
     except ValidationError as error:
@@ -86,15 +203,80 @@ def _config(**values: float) -> SynthConfig:
 
 
 def _problem(item: ErrorDetails) -> str:
-    key = str(item["loc"][0])
+    key = str(item["loc"][0]).removesuffix("_px")
     rule = item["msg"].removeprefix("Input should be ")
-    return f"{OPTIONS.get(key, f'--{key}')}: must be {rule}, got {item['input']}"
+    return f"{_option(key)}: must be {rule}, got {item['input']}"
 
 
-def _print_report(report: dict[str, Any], root: Path) -> None:
-    rows = [[split, str(count)] for split, count in report["videos"].items()]
-    notes = [
-        f"{report['made']} videos made in {report['seconds']} s, {report['bytes'] / 1e6:.0f} MB",
-        f"data set {root}, for `--data {root}`",
-    ]
-    output.current().table("Embedded data set", ["split", "videos"], rows, notes=notes)
+def _prepare_real(
+    dataset: str, root: Path, given: Given, workers: int | None, as_json: bool
+) -> None:
+    encoding = _encoding(given)
+    from stsm_cli.prepare.prepare import check_usable, prepare_listing
+    from stsm_cli.prepare.report import COLUMNS, rows, sentences, title
+
+    console = output.current()
+    listing = _list(dataset, root, given)
+    report = prepare_listing(
+        listing,
+        dataset=dataset,
+        quick="quick" in given,
+        encoding=encoding,
+        workers=workers,
+        progress=console,
+    )
+    if as_json:
+        console.json(report | {"root": str(root)})
+    else:
+        notes = [*sentences(report), _closing(root)]
+        console.table(title(report), COLUMNS, rows(report), notes=notes)
+    check_usable(report)
+
+
+def _list(dataset: str, root: Path, given: Given) -> "Listing":
+    """The data set as it lies there, after fetching and unpacking what is to be."""
+    console = output.current()
+    if dataset == "k400":
+        from stsm_cli.prepare.k400 import list_k400
+        from stsm_cli.prepare.k400_archives import download_k400
+
+        if "download" in given:
+            options = {key: given[key] for key in ("base_url", "jobs") if key in given}
+            download_k400(root, **options, progress=console)
+        return list_k400(root, progress=console)
+    if dataset == "sthv2":
+        from stsm_cli.prepare.sthv2 import list_sthv2
+
+        return list_sthv2(root, progress=console)
+    from stsm_cli.prepare.folder import list_folder
+
+    if not 0 < given.get("val_share", 0.5) < 1:
+        raise UsageError(f"--val-share: must be between 0 and 1, got {given['val_share']:g}")
+    split = {key: given[key] for key in ("val_share", "seed") if key in given}
+    return list_folder(root, **split, progress=console)
+
+
+def _encoding(given: Given) -> "Encoding | None":
+    if "short_side" not in given:
+        return None
+    side = given["short_side"]
+    if side < 16 or side % 2:
+        raise UsageError(f"--short-side: must be an even number from 16 on, got {side}")
+    if "quick" in given:
+        raise UsageError("--quick: means nothing with --short-side, which decodes every video")
+    from stsm_cli.prepare.transcode import Encoding
+
+    values = {"gop": given.get("gop"), "crf": given.get("quality")}
+    return Encoding(side, **{key: value for key, value in values.items() if value is not None})
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _closing(root: Path) -> str:
+    return f"data set {root}, for `--data {root}`"

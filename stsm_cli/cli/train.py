@@ -1,21 +1,29 @@
 """`stsm train`."""
 
+import json
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stsm_cli.cli import output
+from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
+from stsm_cli.cli.processes import start_processes
+from stsm_cli.cli.recipes import print_recipe
+from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stsm_cli.config.load import LoadedRecipe
-    from stsm_cli.engine.runlog import RunFolder
+    from stsm_cli.engine.job import Job
 
 DEFAULT_RECIPE = "synth/stsm"
 
 
 def train(
+    context: typer.Context,
     recipe: Annotated[
         str | None,
         typer.Argument(
@@ -39,63 +47,136 @@ def train(
         bool,
         typer.Option("--resume", help="Continue the run in --out, or the newest unfinished one."),
     ] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init",
+            metavar="FILE",
+            help="Start from these weights (`stsm convert`, or a checkpoint), not from ImageNet's; "
+            "recorded as `model.init`.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print each value of the recipe and its origin; stop.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print each value of the recipe, its origin, and the batch; stop."
+        ),
     ] = False,
     device: Device = "auto",
-    workers: Workers = 2,
+    nproc: Annotated[
+        int,
+        typer.Option(
+            "--nproc",
+            min=1,
+            metavar="N",
+            help="Processes on this machine that share each batch, one a GPU.",
+        ),
+    ] = 1,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Train through `torch.compile`.")
+    ] = False,
+    workers: Workers = None,
     decoder: DecoderName = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves to RUN/tensorboard, too.")
+    ] = False,
+    slurm: Slurm = None,
     as_json: Json = False,
 ) -> None:
     """Train one recipe into a run folder and test it.
 
+    Several machines: start it on each with torchrun, as `torchrun ... -m stsm_cli train ...`, or
+    let --slurm do so. A SLURM job that is stopped before its end is queued again and resumes.
+
     Examples:
       stsm train
       stsm train synth/tsm --set optim.epochs=2 --set seed=1
+      stsm train k400/stsm_r50_8f --data /data/k400 --nproc 8
+      stsm train k400/stsm_r50_8f --slurm partition=gpu,nodes=2,gpus_per_node=8,time=2-00:00:00
     """
     from stsm_cli.config.load import load_recipe
+    from stsm_cli.engine.batch import plan_batch
+    from stsm_cli.engine.distributed import current_world, joined, together
 
-    wanted = load_recipe(recipe or DEFAULT_RECIPE, overrides or [])
+    edits = [*(overrides or []), *_init_edits(init)]
+    is_named = bool(recipe or edits)
+    load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
-        _print_plan(wanted, as_json)
+        _print_plan(load(), data, max(nproc, current_world().size), as_json)
         return
-    from stsm_cli.data.dataset import open_splits
-    from stsm_cli.data.decode import choose_decoder
-    from stsm_cli.engine.device import choose_device
-    from stsm_cli.engine.runlog import RunFolder, newest_run, next_run_folder
-    from stsm_cli.engine.train import train as run
+    if slurm is not None:
+        from stsm_cli.engine.cluster import parse_cluster
 
+        cluster = parse_cluster(slurm, workers=workers)
+        job = _job(load(), is_named, resume, out, data, decoder)
+        job.open(output.current())  # what is wrong with the data is told now, not after the queue
+        submitted = submit_training(context, job.claim().path, cluster)
+        print_jobs([submitted], f"its result will be {submitted.out}/result.json", as_json=as_json)
+        return
+    if nproc not in (1, current_world().size):
+        if not resume:
+            plan_batch(load().recipe.optim, nproc)  # what is wrong is told before anything starts
+        raise typer.Exit(start_processes(nproc, context))
+    if not current_world().is_main:
+        output.use(output.Output(-1))
     console = output.current()
-    where = choose_device(device)
-    name, config = wanted.name, wanted.recipe
+    with joined() as world:
+        with together():
+            job = _job(load(), is_named, resume, out, data, decoder)
+            from stsm_cli.engine.board import require_tensorboard
+            from stsm_cli.engine.device import choose_device, choose_workers
+            from stsm_cli.engine.train import train as run
+
+            where = choose_device(device)
+            if tensorboard:
+                require_tensorboard()
+        splits = job.open(console)
+        folder = job.claim()
+        console.message(f"{'continuing' if resume else 'run folder'} {folder.path}")
+        result = run(
+            job.recipe,
+            *splits,
+            folder.path,
+            name=job.name,
+            device=where,
+            workers=choose_workers(workers),
+            resume=resume,
+            compile_with="inductor" if compiled else None,
+            tensorboard=tensorboard,
+            progress=console,
+            on_epoch=lambda metrics: console.message(_epoch_line(metrics, job.recipe.optim.epochs)),
+        )
+    if world.is_main:
+        print_result(result, folder.path, as_json=as_json)
+
+
+def _job(
+    loaded: "LoadedRecipe",
+    is_named: bool,
+    resume: bool,
+    out: Path | None,
+    data: Path | None,
+    decoder: str | None,
+) -> "Job":
+    from stsm_cli.engine.job import continued_job, new_job
+
     if resume:
-        folder = RunFolder(out) if out else newest_run(finished=False)
-        name, data, decoder = _started(folder, data, decoder)
-        config = wanted.recipe if recipe or overrides else folder.recipe()
-        folder.check_same(config)  # before the data is opened, which takes a while
-    else:
-        folder = RunFolder(out or next_run_folder(name))
-        folder.check_new()
-    console.message(f"{'continuing' if resume else 'run folder'} {folder.path}")
-    splits = open_splits(config.data, data, decoder=choose_decoder(decoder), progress=console)
-    result = run(
-        config,
-        *splits,
-        folder.path,
-        name=name,
-        device=where,
-        workers=workers,
-        resume=resume,
-        progress=console,
-        on_epoch=lambda metrics: console.message(_epoch_line(metrics, config.optim.epochs)),
-    )
-    print_result(result, folder.path, as_json=as_json)
+        return continued_job(loaded.recipe if is_named else None, out, data, decoder)
+    return new_job(loaded, out, data, decoder)
 
 
-def _started(folder: "RunFolder", data: Path | None, decoder: str | None) -> tuple[str, Path, str]:
-    """Name of the recipe, the data set's folder and the decoder of a run that was begun before."""
-    known = folder.environment()
-    return known["recipe"], data or Path(known["data"]), decoder or known["decoder"]
+def _init_edits(init: Path | None) -> list[str]:
+    """`--init` as edits of the recipe: its weights are the only ones to start from.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    if init is None:
+        return []
+    if not init.is_file():
+        raise UsageError(f"--init {init}: no such file")
+    return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
 
 
 def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:
@@ -106,22 +187,20 @@ def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:
     )
 
 
-def _print_plan(loaded: "LoadedRecipe", as_json: bool) -> None:
-    from stsm_cli.config.load import describe
+def _print_plan(
+    loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
+) -> None:
+    from stsm_cli.data.manifest import read_manifest
+    from stsm_cli.engine.batch import plan_batch
 
-    console = output.current()
-    if as_json:
-        console.json(
-            {
-                "schema": "stsm.plan/1",
-                "name": loaded.name,
-                "recipe": loaded.recipe.model_dump(mode="json"),
-                "origins": loaded.origins,
-            }
-        )
-        return
-    rows = [[key, str(value), origin] for key, value, origin in describe(loaded)]
-    console.table(f"Recipe {loaded.name}", ["key", "value", "from"], rows)
+    config = loaded.recipe
+    batch, num_steps = plan_batch(config.optim, num_processes), None
+    root = data or Path("data") / config.data.dataset
+    if (root / "manifest" / "train.csv").is_file():
+        num_steps = max(1, len(read_manifest(root, "train").records) // batch.batch_size)
+    steps = f"no videos at {root} yet" if num_steps is None else f"{num_steps:,} steps an epoch"
+    facts = {"schema": "stsm.plan/1", "batch": asdict(batch), "steps_per_epoch": num_steps}
+    print_recipe(loaded, as_json=as_json, facts=facts, notes=[f"{batch}; {steps}"])
 
 
 def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
@@ -143,6 +222,10 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     if pair is not None:
         columns["in pair"] = f"{pair:.1f}"
     notes = [f"accuracies in %, with the 95 % Wilson interval; from {folder}"]
+    if result.get("num_in_lists"):  # results of old runs have none
+        notes.append(
+            f"{result['num_listed']:,} of {result['num_in_lists']:,} listed videos are usable"
+        )
     if result["broken"]:
         notes.append(
             f"{len(result['broken'])} videos do not decode and count as wrong: "

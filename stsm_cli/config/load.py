@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class LoadedRecipe:
     recipe: Recipe
     origins: dict[str, str]
     """Dotted key to `file:line` or `--set`; keys left at their default are absent."""
+    card: str
+    """The comment that its file opens with: what it is, how to run it, what that costs."""
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
@@ -50,7 +53,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
     tree = _read_chain(path, problems, ())
     for override in overrides:
         tree = _merge(tree, _parse_override(override, problems))
-    return LoadedRecipe(_name(path), validate(tree, problems), dict(_leaves(tree)))
+    return LoadedRecipe(_name(path), validate(tree, problems), dict(_leaves(tree)), _card(path))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -135,11 +138,10 @@ def _find(name: str, folder: Path) -> Path:
     for candidate in (beside, Path(f"{beside}.yaml"), shipped, Path(f"{shipped}.yaml")):
         if candidate.is_file():
             return candidate
-    names = recipe_names()
-    close = get_close_matches(name, names, n=1)
+    close = get_close_matches(name, recipe_names(), n=1)
     suggestion = f"did you mean `{close[0]}`? " if close else ""
     raise RecipeError(
-        f"{name}: no such recipe", hint=f"{suggestion}shipped recipes: {', '.join(names)}"
+        f"{name}: no such recipe", hint=f"{suggestion}`stsm recipes` lists the shipped ones"
     )
 
 
@@ -188,6 +190,12 @@ def _parse_override(override: str, problems: list[str]) -> Located:
     for name in reversed(key.strip().split(".")):
         tree = Located({name: tree}, "--set")
     return tree
+
+
+def _card(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    opening = takewhile(lambda line: line.startswith("#"), lines)
+    return "\n".join(line[1:].removeprefix(" ") for line in opening)
 
 
 def _shipped() -> Path:

@@ -158,7 +158,8 @@ class TestConfig(Section):
     """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
     crop_px: PositiveInt = 256  # paper 4.2
     average: Literal["prob", "score"] = "prob"
-    """Views are averaged after the softmax (`prob`, MMAction2) or before it (`score`, TSM)."""
+    """Views are averaged after the softmax (`prob`, MMAction2's TSM) or before it (`score`: MIT's
+    TSM; and MMAction2's TSN, which averages features first: logits are linear in them)."""
 
 
 class OptimConfig(Section):
@@ -243,6 +244,8 @@ class Recipe(Section):
 
     @property
     def protocol(self) -> str:
-        """The test protocol's name: data set, clips × crops, crop size."""
+        """The test protocol's name: data set, clips × crops, crop size, `-score` if averaged so."""
         test = self.test
-        return f"{self.data.dataset}-{test.clips}x{test.crops}@{test.crop_px}"
+        by_score = test.average == "score" and test.clips * test.crops > 1
+        name = f"{self.data.dataset}-{test.clips}x{test.crops}@{test.crop_px}"
+        return f"{name}-score" if by_score else name

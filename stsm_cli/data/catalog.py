@@ -6,6 +6,7 @@ other's mirror image or time reversal.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,10 +44,7 @@ def load_card(dataset: str) -> DatasetCard:
     Raises:
         DataError: There is no such data set.
     """
-    cards = {path.stem: path for path in resource_dir("datasets").glob("*.yaml")}
-    if dataset not in cards:
-        raise DataError(f"no data set {dataset!r}", hint=f"there are {', '.join(sorted(cards))}")
-    card = load_yaml(cards[dataset])
+    card = _read(dataset)
     return DatasetCard(
         name=dataset,
         title=card["title"],
@@ -54,6 +52,16 @@ def load_card(dataset: str) -> DatasetCard:
         mirror_pairs=_pairs(card["mirror_pairs"]),
         reverse_pairs=_pairs(card["reverse_pairs"]),
     )
+
+
+def known_counts(dataset: str) -> dict[str, dict[str, int]]:
+    """How many videos each split is known to have, and by whose count.
+
+    Raises:
+        DataError: There is no such data set.
+    """
+    counts: dict[str, dict[str, int]] = _read(dataset)["videos"]
+    return counts
 
 
 def mirror_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
@@ -72,6 +80,13 @@ def reverse_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
         DataError: The card pairs a class that `classes` lacks.
     """
     return _swapped(card, card.reverse_pairs, classes)
+
+
+def _read(dataset: str) -> Any:  # noqa: ANN401  # YAML
+    cards = {path.stem: path for path in resource_dir("datasets").glob("*.yaml")}
+    if dataset not in cards:
+        raise DataError(f"no data set {dataset!r}", hint=f"there are {', '.join(sorted(cards))}")
+    return load_yaml(cards[dataset])
 
 
 def _pairs(pairs: list[list[str]]) -> Pairs:

@@ -1,15 +1,23 @@
-"""Where a network looks in a picture: square boxes, and mirror images of them.
+"""Where a network looks in a picture: boxes, and mirror images of them.
 
 All offsets are floored, so an odd remainder leaves a few pixels unused on the far side.
 
-Source: `CenterCrop`, `ThreeCrop`, `TenCrop` of MMAction2 1.2,
+Source: `CenterCrop`, `ThreeCrop`, `TenCrop`, `MultiScaleCrop` of MMAction2 1.2,
 mmaction/datasets/transforms/processing.py.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+_SCALES = (1.0, 0.875, 0.75, 0.66)  # of the short side, in MMAction2's TSM configs
+_SNAP_PX = 2  # a side this close to the wanted size becomes it
+_QUARTERS = (  # where a box lies, in quarters of the room that it leaves: across, down
+    *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
+    *((0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)),
+)
 
 
 class Crop(NamedTuple):
@@ -53,10 +61,22 @@ def ten_crop(height: int, width: int, size: int) -> list[Crop]:
         ValueError: The box does not fit.
     """
     _check_fits(height, width, size)
-    dx, dy = (width - size) // 4, (height - size) // 4
-    corners = [(0, 0), (4 * dx, 0), (0, 4 * dy), (4 * dx, 4 * dy), (2 * dx, 2 * dy)]
-    boxes = [_box(x, y, size) for x, y in corners]
-    return [box._replace(mirrored=mirrored) for box in boxes for mirrored in (False, True)]
+    boxes = [_placed(height, width, size, size, *place) for place in _QUARTERS[:5]]
+    return _with_mirror_images(boxes)
+
+
+def multi_scale_crop(height: int, width: int, size: int) -> list[Crop]:
+    """Boxes of ten shapes at thirteen places, each followed by its mirror image: 260.
+
+    A side is one of four scales of the short side, and the two sides are neighbours among these;
+    the box is then to be resized to `size` × `size`. The reference draws shape, place and mirror
+    image evenly, which is to draw one of these boxes. They need not all differ.
+
+    Raises:
+        ValueError: A `size` × `size` box does not fit.
+    """
+    _check_fits(height, width, size)
+    return list(_multi_scale_boxes(height, width, size))
 
 
 def cut(frames: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:
@@ -67,6 +87,31 @@ def cut(frames: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:
 
 def _box(x: int, y: int, size: int) -> Crop:
     return Crop(x, y, x + size, y + size, mirrored=False)
+
+
+@lru_cache(maxsize=256)  # half a millisecond; the videos of a set have few sizes
+def _multi_scale_boxes(height: int, width: int, size: int) -> tuple[Crop, ...]:
+    sides = [int(min(height, width) * scale) for scale in _SCALES]  # trap: in floating point
+    sides = [size if abs(side - size) <= _SNAP_PX else side for side in sides]
+    boxes = [
+        _placed(height, width, box_height, box_width, *place)
+        for i, box_height in enumerate(sides)
+        for box_width in sides[max(0, i - 1) : i + 2]
+        for place in _QUARTERS
+    ]
+    return tuple(_with_mirror_images(boxes))
+
+
+def _placed(
+    height: int, width: int, box_height: int, box_width: int, across: int, down: int
+) -> Crop:
+    """A box so many quarters of the room it leaves away from the upper left corner."""
+    x, y = across * ((width - box_width) // 4), down * ((height - box_height) // 4)
+    return Crop(x, y, x + box_width, y + box_height, mirrored=False)
+
+
+def _with_mirror_images(boxes: list[Crop]) -> list[Crop]:
+    return [box._replace(mirrored=mirrored) for box in boxes for mirrored in (False, True)]
 
 
 def _check_fits(height: int, width: int, size: int) -> None:

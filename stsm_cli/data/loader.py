@@ -1,26 +1,27 @@
-"""From a manifest to batches of uint8 videos, with results that do not depend on worker count.
+"""From samples to batches, with results that do not depend on how many processes read them.
 
-The one idea: every random choice of a sample comes from a generator seeded by (seed, epoch, index),
-so a sample is the same whoever reads it, and a resumed epoch needs no history. Pixels stay uint8;
-they are normalised on the device (`engine/pixels.py`).
+Pixels stay uint8; they are normalised on the device (`engine/pixels.py`).
 
-Layouts: frames (T, H, W, 3) in numpy; `videos` (N, T, 3, H, W) and `views` (N, V, T, 3, H, W) in
-torch. The tensors are permuted views, so that their frames are channels-last without a copy.
+Layouts: `videos` (N, T, 3, H, W) and `views` (N, V, T, 3, H, W). The tensors are permuted views, so
+that their frames are channels-last without a copy.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.context import BaseContext
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stsm_cli.config.schema import DataConfig, TestConfig
-from stsm_cli.data import crops, sampling
-from stsm_cli.data.catalog import load_card, mirror_labels
-from stsm_cli.data.videos import Frames, Videos
-from stsm_cli.errors import DataError
+from stsm_cli.data import crops
+from stsm_cli.data.samples import Sample, TestSet, TrainingSet
+from stsm_cli.data.videos import Videos
+from stsm_cli.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -40,90 +41,37 @@ class Batch:
     indices: tuple[int, ...]
     broken: dict[int, tuple[int, str]]
 
-
-@dataclass(frozen=True)
-class _Sample:
-    index: int
-    label: int
-    pixels: Frames | None
-    error: str = ""
-
-
-def _collate(samples: Sequence[_Sample]) -> Batch:
-    good = [sample for sample in samples if sample.pixels is not None]
-    stacked = np.stack([s.pixels for s in good if s.pixels is not None]) if good else np.empty(0)
-    pixels = torch.from_numpy(stacked)
-    return Batch(
-        pixels.movedim(-1, -3) if good else pixels,  # (..., H, W, 3) -> (..., 3, H, W)
-        torch.tensor([sample.label for sample in good]),
-        tuple(sample.index for sample in good),
-        {s.index: (s.label, s.error) for s in samples if s.pixels is None},
-    )
-
-
-class _TrainingSet(Dataset[_Sample]):
-    """Augmented training samples, addressed by (epoch, index)."""
-
-    def __init__(self, videos: Videos, config: DataConfig, num_frames: int, seed: int) -> None:
-        self.videos, self.config, self.num_frames, self.seed = videos, config, num_frames, seed
-        card, classes = load_card(config.dataset), videos.manifest.classes
-        identity = np.arange(len(classes))
-        label_aware = config.flip == "label_aware"
-        self.mirrored_label = mirror_labels(card, classes) if label_aware else identity
-
-    def __getitem__(self, key: tuple[int, int]) -> _Sample:
-        epoch, index = key
-        record = self.videos.manifest.records[index]
-        rng = np.random.default_rng(
-            [self.seed, epoch, 1 + index]
-        )  # trap: [a, b] seeds as [a, b, 0]
-        sample = (
-            sampling.uniform_train if self.config.sampling == "uniform" else sampling.dense_train
-        )
-        frame_indices = sample(record.num_frames, self.num_frames, rng)[0]
-        try:
-            frames = self.videos.read(index, frame_indices)
-        except DataError as error:
-            return _Sample(index, record.label, None, str(error))
-        return self._augment(frames, index, record.label, rng)
-
-    def _augment(self, frames: Frames, index: int, label: int, rng: np.random.Generator) -> _Sample:
-        boxes = crops.ten_crop(frames.shape[1], frames.shape[2], self.config.crop_px)
-        if self.config.flip == "none":
-            boxes = [box for box in boxes if not box.mirrored]
-        box = boxes[rng.integers(len(boxes))]  # paper 4.2: one crop for the whole video
-        if box.mirrored:
-            label = int(self.mirrored_label[label])
-        return _Sample(index, label, crops.cut(frames, box))
-
-
-class _EpochBatches(Sampler[list[tuple[int, int]]]):
-    """The shuffled batches of `epoch`, from `first_batch` on; both may be set between epochs."""
-
-    def __init__(self, num_videos: int, batch_size: int, seed: int) -> None:
-        self.num_videos, self.batch_size, self.seed = num_videos, batch_size, seed
-        self.epoch = self.first_batch = 0
-
-    def __len__(self) -> int:
-        return max(1, self.num_videos // self.batch_size)  # ours: an incomplete last one is dropped
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
-        for batch in range(self.first_batch, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(self.epoch, int(index)) for index in chosen]
+    def pin_memory(self) -> "Batch":
+        """The same in memory from which a GPU copies by itself; `DataLoader` calls it."""
+        return replace(self, pixels=self.pixels.pin_memory(), labels=self.labels.pin_memory())
 
 
 class TrainLoader:
     """Shuffled, augmented batches, epoch by epoch.
 
+    Where several processes train one model, each gets its part of every batch, and where gradients
+    are accumulated, each part comes in several. All parts of a batch together hold the videos that
+    one process would see. Parts are of one size, but where the whole split is smaller than a batch:
+    there they differ by one video at most.
+
+    Workers are started afresh from a clean process, not forked: a script that uses them needs the
+    usual `if __name__ == "__main__"`.
+
     Args:
         videos: The training split.
         config: Sampling, crops and mirroring.
         num_frames: Frames a video.
-        batch_size: Videos a batch; fewer only when the whole split is smaller.
+        batch_size: Videos an optimiser step, of all processes together; fewer only when the whole
+            split is smaller.
         seed: Of every random choice.
         workers: Processes that read ahead; none are used for videos in memory.
+        rank: Which of the training processes this is.
+        world_size: How many there are.
+        accumulate: Parts into which each splits its share of a batch.
+
+    Raises:
+        UsageError: `batch_size` cannot be shared out evenly.
+        DataError: The split holds too few videos to give one to each part.
     """
 
     def __init__(
@@ -135,63 +83,44 @@ class TrainLoader:
         batch_size: int,
         seed: int,
         workers: int,
+        rank: int = 0,
+        world_size: int = 1,
+        accumulate: int = 1,
     ) -> None:
         self.num_videos = len(videos.manifest.records)
-        self._batches = _EpochBatches(self.num_videos, batch_size, seed)
-        workers = 0 if videos.cache is not None else workers
-        self._loader = DataLoader(
-            _TrainingSet(videos, config, num_frames, seed),
+        parts = world_size * accumulate
+        if batch_size % parts:
+            raise UsageError(
+                f"optim.batch_size ({batch_size}) must be a multiple of {parts}: "
+                f"{world_size} processes × {accumulate} parts (optim.accumulate)"
+            )
+        if self.num_videos < parts:
+            raise DataError(
+                f"{videos.manifest.root}: {self.num_videos} training videos are too few for "
+                f"{world_size} processes × {accumulate} parts (optim.accumulate)"
+            )
+        own = range(rank * accumulate, (rank + 1) * accumulate)
+        self._batches = _EpochBatches(self.num_videos, batch_size, seed, parts, own)
+        self._loader = _loader(
+            TrainingSet(videos, config, num_frames, seed),
+            videos,
+            workers,
             batch_sampler=self._batches,
-            collate_fn=_collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            generator=torch.Generator(),  # trap: the default one would advance torch's own state
-            pin_memory=torch.cuda.is_available(),
+            persistent_workers=True,
         )
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Batches an epoch, or parts of them, that this process gets."""
         return len(self._batches)
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from `first_batch` on."""
+        """The batches of an epoch, from `first_batch` on.
+
+        Raises:
+            DataError: A process that reads videos died.
+        """
         self._batches.epoch, self._batches.first_batch = epoch, first_batch
-        return iter(self._loader)
-
-
-class _TestSet(Dataset[_Sample]):
-    """All views of each video: crops × clips, crop-major as in the reference."""
-
-    def __init__(
-        self, videos: Videos, sampling_name: str, test: TestConfig, num_frames: int
-    ) -> None:
-        self.videos, self.test, self.num_frames = videos, test, num_frames
-        self.sampling_name = sampling_name
-
-    def __getitem__(self, index: int) -> _Sample:
-        record = self.videos.manifest.records[index]
-        clips = self._clips(record.num_frames)  # (clips, T)
-        wanted, position = np.unique(clips, return_inverse=True)  # each frame is decoded once
-        try:
-            frames = self.videos.read(index, wanted)
-        except DataError as error:
-            return _Sample(index, record.label, None, str(error))
-        crop = {1: crops.center_crop, 3: crops.three_crop, 10: crops.ten_crop}[self.test.crops]
-        boxes = crop(frames.shape[1], frames.shape[2], self.test.crop_px)
-        cuts = [crops.cut(frames, box)[position.reshape(clips.shape)] for box in boxes]
-        return _Sample(index, record.label, np.concatenate(cuts))  # (crops·clips, T, H, W, 3)
-
-    def _clips(self, total: int) -> npt.NDArray[np.int64]:
-        if self.sampling_name == "uniform":
-            return sampling.uniform_test(total, self.num_frames, twice=self.test.clips == 2)
-        return sampling.dense_test(total, self.num_frames, positions=self.test.clips)
-
-
-def mirrored_views(test: TestConfig) -> list[bool]:
-    """Which of a video's views are mirror images, in the order of `views`."""
-    if test.crops != 10:
-        return [False] * test.crops * test.clips
-    return [box.mirrored for box in crops.ten_crop(1, 1, 1) for _ in range(test.clips)]
+        return _guarded(self._loader)
 
 
 def evaluation_batches(
@@ -202,13 +131,115 @@ def evaluation_batches(
     num_frames: int,
     batch_size: int,
     workers: int,
-) -> DataLoader[_Sample]:
-    """Batches of `views`, every video of the split exactly once and in order."""
-    return DataLoader(
-        _TestSet(videos, sampling_name, test, num_frames),
-        sampler=range(len(videos.manifest.records)),
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Batch]:
+    """Batches of `views`: videos rank, rank + world_size, ... of the split, each exactly once.
+
+    Workers are started as in `TrainLoader`.
+
+    Raises:
+        DataError: A process that reads videos died.
+    """
+    loader = _loader(
+        TestSet(videos, sampling_name, test, num_frames),
+        videos,
+        workers,
+        sampler=range(rank, len(videos.manifest.records), world_size),
         batch_size=batch_size,
+    )
+    return _guarded(loader)
+
+
+def mirrored_views(test: TestConfig) -> list[bool]:
+    """Which of a video's views are mirror images, in the order of `views`."""
+    if test.crops != 10:
+        return [False] * test.crops * test.clips
+    return [box.mirrored for box in crops.ten_crop(1, 1, 1) for _ in range(test.clips)]
+
+
+class _EpochBatches(Sampler[list[tuple[int, int]]]):
+    """The `own` parts of the shuffled batches of `epoch`, from the `first_batch`-th of them on.
+
+    Both attributes may be set between epochs.
+    """
+
+    def __init__(
+        self, num_videos: int, batch_size: int, seed: int, parts: int, own: Sequence[int]
+    ) -> None:
+        self.num_videos, self.batch_size, self.seed = num_videos, batch_size, seed
+        self.parts, self.own = parts, own
+        self.epoch = self.first_batch = 0
+
+    def __len__(self) -> int:
+        # ours: an incomplete last batch is dropped
+        return max(1, self.num_videos // self.batch_size) * len(self.own)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
+        for number in range(self.first_batch, len(self)):
+            step, part = divmod(number, len(self.own))
+            batch = order[step * self.batch_size : (step + 1) * self.batch_size]
+            chosen = np.array_split(batch, self.parts)[self.own[part]]
+            yield [(self.epoch, int(index)) for index in chosen]
+
+
+def _loader(
+    dataset: Dataset[Sample],
+    videos: Videos,
+    workers: int,
+    *,
+    persistent_workers: bool = False,
+    **batching: Any,  # noqa: ANN401
+) -> DataLoader[Sample]:
+    workers = 0 if videos.cache is not None else workers
+    return DataLoader(
+        dataset,
         collate_fn=_collate,
-        num_workers=0 if videos.cache is not None else workers,
-        generator=torch.Generator(),  # as in training
+        num_workers=workers,
+        multiprocessing_context=_worker_context() if workers else None,
+        worker_init_fn=_leave_ctrl_c_to_parent,
+        persistent_workers=persistent_workers and workers > 0,
+        generator=torch.Generator(),  # trap: the default one would advance torch's own state
+        pin_memory=torch.cuda.is_available(),
+        **batching,
+    )
+
+
+def _worker_context() -> BaseContext:
+    """Workers come from a server that has imported what they need, and done nothing else.
+
+    trap: a fork of this process may hang, for decord, CUDA or any thread has left locks behind.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["__main__", "stsm_cli.data.loader", "av"])
+    return context
+
+
+def _leave_ctrl_c_to_parent(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _guarded(batches: Iterable[Batch]) -> Iterator[Batch]:
+    try:
+        yield from batches
+    except (RuntimeError, ConnectionError, EOFError) as error:  # the latter: what it last sent
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+            raise
+        raise DataError(
+            "a process that reads videos died",
+            hint="if memory or /dev/shm ran out, use fewer --workers",
+        ) from error
+
+
+def _collate(samples: Sequence[Sample]) -> Batch:
+    good = [sample for sample in samples if sample.pixels is not None]
+    stacked = np.stack([s.pixels for s in good if s.pixels is not None]) if good else np.empty(0)
+    pixels = torch.from_numpy(stacked)
+    return Batch(
+        pixels.movedim(-1, -3) if good else pixels,  # (..., H, W, 3) -> (..., 3, H, W)
+        torch.tensor([sample.label for sample in good]),
+        tuple(sample.index for sample in good),
+        {s.index: (s.label, s.error) for s in samples if s.pixels is None},
     )

@@ -10,8 +10,13 @@ import hashlib
 import io
 import math
 import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import eq
 from pathlib import Path
+from typing import overload
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.errors import DataError
@@ -42,6 +47,45 @@ class VideoRecord:
     height: int
 
 
+class PackedRecords(Sequence[VideoRecord]):
+    """Records in four blocks of memory: a quarter of the room, and nothing to copy one by one.
+
+    Processes that read videos get it as a whole, or share it. A record is made when it is asked
+    for. It equals any sequence of the same records.
+    """
+
+    def __init__(self, records: Iterable[VideoRecord]) -> None:
+        self._paths, self._ends = bytearray(), array("q")
+        self._counts, self._rates = array("q"), array("d")
+        for record in records:
+            self._paths += record.path.encode()
+            self._ends.append(len(self._paths))
+            self._counts.extend((record.label, record.num_frames, record.width, record.height))
+            self._rates.append(record.fps)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> VideoRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[VideoRecord, ...]: ...
+    def __getitem__(self, index: int | slice) -> VideoRecord | tuple[VideoRecord, ...]:
+        places = range(len(self))[index]
+        return self._record(places) if isinstance(places, int) else tuple(map(self._record, places))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    def _record(self, place: int) -> VideoRecord:
+        start = self._ends[place - 1] if place else 0
+        path = self._paths[start : self._ends[place]].decode()
+        label, num_frames, width, height = self._counts[4 * place : 4 * place + 4]
+        return VideoRecord(path, label, num_frames, self._rates[place], width, height)
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One split of a data set.
@@ -56,7 +100,7 @@ class Manifest:
     root: Path
     split: str
     classes: tuple[str, ...]
-    records: tuple[VideoRecord, ...]
+    records: Sequence[VideoRecord]
 
     @property
     def class_hash(self) -> str:
@@ -72,9 +116,9 @@ def read_manifest(root: Path, split: str) -> Manifest:
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such data root", hint=_PREPARE_HINT)
-    classes = _read_classes(_folder(root) / "classes.txt")
+    classes = read_classes(classes_path(root))
     path = _folder(root) / f"{split}.csv"
-    records = _parse_records(path, _read_text(path), len(classes))
+    records = _read_records(path, len(classes))
     if not records:
         raise DataError(f"{path}: lists no videos", hint=_PREPARE_HINT)
     return Manifest(root, split, classes, records)
@@ -93,27 +137,22 @@ def write_manifest(manifest: Manifest) -> None:
         (r.path, r.label, r.num_frames, r.fps, r.width, r.height) for r in manifest.records
     )
     folder = _folder(manifest.root)
-    _replace(folder / "classes.txt", "".join(f"{name}\n" for name in manifest.classes))
+    _replace(classes_path(manifest.root), "".join(f"{name}\n" for name in manifest.classes))
     _replace(folder / f"{manifest.split}.csv", table.getvalue())
 
 
-def _folder(root: Path) -> Path:
-    return root / "manifest"
+def classes_path(root: Path) -> Path:
+    """Where the class list of a data root lies."""
+    return _folder(root) / "classes.txt"
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte-order mark
-    except FileNotFoundError:
-        raise DataError(f"{path}: not found", hint=_PREPARE_HINT) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The class names in a file, one a line, in the order of their labels.
 
-
-def _read_classes(path: Path) -> tuple[str, ...]:
-    names = _read_text(path).removesuffix("\n").split("\n")
+    Raises:
+        DataError: It is missing, or a name is empty or stands there twice.
+    """
+    names = _open_text(_read_bytes(path), newline=None).read().removesuffix("\n").split("\n")
     first_line: dict[str, int] = {}
     problems = []
     for line, name in enumerate(names, 1):
@@ -126,10 +165,40 @@ def _read_classes(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _parse_records(path: Path, text: str, num_classes: int) -> tuple[VideoRecord, ...]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records: dict[str, VideoRecord] = {}
-    problems = []
+def _folder(root: Path) -> Path:
+    return root / "manifest"
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The content of a file of UTF-8 text."""
+    try:
+        content = path.read_bytes()
+        content.decode()
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found", hint=_PREPARE_HINT) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    return content
+
+
+def _open_text(content: bytes, *, newline: str | None) -> io.TextIOWrapper:
+    # utf-8-sig: spreadsheets write a byte-order mark
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=newline)
+
+
+def _read_records(path: Path, num_classes: int) -> PackedRecords:
+    problems: list[str] = []
+    records = PackedRecords(_parse_records(path, num_classes, problems))
+    _raise_problems(problems)
+    return records
+
+
+def _parse_records(path: Path, num_classes: int, problems: list[str]) -> Iterator[VideoRecord]:
+    """The records of a file; what is wrong with the others goes to `problems`."""
+    reader = csv.reader(_open_text(_read_bytes(path), newline=""), strict=True)
+    seen: set[str] = set()
     try:
         header = next(reader, [])
         if tuple(header) != _COLUMNS:
@@ -138,15 +207,15 @@ def _parse_records(path: Path, text: str, num_classes: int) -> tuple[VideoRecord
         for row in reader:
             try:
                 record = _parse_record(row, num_classes)
-                if record.path in records:
+                if record.path in seen:
                     raise ValueError(f"path {record.path!r} is listed twice")
-                records[record.path] = record
             except ValueError as error:
                 problems.append(f"{path}:{reader.line_num}: {error}")
+            else:
+                seen.add(record.path)
+                yield record
     except csv.Error as error:
         problems.append(f"{path}:{reader.line_num}: not CSV ({error})")
-    _raise_problems(problems)
-    return tuple(records.values())
 
 
 def _parse_record(row: list[str], num_classes: int) -> VideoRecord:
@@ -165,6 +234,7 @@ def _parse_record(row: list[str], num_classes: int) -> VideoRecord:
     )
 
 
+@lru_cache(maxsize=4096)  # a manifest repeats its labels, lengths and sizes
 def _whole_number(column: str, text: str, low: int, high: int | None = None) -> int:
     number = int(text) if re.fullmatch("[0-9]{1,18}", text) else None
     if number is None or number < low or (high is not None and number > high):
@@ -173,6 +243,7 @@ def _whole_number(column: str, text: str, low: int, high: int | None = None) -> 
     return number
 
 
+@lru_cache
 def _rate(text: str) -> float:
     try:
         rate = float(text)

@@ -2,17 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from stsm_cli.data.decode import Decoder, read_frames, resize_short_side
+from stsm_cli.data.decode import Decoder, read_frames
+from stsm_cli.data.frames import Frames, resize_short_side
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
-
-Frames = npt.NDArray[np.uint8]
 
 CACHE_LIMIT_BYTES = 2 * 2**30  # ours: train and val of the embedded set take 1 GB
 
@@ -83,7 +83,8 @@ def open_videos(
     """
     videos = Videos(read_manifest(root, split), short_side_px, decoder)
     records = videos.manifest.records
-    if sum(_decoded_bytes(record, short_side_px) for record in records) > CACHE_LIMIT_BYTES:
+    sizes = accumulate(_decoded_bytes(record, short_side_px) for record in records)
+    if any(size > CACHE_LIMIT_BYTES for size in sizes):
         return videos
     cache = []
     with (

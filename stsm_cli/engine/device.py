@@ -1,18 +1,28 @@
-"""The device a run uses."""
+"""The device a run uses, and the processes that read for it."""
+
+import os
 
 import torch
 
+from stsm_cli.engine.distributed import World, current_world
 from stsm_cli.errors import UsageError
+
+MOST_WORKERS = 8  # ours: a process; more seldom help, and each holds memory
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, and the CPU elsewhere.
+    """`auto` is a CUDA device where there is one, and the CPU elsewhere.
+
+    Of several processes on a machine, each has a CUDA device of its own.
 
     Raises:
-        UsageError: There is no such device here.
+        UsageError: There is no such device here, or it would be shared.
     """
+    world = current_world()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if world.size > 1 and name.startswith("cuda"):
+        name = _own_device(name, world)
     try:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda"):
@@ -22,4 +32,38 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(
             f"--device {name}: not available here", hint="use auto, cpu or cuda"
         ) from None
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)  # collectives run on the current one
     return device
+
+
+def _own_device(name: str, world: World) -> str:
+    if name != "cuda":
+        raise UsageError(
+            f"--device {name}: is one device, and this is process {world.rank} of {world.size}",
+            hint="use cuda: each process takes the device of its own number",
+        )
+    if world.local_rank >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device cuda: this machine has {torch.cuda.device_count()} "
+            f"for at least {world.local_rank + 1} processes",
+            hint="start as many processes as there are devices",
+        )
+    return f"cuda:{world.local_rank}"
+
+
+def choose_workers(wanted: int | None) -> int:
+    """Processes that read videos for this one: what is wanted, or this one's share of the cores.
+
+    The share is at most `MOST_WORKERS`.
+    """
+    if wanted is not None:
+        return wanted
+    return min(MOST_WORKERS, max(1, num_cores() // current_world().local_size))
+
+
+def num_cores() -> int:
+    """The CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,12 +1,24 @@
-"""Several processes that train one model: who this one is, and what it tells the others."""
+"""Several processes that train one model: who this one is, and what it tells the others.
+
+Gradients travel over NCCL where there are GPUs; numbers, flags and errors over gloo. Where a
+process is alone nothing travels, and torch is not even imported.
+"""
 
 import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
-import torch.distributed as dist
+from stsm_cli.errors import StsmError, UsageError
 
 T = TypeVar("T")
+
+TIMEOUT = timedelta(minutes=30)  # ours: longer than one process ever works while others wait
+TELLING_SECONDS = 1.0
+LOST = 3  # exit code of a process whose fellow ended; who started them says which, and why
 
 
 @dataclass(frozen=True)
@@ -16,6 +28,7 @@ class World:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
 
     @property
     def is_main(self) -> bool:
@@ -25,14 +38,119 @@ class World:
 
 def current_world() -> World:
     """Who this process is, from the environment that torchrun sets."""
-    defaults = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+    defaults = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
     return World(*(int(os.environ.get(name, default)) for name, default in defaults.items()))
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """This process, connected to the others of its job while the block runs.
+
+    Raises:
+        UsageError: The environment names a job, but not where its processes meet.
+        StsmError: A process gives no answer for `TIMEOUT`.
+        SystemExit: Another process ended (code `LOST`); who started them says so.
+    """
+    world = current_world()
+    if world.size == 1:
+        yield world
+        return
+    missing = {"MASTER_ADDR", "MASTER_PORT"} - os.environ.keys()
+    if missing:
+        raise UsageError(
+            f"WORLD_SIZE is {world.size}, but {' and '.join(sorted(missing))} is not set",
+            hint="start the processes with torchrun, or unset WORLD_SIZE",
+        )
+    import torch
+    import torch.distributed as dist
+
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=TIMEOUT)
+        try:
+            yield world
+        except SystemExit:  # who started the processes ends all of them when the first one ends:
+            time.sleep(TELLING_SECONDS)  # it must be the one that says why
+            raise
+        finally:
+            dist.destroy_process_group()
+    except RuntimeError as error:
+        raise _without_the_others(error) from None
+
+
+def _without_the_others(error: RuntimeError) -> BaseException:
+    """What to raise for an error of torch: `error` itself, unless another process caused it."""
+    import torch.distributed as dist
+
+    text = str(error)
+    if not isinstance(error, dist.DistError) and "gloo/" not in text:
+        return error
+    if "Timed out" in text or "timed out" in text:
+        return told_once(
+            StsmError(f"another process of the run gave no answer for {TIMEOUT} (h:mm:ss)")
+        )
+    return SystemExit(LOST)
+
+
+def told_once(error: StsmError) -> BaseException:
+    """What to raise where all processes fail alike: `error` in the first, silence in the others."""
+    return error if current_world().is_main else SystemExit(error.exit_code)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """A block that fails in every process if it fails in one; the first process says why."""
+    world = current_world()
+    problem = None
+    try:
+        yield
+    except StsmError as error:
+        problem = error
+    problems = gather_objects(problem)
+    first = next((rank for rank, found in enumerate(problems) if found is not None), None)
+    if first is None:
+        return
+    problem = problems[first]
+    assert problem is not None
+    if first > 0:
+        where = f"process {first} of {world.size}"
+        problem = type(problem)(f"{where}: {problem}", hint=problem.hint)
+    raise told_once(problem)
+
+
+def first_alone(work: Callable[[], T]) -> T:
+    """The result of `work`, which the first process does before the others begin.
+
+    Raises:
+        StsmError: It fails somewhere; see `together`.
+    """
+    results = []
+    for is_turn in (current_world().is_main, not current_world().is_main):
+        with together():
+            if is_turn:
+                results.append(work())
+    return results[0]
 
 
 def gather_objects(value: T) -> list[T]:
     """The values of all processes in order of rank, on every one; `[value]` where there is one."""
-    if not dist.is_initialized():
+    if current_world().size == 1:
         return [value]
+    import torch.distributed as dist
+
     gathered: list[T] = [value] * dist.get_world_size()
     dist.all_gather_object(gathered, value)
     return gathered
+
+
+def sum_over_processes(values: Sequence[float]) -> list[float]:
+    """Each of `values` summed over all processes, on every one."""
+    if current_world().size == 1:
+        return list(values)
+    import torch
+    import torch.distributed as dist
+
+    total = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(total)
+    summed: list[float] = total.tolist()
+    return summed

@@ -5,28 +5,78 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from stsm_cli.config.schema import OptimConfig
+from stsm_cli.engine.batch import peak_lr
+
+Groups = list[dict[str, Any]]
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD that decays everything (paper 4.2), or AdamW that spares norms and biases."""
-    lr = peak_lr(config)
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), lr, momentum=config.momentum, weight_decay=config.weight_decay
+    """SGD, or AdamW that spares norms and biases; each group keeps its `lr_scale`.
+
+    SGD decays everything alike (paper 4.2: `plain`), or follows MMAction2's TSM (`tsm`).
+
+    Raises:
+        ValueError: `policy: tsm` knows no rule for one of the model's layers.
+    """
+    lr, decay = peak_lr(config), config.weight_decay
+    if config.optimizer == "adamw":
+        groups: Groups = [
+            {"params": [p for p in model.parameters() if p.ndim > 1]},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        betas = (config.momentum, 0.999)
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            groups, lr, betas=betas, weight_decay=decay
         )
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in model.parameters() if p.ndim > 1]},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    else:
+        everything: Groups = [{"params": list(model.parameters())}]
+        groups = everything if config.policy == "plain" else _tsm_groups(model, decay)
+        optimizer = torch.optim.SGD(groups, lr, momentum=config.momentum, weight_decay=decay)
+    for group in optimizer.param_groups:
+        group.setdefault("lr_scale", 1.0)
+    set_lr(optimizer, lr)
+    return optimizer
+
+
+def _tsm_groups(model: nn.Module, decay: float) -> Groups:
+    """Parameters by their multipliers of lr and weight decay.
+
+    Source: mmaction2 v1.2.0, mmaction/engine/optimizers/tsm_optim_wrapper_constructor.py, with
+    `fc_lr5=True`; the classifier is the networks' only linear layer.
+    """
+    chosen: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, module in model.named_modules():
+        for kind, parameter in module.named_parameters(recurse=False):
+            scales = _tsm_scales(module, is_weight=kind == "weight")
+            if scales is None:
+                raise ValueError(
+                    f"policy tsm has no rule for {type(module).__name__} {name}.{kind}"
+                )
+            chosen.setdefault(scales, []).append(parameter)
+    return [
+        {"params": parameters, "lr_scale": lr_scale, "weight_decay": decay * decay_scale}
+        for (lr_scale, decay_scale), parameters in chosen.items()
     ]
-    betas = (config.momentum, 0.999)
-    return torch.optim.AdamW(groups, lr, betas=betas, weight_decay=config.weight_decay)
 
 
-def peak_lr(config: OptimConfig) -> float:
-    """The recipe's learning rate, scaled linearly from `lr_batch_size` to `batch_size`."""
-    return config.lr * config.batch_size / config.lr_batch_size
+def _tsm_scales(module: nn.Module, *, is_weight: bool) -> tuple[float, float] | None:
+    if isinstance(module, _ConvNd):
+        return (1.0, 1.0) if is_weight else (2.0, 0.0)
+    if isinstance(module, _BatchNorm):
+        return 1.0, 0.0
+    if isinstance(module, nn.Linear):
+        return (5.0, 1.0) if is_weight else (10.0, 0.0)
+    return None
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give each group `lr` times its own multiplier."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
 
 
 def lr_at(step: int, steps_per_epoch: int, config: OptimConfig) -> float:
@@ -37,7 +87,11 @@ def lr_at(step: int, steps_per_epoch: int, config: OptimConfig) -> float:
     """
     peak, epochs_done = peak_lr(config), step / steps_per_epoch
     if epochs_done < config.warmup_epochs:
-        return peak * (step + 1) / (config.warmup_epochs * steps_per_epoch + 1)
+        first = peak * config.warmup_from
+        if config.warmup_by == "epoch":  # as mmengine's LinearLR: the last of them has the peak
+            rises = max(1, math.ceil(config.warmup_epochs) - 1)
+            return first + (peak - first) * (step // steps_per_epoch) / rises
+        return first + (peak - first) * (step + 1) / (config.warmup_epochs * steps_per_epoch + 1)
     if config.schedule == "step":
         passed = sum(epochs_done >= milestone for milestone in config.milestones_epochs)
         return peak * 0.1**passed

@@ -1,4 +1,7 @@
-"""Test protocols by name: `[data set-]<clips>x<crops>@<pixels>`, as in `Recipe.protocol`."""
+"""Test protocols by name, as in `Recipe.protocol`: `[data set-]<clips>x<crops>@<pixels>[-score]`.
+
+`-score` says that views are averaged before the softmax.
+"""
 
 import re
 from typing import Any
@@ -8,7 +11,9 @@ from pydantic import ValidationError
 from stsm_cli.config.schema import Recipe
 from stsm_cli.errors import UsageError
 
-_NAME = re.compile(r"(?:(?P<dataset>\w+)-)?(?P<clips>\d+)x(?P<crops>\d+)@(?P<crop_px>\d+)")
+_NAME = re.compile(
+    r"(?:(?P<dataset>\w+)-)?(?P<clips>\d+)x(?P<crops>\d+)@(?P<crop_px>\d+)(?P<score>-score)?"
+)
 
 
 def edit_protocol(
@@ -42,11 +47,12 @@ def _parse(protocol: str, dataset: str) -> dict[str, Any]:
     match = _NAME.fullmatch(protocol)
     if match is None:
         raise UsageError(
-            f"--protocol {protocol}: not of the form [data set-]<clips>x<crops>@<pixels>",
+            f"--protocol {protocol}: not of the form [data set-]<clips>x<crops>@<pixels>[-score]",
             hint="for example `1x3@48` or `k400-10x3@256`",
         )
     if match["dataset"] not in (None, dataset):
         raise UsageError(
             f"--protocol {protocol}: belongs to {match['dataset']}, the run's data set is {dataset}"
         )
-    return {key: int(match[key]) for key in ("clips", "crops", "crop_px")}
+    numbers = {key: int(match[key]) for key in ("clips", "crops", "crop_px")}
+    return numbers | {"average": "score" if match["score"] else "prob"}

@@ -1,16 +1,20 @@
 """The run folder: what was run, on what, and what came out.
 
 recipe.yaml        the resolved recipe; reloads to an equal one
+classes.txt        the class names, one a line in label order
 environment.json   versions, device, decoder, data set, commit, command
 metrics.jsonl      one JSON object an epoch
-checkpoints/       last.pt
+checkpoints/       last.pt; best.pt, of the epoch with the best validation accuracy
+tensorboard/       on request
 result.json        written last: a run without it is unfinished
 """
 
 import json
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,8 @@ from stsm_cli import __version__
 from stsm_cli.atomic import whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.manifest import Manifest, read_classes
+from stsm_cli.engine.distributed import current_world
 from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 
 
@@ -31,9 +36,12 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.recipe_file = path / "recipe.yaml"
+        self.classes_file = path / "classes.txt"
         self.environment_file = path / "environment.json"
         self.metrics_file = path / "metrics.jsonl"
         self.checkpoint = path / "checkpoints" / "last.pt"
+        self.best_checkpoint = path / "checkpoints" / "best.pt"
+        self.board = path / "tensorboard"
         self.result_file = path / "result.json"
 
     @property
@@ -55,7 +63,7 @@ class RunFolder:
                 hint=f"continue it with `--resume --out {self.path}`, or choose another folder",
             )
 
-    def create(self, recipe: Recipe, environment: dict[str, Any]) -> None:
+    def create(self, recipe: Recipe, environment: dict[str, Any], classes: Sequence[str]) -> None:
         """Make the folder and write what is known before the run.
 
         Raises:
@@ -67,6 +75,7 @@ class RunFolder:
         except OSError as error:
             raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
         write_atomically(self.recipe_file, dump_recipe(recipe))
+        write_atomically(self.classes_file, "".join(f"{name}\n" for name in classes))
         write_json(self.environment_file, environment)
 
     def recipe(self) -> Recipe:
@@ -82,13 +91,14 @@ class RunFolder:
     def check_same(self, recipe: Recipe) -> None:
         """Refuse to continue this run with another recipe.
 
+        A recipe that leaves the number of classes to the data agrees with any.
+
         Raises:
             CheckpointError: Names the keys that differ, with both values.
         """
-        ours, theirs = (
-            _flat(self.recipe().model_dump(mode="json")),
-            _flat(recipe.model_dump(mode="json")),
-        )
+        ours, theirs = (_flat(r.model_dump(mode="json")) for r in (self.recipe(), recipe))
+        if recipe.model.num_classes is None:
+            theirs["model.num_classes"] = ours["model.num_classes"]
         differing = [
             f"{key} is {ours.get(key)} there, {theirs.get(key)} here"
             for key in sorted(ours.keys() | theirs.keys())
@@ -113,6 +123,10 @@ class RunFolder:
                 f"of the training ({known})"
             )
 
+    def classes(self) -> tuple[str, ...] | None:
+        """The class names in label order; None where the run did not keep them."""
+        return read_classes(self.classes_file) if self.classes_file.is_file() else None
+
     def environment(self) -> dict[str, Any]:
         """What `create` recorded of machine, data and versions."""
         return read_json(self.environment_file)
@@ -132,8 +146,13 @@ class RunFolder:
         except ValueError as error:
             raise CheckpointError(f"{self.metrics_file}: not readable as JSON ({error})") from None
 
-    def keep_metrics(self, epochs: int) -> None:
-        """Forget what was logged after the first `epochs` epochs: a resumed run does it again."""
+    def tidy(self, epochs: int) -> None:
+        """Forget what a run left that was killed after the checkpoint, which ends `epochs` epochs.
+
+        The resumed run logs the later ones again; files half written are deleted.
+        """
+        for draft in self.path.rglob("*.tmp"):
+            draft.unlink(missing_ok=True)
         kept = [line for line in self.metrics() if line["epoch"] <= epochs]
         write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -146,11 +165,28 @@ class RunFolder:
             raise _cannot_write(self.metrics_file, error) from None
 
 
-def next_run_folder(recipe_name: str, parent: Path = Path("runs")) -> Path:
-    """`runs/<recipe>-<number>` with the smallest number above those in use."""
+def claim_run_folder(recipe_name: str, parent: Path = Path("runs")) -> Path:
+    """Make `runs/<recipe>-<number>`, its number above all in use; no two callers get the same.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
     stem = recipe_name.replace("/", "-")
-    used = [int(path.name[len(stem) + 1 :]) for path in parent.glob(f"{stem}-[0-9][0-9][0-9]")]
-    return parent / f"{stem}-{max(used, default=0) + 1:03d}"
+    while True:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            numbered = (
+                re.fullmatch(rf"{re.escape(stem)}-(\d{{3,}})", p.name) for p in parent.iterdir()
+            )
+            path = parent / f"{stem}-{max((int(m[1]) for m in numbered if m), default=0) + 1:03d}"
+            path.mkdir()
+        except FileExistsError:
+            if not parent.is_dir():
+                raise UsageError(f"{parent}: is a file, not a folder") from None
+        except OSError as error:
+            raise UsageError(f"{parent}/: cannot be written ({error.strerror})") from None
+        else:
+            return path
 
 
 def newest_run(parent: Path = Path("runs"), *, finished: bool) -> RunFolder:
@@ -179,6 +215,11 @@ def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "processes": current_world().size,
+        "tf32": {
+            "matmul": torch.backends.cuda.matmul.allow_tf32,
+            "convolution": torch.backends.cudnn.allow_tf32,
+        },
         "decoder": decoder,
         "command": " ".join(["stsm", *sys.argv[1:]]),
     }

@@ -18,14 +18,15 @@ def test_transcription():
         (2, 8, "33G", "24.3M", None),
         (3, 8, "33G", "24.3M", None),
         (4, 8, "33×3×10", "24.3M", 30),
-        (4, 8, "-", "-", None),
         (4, 8, "2.55×3×10", "2.33M", 30),
+        (4, 8, "-", "-", None),
         (5, 8, "33×3×2", "24.3M", 6),
         (5, 16, "65×3×2", "24.3M", 6),
         (5, 8, "2.55×3×2", "2.33M", 6),
         (5, 16, "5.1×3×2", "2.33M", 6),
     ]
     assert all({4: 400, 5: 174}.get(p.table, 400) == p.num_classes for p in paper_costs())
+    assert paper_costs()[5].rows == ("TSN from [33]", "TSM from [33]", "STSM+TSN")
 
 
 def test_resnet50_is_printed_at_the_training_crop_and_with_the_kinetics_head():

@@ -53,7 +53,9 @@ def test_dry_run_shows_rows_channels_and_cost_without_any_data(capsys, tmp_path)
     assert "T+HW model.shift.dims=T+HW model.shift.alpha=3/8 0 of 1" in lines
     assert "TSN 64 1 0 -" in lines
     assert "T+HW 256 3 96 T 24+24, HW 24+24" in lines
-    assert lines[-2:] == [
+    assert lines[-3:] == [
+        "every setting also has model.weights=null "
+        "model.init=weights/mmaction2_v0_tsm_k400.safetensors",
         "a run, full budget: 32.70 G multiply-adds a view × 240,258 training videos × 100 epochs "
         "= 785.73 P forward, the same in every setting",
         "7 of 7 runs to do; no record tells how long that takes",

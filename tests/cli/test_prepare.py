@@ -1,9 +1,18 @@
 import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
 
+import av
+import numpy as np
 import pytest
 
 from stsm_cli.cli.app import run
 from stsm_cli.config.schema import SynthConfig
+from stsm_cli.data.manifest import read_manifest
 
 TINY = ["--train", "16", "--val", "16", "--short-side", "32", "--frames", "4", "--workers", "1"]
 
@@ -60,16 +69,122 @@ def test_all_wrong_options_are_named_at_once(tmp_path, capsys):
     assert not (tmp_path / "set").exists()
 
 
-def test_an_unknown_data_set_is_named(capsys):
-    assert prepare("k400", "set") == 2
-    assert "DATASET: this version prepares synth only, got 'k400'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["k4000"], "DATASET: must be k400, sthv2, folder or synth, got 'k4000'"),
+        (["imagenet"], "DATASET: must be k400, sthv2, folder or synth, got 'imagenet'"),
+        (["folder", "--train", "3"], "--train: is for synth, not folder"),
+        (["sthv2", "--seed", "3"], "--seed: is for synth or folder, not sthv2"),
+        (["k400", "--val-share", "0.5"], "--val-share: is for folder, not k400"),
+        (["sthv2", "--download"], "--download: is for k400, not sthv2"),
+        (["synth", "--quick"], "--quick: is for k400, sthv2 or folder, not synth"),
+        (["k400", "--base-url", "x"], "--base-url: means nothing without --download"),
+        (["folder", "--gop", "8"], "--gop: means nothing without --short-side"),
+        (["folder", "--short-side", "255"], "--short-side: must be an even number from 16 on, got"),
+        (["k400", "--short-side", "64", "--quick"], "--quick: means nothing with --short-side"),
+        (["folder", "--val-share", "1"], "--val-share: must be between 0 and 1, got 1"),
+        (["sthv2", "--quality", "52"], "'--quality'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(capsys, arguments, problem):
+    assert prepare(arguments[0], "set", *arguments[1:]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_misspelt_data_set_gets_a_hint(capsys):
+    assert prepare("floder", "set") == 2
+    assert "hint: did you mean folder?" in capsys.readouterr().err
+
+
+def test_all_options_that_are_out_of_place_are_named_at_once(capsys):
+    assert prepare("folder", "set", "--train", "3", "--jobs", "2", "--preview", "x.png") == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert [line.split()[1] for line in errors] == ["--jobs:", "--train:", "--preview:"]
+
+
+def test_a_folder_that_is_not_there_is_named(capsys):
+    assert prepare("folder", "nowhere") == 1
+    assert "error: nowhere: no such folder" in capsys.readouterr().err
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of two classes, three videos each, and one that is none."""
+    folder = tmp_path / "mine"
+    for number in range(6):
+        path = folder / "ab"[number % 2] / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=8)
+            stream.width, stream.height = 48, 32
+            for _ in range(6):
+                picture = np.full((32, 48, 3), 40 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+            container.mux(stream.encode())
+    (folder / "a" / "broken.mp4").write_text("no video")
+    return folder
+
+
+def test_a_folder_becomes_a_manifest_and_a_table(mine, capsys):
+    assert prepare("folder", "mine", "--workers", "1", "--val-share", "0.34") == 0
+    text = capsys.readouterr().out
+    assert "split  listed  present  usable  missing  corrupt  short" in text
+    assert "a/broken.mp4: corrupt, does not open (moov atom not found)" in text
+    assert "data set mine, for `--data mine`" in text
+    records = [*read_manifest(mine, "train").records, *read_manifest(mine, "val").records]
+    assert sorted(record.path for record in records) == [
+        "a/0.mp4", "a/2.mp4", "a/4.mp4", "b/1.mp4", "b/3.mp4", "b/5.mp4",
+    ]  # fmt: skip
+
+
+def test_the_report_is_one_object(mine, capsys):
+    options = ["--short-side", "16", "--gop", "4", "--quality", "30", "--seed", "3", "--json"]
+    assert prepare("folder", "mine", "--workers", "2", *options) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["root"] == "mine"
+    assert report["transcode"]["crf"] == 30
+    assert sum(counts["usable"] for counts in report["splits"].values()) == 6
+    assert len(list(mine.glob("videos_16g4/*/*.mp4"))) == 6
+
+
+def test_where_nothing_can_be_used_it_fails_and_still_reports(mine, capsys):
+    for path in mine.glob("*/*.mp4"):
+        path.write_text("broken")
+    assert prepare("folder", "mine", "--workers", "1") == 1
+    output = capsys.readouterr()
+    assert "error: train: none of" in output.err
+    assert "does not open" in output.out
+
+
+def test_ctrl_c_ends_it_with_what_was_found_kept(mine):
+    for number in range(1000):
+        shutil.copy(mine / "a" / "0.mp4", mine / "a" / f"copy {number}.mp4")
+    command = [sys.executable, "-m", "stsm_cli", "prepare", "folder", "mine", "--workers", "1"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        ledger = mine / "manifest" / "ledger.jsonl"
+        while not ledger.exists() or not ledger.stat().st_size:
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, workers included
+        _, text = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert re.search(r"error: interrupted: \d+ of 1,007 videos are done", text)
+    assert "hint: run the same command again to go on from there" in text
+    assert "Traceback" not in text
+    found = len(ledger.read_text().splitlines())
+    assert 1 <= found < 1007
+    assert prepare("folder", "mine", "--workers", "1") == 0
+    assert len(ledger.read_text().splitlines()) == 1007
 
 
 def test_the_examples_in_the_help_are_options_that_exist(capsys):
     assert prepare("--help") == 0
     lines = (line.strip() for line in capsys.readouterr().out.splitlines())
     examples = [line.split()[1:] for line in lines if line.startswith("stsm prepare")]
-    assert len(examples) == 2
+    assert [example[1] for example in examples] == ["k400", "sthv2", "folder", "synth"]
     for example in examples:
-        assert run([*example, "--train", "0"]) == 2
-        assert "--train: must be greater than 0" in capsys.readouterr().err
+        stop = ["--train", "0"] if example[1] == "synth" else ["--short-side", "15"]
+        assert run([*example, *stop]) == 2
+        assert f"error: {stop[0]}: must be " in capsys.readouterr().err

@@ -53,6 +53,7 @@ def test_train_without_a_recipe_makes_the_set_trains_and_tests(trained):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "recipe.yaml",
+        "classes.txt",
         "environment.json",
         "metrics.jsonl",
         "checkpoints",
@@ -144,7 +145,7 @@ def test_a_broken_test_video_is_listed(here, trained, capsys):
     [
         (["eval", "nowhere"], 1, "nowhere: not a run folder"),
         (["eval", "--checkpoint", "x.pt"], 2, "--checkpoint x.pt: needs a recipe"),
-        (["eval", "synth/stsm", "--checkpoint", "x.pt"], 1, "x.pt: no such checkpoint"),
+        (["eval", "synth/stsm", "--checkpoint", "x.pt"], 1, "x.pt: no such file of weights"),
         (["eval", "--crops", "4"], 2, "the protocol does not fit the recipe: test.crops"),
         (["train", "k400/tsn_r50_8f", "--data", "empty"], 1, "empty/manifest"),
         (["eval", "--device", "abacus"], 2, "--device abacus: not available here"),
@@ -183,8 +184,11 @@ def test_eval_refuses_another_class_list(here, trained, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"epoch": 1}, "not a checkpoint of `stsm train` (no `model`)"),
-        ({"model": {"fc.bias": torch.zeros(16)}}, "does not fit the recipe's network: Missing key"),
+        ({"epoch": 1}, "neither a file of `stsm convert` nor a checkpoint of `stsm train`"),
+        (
+            {"model": {"fc.bias": torch.zeros(16), "backbone.conv1.net.weight": torch.zeros(1)}},
+            "does not fit the recipe's network: ",
+        ),
     ],
 )
 def test_eval_refuses_foreign_weights(here, capsys, content, message):

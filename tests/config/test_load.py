@@ -13,7 +13,6 @@ from stsm_cli.config.load import (
     load_yaml,
     read_recipe,
     recipe_hash,
-    recipe_names,
 )
 from stsm_cli.config.validate import recipe_keys
 from stsm_cli.errors import RecipeError
@@ -307,11 +306,10 @@ def test_recipes_are_found_by_name_by_shipped_path_and_by_file():
     assert load_recipe("my/exp").name == load_recipe("my/exp.yaml").name == "exp"
 
 
-def test_an_unknown_recipe_gets_the_nearest_and_all_names():
+def test_an_unknown_recipe_gets_the_nearest_and_where_all_are_listed():
     lines, hints = problems("synth/stms")
     assert lines == ["synth/stms: no such recipe"]
-    assert hints[0].startswith("did you mean `synth/stsm`? shipped recipes: ")
-    assert all(name in hints[0] for name in recipe_names())
+    assert hints == ["did you mean `synth/stsm`? `stsm recipes` lists the shipped ones"]
 
 
 # Back to YAML, hash, description

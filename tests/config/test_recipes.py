@@ -5,7 +5,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 
+from stsm_cli.analysis.ablation import ablation_names, load_ablation, plan_sweep
+from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.config.load import (
     NOT_RECIPES,
     describe,
@@ -16,10 +19,17 @@ from stsm_cli.config.load import (
     recipe_names,
 )
 from stsm_cli.config.validate import recipe_keys
+from stsm_cli.models.build import build_model
+from stsm_cli.models.shift import ShiftedConv
 from stsm_cli.resources import resource_dir
 
 FILES = sorted(resource_dir("recipes").rglob("*.yaml"))
 NAMES = recipe_names()
+
+
+NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
+BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
+PAPER = [name for name in NAMES if name.startswith(("k400/", "sthv2/")) and "mmaction2" not in name]
 
 
 def card(path):
@@ -29,16 +39,48 @@ def card(path):
     return " ".join(line.removeprefix("#").strip() for line in lines[:end])
 
 
-def test_recipes_are_shipped():
-    expected = {f"{data}/{m}_r50_8f" for data in ("k400", "sthv2") for m in ("tsn", "tsm", "stsm")}
-    assert {"synth/tsn", "synth/tsm", "synth/stsm"} | expected <= set(NAMES)
+def tables_named(text):
+    """The numbers in `Table 4`, `Tables 4 and 6`."""
+    return {
+        int(n) for part in re.findall(r"Tables? ([\d and]+)", text) for n in part.split(" and ")
+    }
+
+
+def printed_rows():
+    """(name of its recipe, table, row) of each TSN, TSM and STSM row of Tables 4 to 7."""
+    for number in (4, 5, 6, 7):
+        table = load_paper_table(number)
+        for row in table.rows:
+            model = re.match("STSM|TSM|TSN", row.setting)
+            if model and row.network:
+                network = NETWORKS[row.network]
+                name = f"{table.dataset}/{model[0].lower()}_{network}_{row.num_frames}f"
+                yield name, number, row
+
+
+def test_every_row_of_the_paper_has_a_recipe_and_every_recipe_a_row():
+    assert {name for name, _, _ in printed_rows()} == set(PAPER)
     assert len(FILES) == len(NAMES) + sum(path.parent.name in NOT_RECIPES for path in FILES)
 
 
+@pytest.mark.parametrize(("name", "number", "row"), list(printed_rows()))
+def test_a_card_quotes_the_printed_row_and_says_whose_number_it_is(name, number, row):
+    loaded = load_recipe(name)
+    text = " ".join(loaded.card.split())
+    assert number in tables_named(text)
+    assert re.search(rf"\b{row.top1}\b", text)
+    assert row.source in text or (row.source == "STSM" and "The paper's own number" in text)
+    if row.pretrain == "Kinetics-400":
+        assert "The row's network was pretrained on Kinetics-400" in text
+    assert loaded.recipe.model.num_frames == int(row.num_frames)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_file_reads_strictly_and_its_card_names_a_table(path):
+def test_every_file_reads_strictly_and_its_card_names_its_origin(path):
     assert isinstance(load_yaml(path), dict)
-    assert re.search(r"\bTables? [1-7]\b", card(path))
+    assert tables_named(card(path)) or re.search(
+        "MMAction2 1.2|folder of videos|one's own", card(path)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +95,7 @@ def test_every_card_tells_the_command_and_the_cost(name):
     text = card(resource_dir("recipes") / f"{name}.yaml")
     assert re.search(rf"Run: stsm train {name}\b", text)
     assert "Cost: " in text
+    assert text.startswith(load_recipe(name).card.partition("\n")[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,14 +107,104 @@ def test_recipes_are_all_different():
     assert len({dump_recipe(load_recipe(name).recipe) for name in NAMES}) == len(NAMES)
 
 
+SHIFTS = {"tsn": None, "tsm": ("T", Fraction(1, 4)), "stsm": ("T+H+W", Fraction(3, 8))}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_means_what_the_network_is(name):
+    model = load_recipe(name).recipe.model
+    assert (model.shift and (model.shift.dims, model.shift.alpha)) == SHIFTS[
+        re.search("stsm|tsm|tsn", name.rpartition("/")[2])[0]
+    ]
+    if not name.startswith("synth/"):
+        assert (model.backbone == "mobilenet_v2") == ("mobilenet_v2" in name)
+        assert (model.backbone == "resnet50") == ("r50" in name)
+        assert model.non_local == ("_nl_" in name)
+        assert name.endswith(f"_{model.num_frames}f")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_builds(name):
+    config = load_recipe(name).recipe.model
+    config = config.model_copy(update={"weights": None, "num_classes": config.num_classes or 5})
+    with torch.device("meta"):
+        model = build_model(config)
+    shifted = [module for module in model.modules() if isinstance(module, ShiftedConv)]
+    assert bool(shifted) == (config.shift is not None)
+    assert model.fc.out_features == config.num_classes
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_tsn_averages_scores_and_the_shifted_networks_probabilities(name):
+    recipe = load_recipe(name).recipe
+    assert recipe.test.average == ("score" if recipe.model.shift is None else "prob")
+
+
 @pytest.mark.parametrize(
-    ("model", "dims", "alpha"), [("tsm", "T", Fraction(1, 4)), ("stsm", "T+H+W", Fraction(3, 8))]
+    "path", [p for p in FILES if p.parent.name in ("k400", "sthv2")] + [*BASES], ids=str
 )
-@pytest.mark.parametrize("where", ["k400/{}_r50_8f", "sthv2/{}_r50_8f", "synth/{}"])
-def test_a_name_means_the_paper_s_shift(where, model, dims, alpha):
-    shift = load_recipe(where.format(model)).recipe.model.shift
-    assert (shift.dims, shift.alpha) == (dims, alpha)
-    assert load_recipe(where.format("tsn")).recipe.model.shift is None
+def test_every_value_says_where_it_comes_from(path):
+    for line in path.read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition(":")
+        if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
+            assert line.startswith("#") or re.search(
+                r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2))", line
+            ), line
+
+
+@pytest.mark.parametrize("name", ablation_names())
+@pytest.mark.parametrize("dataset", ["synth", "k400", "sthv2"])
+def test_every_row_of_an_ablation_is_a_run_of_its_own(name, dataset):
+    runs = plan_sweep(name, dataset).runs
+    assert len({run.recipe_hash for run in runs}) == len(load_ablation(name).rows)
+    for run in runs:
+        assert load_recipe(load_ablation(name).base[dataset], run.overrides).recipe == run.recipe
+
+
+def test_table_3_starts_from_tsm_s_weights_on_kinetics_alone():
+    starts = {
+        (dataset, run.recipe.model.weights, run.recipe.model.init)
+        for dataset in ("synth", "k400", "sthv2")
+        for run in plan_sweep("spatiotemporal", dataset).runs
+    }
+    assert starts == {
+        ("synth", None, None),
+        ("k400", None, "weights/mmaction2_v0_tsm_k400.safetensors"),
+        ("sthv2", "imagenet", None),
+    }
+
+
+def test_mmaction2_s_recipes_hold_its_values():
+    keys = ("lr", "batch_size", "lr_batch_size", "weight_decay", "epochs", "milestones_epochs")
+    warmup = ("warmup_epochs", "warmup_from", "warmup_by", "clip_grad_norm", "policy")
+    expected = {
+        "k400/mmaction2_v1_tsm_r50_8f": (0.02, 128, 128, 1e-4, 50, (25, 45), 5, 0.1, "epoch"),
+        "k400/mmaction2_v0_tsm_r50_8f": (0.01, 64, 64, 1e-4, 100, (40, 80), 0, 0, "step"),
+        "sthv2/mmaction2_v1_tsm_r50_8f": (0.02, 128, 128, 5e-4, 50, (25, 45), 5, 0.1, "epoch"),
+        "sthv2/mmaction2_v0_tsm_r50_8f": (7.5e-3, 48, 48, 5e-4, 50, (20, 40), 0, 0, "step"),
+    }
+    assert set(expected) == {name for name in NAMES if "mmaction2" in name}
+    tests = []
+    for name, values in expected.items():
+        recipe = load_recipe(name).recipe
+        found = tuple(getattr(recipe.optim, key) for key in keys + warmup)
+        assert found == (*values, 20, "tsm")
+        assert (recipe.data.train_crop, recipe.test.average) == ("multi_scale", "prob")
+        tests.append((recipe.protocol, recipe.data.sampling, recipe.data.flip))
+    assert tests == [
+        ("k400-1x10@224", "uniform", "plain"),
+        ("k400-10x10@224", "dense", "plain"),
+        ("sthv2-2x3@256", "uniform", "label_aware"),
+        ("sthv2-2x3@256", "uniform", "none"),
+    ]
+
+
+def test_a_folder_s_classes_are_counted_when_it_is_opened():
+    folder = [load_recipe(name).recipe for name in NAMES if name.startswith("folder/")]
+    assert len(folder) == 4
+    assert {recipe.model.num_classes for recipe in folder} == {None}
+    assert {recipe.model.weights for recipe in folder} == {"imagenet"}
+    assert {recipe.protocol for recipe in folder} == {"folder-1x3@256"}
 
 
 @pytest.mark.parametrize(
@@ -93,4 +226,4 @@ def test_the_paper_s_recipes_hold_the_paper_s_values(
     assert (optim.optimizer, optim.momentum, optim.weight_decay) == ("sgd", 0.9, 1e-4)
     assert (optim.lr, optim.lr_batch_size, optim.batch_size) == (7.5e-3, 48, 48)
     assert (optim.epochs, optim.milestones_epochs, optim.warmup_epochs) == (epochs, milestones, 0)
-    assert optim.clip_grad_norm == 20
+    assert (optim.clip_grad_norm, optim.policy, data.train_crop) == (20, "tsm", "ten_crop")

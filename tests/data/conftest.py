@@ -3,6 +3,8 @@
 Blocks of 16 pixels survive any lossy codec, so a wrong frame cannot pass for the right one.
 """
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -20,20 +22,28 @@ def _draw(number, width, height):
     return frame
 
 
-def _encode(path, frames, codec, *, pix_fmt="yuv420p", **options):
-    height, width = frames[0].shape[:2]
+def _encode(path, pictures, codec, *, pix_fmt="yuv420p", times_ms=None, **options):
+    height, width = pictures[0].shape[:2]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.options = {name: str(value) for name, value in options.items()}
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        if times_ms is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if times_ms is not None:
+                frame.pts, frame.time_base = times_ms[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
 @pytest.fixture(scope="session")
 def encode():
-    """encode(path, frames, codec, pix_fmt=..., **encoder_options) writes a video at 25 fps."""
+    """encode(path, frames, codec, pix_fmt=..., **encoder_options) writes a video.
+
+    At 25 fps, unless `times_ms` says when each frame is shown.
+    """
     return _encode
 
 

@@ -1,7 +1,9 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from stsm_cli.data.crops import Crop, center_crop, cut, ten_crop, three_crop
+from stsm_cli.data.crops import Crop, center_crop, cut, multi_scale_crop, ten_crop, three_crop
 
 
 def corners(crops):
@@ -46,6 +48,60 @@ def test_ten_crop_floors_its_steps():
     assert corners(ten_crop(10, 15, 8)[::2]) == [(0, 0), (4, 0), (0, 0), (4, 0), (2, 0)]
 
 
+def shapes(crops):
+    return [(crop.x2 - crop.x1, crop.y2 - crop.y1) for crop in crops]
+
+
+def test_multi_scale_crop_has_ten_shapes_with_sides_of_neighbouring_scales():
+    crops = multi_scale_crop(256, 340, 224)
+    assert len(crops) == 260
+    assert [crop.mirrored for crop in crops] == [False, True] * 130
+    assert shapes(crops[::2]) == shapes(crops[1::2])
+    assert sorted(Counter(shapes(crops)).items()) == [
+        ((168, 168), 26),
+        ((168, 192), 26),
+        ((192, 168), 26),
+        ((192, 192), 26),
+        ((192, 224), 26),
+        ((224, 192), 26),
+        ((224, 224), 26),
+        ((224, 256), 26),
+        ((256, 224), 26),
+        ((256, 256), 26),
+    ]
+
+
+def test_multi_scale_crop_has_thirteen_places():
+    crops = multi_scale_crop(256, 340, 224)
+    # steps of 192 × 168 boxes: (340 - 192) // 4 = 37, (256 - 168) // 4 = 22
+    boxes = [crop for crop in crops[::2] if shapes([crop]) == [(192, 168)]]
+    assert corners(boxes) == [
+        *((0, 0), (148, 0), (0, 88), (148, 88), (74, 44)),
+        *((0, 44), (148, 44), (74, 88), (74, 0)),
+        *((37, 22), (111, 22), (37, 66), (111, 66)),
+    ]
+
+
+def test_multi_scale_sides_near_the_wanted_size_become_it():
+    # 258: scales 258, 225.75, 193.5, 170.28
+    assert {x for x, _ in shapes(multi_scale_crop(258, 340, 224))} == {258, 224, 193, 170}
+    assert {x for x, _ in shapes(multi_scale_crop(260, 340, 224))} == {260, 227, 195, 171}
+
+
+def test_multi_scale_crop_follows_upright_pictures():
+    wide, tall = multi_scale_crop(256, 340, 224), multi_scale_crop(340, 256, 224)
+    assert {(y1, x1, y2, x2) for x1, y1, x2, y2, _ in wide} == {box[:4] for box in tall}
+
+
+def test_multi_scale_boxes_lie_inside_every_picture():
+    for height in range(1, 10):
+        for width in range(1, 10):
+            for size in range(1, min(height, width) + 1):
+                for box in multi_scale_crop(height, width, size):
+                    assert 0 <= box.x1 < box.x2 <= width
+                    assert 0 <= box.y1 < box.y2 <= height
+
+
 @pytest.mark.parametrize("crop", [center_crop, three_crop, ten_crop])
 def test_boxes_lie_inside_every_picture(crop):
     for height in range(1, 20):
@@ -56,7 +112,7 @@ def test_boxes_lie_inside_every_picture(crop):
                     assert 0 <= box.y1 < box.y2 == box.y1 + size <= height
 
 
-@pytest.mark.parametrize("crop", [center_crop, three_crop, ten_crop])
+@pytest.mark.parametrize("crop", [center_crop, three_crop, ten_crop, multi_scale_crop])
 @pytest.mark.parametrize(("height", "width", "size"), [(256, 340, 257), (340, 256, 300), (8, 9, 0)])
 def test_a_box_that_does_not_fit_is_named(crop, height, width, size):
     message = rf"^size \({size}\) must be 1 to the short side of the picture, {width} × {height}"

@@ -1,5 +1,8 @@
+import os
+import struct
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -8,18 +11,19 @@ import av
 import numpy as np
 import pytest
 
+from stsm_cli.data import decode, decode_pyav
 from stsm_cli.data.decode import (
-    VideoInfo,
     available_decoders,
     choose_decoder,
     default_decoder,
     probe,
     read_frames,
-    resize_short_side,
 )
+from stsm_cli.data.frames import VideoInfo
 from stsm_cli.errors import DataError, UsageError
 
 REALTIME = {"deadline": "realtime", "cpu-used": 8}
+IRREGULAR = np.cumsum(np.random.default_rng(0).choice([10, 20, 33, 40, 100, 300], 60)).tolist()
 # file name: frames, encoder, options
 COUNTERS = {
     "gop250.mp4": (300, "libx264", {"g": 250, "bf": 3}),
@@ -33,7 +37,15 @@ COUNTERS = {
     "one.mp4": (1, "libx264", {}),
     "b_frames.avi": (60, "mpeg4", {"g": 12, "bf": 2}),
     "broadcast.ts": (60, "libx264", {"g": 12, "bf": 2}),
+    "variable.mp4": (60, "libx264", {"g": 12, "bf": 3, "times_ms": IRREGULAR}),
+    "variable.webm": (60, "libvpx-vp9", {"g": 12, "times_ms": IRREGULAR, **REALTIME}),
+    "variable.mkv": (60, "libx264", {"g": 12, "bf": 3, "times_ms": IRREGULAR}),
+    "no_keys.mp4": (60, "libx264", {"g": 12, "x264-params": "intra-refresh=1"}),
+    "pyramid.mp4": (60, "libx264", {"g": 12, "bf": 5, "b-pyramid": "strict"}),
+    "only_keys.mp4": (30, "libx264", {"g": 1}),
 }
+# their packets do not tell the frames, or key frames are none: pictures are renewed in pieces
+FROM_START = ("vp8.webm", "b_frames.avi", "broadcast.ts", "no_keys.mp4")
 
 decoders = pytest.mark.parametrize("decoder", available_decoders())
 
@@ -46,13 +58,21 @@ def folder(tmp_path_factory, encode_counter):
     return folder
 
 
-def remux(source, target, *, hidden=0, **options):
-    """Copy a video without re-encoding, its first `hidden` frames before time 0."""
+def remux(source, target, *, hidden=0, never_shown=None, **options):
+    """Copy a video without re-encoding.
+
+    Its first `hidden` frames come before time 0; packet `never_shown`, of VP8, is marked as such.
+    """
     with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         packets = [packet for packet in old.demux(video=0) if packet.size]
         first, second = sorted(packet.pts for packet in packets)[:2]
-        for packet in packets:
+        for number, packet in enumerate(packets):
+            if number == never_shown:
+                content = bytes(packet)
+                dark = av.Packet(bytes([content[0] & ~0x10]) + content[1:])  # RFC 6386, 9.1
+                dark.pts, dark.dts, dark.time_base = packet.pts, packet.dts, packet.time_base
+                packet = dark
             packet.pts -= hidden * (second - first)
             packet.dts -= hidden * (second - first)
             packet.stream = stream
@@ -79,6 +99,31 @@ def test_indices_come_in_the_order_asked_for_with_repeats(folder, read_counter, 
         assert read_counter(frames) == indices.tolist()
 
 
+@pytest.mark.parametrize("name", sorted({*COUNTERS} - {"one.mp4"}))
+def test_pyav_seeks_where_packets_tell_the_frames(folder, read_counter, name, monkeypatch):
+    counted = []
+    read_from_start = decode_pyav._read_from_start
+    monkeypatch.setattr(
+        decode_pyav, "_read_from_start", lambda *a: counted.append(a) or read_from_start(*a)
+    )
+    indices = np.arange(1, COUNTERS[name][0], 3)
+    frames = read_frames(folder / name, indices, decoder="pyav")
+    assert read_counter(frames) == indices.tolist()
+    assert bool(counted) == (name in FROM_START)
+
+
+@decoders
+def test_a_frame_that_is_never_shown_is_not_counted(tmp_path, folder, read_counter, decoder):
+    path = tmp_path / "hidden.webm"
+    remux(folder / "vp8.webm", path, never_shown=7)
+    shown = [i for i in range(60) if i != 7]
+    assert probe(path, decoder).num_frames == 59
+    assert read_counter(read_frames(path, None, decoder=decoder)) == shown
+    indices = np.array([58, 6, 7, 40])
+    frames = read_frames(path, indices, decoder=decoder)
+    assert read_counter(frames) == [shown[i] for i in indices]
+
+
 @decoders
 @pytest.mark.parametrize("hidden", [5, 15])
 def test_frames_that_an_edit_list_hides_are_not_counted(
@@ -99,7 +144,9 @@ def test_frames_that_an_edit_list_hides_are_not_counted(
 def test_probe_counts_what_decodes(folder, name, decoder):
     num_frames, _, options = COUNTERS[name]
     size = options.get("width", 64), options.get("height", 48)
-    assert probe(folder / name, decoder) == VideoInfo(num_frames, 25.0, *size)
+    info = probe(folder / name, decoder)
+    assert info == VideoInfo(num_frames, info.fps, *size)
+    assert "times_ms" in options or info.fps == 25
 
 
 def test_webm_headers_do_not_tell_the_number_of_frames(folder):
@@ -141,6 +188,71 @@ def test_colours_are_red_green_blue(tmp_path, encode, decoder):
     encode(tmp_path / "colours.mp4", frames, "libx264")
     seen = read_frames(tmp_path / "colours.mp4", None, decoder=decoder).mean((1, 2))
     assert np.abs(seen - colours).max() < 12  # limited-range chroma and quantisation
+
+
+def turn(path, degrees):
+    """Have an mp4 say that its frames are to be shown turned clockwise (ISO/IEC 14496-12, tkhd)."""
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    matrix = struct.pack(">9i", *(x << 16 for x in (cos, sin, 0, -sin, cos, 0, 0, 0)), 1 << 30)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40
+    content[start : start + len(matrix)] = matrix
+    path.write_bytes(content)
+
+
+@decoders
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_frames_are_upright(tmp_path, encode, decoder, degrees):
+    path = tmp_path / "turned.mp4"
+    quarters = np.array([[0, 80], [160, 240]], dtype=np.uint8)
+    picture = np.ascontiguousarray(quarters.repeat(32, 0).repeat(48, 1)[..., None].repeat(3, 2))
+    encode(path, [picture] * 20, "libx264", g=8)
+    turn(path, degrees)
+    upright = np.rot90(quarters, -degrees // 90).astype(int)  # clockwise
+    for indices in (None, np.array([19, 10])):
+        frames = read_frames(path, indices, decoder=decoder)
+        height, width = frames.shape[1:3]
+        seen = frames.reshape(-1, 2, height // 2, 2, width // 2, 3)[:, :, 8:-8, :, 8:-8]
+        assert np.abs(seen.mean((2, 4, 5)) - upright).max() < 12
+    assert probe(path, decoder) == VideoInfo(20, 25.0, width, height)
+    assert (width, height) == ((64, 96) if degrees % 180 else (96, 64))
+
+
+@decoders
+def test_a_decoder_that_hangs_is_told(folder, monkeypatch, decoder):
+    release = threading.Event()
+    for module in ("read_decord", "read_pyav", "probe_decord", "probe_pyav"):
+        monkeypatch.setattr(decode, module, lambda *args: release.wait())
+    monkeypatch.setattr(decode, "DEADLINE_SECONDS", 0.01)
+    path = folder / "one.mp4"
+    message = r"one\.mp4: decoding did not end within 0 seconds$"
+    with pytest.raises(DataError, match=message):
+        read_frames(path, np.array([0]), decoder=decoder)
+    with pytest.raises(DataError, match=message):
+        probe(path, decoder)
+    release.set()
+
+
+def test_large_files_get_more_time(tmp_path, monkeypatch):
+    path = tmp_path / "large.mp4"
+    with path.open("wb") as file:
+        file.truncate(300_000_000)
+    given = []
+    monkeypatch.setattr(decode, "within", lambda seconds, work: given.append(seconds))
+    read_frames(path, None)
+    assert given == [decode.DEADLINE_SECONDS + 300]
+
+
+@decoders
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs /proc")
+def test_memory_is_flat(folder, decoder):
+    def megabytes_after(num_reads):
+        for _ in range(num_reads):
+            read_frames(folder / "gop12.mp4", np.array([3, 50]), decoder=decoder)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    assert megabytes_after(200) - megabytes_after(50) < 10  # a reader left open: 1 MB a read
 
 
 @decoders
@@ -292,54 +404,10 @@ def test_a_decoder_is_chosen_by_name():
 def test_torch_decord_and_av_live_together(folder, order):
     code = (
         f"import {order}; from pathlib import Path; import numpy as np\n"
-        "from stsm_cli.data.decode import read_frames, resize_short_side\n"
+        "from stsm_cli.data.decode import read_frames\n"
         f"path = Path({str(folder / 'gop12.mp4')!r})\n"
         "both = [read_frames(path, np.array([9, 2]), decoder=d) for d in ('decord', 'pyav')]\n"
+        "from stsm_cli.data.frames import resize_short_side\n"
         "assert (both[0] == both[1]).all() and resize_short_side(both[0], 24).shape[1] == 24\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "short_side", "expected"),
-    [
-        (240, 320, 256, (256, 341)),
-        (60, 80, 32, (32, 43)),  # 42.67: rounds up
-        (80, 60, 32, (43, 32)),
-        (96, 112, 54, (54, 63)),
-        (100, 50, 50, (100, 50)),
-        (96, 101, 48, (48, 51)),  # 50.5: rounds up
-    ],
-)
-def test_the_short_side_is_resized_in_proportion(height, width, short_side, expected):
-    frames = np.zeros((2, height, width, 3), dtype=np.uint8)
-    resized = resize_short_side(frames, short_side)
-    assert resized.shape == (2, *expected, 3)
-    assert resized.dtype == np.uint8
-    assert resized.flags.c_contiguous
-
-
-def test_a_fitting_size_is_left_alone():
-    frames = np.zeros((2, 48, 64, 3), dtype=np.uint8)
-    assert resize_short_side(frames, 48) is frames
-
-
-def bilinear(frames, height, width):
-    """Two-point interpolation along each axis, pixel centres aligned, written from the formula."""
-    for axis, size in ((1, height), (2, width)):
-        old = frames.shape[axis]
-        place = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
-        low = np.minimum(place.astype(int), old - 2)
-        share = (place - low).reshape([-1 if i == axis else 1 for i in range(4)])
-        below, above = (np.take(frames, low + i, axis).astype(float) for i in (0, 1))
-        frames = below * (1 - share) + above * share
-    return frames
-
-
-@pytest.mark.parametrize(("short_side", "width"), [(20, 25), (31, 39), (90, 114)])
-def test_resize_is_bilinear_without_antialiasing(short_side, width):
-    frames = np.random.default_rng(0).integers(256, size=(2, 41, 52, 3)).astype(np.uint8)
-    resized = resize_short_side(frames, short_side)
-    difference = np.abs(resized - bilinear(frames, short_side, width))
-    assert difference.max() < 1.001  # the native uint8 kernel rounds its weights
-    assert difference.mean() < 0.35  # rounding alone: 0.25

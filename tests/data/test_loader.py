@@ -1,17 +1,21 @@
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from stsm_cli.config.schema import DataConfig, SynthConfig, TestConfig
-from stsm_cli.data import crops
+from stsm_cli.data import crops, loader
+from stsm_cli.data.decode import default_decoder
 from stsm_cli.data.loader import TrainLoader, evaluation_batches, mirrored_views
-from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.manifest import Manifest, PackedRecords, VideoRecord
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, UsageError
 
 FRAMES, HEIGHT, WIDTH = 6, 10, 14
 
@@ -62,6 +66,15 @@ def test_a_batch_is_uint8_videos_with_channels_last_frames():
     assert batch.labels.dtype == torch.int64
 
 
+def test_a_batch_is_pinned_for_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
+    (batch, *_) = train_loader(make_videos(4), config()).epoch(0)
+    pinned = pin_memory(batch)  # as the DataLoader does
+    assert torch.equal(pinned.pixels, batch.pixels + 1)
+    assert torch.equal(pinned.labels, batch.labels + 1)
+    assert (pinned.indices, pinned.broken) == (batch.indices, batch.broken)
+
+
 def test_an_epoch_shows_every_video_once_and_drops_the_incomplete_batch():
     seen = [i for b in train_loader(make_videos(11), config()).epoch(0) for i in b.indices]
     assert len(seen) == len(set(seen)) == 8
@@ -93,17 +106,123 @@ def test_reading_leaves_torchs_generator_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_results_do_not_depend_on_the_number_of_workers(monkeypatch):
-    on_disk = dataclasses.replace(make_videos(12), cache=None)
-    monkeypatch.setattr(Videos, "_decode", lambda self, index, wanted: traceable(index)[wanted])
-    data = config(flip="label_aware")
-    results = []
-    for workers in (0, 1, 2):
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory, encode_counter):
+    """Twelve videos in files, the last of which is broken."""
+    root = tmp_path_factory.mktemp("videos")
+    for i in range(11):
+        encode_counter(root / f"{i}.mp4", FRAMES + i, "libx264", g=4)
+    (root / "11.mp4").write_text("not a video")
+    records = PackedRecords(VideoRecord(f"{i}.mp4", i, FRAMES + i, 25.0, 64, 48) for i in range(12))
+    return Videos(Manifest(root, "train", CLASSES, records), 48, default_decoder())
+
+
+def test_results_do_not_depend_on_the_number_of_workers(on_disk):
+    on_disk.read(0, np.array([0, 5]))  # trap: after this, a forked process hangs in decord
+    data = config(flip="label_aware", short_side_px=48, crop_px=40)
+    test = TestConfig(clips=2, crops=3, crop_px=40)
+    results, broken = [], []
+    for workers in (0, 2):
         loader_ = train_loader(on_disk, data, workers=workers)
-        results.append(flat(loader_.epoch(0)) + flat(loader_.epoch(1)))
+        batches = [*loader_.epoch(0), *loader_.epoch(1)]
+        batches += evaluation_batches(
+            on_disk, "uniform", test, num_frames=3, batch_size=5, workers=workers
+        )
+        results.append(flat(batches))
+        broken.append([batch.broken for batch in batches])
     assert_equal(results[0], results[1])
-    assert_equal(results[0], results[2])
+    assert broken[0] == broken[1]
+    assert {index for batch in broken[0] for index in batch} == {11}
+    assert str(on_disk.manifest.root / "11.mp4") in broken[0][-1][11][1]
+
+
+def test_a_worker_survives_ctrl_c_and_its_death_is_told(on_disk, monkeypatch):
+    loader_ = train_loader(on_disk, config(short_side_px=48), batch_size=1, workers=1)
+    batches = loader_.epoch(0)
+    next(batches)
+    iterator = loader_._loader._iterator
+    monkeypatch.setattr(type(iterator)._try_get_data, "__defaults__", (0.1,))  # looks after 5 s
+    pid = iterator._workers[0].pid
+    os.kill(pid, signal.SIGINT)  # Ctrl-C reaches workers too; they leave it to their parent
+    assert len([next(batches) for _ in range(5)]) == 5
+    os.kill(pid, signal.SIGKILL)  # as the kernel does when memory runs out
+    with pytest.raises(DataError, match=r"a process that reads videos died$") as caught:
+        list(batches)
+    assert "--workers" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed"),
+            DataError,
+            "process that reads .* died",
+        ),
+        (ConnectionResetError(), DataError, "process that reads videos died"),
+        (EOFError(), DataError, "process that reads videos died"),
+        (RuntimeError("out of ideas"), RuntimeError, "out of ideas"),
+    ],
+)
+def test_the_death_of_a_worker_is_told_from_other_errors(raised, expected, message):
+    def batches():
+        yield 1
+        raise raised
+
+    guarded = loader._guarded(batches())
+    assert next(guarded) == 1
+    with pytest.raises(expected, match=message):
+        next(guarded)
+
+
+def parts_of_steps(videos, world_size, accumulate, **changes):
+    """For each step, what all processes get: a list of the indices of each part."""
+    options = {"batch_size": 12, "world_size": world_size, "accumulate": accumulate, **changes}
+    ranks = [
+        [batch.indices for batch in train_loader(videos, config(), rank=rank, **options).epoch(1)]
+        for rank in range(world_size)
+    ]
+    steps = len(ranks[0]) // accumulate
+    assert {len(parts) for parts in ranks} == {steps * accumulate}
+    return [
+        [part for parts in ranks for part in parts[step * accumulate : (step + 1) * accumulate]]
+        for step in range(steps)
+    ]
+
+
+@pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (2, 1), (1, 3), (2, 3), (4, 3)])
+def test_all_parts_of_a_step_are_what_one_process_sees(world_size, accumulate):
+    videos = make_videos(29)
+    whole = [
+        sorted(batch.indices) for batch in train_loader(videos, config(), batch_size=12).epoch(1)
+    ]
+    steps = parts_of_steps(videos, world_size, accumulate)
+    assert [sorted(sum(parts, ())) for parts in steps] == whole
+    assert {len(part) for parts in steps for part in parts} == {12 // world_size // accumulate}
+
+
+def test_a_split_smaller_than_a_batch_is_shared_out_too():
+    (parts,) = parts_of_steps(make_videos(7), world_size=2, accumulate=2)
+    assert sorted(map(len, parts)) == [1, 2, 2, 2]
+    assert sorted(sum(parts, ())) == list(range(7))
+
+
+def test_the_length_of_an_epoch_counts_parts_and_it_can_start_at_any():
+    loader_ = train_loader(make_videos(29), config(), batch_size=12, world_size=2, accumulate=3)
+    assert len(loader_) == 6
+    assert_equal(flat(loader_.epoch(0))[4:], flat(loader_.epoch(0, first_batch=4)))
+
+
+def test_what_cannot_be_shared_out_is_told():
+    message = (
+        r"optim\.batch_size \(12\) must be a multiple of 10: "
+        r"5 processes × 2 parts \(optim\.accumulate\)"
+    )
+    with pytest.raises(UsageError, match=message):
+        train_loader(make_videos(29), config(), batch_size=12, world_size=5, accumulate=2)
+    message = r"nowhere: 3 training videos are too few for 2 processes × 2 parts"
+    with pytest.raises(DataError, match=message):
+        train_loader(make_videos(3), config(), batch_size=12, world_size=2, accumulate=2)
 
 
 def views_seen(data, epochs=40):
@@ -139,6 +258,15 @@ def test_label_aware_flip_swaps_left_and_right():
     assert {s[1:3] for s in seen if s[0] == up} == {(up, False), (up, True)}
 
 
+def test_multi_scale_crops_have_one_size_and_mirror_as_told():
+    assert views_seen(config(train_crop="multi_scale")) == {(i, i, False) for i in range(16)}
+    seen = views_seen(config(train_crop="multi_scale", flip="label_aware"))
+    left, right = CLASSES.index("left_to_right"), CLASSES.index("right_to_left")
+    assert {s[1:3] for s in seen if s[0] == left} == {(left, False), (right, True)}
+    batch = next(train_loader(make_videos(16), config(train_crop="multi_scale")).epoch(0))
+    assert batch.pixels.shape == (4, 3, 3, 8, 8)
+
+
 def test_training_crops_are_the_five_positions():
     boxes = {tuple(box[:2]) for box in crops.ten_crop(HEIGHT, WIDTH, 8)}
     seen = set()
@@ -156,6 +284,20 @@ def test_every_video_is_tested_once_and_in_order(clips, num_crops):
     assert [i for batch in batches for i in batch.indices] == list(range(11))
     assert batches[0].pixels.shape == (4, clips * num_crops, 3, 3, 8, 8)
     assert batches[-1].pixels.shape[0] == 3
+
+
+def test_processes_share_the_videos_of_a_test():
+    test = TestConfig(crop_px=8)
+    options = {"num_frames": 3, "batch_size": 4, "workers": 0, "world_size": 2}
+    seen = [
+        [
+            index
+            for batch in evaluation_batches(make_videos(11), "uniform", test, rank=rank, **options)
+            for index in batch.indices
+        ]
+        for rank in range(2)
+    ]
+    assert seen == [[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9]]
 
 
 def test_views_are_crop_major_and_clips_are_the_samplers():

@@ -1,11 +1,18 @@
 import hashlib
 import os
+import pickle
 import re
 from pathlib import Path
 
 import pytest
 
-from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest, write_manifest
+from stsm_cli.data.manifest import (
+    Manifest,
+    PackedRecords,
+    VideoRecord,
+    read_manifest,
+    write_manifest,
+)
 from stsm_cli.errors import DataError
 
 HEADER = "path,label,frames,fps,width,height"
@@ -36,6 +43,37 @@ def test_what_is_written_reads_back_equal(tmp_path):
     write_manifest(manifest)
     assert read_manifest(tmp_path, "val") == manifest
     assert sorted(p.name for p in (tmp_path / "manifest").iterdir()) == ["classes.txt", "val.csv"]
+
+
+RECORDS = tuple(
+    VideoRecord(f"größe/{'a' * i}.mp4", i, 10**12 + i, i / 7, 100 + i, 200 - i) for i in range(6)
+)
+
+
+def test_packed_records_are_a_sequence_of_records():
+    packed = PackedRecords(iter(RECORDS))
+    assert (len(packed), tuple(packed)) == (6, RECORDS)
+    assert (packed[0], packed[5], packed[-1], packed[-6]) == (*RECORDS[::5], *RECORDS[::-5])
+    assert (packed[1:4], packed[::-2], packed[4:99]) == (RECORDS[1:4], RECORDS[::-2], RECORDS[4:])
+    for index in (6, -7):
+        with pytest.raises(IndexError):
+            packed[index]
+
+
+def test_packed_records_equal_the_same_records_in_any_sequence():
+    packed = PackedRecords(RECORDS)
+    assert packed == RECORDS
+    assert RECORDS == packed == PackedRecords(RECORDS)
+    assert packed == list(RECORDS)
+    assert packed not in (RECORDS[:-1], PackedRecords(RECORDS[::-1]), 6)
+    assert PackedRecords([]) == ()
+
+
+def test_packed_records_travel_to_other_processes_in_little_more_than_their_paths():
+    records = (VideoRecord(f"videos/{i:020}.mp4", 1, 300, 30.0, 340, 256) for i in range(1000))
+    content = pickle.dumps(PackedRecords(records))
+    assert len(content) < 1000 * (len("videos/.mp4") + 20 + 50)
+    assert pickle.loads(content)[999].path == f"videos/{999:020}.mp4"
 
 
 def test_the_file_is_what_the_format_says(tmp_path):

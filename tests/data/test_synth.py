@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -187,19 +186,6 @@ def test_a_killed_worker_is_told():
     with pytest.raises(DataError, match="a process that rendered videos was killed") as caught:
         list(synth._parallel(os._exit, [1] * 4, 1))
     assert "--workers" in caught.value.hint
-
-
-def test_videos_can_be_made_outside_the_main_thread():
-    entered = []
-
-    def enter():
-        with synth._children_ignore_ctrl_c():
-            entered.append(True)
-
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    assert entered == [True]
 
 
 def test_the_preview_is_a_picture(tmp_path):

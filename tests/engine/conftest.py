@@ -1,3 +1,6 @@
+import multiprocessing
+import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
+from stsm_cli.engine import distributed
 
 
 @pytest.fixture
@@ -52,3 +56,54 @@ def train_videos():
 @pytest.fixture
 def val_videos():
     return make_videos("val", 11, seed=1)
+
+
+@pytest.fixture
+def make_split():
+    return make_videos
+
+
+def _member(rank, port, work, connection):
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": str(rank),
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    try:
+        with distributed.joined():
+            told = work(rank)
+    except BaseException as error:
+        told = error
+    connection.send(told)
+
+
+@pytest.fixture
+def in_two_processes():
+    """Calls `work(rank)` in two joined processes: what they return or raise, or their exit code."""
+    return _in_two_processes
+
+
+def _in_two_processes(work):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context, members = multiprocessing.get_context("fork"), []
+    for rank in range(2):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_member, args=(rank, port, work, theirs))
+        process.start()
+        theirs.close()
+        members.append((process, ours))
+    told = []
+    for process, ours in members:
+        try:
+            told.append(ours.recv())
+        except EOFError:
+            process.join()
+            told.append(process.exitcode)
+    for process, _ in members:
+        process.join()
+    return told

@@ -1,11 +1,12 @@
 import errno
+import io
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
-from stsm_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from stsm_cli.engine.checkpoint import copy_checkpoint, load_checkpoint, save_checkpoint
 from stsm_cli.errors import CheckpointError
 
 
@@ -59,16 +60,57 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, monkeypatch):
     assert not Path("executed").exists()
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+class FullDisk(io.RawIOBase):
+    """A file that takes the first `room` bytes."""
+
+    def __init__(self, room):
+        self.room = room
+
+    def writable(self):
+        return True
+
+    def write(self, content):
+        self.room -= len(content)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(content)
+
+
+@pytest.mark.parametrize("room", [0, 100, 1000, 5000])  # torch tells of it in several ways
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, room):
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"epoch": 1})
-
-    def full(state, file):
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written \(No space left"):
-        save_checkpoint(path, {"epoch": 2})
+    real = torch.save
+    monkeypatch.setattr(torch, "save", lambda state, file: real(state, FullDisk(room)))
+    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written \(No space left") as e:
+        save_checkpoint(path, {"weights": torch.zeros(10_000)})
+    assert e.value.hint == "what was there before is whole; make room and go on with --resume"
     assert load_checkpoint(path) == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_what_torch_cannot_save_is_no_error_of_the_disk(tmp_path, monkeypatch):
+    def fail(state, file):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        save_checkpoint(tmp_path / "last.pt", {})
+
+
+def test_a_copy_is_whole_or_the_old_one(tmp_path, monkeypatch):
+    last, best = tmp_path / "last.pt", tmp_path / "best.pt"
+    save_checkpoint(last, {"epoch": 1})
+    copy_checkpoint(last, best)
+    save_checkpoint(last, {"epoch": 2})
+    assert load_checkpoint(best) == {"epoch": 1}
+
+    def full(source, target, length):
+        target.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(CheckpointError, match=r"best\.pt: cannot be written \(No space left"):
+        copy_checkpoint(last, best)
+    assert load_checkpoint(best) == {"epoch": 1}
+    assert {p.name for p in tmp_path.iterdir()} == {"last.pt", "best.pt"}

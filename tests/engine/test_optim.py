@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import OptimConfig
-from stsm_cli.engine.optim import build_optimizer, lr_at, peak_lr
+from stsm_cli.config.schema import ModelConfig, OptimConfig
+from stsm_cli.engine.batch import peak_lr
+from stsm_cli.engine.optim import build_optimizer, lr_at, set_lr
+from stsm_cli.models.build import build_model
 
 
 def config(**changes):
@@ -55,3 +57,84 @@ def test_adamw_decays_matrices_only():
     assert {p.ndim for p in vectors["params"]} == {1}
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.02, 0.0)
     assert matrices["betas"] == (0.9, 0.999)
+
+
+def multipliers(optimizer, model, config):
+    """(lr, weight decay) of each parameter by name, as multiples of the recipe's; each once."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    found = [
+        (names[parameter], (group["lr"] / config.lr, group["weight_decay"] / config.weight_decay))
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
+    assert len(found) == len(names)
+    assert dict(found).keys() == set(names.values())
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "non_local"), [("resnet50", True), ("mobilenet_v2", False)], ids=str
+)
+def test_the_tsm_policy_is_mmaction2_s_parameter_by_parameter(backbone, non_local):
+    tsm = config(policy="tsm")
+    network = ModelConfig(backbone=backbone, num_classes=5, non_local=non_local, shift={})
+    with torch.device("meta"):
+        model = build_model(network)
+    found = multipliers(build_optimizer(model, tsm), model, tsm)
+    assert (found.pop("fc.weight"), found.pop("fc.bias")) == ((5, 1), (10, 0))
+    norms = {
+        f"{name}.{kind}"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for kind in ("weight", "bias")
+    }
+    assert {found.pop(name) for name in norms} == {(1, 0)}
+    biases = {name for name in found if name.endswith("bias")}
+    assert len(biases) == (15 if non_local else 0)  # theta, phi and g of five blocks
+    assert {found.pop(name) for name in biases} <= {(2, 0)}
+    assert set(found.values()) == {(1, 1)}
+    assert len(norms) == {"resnet50": 2 * 58, "mobilenet_v2": 2 * 52}[backbone]
+
+
+def test_a_group_keeps_its_multiplier_under_the_schedule():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    optimizer = build_optimizer(model, config(policy="tsm"))
+    set_lr(optimizer, 1e-3)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
+        [1e-3, 2e-3, 1e-3, 5e-3, 1e-2]
+    )
+
+
+def test_the_tsm_policy_refuses_a_layer_it_has_no_rule_for():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.LayerNorm(4))
+    with pytest.raises(ValueError, match=r"policy tsm has no rule for LayerNorm 1\.weight"):
+        build_optimizer(model, config(policy="tsm"))
+
+
+def test_warm_up_by_epoch_is_mmaction2_s():
+    zoo = config(
+        lr=0.02,
+        lr_batch_size=128,
+        batch_size=128,
+        epochs=50,
+        milestones_epochs=(25, 45),
+        warmup_epochs=5,
+        warmup_from=0.1,
+        warmup_by="epoch",
+    )
+    firsts = [lr_at(epoch * 7, 7, zoo) for epoch in (0, 1, 2, 3, 4, 5, 24, 25, 44, 45)]
+    lasts = [lr_at(epoch * 7 + 6, 7, zoo) for epoch in (0, 1, 2, 3, 4, 5, 24, 25, 44, 45)]
+    expected = [0.002, 0.0065, 0.011, 0.0155, 0.02, 0.02, 0.02, 0.002, 0.002, 0.0002]
+    assert firsts == pytest.approx(expected, rel=1e-12)
+    assert lasts == firsts
+
+
+def test_a_warm_up_of_one_epoch_begins_and_ends_there():
+    short = config(warmup_epochs=1, warmup_from=0.1, warmup_by="epoch")
+    assert [lr_at(step, 2, short) for step in range(3)] == pytest.approx([0.001, 0.001, 0.01])
+
+
+def test_warm_up_by_step_may_begin_above_zero():
+    warm = config(warmup_epochs=1, warmup_from=0.5)
+    rates = [lr_at(step, 4, warm) for step in range(5)]
+    assert rates == pytest.approx([0.006, 0.007, 0.008, 0.009, 0.01])

@@ -1,5 +1,6 @@
 import pytest
 
+from stsm_cli.config.load import load_recipe
 from stsm_cli.engine.protocol import edit_protocol
 from stsm_cli.errors import UsageError
 
@@ -7,6 +8,29 @@ from stsm_cli.errors import UsageError
 def test_a_name_round_trips(recipe):
     assert edit_protocol(recipe, protocol="synth-2x10@12").protocol == "synth-2x10@12"
     assert edit_protocol(recipe, protocol="1x3@18").protocol == "synth-1x3@18"
+
+
+def test_averaging_by_score_is_part_of_the_name(recipe):
+    by_score = edit_protocol(recipe, protocol="synth-1x3@16-score")
+    assert by_score.test.average == "score"
+    assert by_score.protocol == "synth-1x3@16-score"
+    assert edit_protocol(by_score, clips=2).protocol == "synth-2x3@16-score"
+    assert edit_protocol(by_score, protocol="1x3@16").protocol == "synth-1x3@16"
+    assert edit_protocol(by_score, crops=1).protocol == "synth-1x1@16"  # nothing to average
+
+
+@pytest.mark.parametrize(
+    ("name", "test"),
+    [
+        ("k400-10x3@256", (10, 3, 256)),
+        ("k400-10x10@224", (10, 10, 224)),
+        ("k400-1x1@224", (1, 1, 224)),
+    ],
+)
+def test_the_fields_own_protocols_have_names(name, test):
+    edited = edit_protocol(load_recipe("k400/stsm_r50_8f").recipe, protocol=name)
+    assert (edited.test.clips, edited.test.crops, edited.test.crop_px) == test
+    assert edited.protocol == name
 
 
 def test_edits_rename_the_result(recipe):
@@ -23,6 +47,7 @@ def test_nothing_asked_is_the_recipes_own(recipe):
     ("options", "message"),
     [
         ({"protocol": "three"}, r"--protocol three: not of the form"),
+        ({"protocol": "1x3@16-mean"}, r"--protocol 1x3@16-mean: not of the form"),
         ({"protocol": "k400-10x3@256"}, "belongs to k400, the run's data set is synth"),
         ({"crops": 4}, r"test\.crops Input should be 1, 3 or 10, got 4"),
         ({"clips": 10}, r"test\.clips \(10\) must be 1 or 2 with uniform sampling"),

@@ -1,36 +1,55 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from stsm_cli.engine.runlog import (
     RunFolder,
+    claim_run_folder,
     describe_environment,
     newest_run,
-    next_run_folder,
     read_json,
     write_json,
 )
 from stsm_cli.errors import CheckpointError, StsmError, UsageError
 
 
-def test_numbers_go_up(tmp_path):
-    assert next_run_folder("synth/stsm", tmp_path).name == "synth-stsm-001"
-    (tmp_path / "synth-stsm-007").mkdir()
-    (tmp_path / "synth-stsm-old").mkdir()
-    assert next_run_folder("synth/stsm", tmp_path).name == "synth-stsm-008"
+def test_numbers_go_up_beyond_three_digits(tmp_path):
+    parent = tmp_path / "runs"
+    assert claim_run_folder("synth/stsm", parent).name == "synth-stsm-001"
+    for name in ("synth-stsm-007", "synth-stsm-old", "synth-stsm-l-500", "synth-tsm-900"):
+        (parent / name).mkdir()
+    assert claim_run_folder("synth/stsm", parent).name == "synth-stsm-008"
+    (parent / "synth-stsm-999").mkdir()
+    assert claim_run_folder("synth/stsm", parent).name == "synth-stsm-1000"
+    assert claim_run_folder("synth/stsm", parent).name == "synth-stsm-1001"
+
+
+def test_no_two_runs_get_the_same_folder(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda _: claim_run_folder("synth/stsm", tmp_path), range(24)))
+    assert sorted(path.name for path in paths) == [f"synth-stsm-{n:03}" for n in range(1, 25)]
+
+
+def test_where_no_run_folder_can_be_made(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UsageError, match="runs: is a file, not a folder"):
+        claim_run_folder("a", tmp_path / "runs")
+    with pytest.raises(UsageError, match=r"runs/b/: cannot be written \(Not a directory\)"):
+        claim_run_folder("a", tmp_path / "runs" / "b")
 
 
 def test_create_refuses_a_file(recipe, tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(UsageError, match="run: is a file, not a folder"):
-        RunFolder(tmp_path / "run").create(recipe, {})
+        RunFolder(tmp_path / "run").create(recipe, {}, ())
 
 
 def test_create_says_what_cannot_be_written(recipe, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot be written \(Not a directory\)"):
-        RunFolder(tmp_path / "file" / "run").create(recipe, {})
+        RunFolder(tmp_path / "file" / "run").create(recipe, {}, ())
 
 
 def test_not_a_run_folder(tmp_path):
@@ -42,14 +61,28 @@ def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
     folder = RunFolder(tmp_path)
     for epoch in (1, 2, 3):
         folder.log_epoch({"epoch": epoch})
-    folder.keep_metrics(2)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.pt.123.tmp").write_bytes(b"half")
+    folder.tidy(2)
     assert [line["epoch"] for line in folder.metrics()] == [1, 2]
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_number_of_classes_left_to_the_data_agrees_with_any(recipe, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    data = recipe.data.model_copy(update={"dataset": "folder", "synth": None})
+    known = recipe.model_copy(update={"data": data})
+    folder.create(known, {}, ())
+    open_model = recipe.model.model_copy(update={"num_classes": None})
+    folder.check_same(known.model_copy(update={"model": open_model}))
+    with pytest.raises(CheckpointError, match="another recipe: seed is 0 there, 1 here"):
+        folder.check_same(known.model_copy(update={"model": open_model, "seed": 1}))
 
 
 def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):
     for age, name in enumerate(("b", "a", "c")):
         folder = RunFolder(tmp_path / name)
-        folder.create(recipe, {})
+        folder.create(recipe, {}, ())
         os.utime(folder.recipe_file, (1000 - age, 1000 - age))
     for name in ("a", "b"):
         (tmp_path / name / "result.json").write_text("{}")

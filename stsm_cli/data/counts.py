@@ -1,0 +1,64 @@
+"""How many videos a split should have, and how many of these can be used: `manifest/report.json`.
+
+A manifest holds what can be used. What was listed and is missing or broken is in no result, unless
+the result says so beside its number of videos: this is where it finds the number.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stsm_cli.errors import DataError
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """The videos of one split; `listed` = `usable` + `missing` + `corrupt` + `short`.
+
+    Attributes:
+        listed: Named by the data set's lists.
+        usable: In the manifest.
+        missing: Of these there is no file.
+        corrupt: These do not decode, or not all of them.
+        short: These end before the time that they claim.
+    """
+
+    listed: int
+    usable: int
+    missing: int
+    corrupt: int
+    short: int
+
+    @property
+    def present(self) -> int:
+        """Videos of which there is a file."""
+        return self.listed - self.missing
+
+    def as_dict(self) -> dict[str, int]:
+        """For a report."""
+        return asdict(self) | {"present": self.present}
+
+
+def report_path(root: Path) -> Path:
+    """Where the report on a data root lies."""
+    return root / "manifest" / "report.json"
+
+
+def read_counts(root: Path, split: str) -> SplitCounts | None:
+    """The counts of a split; None where nobody verified the set (the embedded one; your own CSV).
+
+    Raises:
+        DataError: The report cannot be read.
+    """
+    path = report_path(root)
+    try:
+        counts: dict[str, Any] = json.loads(path.read_bytes())["splits"][split]
+        return SplitCounts(**{key: counts[key] for key in SplitCounts.__dataclass_fields__})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: not a report on {split} ({type(error).__name__}: {error})",
+            hint="prepare the data set again; what was verified is kept",
+        ) from error

@@ -1,0 +1,51 @@
+"""Videos in memory: uint8 RGB frames, what is known of their file, and their resize.
+
+Layout: frames (T, H, W, 3).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Frames = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video holds: frames that decode, frames a second (0: unknown), size in pixels."""
+
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+
+
+def resize_short_side(frames: Frames, short_side_px: int) -> Frames:
+    """Frames (T, H', W', 3) whose short side is `short_side_px`, in proportion.
+
+    The long side is floor(x · scale + 0.5). Frames that fit already are returned as they are.
+
+    Source: `Resize((-1, s))` of MMAction2 1.2, mmaction/datasets/transforms/processing.py.
+    """
+    height, width = frames.shape[1:3]
+    scale = short_side_px / min(height, width)
+    return resize(frames, math.floor(height * scale + 0.5), math.floor(width * scale + 0.5))
+
+
+def resize(frames: Frames, height: int, width: int) -> Frames:
+    """Frames (T, height, width, 3), bilinear without antialiasing.
+
+    Frames of this size are returned as they are.
+    """
+    if frames.shape[1:3] == (height, width):
+        return frames
+    from torch import from_numpy
+    from torch.nn.functional import interpolate
+
+    pixels = from_numpy(frames).permute(0, 3, 1, 2)  # (T, 3, H, W), channels-last in memory
+    resized = interpolate(pixels, (height, width), mode="bilinear").permute(0, 2, 3, 1)
+    return resized.contiguous().numpy()

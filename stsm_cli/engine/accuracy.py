@@ -1,0 +1,118 @@
+"""What scores are worth: counts, accuracies, intervals, and which class is taken for which."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stsm_cli.engine.scores import Scores
+
+IntArray = npt.NDArray[np.int64]
+
+NO_ANSWER = -1
+
+
+def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:
+    """Counts and accuracies in percent.
+
+    Args:
+        scores: Of the videos that decode; the broken ones count as wrong.
+        partners: (K,) the class that is each class's time reversal, where the set has such pairs.
+
+    Returns:
+        `num_videos` (scored), `num_listed`, `correct`, `top1` and `top5` with their 95 % Wilson
+        intervals `top1_interval` and `top5_interval`, `mean_class`, and `pair_accuracy`: how often
+        a video's own class scores above its time reversal (50 is chance; a network blind to order
+        scores 50).
+    """
+    probabilities, labels = _all_listed(scores)
+    num_listed = len(labels)
+    own = probabilities.gather(1, labels[:, None])
+    # ours: ties count against us, so a constant score is never right; nor is NaN
+    rank = (probabilities >= own).sum(1).masked_fill(own.isnan()[:, 0], probabilities.shape[1] + 1)
+    hit = rank == 1  # 1 is best
+    per_class = [hit[labels == k].float().mean().item() for k in labels.unique().tolist()]
+    correct, among_five = int(hit.sum()), int((rank <= 5).sum())
+    return {
+        "num_videos": len(scores.labels),
+        "num_listed": num_listed,
+        "correct": correct,
+        "top1": 100 * correct / num_listed,
+        "top1_interval": _percent_interval(correct, num_listed),
+        "top5": 100 * among_five / num_listed,
+        "top5_interval": _percent_interval(among_five, num_listed),
+        "mean_class": 100 * sum(per_class) / len(per_class),
+        "pair_accuracy": None
+        if partners is None
+        else _pair_accuracy(probabilities, labels, partners),
+    }
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a proportion, as fractions (E. B. Wilson, 1927)."""
+    share, spread = correct / total, z * z / total
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def confusion_matrix(scores: Scores, num_classes: int) -> IntArray:
+    """(K, K) how many videos of class i (row) were taken for class j (column).
+
+    Broken videos, and scores with a tie or NaN at the top, are no answer and in no column; the sum
+    of the diagonal is `correct` of `summarise`.
+    """
+    best = scores.probabilities.max(1, keepdim=True).values  # NaN where a score is
+    top = scores.probabilities == best
+    answer = top.int().argmax(1).masked_fill(top.sum(1) != 1, NO_ANSWER)
+    matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
+    given = answer != NO_ANSWER
+    np.add.at(matrix, (scores.labels[given].numpy(), answer[given].numpy()), 1)
+    return matrix
+
+
+class ClassResult(NamedTuple):
+    """How a class did: its listed videos, those correct, and what it is most often taken for."""
+
+    label: int
+    videos: int
+    correct: int
+    confused_with: int | None
+    confused: int
+
+
+def class_results(scores: Scores, num_classes: int) -> list[ClassResult]:
+    """One result a class, in label order; broken videos are among its `videos`."""
+    matrix = confusion_matrix(scores, num_classes)
+    listed = torch.bincount(_all_listed(scores)[1], minlength=num_classes).tolist()
+    correct = matrix.diagonal().tolist()
+    wrong = matrix - np.diag(matrix.diagonal())
+    return [
+        ClassResult(
+            label,
+            listed[label],
+            correct[label],
+            int(row.argmax()) if row.any() else None,
+            int(row.max()),
+        )
+        for label, row in enumerate(wrong)
+    ]
+
+
+def _all_listed(scores: Scores) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities and labels of all videos, NaN for those that do not decode."""
+    missing = torch.tensor(list(scores.broken_labels.values()), dtype=torch.long)
+    nothing = torch.full((len(missing), scores.probabilities.shape[1]), torch.nan)
+    return torch.cat([scores.probabilities, nothing]), torch.cat([scores.labels, missing])
+
+
+def _percent_interval(correct: int, total: int) -> list[float]:
+    return [100 * bound for bound in wilson_interval(correct, total)]
+
+
+def _pair_accuracy(probabilities: torch.Tensor, labels: torch.Tensor, partners: IntArray) -> float:
+    own = probabilities.gather(1, labels[:, None])
+    other = probabilities.gather(1, torch.from_numpy(partners)[labels][:, None])
+    return 100 * float((own > other).float().mean())

@@ -1,0 +1,110 @@
+"""What `--slurm` is given: where jobs go, and what each of them asks for."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stsm_cli.errors import UsageError
+
+WARNING_SECONDS = 120  # ours: between SIGUSR2 and the end of a job
+WORKERS = 7  # ours: with the process itself 8 CPUs a GPU, what many clusters have
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What `--slurm` says: where jobs go, and what each asks for.
+
+    Attributes:
+        name: `slurm`, or `local`: processes on this machine.
+        workers: Processes that read videos, in each task.
+        sbatch: Options of sbatch that are passed on as they are.
+    """
+
+    name: str
+    minutes: int
+    nodes: int
+    tasks_per_node: int
+    workers: int
+    sbatch: Mapping[str, str]
+
+    def parameters(self, at_once: int | None) -> dict[str, Any]:
+        """The same as submitit's `AutoExecutor` takes it.
+
+        Args:
+            at_once: How many jobs of an array may run side by side; None for any number.
+        """
+        gpus = self.sbatch.get("gpus_per_node", "0").rpartition(":")[2]
+        parameters: dict[str, Any] = {
+            "name": "stsm",
+            "timeout_min": self.minutes,
+            "nodes": self.nodes,
+            "tasks_per_node": self.tasks_per_node,
+            "gpus_per_node": _count("gpus_per_node", gpus) if gpus != "0" else None,
+            "slurm_signal_delay_s": WARNING_SECONDS,
+            "slurm_additional_parameters": {"requeue": True, **self.sbatch},
+            # trap: since SLURM 22.05 srun does not inherit it
+            "slurm_srun_args": [f"--cpus-per-task={self.sbatch['cpus_per_task']}"],
+        }
+        if at_once is not None:
+            parameters["slurm_array_parallelism"] = at_once
+        return parameters
+
+
+def parse_cluster(text: str, *, workers: int | None) -> Cluster:
+    """What `--slurm` was given: `partition=gpu,gpus_per_node=8,time=48:00:00`.
+
+    The keys are sbatch's long options. A job has one task a GPU, or `ntasks_per_node`; a task has
+    a CPU for itself and one for each of its `workers`: `cpus_per_task` and `workers` follow from
+    each other where only one is given.
+
+    Raises:
+        UsageError: It is not of this form, there is no `time`, or no SLURM on this machine.
+    """
+    values = {}
+    for part in re.split(r",(?=[\w-]+=)", text):  # a comma inside a value stays
+        key, equals, value = part.partition("=")
+        if not key or not equals or not value:
+            raise UsageError(f"--slurm {part}: must be KEY=VALUE")
+        values[key.replace("-", "_")] = value
+    name = values.pop("cluster", "slurm")
+    if name not in ("slurm", "local"):
+        raise UsageError(f"--slurm cluster={name}: must be slurm or local")
+    if name == "slurm" and shutil.which("sbatch") is None:
+        raise UsageError(
+            "--slurm: there is no `sbatch` on this machine",
+            hint="submit from the cluster's login node, or rehearse here with `cluster=local`",
+        )
+    if "time" not in values:
+        raise UsageError("--slurm: a job's `time` is missing", hint="such as time=48:00:00")
+    if workers is None:
+        cpus = values.get("cpus_per_task")
+        workers = WORKERS if cpus is None else _count("cpus_per_task", cpus) - 1
+    values.setdefault("cpus_per_task", str(workers + 1))
+    tasks = values.pop("ntasks_per_node", values.get("gpus_per_node", "1").rpartition(":")[2])
+    return Cluster(
+        name,
+        _minutes(values.pop("time")),
+        _count("nodes", values.pop("nodes", "1")),
+        _count("ntasks_per_node", tasks),
+        workers,
+        values,
+    )
+
+
+def _minutes(text: str) -> int:
+    """A time limit as sbatch takes it, in whole minutes: `90`, `90:00`, `1:30:00`, `2-12:00:00`."""
+    if not re.fullmatch(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", text):
+        raise UsageError(f"--slurm time={text}: must be minutes, H:MM:SS or D-HH:MM:SS")
+    days, _, rest = text.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    units = (3600, 60, 1) if days or len(parts) == 3 else (60, 1)
+    seconds = 86400 * int(days or 0) + sum(u * p for u, p in zip(units, parts, strict=False))
+    return max(1, -(-seconds // 60))
+
+
+def _count(key: str, text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]*", text):
+        raise UsageError(f"--slurm {key}={text}: must be a number of at least 1")
+    return int(text)

@@ -1,0 +1,95 @@
+"""What `stsm train` is about to run: a recipe, its data set and a folder, begun or continued."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stsm_cli.config.load import LoadedRecipe
+from stsm_cli.config.schema import Recipe
+from stsm_cli.data.dataset import open_splits
+from stsm_cli.data.decode import choose_decoder
+from stsm_cli.data.videos import Videos
+from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
+from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
+from stsm_cli.progress import Progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to come.
+
+    Attributes:
+        name: The recipe's.
+        recipe: What is run.
+        folder: Where; None: the next free folder below `runs/`.
+        data: The data set's folder; None: its default place.
+        decoder: Which library decodes; None: the default.
+    """
+
+    name: str
+    recipe: Recipe
+    folder: RunFolder | None
+    data: Path | None
+    decoder: str | None
+
+    def open(self, progress: Progress) -> tuple[Videos, Videos]:
+        """The splits `train` and `val`.
+
+        Raises:
+            UsageError: There is no such decoder here.
+            DataError: The set is missing, broken, or not the one the recipe asks for.
+        """
+        decoder = choose_decoder(self.decoder)
+        return first_alone(
+            lambda: open_splits(self.recipe.data, self.data, decoder=decoder, progress=progress)
+        )
+
+    def claim(self) -> RunFolder:
+        """The run's folder, the same in all processes; made if it is a new one below `runs/`.
+
+        Raises:
+            UsageError: It cannot be made.
+        """
+        if self.folder is not None:
+            return self.folder
+        path = None
+        with together():
+            if current_world().is_main:
+                path = claim_run_folder(self.name)
+        chosen = gather_objects(path)[0]
+        assert chosen is not None
+        return RunFolder(chosen)
+
+
+def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: str | None) -> Job:
+    """A run of `loaded` into the folder `out`.
+
+    Raises:
+        UsageError: `out` is taken.
+    """
+    folder = None if out is None else RunFolder(out)
+    if folder is not None:
+        folder.check_new()
+    return Job(loaded.name, loaded.recipe, folder, data, decoder)
+
+
+def continued_job(
+    recipe: Recipe | None, out: Path | None, data: Path | None, decoder: str | None
+) -> Job:
+    """The run in `out`, or the newest unfinished one, with its own data and decoder.
+
+    Args:
+        recipe: Must be the run's; None: whatever it is.
+        data: Where the data set is now, if it was moved.
+        decoder: Another library than before.
+
+    Raises:
+        UsageError: There is no unfinished run.
+        CheckpointError: `out` is not a run folder, or belongs to another recipe.
+    """
+    folder = newest_run(finished=False) if out is None else RunFolder(out)
+    begun = folder.recipe()
+    if recipe is not None:
+        folder.check_same(recipe)  # before the data is opened, which takes a while
+    known = folder.environment()
+    data, decoder = data or Path(known["data"]), decoder or known["decoder"]
+    return Job(known["recipe"], begun, folder, data, decoder)

@@ -1,0 +1,109 @@
+"""`--nproc N`: starts the processes of a job on this machine and sees them to their end.
+
+They are what torchrun would start, with its environment variables; several machines need torchrun.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from stsm_cli.engine.distributed import LOST
+from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
+
+GRACE_SECONDS = 10.0  # ours: for the others to end by themselves, once one has failed
+POLL_SECONDS = 0.1
+STOPPED: dict[int, type[StsmError]] = {
+    signal.SIGINT: InterruptedRunError,
+    signal.SIGTERM: PreemptedError,
+}
+
+Process = subprocess.Popen[bytes]
+
+
+def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> int:
+    """Run `command` in `nproc` processes that know of each other; their exit code.
+
+    SIGINT and SIGTERM are passed on. Once a process has failed, the others have `GRACE_SECONDS`.
+
+    Args:
+        command: What to run.
+        nproc: How many times.
+        hint: What to do when a process died.
+
+    Raises:
+        StsmError: A process died: names it, and its exit code or signal.
+        InterruptedRunError: Ctrl-C came before the processes heeded it.
+        PreemptedError: So did SIGTERM.
+    """
+    environment = os.environ | _meeting_place()
+    environment |= {"WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc)}
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
+    processes: list[Process] = []
+    with _passing_on_signals(processes):
+        for rank in map(str, range(nproc)):
+            own = {"RANK": rank, "LOCAL_RANK": rank}
+            # trap: in the terminal's session, Ctrl-C would reach them twice
+            processes.append(
+                subprocess.Popen(command, env=environment | own, start_new_session=True)
+            )
+        stopped = _wait(processes)
+    return _verdict([process.returncode for process in processes], stopped, hint)
+
+
+def _meeting_place() -> dict[str, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+
+
+@contextmanager
+def _passing_on_signals(processes: Sequence[Process]) -> Iterator[None]:
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    previous = {name: signal.signal(name, pass_on) for name in STOPPED}
+    try:
+        yield
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
+def _wait(processes: Sequence[Process]) -> set[int]:
+    """Wait for all; the ranks of those that had to be killed because another one failed."""
+    stopped: set[int] = set()
+    deadline = float("inf")
+    while running := [rank for rank, process in enumerate(processes) if process.poll() is None]:
+        if deadline == float("inf") and any(process.returncode for process in processes):
+            deadline = time.monotonic() + GRACE_SECONDS
+        if time.monotonic() > deadline:
+            for rank in running:
+                processes[rank].kill()
+            stopped.update(running)
+        time.sleep(POLL_SECONDS)
+    return stopped
+
+
+def _verdict(codes: Sequence[int], stopped: set[int], hint: str | None) -> int:
+    """The job's exit code; an error where no process has told what happened."""
+    if not any(codes) or (codes[0] > 0 and codes[0] != LOST):
+        return codes[0]
+    for rank, code in enumerate(codes):
+        if code in (0, LOST) or rank in stopped:
+            continue
+        for signal_number, stopped_error in STOPPED.items():
+            if code in (-signal_number, stopped_error.exit_code):
+                raise stopped_error(f"stopped by {_name(signal_number)}", hint=hint)
+        how = f"ended with exit code {code}" if code > 0 else f"was killed by {_name(-code)}"
+        raise StsmError(f"process {rank} of {len(codes)} {how}; the others were stopped", hint=hint)
+    raise StsmError("the processes of the run lost each other", hint=hint)
+
+
+def _name(number: int) -> str:
+    return signal.Signals(number).name

@@ -1,0 +1,123 @@
+"""What a network sees in any video file: the pipeline of `evaluate`, without a data set."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stsm_cli.config.schema import Recipe
+from stsm_cli.data.decode import Decoder, probe
+from stsm_cli.data.loader import evaluation_batches
+from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_classes
+from stsm_cli.data.videos import Videos
+from stsm_cli.engine.evaluate import class_orders
+from stsm_cli.engine.scores import score_videos
+from stsm_cli.engine.testing import Trained, check_classes
+from stsm_cli.errors import DataError
+from stsm_cli.models.tsn import TSN
+from stsm_cli.progress import SILENT, Progress
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities (K,) of each video that could be read, and why the others could not."""
+
+    probabilities: dict[Path, torch.Tensor]
+    failed: dict[Path, DataError]
+
+
+def predict(
+    model: TSN,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    paths: Iterable[Path],
+    device: torch.device,
+    *,
+    decoder: Decoder,
+    progress: Progress = SILENT,
+) -> Predictions:
+    """Class probabilities of video files, equal to those of `evaluate` for the same file.
+
+    A video is decoded once to count its frames and once for those that are needed: memory does not
+    grow with its length.
+
+    Args:
+        model: The network, on `device`.
+        recipe: Sampling, size and the test protocol.
+        classes: Names of the classes in label order.
+        paths: The videos.
+    """
+    found, failed = {}, {}
+    wanted = list(dict.fromkeys(paths))
+    with progress.bar("predicting", len(wanted)) as bar:
+        for path in wanted:
+            try:
+                found[path] = _predict_one(model, recipe, classes, path, device, decoder)
+            except DataError as error:
+                failed[path] = error
+            bar.advance()
+    return Predictions(found, failed)
+
+
+def _predict_one(
+    model: TSN,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    path: Path,
+    device: torch.device,
+    decoder: Decoder,
+) -> torch.Tensor:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, not a video")
+    info = probe(path, decoder)
+    record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
+    videos = Videos(
+        Manifest(Path(), "predict", classes, (record,)), recipe.data.short_side_px, decoder
+    )
+    (batch,) = evaluation_batches(
+        videos,
+        recipe.data.sampling,
+        recipe.test,
+        num_frames=recipe.model.num_frames,
+        batch_size=1,
+        workers=0,
+    )
+    for _, message in batch.broken.values():
+        raise DataError(message)
+    scores = score_videos(
+        model,
+        [batch],
+        device,
+        precision=recipe.precision,
+        average=recipe.test.average,
+        class_orders=class_orders(recipe, classes, recipe.test),
+    )
+    return scores.probabilities[0]
+
+
+def class_names(
+    subject: Trained, data_root: Path | None, num_classes: int
+) -> tuple[str, ...] | None:
+    """The names of what `subject` knows: from its run folder, else from the data set's class list.
+
+    Args:
+        subject: What predicts.
+        data_root: The data set; None: where the run found it, or its default place.
+        num_classes: How many classes the weights know.
+
+    Returns:
+        The names in label order; None where there is no list.
+
+    Raises:
+        DataError: The data set's class list is not the one of the training.
+    """
+    names = subject.folder.classes() if subject.folder else None
+    if names is not None:
+        return names
+    root = data_root or subject.data_root or Path("data") / subject.recipe.data.dataset
+    if data_root is None and not classes_path(root).is_file():
+        return None
+    names = read_classes(classes_path(root))
+    check_classes(subject, Manifest(root, "", names, ()), num_classes)
+    return names

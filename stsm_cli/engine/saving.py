@@ -1,0 +1,96 @@
+"""All that the rest of a run depends on, to its checkpoint and back."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from stsm_cli.config.load import recipe_hash
+from stsm_cli.config.schema import Recipe
+from stsm_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from stsm_cli.engine.distributed import current_world, gather_objects, together
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.step import Stepper
+from stsm_cli.errors import CheckpointError
+
+SAVE_SECONDS = 600.0  # ours: the most that a SIGKILL costs; an epoch of Kinetics-400 takes hours
+
+
+@dataclass
+class Position:
+    """Where a run is, and the running sums of its current epoch over all processes.
+
+    The seconds are this process's own.
+    """
+
+    epoch: int = 0
+    batches: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    broken: int = 0
+    seconds: float = 0.0
+    data_seconds: float = 0.0
+
+
+class Saver:
+    """Keeps a run's checkpoint, and brings the run back to it; called by all processes alike."""
+
+    def __init__(self, recipe: Recipe, stepper: Stepper, folder: RunFolder) -> None:
+        self.recipe, self.stepper, self.folder = recipe, stepper, folder
+        self._saved: Position | None = None
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is `SAVE_SECONDS` old."""
+        return time.monotonic() - self._saved_at > SAVE_SECONDS
+
+    def save(self, position: Position) -> None:
+        """Write the checkpoint, unless it is at `position` already.
+
+        Raises:
+            CheckpointError: It cannot be written; the one before is whole.
+        """
+        if position == self._saved:
+            return
+        with together():
+            state = {
+                "recipe_hash": recipe_hash(self.recipe),
+                "position": asdict(position),
+                "model": self.stepper.model.state_dict(),
+                **self.stepper.state(),
+                "random": gather_objects(self._random_state()),
+            }
+            if current_world().is_main:
+                save_checkpoint(self.folder.checkpoint, state)
+        self._saved, self._saved_at = replace(position), time.monotonic()
+
+    def restore(self) -> tuple[Position, int]:
+        """Go back to the checkpoint; where it is, and how many processes made it.
+
+        Raises:
+            CheckpointError: It is unreadable or belongs to another recipe.
+        """
+        state = load_checkpoint(self.folder.checkpoint)
+        if state.get("recipe_hash") != recipe_hash(self.recipe):
+            raise CheckpointError(f"{self.folder.checkpoint}: belongs to another recipe")
+        self.stepper.model.load_state_dict(state["model"])
+        self.stepper.restore(state)
+        world, random = current_world(), state["random"]
+        if len(random) == world.size:
+            self._set_random_state(random[world.rank])
+        position = Position(**state["position"])
+        self._saved = replace(position)
+        return position, len(random)
+
+    def _random_state(self) -> dict[str, Any]:
+        device = self.stepper.device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+    def _set_random_state(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["cpu"])
+        if self.stepper.device.type == "cuda" and state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"], self.stepper.device)

@@ -1,0 +1,94 @@
+"""Files a test leaves on request: all scores, from which its numbers follow, and a row a class."""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+
+from stsm_cli.atomic import whole_file
+from stsm_cli.engine.accuracy import class_results
+from stsm_cli.engine.testing import Evaluation
+from stsm_cli.errors import StsmError, UsageError
+
+
+def check_writable(option: str, path: Path, suffix: str) -> None:
+    """Refuse before a long test what could not be written after it; missing folders are made.
+
+    Raises:
+        UsageError: The name has another suffix, is a folder's, or its folder takes no files.
+    """
+    if path.suffix != suffix:
+        raise UsageError(f"{option} {path}: the name must end in {suffix}")
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be written ({error.strerror})") from None
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{option} {path}: cannot be written (its folder is read-only)")
+
+
+def write_scores(path: Path, tested: Evaluation) -> None:
+    """Every video's class probabilities, as an `.npz` file that `numpy.load` reads.
+
+    `paths`, `labels` and `probabilities` (float32, M × K) are of the M videos that decode, in
+    manifest order; `broken_paths` and `broken_labels` of those that do not and count as wrong.
+    `classes` are the K names; `protocol`, `weights_sha256` and `list_sha256` say whose they are.
+
+    Raises:
+        StsmError: The file cannot be written.
+    """
+    scores, records = tested.scores, tested.manifest.records
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        paths=np.array([records[index].path for index in scores.indices]),
+        labels=scores.labels.numpy(),
+        probabilities=scores.probabilities.numpy(),
+        broken_paths=np.array([records[i].path for i in scores.broken_labels], dtype=np.str_),
+        broken_labels=np.array(list(scores.broken_labels.values()), dtype=np.int64),
+        classes=np.array(tested.manifest.classes),
+        protocol=np.array(tested.result["protocol"]),
+        weights_sha256=np.array(tested.result["weights_sha256"]),
+        list_sha256=np.array(str(tested.result["list_sha256"])),
+    )
+    write_bytes(path, content.getvalue())
+
+
+def write_class_results(path: Path, tested: Evaluation) -> None:
+    """A CSV with a row a class, in label order.
+
+    Columns: `class`, `videos` (those that do not decode included), `correct`, `accuracy` (percent;
+    empty without videos), `confused_with` (the class its videos are most often taken for) and
+    `confused` (how many).
+
+    Raises:
+        StsmError: The file cannot be written.
+    """
+    classes = tested.manifest.classes
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("class", "videos", "correct", "accuracy", "confused_with", "confused"))
+    for row in class_results(tested.scores, len(classes)):
+        accuracy = f"{100 * row.correct / row.videos:.2f}" if row.videos else ""
+        partner = "" if row.confused_with is None else classes[row.confused_with]
+        writer.writerow(
+            (classes[row.label], row.videos, row.correct, accuracy, partner, row.confused)
+        )
+    write_bytes(path, table.getvalue().encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        StsmError: It cannot be written.
+    """
+    try:
+        with whole_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise StsmError(f"{path}: cannot be written ({error.strerror})") from None

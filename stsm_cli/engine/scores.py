@@ -1,0 +1,129 @@
+"""Class probabilities of videos: forward passes over all their views, averaged, from all processes.
+
+In a job of several processes each reads its own videos and all of them get every video's scores.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from stsm_cli.data.loader import Batch
+from stsm_cli.engine.distributed import gather_objects, told_once
+from stsm_cli.engine.pixels import normalise
+from stsm_cli.engine.step import AUTOCAST
+from stsm_cli.errors import StsmError
+
+Average = Literal["prob", "score"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+FORWARD_PIXELS = 16 * 8 * 256 * 256  # bounds memory: in ResNet-50 to 1.8 GB of float32
+MAX_VIEWS = 64  # of small pictures; more gain nothing
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Class probabilities (M, K), labels (M,) and manifest indices of the M videos that decode.
+
+    The labels of those that do not are in `broken_labels`, by index. Both are in manifest order.
+    """
+
+    probabilities: torch.Tensor
+    labels: torch.Tensor
+    indices: tuple[int, ...]
+    broken_labels: dict[int, int]
+
+
+def views_at_once(num_frames: int, size_px: int) -> int:
+    """How many views of `num_frames` pictures of `size_px`² go through the network together."""
+    return min(MAX_VIEWS, max(1, FORWARD_PIXELS // (num_frames * size_px**2)))
+
+
+@torch.inference_mode()
+def score_videos(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    device: torch.device,
+    *,
+    precision: Precision = "fp32",
+    average: Average = "prob",
+    class_orders: torch.Tensor | None = None,
+    advance: Callable[[int], None] = lambda videos: None,
+) -> Scores:
+    """Probabilities of every video of `batches`, of this process and of the others of its job.
+
+    Args:
+        model: Takes `videos` (N, T, 3, H, W), returns `logits` (N, K); it is put in eval mode.
+        batches: With `views` (N, V, T, 3, H, W), of any number of videos: a video of many views
+            goes through the network in parts.
+        device: Where the model is.
+        precision: `bf16`, `fp16`: forward passes under autocast.
+        average: `prob`: the mean over views of their softmax. `score`: the softmax of the mean
+            logits. The latter is also what MMAction2's TSN does: it averages the features of all
+            views, and logits are linear in features.
+        class_orders: (V, K) the class that each view's k-th score speaks for; None: all k.
+        advance: Told after each batch how many videos it held; may raise to stop.
+
+    Raises:
+        StsmError: Not one video decodes.
+    """
+    model.eval()
+    probabilities: list[torch.Tensor] = []
+    labels: list[torch.Tensor] = []
+    indices: list[int] = []
+    broken: dict[int, int] = {}
+    for batch in batches:
+        broken.update({index: label for index, (label, _) in batch.broken.items()})
+        if batch.indices:
+            logits = _view_logits(model, batch.pixels, device, precision)  # (N, V, K)
+            if class_orders is not None:
+                logits = logits.gather(-1, class_orders.expand_as(logits))
+            probabilities.append(average_views(logits, average))
+            labels.append(batch.labels)
+            indices.extend(batch.indices)
+        advance(len(batch.indices) + len(batch.broken))
+    own = None
+    if indices:
+        own = Scores(torch.cat(probabilities), torch.cat(labels), tuple(indices), {})
+    return _merge(gather_objects((own, broken)))
+
+
+def average_views(logits: torch.Tensor, average: Average) -> torch.Tensor:
+    """Probabilities (N, K) of logits (N, V, K)."""
+    if average == "score":
+        return logits.mean(1).softmax(-1)
+    return logits.softmax(-1).mean(1)
+
+
+def _view_logits(
+    model: nn.Module, views: torch.Tensor, device: torch.device, precision: Precision
+) -> torch.Tensor:
+    """Float32 logits (N, V, K) on the CPU; only uint8 travels to the device."""
+    at_once = views_at_once(views.shape[2], views.shape[-1])
+    dtype = AUTOCAST[precision]
+    parts = []
+    for part in views.flatten(0, 1).split(at_once):  # (N·V, T, 3, H, W)
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            logits = model(normalise(part, device))
+        parts.append(logits.float().cpu())
+    return torch.cat(parts).view(*views.shape[:2], -1)  # (N·V, K) -> (N, V, K)
+
+
+def _merge(parts: Sequence[tuple[Scores | None, dict[int, int]]]) -> Scores:
+    """What the processes scored, in manifest order."""
+    scored = [scores for scores, _ in parts if scores is not None]
+    if not scored:
+        raise told_once(
+            StsmError("no video could be decoded", hint="check the data set and the decoder")
+        )
+    indices = [index for scores in scored for index in scores.indices]
+    order = sorted(range(len(indices)), key=indices.__getitem__)
+    broken = {index: label for _, labels in parts for index, label in labels.items()}
+    return Scores(
+        torch.cat([scores.probabilities for scores in scored])[order],
+        torch.cat([scores.labels for scores in scored])[order],
+        tuple(indices[position] for position in order),
+        dict(sorted(broken.items())),
+    )

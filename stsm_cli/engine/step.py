@@ -1,0 +1,167 @@
+"""One optimiser step: a batch in parts, its gradient over all processes, the change of weights."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from stsm_cli.config.schema import Recipe
+from stsm_cli.data.loader import Batch
+from stsm_cli.engine.distributed import current_world, sum_over_processes
+from stsm_cli.engine.optim import build_optimizer, set_lr
+from stsm_cli.engine.pixels import normalise
+from stsm_cli.errors import StsmError
+
+AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+MOST_SKIPPED = 20  # ours: in a row; fp16's loss scale has then shrunk from 65,536 to below 0.1
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What a batch gave, over all processes.
+
+    Attributes:
+        loss_sum: Cross-entropy, summed over the videos.
+        correct: Videos whose class scored highest.
+        norm: L2 norm of the mean gradient, before clipping.
+        suspects: Videos of this process in parts whose loss is not finite.
+    """
+
+    loss_sum: float
+    correct: int
+    norm: float
+    suspects: tuple[int, ...]
+
+
+class Stepper:
+    """A network and its optimiser.
+
+    Args:
+        model: Takes `videos` (N, T, 3, H, W), returns `logits` (N, K); is on `device`.
+        recipe: What the step depends on.
+        device: Where it runs.
+        compile_with: Backend of `torch.compile`; None: the network runs as it is.
+    """
+
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, device: torch.device, compile_with: str | None
+    ) -> None:
+        self.model, self.recipe, self.device = model, recipe, device
+        self.dtype = AUTOCAST[recipe.precision]
+        self.optimizer = build_optimizer(model, recipe.optim)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+        self.num_skipped = 0
+        self.world = current_world()
+        self.parallel: DistributedDataParallel | None = None
+        if self.world.size > 1:
+            ids = [device] if device.type == "cuda" else None
+            self.parallel = DistributedDataParallel(model, device_ids=ids)
+        self.network: Any = self.parallel or model
+        if compile_with is not None:
+            self.network = torch.compile(self.network, backend=compile_with)
+
+    def gradient(self, parts: Sequence[Batch], num_videos: int) -> Gradient:
+        """Leave in the parameters the clipped mean gradient over `num_videos` videos.
+
+        Args:
+            parts: This process's share of the batch.
+            num_videos: In the shares of all processes together, without broken ones; at least 1.
+        """
+        self.model.train()
+        self.optimizer.zero_grad()
+        parts = [part for part in parts if part.indices]
+        done = []
+        for part in parts:
+            with self._in_step(is_last=part is parts[-1]):
+                done.append(self._backward(part, len(part.indices) / num_videos))
+        if self.parallel is not None and not parts:
+            self._join_in()
+        losses = [float(loss) for loss, _ in done]
+        loss_sum = sum(loss * len(part.indices) for loss, part in zip(losses, parts, strict=True))
+        loss_sum, correct = sum_over_processes([loss_sum, sum(int(hits) for _, hits in done)])
+        bad = [p for p, loss in zip(parts, losses, strict=True) if not math.isfinite(loss)]
+        return Gradient(
+            loss_sum,
+            int(correct),
+            self._clip(),
+            tuple(index for part in bad for index in part.indices),
+        )
+
+    def _in_step(self, *, is_last: bool) -> AbstractContextManager[None]:
+        """Gradients of all parts but the last are added up before the processes exchange them."""
+        if self.parallel is None or is_last:
+            return nullcontext()
+        within: AbstractContextManager[None] = self.parallel.no_sync()
+        return within
+
+    def _backward(self, part: Batch, share: float) -> tuple[Tensor, Tensor]:
+        """The part's mean loss, and how many videos it classified rightly."""
+        labels = part.labels.to(self.device, non_blocking=True)
+        logits = self._logits(normalise(part.pixels, self.device))
+        loss = functional.cross_entropy(logits, labels)
+        # processes average their gradients: times their number, the shares of a batch add up to 1
+        self.scaler.scale(loss * (share * self.world.size)).backward()
+        return loss.detach(), (logits.argmax(1) == labels).sum()
+
+    def _join_in(self) -> None:
+        """A share without videos: the others wait for a gradient, and get zeros."""
+        self.model.eval()  # the black video must not enter the batch norms' statistics
+        data = self.recipe.data
+        size = (1, self.recipe.model.num_frames, 3, data.crop_px, data.crop_px)
+        logits = self._logits(torch.zeros(size, device=self.device))
+        self.scaler.scale(logits.sum() * 0.0).backward()
+
+    def _logits(self, videos: Tensor) -> Tensor:
+        """Float32 logits (N, K) of normalised videos (N, T, 3, H, W)."""
+        try:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+                logits: Tensor = self.network(videos)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            reason = " ".join(str(error).partition("\n\n")[0].split())
+            raise StsmError(
+                f"--compile: torch.compile failed: {reason}", hint="train without --compile"
+            ) from error
+        return logits.float()
+
+    def _clip(self) -> float:
+        """The gradient's L2 norm before it is clipped."""
+        self.scaler.unscale_(self.optimizer)
+        limit = self.recipe.optim.clip_grad_norm
+        limit = math.inf if limit is None else limit
+        return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+
+    def accepts(self, gradient: Gradient) -> bool:
+        """Whether to go on: loss and norm are finite, or fp16 may still find its loss scale."""
+        self.num_skipped = 0 if math.isfinite(gradient.norm) else self.num_skipped + 1
+        allowed = MOST_SKIPPED if self.scaler.is_enabled() else 0
+        return math.isfinite(gradient.loss_sum) and self.num_skipped <= allowed
+
+    def apply(self, lr: float) -> None:
+        """Change the weights by the gradient; in fp16 one that overflowed is skipped."""
+        set_lr(self.optimizer, lr)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def share_buffers(self) -> None:
+        """Give all processes the first one's batch-norm statistics, as each step does."""
+        if self.parallel is not None:
+            for buffer in self.model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, next to the weights."""
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM while a run goes on: noted at once, heeded at the next step."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from stsm_cli.engine.distributed import current_world
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
+
+
+class StopRequest:
+    """Whether this run was asked to stop, and by which signal."""
+
+    def __init__(self) -> None:
+        self._noted: signal.Signals | None = None
+        self._parent = os.getppid()
+
+    @property
+    def signal(self) -> signal.Signals | None:
+        """SIGINT (Ctrl-C) or SIGTERM; the latter too if who started several processes is gone."""
+        if current_world().size > 1 and os.getppid() != self._parent:
+            return signal.SIGTERM
+        return self._noted
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal; a second Ctrl-C stops at once."""
+        self._noted = signal.Signals(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def listening() -> Iterator[StopRequest]:
+    """While the block runs, SIGINT and SIGTERM are only noted."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # only the main thread may set handlers
+        return
+    names = (signal.SIGINT, signal.SIGTERM)
+    previous = {name: signal.signal(name, request.note) for name in names}
+    try:
+        yield request
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
+def stopped_by(number: signal.Signals, where: str, folder: RunFolder) -> StsmError:
+    """The error that ends the run in `folder`, which is saved: its exit code is 130 or 75."""
+    command = f"stsm train --resume --out {folder.path}"
+    if current_world().size > 1:
+        command += f" --nproc {current_world().size}"
+    told, hint = f"{where}; saved {folder.checkpoint}", f"continue with `{command}`"
+    if number == signal.SIGINT:
+        return InterruptedRunError(f"interrupted {told}", hint=hint)
+    return PreemptedError(f"stopped by SIGTERM {told}", hint=hint)

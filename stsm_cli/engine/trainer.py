@@ -1,0 +1,303 @@
+"""The training loop, to be read from top to bottom.
+
+A run can be stopped at any step, or killed, and goes on to the same numbers: samples are seeded one
+by one, and the checkpoint holds the rest. Several processes share each batch and agree on every
+step; the first one writes.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from stsm_cli.config.schema import Recipe, TestConfig
+from stsm_cli.data.loader import Batch, TrainLoader
+from stsm_cli.data.videos import Videos
+from stsm_cli.engine.board import Board
+from stsm_cli.engine.checkpoint import copy_checkpoint
+from stsm_cli.engine.device import num_cores
+from stsm_cli.engine.distributed import (
+    current_world,
+    first_alone,
+    gather_objects,
+    sum_over_processes,
+    told_once,
+)
+from stsm_cli.engine.evaluate import evaluate
+from stsm_cli.engine.optim import lr_at
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.saving import Position, Saver
+from stsm_cli.engine.step import Gradient, Stepper
+from stsm_cli.engine.stop import StopRequest, stopped_by
+from stsm_cli.errors import DataError, DivergedError
+from stsm_cli.models.build import build_model
+from stsm_cli.progress import Progress
+
+MAX_BROKEN_SHARE = 0.005  # design section 5: above it the run stops
+WAITING_SHARE = 1 / 3  # of an epoch: above it, reading is what to make faster
+
+
+class Trainer:
+    """One run: its network, loader and position."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train_videos: Videos,
+        val_videos: Videos,
+        folder: RunFolder,
+        *,
+        device: torch.device,
+        workers: int,
+        compile_with: str | None,
+        progress: Progress,
+        resume: bool,
+    ) -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.train_videos, self.val_videos = train_videos, val_videos
+        self.workers, self.progress, self.world = workers, progress, current_world()
+        model = self._build_model(reads_weights=not resume).to(device)
+        model = model.to(memory_format=torch.channels_last)
+        self.stepper = Stepper(model, recipe, device, compile_with)
+        self.saver = Saver(recipe, self.stepper, folder)
+        self.loader = TrainLoader(
+            train_videos,
+            recipe.data,
+            num_frames=recipe.model.num_frames,
+            batch_size=recipe.optim.batch_size,
+            seed=recipe.seed,
+            workers=workers,
+            rank=self.world.rank,
+            world_size=self.world.size,
+            accumulate=recipe.optim.accumulate,
+        )
+        self.steps_per_epoch = len(self.loader) // recipe.optim.accumulate
+        self.position = Position()
+        self.has_advised = False
+        if resume:
+            self._restore()
+
+    def _build_model(self, *, reads_weights: bool) -> nn.Module:
+        """The network; without `reads_weights` a checkpoint will fill it."""
+        config = self.recipe.model
+        if not reads_weights:
+            config = config.model_copy(update={"weights": None, "init": None})
+        torch.manual_seed(self.recipe.seed)
+        model = first_alone(lambda: build_model(config, progress=self.progress))
+        if self.world.rank > 0:  # else all processes would drop the same features
+            torch.manual_seed(self.recipe.seed + self.world.rank)
+        return model
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps so far."""
+        return self.position.epoch * self.steps_per_epoch + self.position.batches
+
+    def _restore(self) -> None:
+        self.position, num_processes = self.saver.restore()
+        if num_processes != self.world.size:
+            self.progress.message(
+                f"warning: begun with {num_processes} processes, goes on with {self.world.size}: "
+                "other numbers than without the break"
+            )
+        if self.world.is_main:
+            self.folder.tidy(self.position.epoch)
+
+    def run(
+        self, stop: StopRequest, board: Board, on_epoch: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Train what is left, evaluate, and return the result."""
+        scores = None
+        while self.position.epoch < self.recipe.optim.epochs:
+            self._train_epoch(stop, board)
+            self.saver.save(self.position)
+            started = time.perf_counter()
+            label = f"validating epoch {self.position.epoch + 1}"
+            scores = self._evaluate(self._validation(), label, stop)
+            metrics = self._metrics(scores, time.perf_counter() - started)
+            if self.world.is_main:
+                self._log(metrics)
+                board.epoch(self.step - 1, metrics)
+                on_epoch(metrics)
+            self.position = Position(epoch=self.position.epoch + 1)
+        return self._test(scores, stop)
+
+    def _train_epoch(self, stop: StopRequest, board: Board) -> None:
+        position, total = self.position, self.steps_per_epoch
+        label = f"epoch {position.epoch + 1}/{self.recipe.optim.epochs}"
+        with self.progress.bar(label, total) as bar:
+            bar.advance(position.batches)
+            parts_done = position.batches * self.recipe.optim.accumulate
+            batches = self.loader.epoch(position.epoch, parts_done)
+            while position.batches < total:
+                started = time.perf_counter()
+                parts = self._read(batches, stop)
+                num_videos, num_broken = self._agree(parts, stop)
+                position.data_seconds += time.perf_counter() - started
+                self._count_broken(parts, num_broken)
+                if num_videos:
+                    self._step(parts, num_videos, board)
+                position.batches += 1
+                position.seconds += time.perf_counter() - started
+                bar.advance(1, self._status())
+
+    def _read(self, batches: Iterator[Batch], stop: StopRequest) -> list[Batch]:
+        try:
+            return [next(batches) for _ in range(self.recipe.optim.accumulate)]
+        except DataError:
+            if stop.signal is None:
+                raise
+            return []  # a SIGTERM to the whole job ends the reading processes too
+
+    def _agree(self, parts: Sequence[Batch], stop: StopRequest) -> tuple[int, int]:
+        """Videos and broken videos of all processes' parts; saves and stops if one asks for it."""
+        wanted = stop.signal
+        num_videos, num_broken, due, preempted, interrupted = sum_over_processes(
+            [
+                sum(len(part.indices) for part in parts),
+                sum(len(part.broken) for part in parts),
+                self.saver.is_due,
+                wanted == signal.SIGTERM,
+                wanted == signal.SIGINT,
+            ]
+        )
+        if due or preempted or interrupted:
+            self.saver.save(self.position)
+        if preempted or interrupted:
+            at = f"at epoch {self.position.epoch + 1}, batch {self.position.batches}"
+            by = signal.SIGTERM if preempted else signal.SIGINT
+            raise told_once(stopped_by(by, at, self.folder))
+        return int(num_videos), int(num_broken)
+
+    def _count_broken(self, parts: Sequence[Batch], num_broken: int) -> None:
+        self.position.broken += num_broken
+        if num_broken and self.position.broken > MAX_BROKEN_SHARE * self.loader.num_videos:
+            found = [message for part in parts for _, message in part.broken.values()]
+            messages = [message for part in gather_objects(found) for message in part]
+            raise told_once(
+                DataError(
+                    f"{self.position.broken} training videos do not decode, more than "
+                    f"{MAX_BROKEN_SHARE:.1%}: {messages[0]}",
+                    hint="`stsm prepare` finds and lists them",
+                )
+            )
+
+    def _step(self, parts: Sequence[Batch], num_videos: int, board: Board) -> None:
+        position = self.position
+        lr = lr_at(self.step, self.steps_per_epoch, self.recipe.optim)
+        gradient = self.stepper.gradient(parts, num_videos)
+        if not self.stepper.accepts(gradient):
+            raise self._diverged(gradient, parts, lr)
+        self.stepper.apply(lr)
+        position.loss_sum += gradient.loss_sum
+        position.correct += gradient.correct
+        position.seen += num_videos
+        loss = gradient.loss_sum / num_videos
+        board.step(self.step, {"loss": loss, "lr": lr, "gradient_norm": gradient.norm})
+
+    def _diverged(self, gradient: Gradient, parts: Sequence[Batch], lr: float) -> BaseException:
+        what, value, indices = "loss", gradient.loss_sum, gradient.suspects
+        if math.isfinite(value):
+            what, value = "gradient's norm", gradient.norm
+            indices = tuple(index for part in parts for index in part.indices)
+        records = self.train_videos.manifest.records
+        videos = [records[i].path for process in gather_objects(indices) for i in process]
+        hint = "lower optim.lr or set optim.clip_grad_norm"
+        if self.folder.checkpoint.exists():
+            hint += f"; {self.folder.checkpoint} is from before"
+        return told_once(
+            DivergedError(
+                f"the {what} is {value} at step {self.step} (epoch {self.position.epoch + 1}, "
+                f"lr {lr:.3g}, videos {', '.join(videos)})",
+                hint=hint,
+            )
+        )
+
+    def _validation(self) -> TestConfig:
+        """One centre view a video."""
+        return TestConfig(
+            clips=1, crops=1, crop_px=self.recipe.data.crop_px, average=self.recipe.test.average
+        )
+
+    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> dict[str, Any]:
+        """Scores of the validation split, the same in all processes."""
+
+        def check() -> None:  # all that counts is in the checkpoint, and each process is told
+            if stop.signal is not None:
+                raise told_once(stopped_by(stop.signal, f"while {label}", self.folder))
+
+        self.stepper.share_buffers()
+        try:
+            return evaluate(
+                self.stepper.model,
+                self.val_videos,
+                self.recipe,
+                test,
+                self.device,
+                workers=self.workers,
+                label=label,
+                progress=self.progress,
+                check=check,
+            )
+        except DataError:
+            check()  # as in `_read`
+            raise
+
+    def _metrics(self, scores: dict[str, Any], seconds_val: float) -> dict[str, Any]:
+        position = self.position
+        return {
+            "epoch": position.epoch + 1,
+            "lr": lr_at(self.step - 1, self.steps_per_epoch, self.recipe.optim),
+            "train_loss": position.loss_sum / max(1, position.seen),
+            "train_top1": 100 * position.correct / max(1, position.seen),
+            "val_top1": scores["top1"],
+            "val_pair_accuracy": scores["pair_accuracy"],
+            "broken": position.broken,
+            "seconds": round(position.seconds, 2),
+            "seconds_val": round(seconds_val, 2),
+            "data_share": round(position.data_seconds / max(1e-9, position.seconds), 3),
+        }
+
+    def _log(self, metrics: dict[str, Any]) -> None:
+        """Keep the epoch's metrics, and its checkpoint if it is the best."""
+        before = [epoch["val_top1"] for epoch in self.folder.metrics()]
+        if metrics["val_top1"] > max(before, default=-math.inf):
+            copy_checkpoint(self.folder.checkpoint, self.folder.best_checkpoint)
+        self.folder.log_epoch(metrics)
+        self._advise(metrics["data_share"])
+
+    def _advise(self, data_share: float) -> None:
+        if data_share <= WAITING_SHARE or self.train_videos.cache is not None or self.has_advised:
+            return
+        self.has_advised = True
+        more = f"raise --workers (now {self.workers}, of {num_cores()} cores), or "
+        self.progress.message(
+            f"hint: {data_share:.0%} of the time was spent waiting for data: "
+            f"{more if self.workers < num_cores() else ''}"
+            "re-encode the videos for fast access: `stsm prepare ... --short-side 256 --gop 16`"
+        )
+
+    def _test(self, scores: dict[str, Any] | None, stop: StopRequest) -> dict[str, Any]:
+        """The result under the recipe's protocol; the last validation's where that is the same."""
+        epochs, started = gather_objects(self.folder.metrics())[0], time.perf_counter()
+        if scores is None or self.recipe.test != self._validation():
+            scores = self._evaluate(self.recipe.test, "testing", stop)
+            seconds = time.perf_counter() - started
+        else:
+            seconds = epochs[-1]["seconds_val"]
+        return scores | {
+            "seconds_train": round(sum(epoch["seconds"] for epoch in epochs), 1),
+            "seconds_eval": round(seconds, 1),
+        }
+
+    def _status(self) -> str:
+        p, seen = self.position, max(1, self.position.seen)
+        lr = lr_at(self.step - 1, self.steps_per_epoch, self.recipe.optim)
+        return (
+            f"loss {p.loss_sum / seen:.3f}  top-1 {100 * p.correct / seen:.1f}  lr {lr:.2e}  "
+            f"data {p.data_seconds / max(1e-9, p.seconds):.0%}"
+        )

@@ -1,0 +1,200 @@
+"""Gzipped tar archives, whole or in parts, unpacked so that it can be interrupted at any moment.
+
+Nothing is written outside the given folder, and no link or device at all. A file gets its name when
+it is whole; one that is there already is kept. An archive that is done is noted in
+`.unpacked.json` of the folder and not read again: deleting the folder forgets it.
+"""
+
+import gzip
+import io
+import json
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from stsm_cli.atomic import whole_file
+from stsm_cli.errors import DataError
+from stsm_cli.prepare.megabytes import megabytes
+from stsm_cli.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_RECORD = ".unpacked.json"
+_CHUNK = 1 << 16
+_DAMAGED = (gzip.BadGzipFile, zlib.error, tarfile.ReadError)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive and where it belongs.
+
+    Attributes:
+        parts: Its files, in order: one, or the pieces that `split` made of one.
+        into: The folder that its members are unpacked into.
+    """
+
+    parts: tuple[Path, ...]
+    into: Path
+
+    @property
+    def key(self) -> str:
+        """The archive as the folder's record calls it: valid wherever both are moved together."""
+        return Path(os.path.relpath(self.parts[0], self.into)).as_posix()
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all parts."""
+        return sum(part.stat().st_size for part in self.parts)
+
+
+def was_unpacked(archive: Archive) -> bool:
+    """Whether an archive of this name was unpacked here once, even if it is gone since."""
+    return archive.key in _read_record(archive.into)
+
+
+def unpack(
+    archives: Sequence[Archive], *, keep: Container[str] = (), progress: Progress = SILENT
+) -> int:
+    """Unpack the archives that are not yet unpacked.
+
+    Args:
+        archives: What to unpack.
+        keep: File names that are not to be unpacked: they are elsewhere already.
+        progress: Shows how much has been read.
+
+    Returns:
+        How many archives were unpacked now.
+
+    Raises:
+        DataError: An archive is truncated, damaged or no gzip file, holds what must not be
+            unpacked, or its files cannot be written. What was unpacked before stays, but not what
+            came from a damaged one in this call.
+    """
+    pending = [archive for archive in archives if not _is_done(archive)]
+    with megabytes(progress, "unpack", sum(archive.num_bytes for archive in pending)) as meter:
+        for archive in pending:
+            meter.status = archive.parts[0].name
+            _unpack_one(archive, keep, meter.add)
+    return len(pending)
+
+
+def _unpack_one(archive: Archive, keep: Container[str], on_read: Callable[[int], None]) -> None:
+    written: list[Path] = []
+    with (
+        _clear_errors(archive, written),
+        io.BufferedReader(_Parts(archive.parts, on_read)) as packed,
+        gzip.GzipFile(fileobj=packed) as stream,
+    ):
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as tar:
+            for member in tar:
+                target = _target(archive, member)
+                if target and target.name not in keep and not target.exists():
+                    _write(tar, member, target)
+                    written.append(target)
+        while stream.read(_CHUNK):  # the checksum comes at the very end
+            pass
+        _note_done(archive)
+
+
+def _target(archive: Archive, member: tarfile.TarInfo) -> Path | None:
+    """Where a member goes; None for folders and hidden files."""
+    path, on_windows = PurePosixPath(member.name), PureWindowsPath(member.name)
+    unsafe = path.is_absolute() or on_windows.anchor or ".." in on_windows.parts
+    if unsafe or not (member.isreg() or member.isdir()):
+        reason = "leads out of the folder" if unsafe else "is a link or a device"
+        raise DataError(
+            f"{archive.parts[0]}: member {member.name!r} {reason}",
+            hint="this archive is not what it should be: delete it and download it again",
+        )
+    if member.isdir() or any(part.startswith(".") for part in path.parts):
+        return None
+    return archive.into / path
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    source = tar.extractfile(member)
+    assert source is not None, "only regular files come here"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.part")
+    try:
+        with source, draft.open("wb") as file:
+            shutil.copyfileobj(source, file, _CHUNK)
+        draft.replace(target)  # not synced one by one: verification decodes every video
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _clear_errors(archive: Archive, written: Sequence[Path]) -> Iterator[None]:
+    """Name the archive, and take back what a damaged one gave: any of it may be wrong."""
+    first, last = archive.parts[0], archive.parts[-1]
+    hint = "delete it and download it again"
+    try:
+        yield
+    except EOFError:
+        if first != last:
+            hint = "it is not whole, or a part after it is missing: download what is"
+        raise DataError(f"{last}: ends too early", hint=hint) from None
+    except _DAMAGED as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise DataError(f"{first}: is damaged ({error})", hint=hint) from error
+    except OSError as error:
+        reason = f"cannot be unpacked into {archive.into} ({error.strerror})"
+        raise DataError(f"{first}: {reason}") from error
+
+
+class _Parts(io.RawIOBase):
+    """Several files read as one."""
+
+    def __init__(self, paths: Sequence[Path], on_read: Callable[[int], None]) -> None:
+        self._paths, self._on_read = list(paths), on_read
+        self._file: io.FileIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        while self._file is not None or self._paths:
+            self._file = self._file or self._paths.pop(0).open("rb", buffering=0)
+            if count := self._file.readinto(buffer):
+                self._on_read(count)
+                return count
+            self._file.close()
+            self._file = None
+        return 0
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
+def _identity(archive: Archive) -> list[list[int]]:
+    return [[stat.st_size, stat.st_mtime_ns] for stat in (part.stat() for part in archive.parts)]
+
+
+def _is_done(archive: Archive) -> bool:
+    return _read_record(archive.into).get(archive.key) == _identity(archive)
+
+
+def _read_record(folder: Path) -> dict[str, list[list[int]]]:
+    try:
+        return dict(json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):  # a broken record is as good as none
+        return {}
+
+
+def _note_done(archive: Archive) -> None:
+    record = _read_record(archive.into) | {archive.key: _identity(archive)}
+    archive.into.mkdir(parents=True, exist_ok=True)
+    with whole_file(archive.into / _RECORD) as file:
+        file.write(json.dumps(record, indent=1).encode())

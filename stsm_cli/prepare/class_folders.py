@@ -1,0 +1,82 @@
+"""Videos in one folder a class, perhaps below `train` and `val`, perhaps a few folders down.
+
+Folders that hold nothing but one folder are passed through: ROOT/UCF-101/CLASS is ROOT/CLASS.
+Videos that lie in no class folder are nobody's.
+"""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+from stsm_cli.prepare.matching import SPLITS, Entry, Source
+from stsm_cli.prepare.tree import Tree
+
+VAL_NAMES = ("val", "validation", "valid", "test")  # the first that is there is `val`
+
+
+def from_class_folders(tree: Tree) -> Source:
+    """What the folders say: classes, and the split where there is one."""
+    base = _base(tree)
+    names = {name.lower(): name for name in _by_folder(tree.videos, base)}
+    val = next((names[name] for name in VAL_NAMES if name in names), None)
+    has_split = names.keys() <= {"train", *VAL_NAMES} or ("train" in names and val)
+    entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    if not has_split:
+        entries["train"] = _entries(tree, base)
+        notes = [f"classes are the folders in {tree.root / base}", *_empty(tree, base)]
+        return Source(entries, tuple(notes))
+    folders = dict(zip(SPLITS, (names.get("train"), val), strict=True))
+    notes = [f"classes are the folders in {' and '.join(f'{n}/' for n in folders.values() if n)}"]
+    for split, name in folders.items():
+        if name is not None:
+            entries[split] = _entries(tree, f"{base}{name}/")
+            notes += _empty(tree, f"{base}{name}/")
+    spare = [name for key, name in names.items() if key in VAL_NAMES and name != val]
+    notes += [f"{name}/ left out: {val}/ is the validation part" for name in spare]
+    left_out = (path for name in spare for path in _below(tree.videos, f"{base}{name}/"))
+    return Source(entries, tuple(notes), left_out=frozenset(left_out))
+
+
+def _base(tree: Tree) -> str:
+    """The folder that holds the class folders or the splits; empty or with a slash at the end."""
+    base = ""
+    while True:
+        folders = _by_folder(tree.videos, base)
+        name = next(iter(folders), "")
+        alone = len(folders) == 1 and len(folders[name]) == len(_below(tree.videos, base))
+        deeper = f"{base}{name}/"
+        if not alone or name.lower() in ("train", *VAL_NAMES):
+            return base
+        if any("/" not in path.removeprefix(deeper) for path in folders[name]):
+            return base
+        base = deeper
+
+
+def _below(paths: Iterable[str], folder: str) -> list[str]:
+    return [path for path in paths if path.startswith(folder)]
+
+
+def _by_folder(paths: Iterable[str], base: str) -> dict[str, list[str]]:
+    """The paths below `base` by its folders; files directly in it belong to none."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for path in _below(paths, base):
+        name, slash, _ = path.removeprefix(base).partition("/")
+        if slash:
+            folders[name].append(path)
+    return folders
+
+
+def _entries(tree: Tree, base: str) -> list[Entry]:
+    entries = []
+    for name, paths in _by_folder(tree.videos, base).items():
+        # composed characters, whatever the disk prefers: a class has one name everywhere
+        class_name, where = unicodedata.normalize("NFC", name), str(tree.root / base / name)
+        entries += [Entry(where, path, class_name, path) for path in paths]
+    return entries
+
+
+def _empty(tree: Tree, base: str) -> list[str]:
+    full = _by_folder(tree.videos, base)
+    names = [path.removeprefix(base) for path in _below(tree.folders, base)]
+    empty = [name for name in names if "/" not in name and name not in full]
+    return [f"{tree.root / base / name} holds no video: it is not a class" for name in empty]

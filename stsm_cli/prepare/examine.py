@@ -1,0 +1,131 @@
+"""Every video of a data set looked at once: what the ledger knows, and the rest in parallel."""
+
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from stsm_cli.errors import InterruptedRunError
+from stsm_cli.prepare.check import MISSING, Check
+from stsm_cli.prepare.ledger import Ledger, Source
+from stsm_cli.prepare.transcode import Encoding, reencode
+from stsm_cli.prepare.verify import verify, verify_quick
+from stsm_cli.prepare.workers import Lost, Work, work_apart
+from stsm_cli.progress import SILENT, Progress
+
+DEADLINE_SECONDS = 60.0  # ours: for one frame; even a slow core decodes many a second
+
+
+@dataclass(frozen=True)
+class Task:
+    """A way to look at videos.
+
+    Attributes:
+        label: What is done, for the progress bar.
+        how: What the ledger calls it.
+        accepted: Which entries of the ledger answer too.
+        work: Does it to one video.
+        stands: Whether what the ledger says of a path can still be relied upon.
+    """
+
+    label: str
+    how: str
+    accepted: tuple[str, ...]
+    work: Work[Check]
+    stands: Callable[[str, Check], bool] = lambda path, check: True
+
+
+def verification(root: Path, *, quick: bool) -> Task:
+    """Decode the videos below `root`: whole, or only their ends and middle."""
+    if quick:
+        return Task("verifying", "quick", ("full", "quick"), partial(verify_quick, root))
+    return Task("verifying", "full", ("full",), partial(verify, root))
+
+
+def reencoding(root: Path, encoding: Encoding) -> Task:
+    """Re-encode the videos below `root`, but those that are known to be broken."""
+
+    def stands(path: str, check: Check) -> bool:
+        made = root / encoding.made_path(path)
+        return check.status != "ok" or (made.exists() and made.stat().st_size == check.made_bytes)
+
+    work = partial(reencode, root, encoding)
+    return Task("re-encoding", encoding.how, (encoding.how, "full"), work, stands)
+
+
+def examine(
+    root: Path,
+    paths: Iterable[str],
+    task: Task,
+    *,
+    workers: int,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    progress: Progress = SILENT,
+) -> dict[str, Check]:
+    """What is found of each video, in no particular order; kept in the ledger as it comes.
+
+    Args:
+        root: The data root.
+        paths: The videos, relative to it.
+        task: How to look at them.
+        workers: Processes.
+        deadline_seconds: How long one frame may take before its video is given up.
+        progress: Told about every video.
+
+    Raises:
+        OSError: The ledger, or a video that is made, cannot be written.
+        InterruptedRunError: Ctrl-C; what was found so far is kept.
+    """
+    with Ledger(root / "manifest" / "ledger.jsonl") as ledger:
+        checks, unknown = _recall(root, paths, task, ledger)
+        total = len(checks) + len(unknown)
+        if checks and unknown:
+            progress.message(f"{len(unknown):,} of {total:,} videos are still to be looked at")
+        found = work_apart(task.work, unknown, workers=workers, deadline_seconds=deadline_seconds)
+        try:
+            with closing(found), progress.bar(task.label, total) as bar:
+                bar.advance(len(checks))
+                for path, outcome in found:
+                    check = _judge(outcome)
+                    if check.lasting:
+                        ledger.add(unknown[path], task.how, check)
+                    checks[path] = check
+                    bar.advance()
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"interrupted: {len(checks):,} of {total:,} videos are done",
+                hint="run the same command again to go on from there",
+            ) from None
+    return checks
+
+
+def _recall(
+    root: Path, paths: Iterable[str], task: Task, ledger: Ledger
+) -> tuple[dict[str, Check], dict[str, Source]]:
+    """What is known without looking into a file; and the files to look into."""
+    checks: dict[str, Check] = {}
+    unknown: dict[str, Source] = {}
+    for path in dict.fromkeys(paths):
+        try:
+            status = (root / path).stat()
+        except FileNotFoundError:
+            checks[path] = MISSING
+            continue
+        source = Source(path, status.st_size, status.st_mtime_ns)
+        known = (ledger.find(source, how) for how in task.accepted)
+        check = next((check for check in known if check and task.stands(path, check)), None)
+        if not source.size:
+            checks[path] = Check("corrupt", "is empty")
+        elif check is None:
+            unknown[path] = source
+        else:
+            checks[path] = check
+    return checks, unknown
+
+
+def _judge(outcome: Check | Lost) -> Check:
+    """A video whose process hung or died is corrupt; killed from outside, only this time."""
+    if isinstance(outcome, Lost):
+        return Check("corrupt", outcome.reason, lasting=not outcome.killed)
+    return outcome

@@ -1,0 +1,88 @@
+"""A folder of your own videos.
+
+    ROOT/CLASS/*.mp4              a split is drawn (`split.py`)
+    ROOT/train/CLASS, val/CLASS   validation/, valid/ or test/ where there is no val/
+    ROOT/train.csv, val.csv       or videos.csv (`folder_csv.py`)
+
+UCF101 and HMDB51 are such folders, and their official splits are used where they lie beside the
+videos (`official_splits.py`). The classes may lie deeper, as in ROOT/UCF-101/CLASS.
+"""
+
+from pathlib import Path
+
+from stsm_cli.errors import DataError
+from stsm_cli.prepare.class_folders import from_class_folders
+from stsm_cli.prepare.folder_csv import from_csv, read_classes
+from stsm_cli.prepare.listing import VIDEO_SUFFIXES, Listing
+from stsm_cli.prepare.matching import Entries, Found, Source, assign, check_classes, sorted_classes
+from stsm_cli.prepare.official_splits import from_official_split
+from stsm_cli.prepare.split import seeded_split
+from stsm_cli.prepare.tree import scan
+from stsm_cli.progress import SILENT, Progress
+
+_LAYOUTS = (
+    "accepted are CLASS/*.mp4, train/CLASS/*.mp4 with val/CLASS/*.mp4, and train.csv with val.csv "
+    "or videos.csv, of columns path,label"
+)
+
+
+def list_folder(
+    root: Path, *, val_share: float = 0.2, seed: int = 0, progress: Progress = SILENT
+) -> Listing:
+    """The videos below a folder, with their classes and their split.
+
+    The labels are those of a `classes.txt` in the folder, else of the official list, else the ranks
+    of the sorted class names.
+
+    Args:
+        root: The data root.
+        val_share: Share of each class for validation where there is no split, between 0 and 1.
+        seed: Of that split.
+        progress: Says what is looked through.
+
+    Raises:
+        DataError: There is nothing of the kind, a list is wrong (file and line), or a class is only
+            there for validation.
+        ValueError: `val_share` is not between 0 and 1.
+    """
+    if not 0 < val_share < 1:
+        raise ValueError(f"val_share must be between 0 and 1, got {val_share}")
+    tree = scan(root, progress)
+    if not tree.videos:
+        suffixes = ", ".join(VIDEO_SUFFIXES)
+        raise DataError(f"{root}: no video found", hint=f"videos are files ending in {suffixes}")
+    source = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
+    entries, split_notes = _split(root, source, val_share, seed)
+    classes = _classes(root, source, entries)
+    found = Found(root, tree.videos, source.key)
+    splits, again = assign(root, entries, classes, lambda entry: found.take(entry.key))
+    unlisted = (path for path in found.unlisted() if source.key(path) not in source.left_out)
+    return Listing(
+        root,
+        classes,
+        splits,
+        unlisted=tuple(sorted(unlisted)),
+        duplicates=tuple(sorted({*again, *found.copies()})),
+        notes=(*source.notes, *split_notes),
+    )
+
+
+def _split(root: Path, source: Source, val_share: float, seed: int) -> tuple[Entries, list[str]]:
+    """The entries of both splits, the second one drawn where there is none."""
+    if not source.entries["train"]:
+        raise DataError(f"{root}: no training video found", hint=_LAYOUTS)
+    if source.entries["val"]:
+        return source.entries, []
+    entries, notes = seeded_split(source.entries["train"], val_share, seed)
+    if not entries["val"]:
+        raise DataError(f"{root}: no class has a second video to validate on")
+    return entries, notes
+
+
+def _classes(root: Path, source: Source, entries: Entries) -> tuple[str, ...]:
+    found = sorted_classes(entries)
+    classes = read_classes(root) or source.classes or found
+    check_classes(entries["train"], classes, "the class list lacks")
+    if len(found) == 1:
+        raise DataError(f"{root}: at least two classes are needed, got {found[0]!r}", hint=_LAYOUTS)
+    return classes

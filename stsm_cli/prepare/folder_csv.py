@@ -1,0 +1,107 @@
+"""CSV files that list the videos of a folder: `train.csv` and `val.csv`, or one `videos.csv`.
+
+Their columns are path and label, and perhaps split; others do not matter. A path is relative to the
+root; a label is a name, or a number where `classes.txt` beside them names the classes.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from stsm_cli.errors import DataError
+from stsm_cli.prepare.class_folders import VAL_NAMES
+from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines
+from stsm_cli.prepare.matching import SPLITS, Entry, Source
+from stsm_cli.prepare.tree import Tree
+
+_SPLIT_NAMES = ("train", *VAL_NAMES)
+
+
+def read_classes(root: Path) -> tuple[str, ...] | None:
+    """The names in ROOT/classes.txt, one a line in label order; None where there is none.
+
+    Raises:
+        DataError: It cannot be read, or a name stands there twice.
+    """
+    path = root / "classes.txt"
+    if not path.exists():
+        return None
+    names: list[str] = []
+    problems = []
+    for where, name in read_lines(path):
+        if name in names:
+            problems.append(f"{where}: class {name!r} stands there twice")
+        names.append(name)
+    raise_problems(problems)
+    return tuple(names)
+
+
+def from_csv(tree: Tree) -> Source | None:
+    """What the CSV files say; None where there are none.
+
+    Raises:
+        DataError: A line is wrong; names file and line.
+    """
+    files = _files(tree)
+    if not files:
+        return None
+    classes = read_classes(tree.root)
+    entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    problems: list[str] = []
+    for split, name in files.items():
+        for where, row in read_csv(tree.root / name, ("path", "label")):
+            try:
+                path, label = _path(tree.root, row["path"]), _label(row["label"], classes)
+                entries[_split(row.get("split") or split)].append(
+                    Entry(where, row["path"], label, path)
+                )
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
+    raise_problems(problems)
+    if classes is None:
+        _refuse_numbers(tree.root, [*entries["train"], *entries["val"]])
+    return Source(entries, (f"videos listed by {' and '.join(files.values())}",), classes=classes)
+
+
+def _files(tree: Tree) -> dict[str, str]:
+    val = [f"{name}.csv" for name in VAL_NAMES if f"{name}.csv" in tree.files]
+    if "train.csv" in tree.files:
+        return dict(zip(SPLITS, ["train.csv", *val], strict=False))
+    if "videos.csv" in tree.files:
+        return {"train": "videos.csv"}
+    return {"val": val[0]} if val else {}
+
+
+def _path(root: Path, text: str) -> str:
+    base = Path(os.path.normpath(root.absolute()))
+    path = Path(os.path.normpath(base / text))
+    if not text or not path.is_relative_to(base):
+        raise ValueError(f"path must be below {root}, got {text!r}")
+    return path.relative_to(base).as_posix()
+
+
+def _label(text: str, classes: Sequence[str] | None) -> str:
+    """The name of the class."""
+    if not text:
+        raise ValueError("label is empty")
+    if classes is None or text in classes:
+        return text
+    if text.isdecimal() and int(text) < len(classes):
+        return classes[int(text)]
+    rule = f"one of the names in classes.txt or 0 to {len(classes) - 1}"
+    raise ValueError(f"label must be {rule}, got {text!r}")
+
+
+def _split(name: str) -> str:
+    if name not in _SPLIT_NAMES:
+        raise ValueError(f"split must be one of {', '.join(_SPLIT_NAMES)}, got {name!r}")
+    return "train" if name == "train" else "val"
+
+
+def _refuse_numbers(root: Path, entries: Sequence[Entry]) -> None:
+    if entries and all(entry.class_name.isdecimal() for entry in entries):
+        raise DataError(
+            f"{entries[0].where}: label {entries[0].class_name} is a number as all others are, "
+            "and no classes.txt names the classes",
+            hint=f"write {root / 'classes.txt'}, one name a line, that of label 0 first",
+        )

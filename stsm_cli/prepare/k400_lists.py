@@ -1,0 +1,146 @@
+"""Which clips Kinetics-400 has: from annotations, from the peers' lists, or from class folders.
+
+Source: MMAction2 1.2, tools/data/parse_file_list.py (class names, names of clips, lists); MIT's
+TSM, tools/gen_label_kinetics.py (its lists).
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from stsm_cli.errors import DataError
+from stsm_cli.prepare.lists import ListLine, raise_problems, read_csv, read_list
+from stsm_cli.prepare.matching import SPLITS, Entry
+from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
+
+_CLIP = re.compile(r"(.{11})(?:_\d+_\d+)?")  # a YouTube id, and perhaps from when to when
+_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+_CSV = r"(?:k|kinetics)?[-_]?(?:400)?[-_]?{split}\.csv"
+_LISTS = (
+    r"kinetics400_{split}_list_videos\.txt",
+    r"kinetics400_{split}_list_rawframes\.txt",
+    r"{split}_videofolder\.txt",
+)
+_LAYOUTS = (
+    "put there annotations/{train,val}.csv and the videos or their archives part_N.tar.gz,\n"
+    "or kinetics400_{train,val}_list_videos.txt and the videos,\n"
+    "or folders {train,val}/CLASS; or fetch all with `--download`"
+)
+
+
+def read_clips(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
+    """The clips of both splits, one of which may be empty, and where they were read.
+
+    Raises:
+        DataError: There is no list of any kind, or a list is wrong; names file and line.
+    """
+    for read in (_from_annotations, _from_lists, _from_folders):
+        entries, source = read(tree)
+        if any(entries.values()):
+            return entries, source
+    raise DataError(
+        f"{tree.root}: no list of Kinetics-400 found, looked for {{train,val}}.csv with a column "
+        "youtube_id, kinetics400_{train,val}_list_videos.txt, {train,val}_videofolder.txt and "
+        "folders {train,val}/CLASS with videos",
+        hint=_LAYOUTS,
+    )
+
+
+def youtube_id(name: str) -> str:
+    """The first 11 characters of a clip's name; of a name that is none, all of it."""
+    match = _CLIP.fullmatch(name)
+    return match[1] if match else name
+
+
+def _from_annotations(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
+    files = {split: _annotations(tree, split) for split in SPLITS}
+    entries = {split: _annotated(path) if path else [] for split, path in files.items()}
+    return entries, f"clips listed by {_names(tree, files.values())}"
+
+
+def _annotations(tree: Tree, split: str) -> Path | None:
+    for path in tree.named(_CSV.format(split=split)):
+        with (tree.root / path).open(encoding="utf-8", errors="replace") as file:
+            if "youtube_id" in file.readline():
+                return tree.root / path
+    return None
+
+
+def _annotated(path: Path) -> list[Entry]:
+    entries = []
+    problems = []
+    for where, row in read_csv(path, _COLUMNS):
+        class_name = row["label"].replace('"', "").strip()
+        try:
+            start, end = int(row["time_start"]), int(row["time_end"])
+        except ValueError:
+            problems.append(f"{where}: times must be whole seconds, got {_times(row)!r}")
+            continue
+        if not class_name or len(row["youtube_id"]) != 11:
+            got = f"{row['label']!r}, {row['youtube_id']!r}"
+            problems.append(f"{where}: needs a label and an id of 11 characters, got {got}")
+            continue
+        name = f"{row['youtube_id']}_{start:06d}_{end:06d}"
+        entries.append(Entry(where, name, class_name, name))
+    raise_problems(problems)
+    return entries
+
+
+def _times(row: dict[str, str]) -> str:
+    return f"{row['time_start']}, {row['time_end']}"
+
+
+def _from_lists(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
+    for pattern in _LISTS:
+        found = {split: tree.named(pattern.format(split=split)) for split in SPLITS}
+        files = {split: tree.root / paths[0] if paths else None for split, paths in found.items()}
+        lines = {split: read_list(path) if path else [] for split, path in files.items()}
+        if any(lines.values()):
+            _check_videos(tree, [line for split in SPLITS for line in lines[split]])
+            entries = {split: _listed(lines[split]) for split in SPLITS}
+            return entries, f"clips listed by {_names(tree, files.values())}"
+    return {split: [] for split in SPLITS}, ""
+
+
+def _check_videos(tree: Tree, lines: list[ListLine]) -> None:
+    """A list of extracted frames serves where the videos are there too."""
+    there = set(map(stem, tree.videos))
+    if lines[0].num_frames is not None and not any(stem(line.path) in there for line in lines):
+        raise DataError(
+            f"{lines[0].where}: lists extracted frames ({lines[0].path!r}), "
+            f"and no video of such a name is below {tree.root}",
+            hint="videos are read, not pictures: put the videos there that the frames came from",
+        )
+
+
+def _listed(lines: list[ListLine]) -> list[Entry]:
+    raise_problems(
+        [
+            f"{line.where}: expected `class/clip`, got {line.path!r}"
+            for line in lines
+            if "/" not in line.path
+        ]
+    )
+    return [
+        Entry(line.where, stem(line.path), _class_name(line.path), stem(line.path), line.label)
+        for line in lines
+    ]
+
+
+def _class_name(path: str) -> str:
+    return path.split("/")[-2].replace("_", " ").replace('"', "").strip()
+
+
+def _from_folders(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
+    entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    for path in tree.videos:
+        split = split_of(folder_of(folder_of(path)))
+        if split in entries:
+            entries[split].append(
+                Entry(str(tree.root / path), stem(path), _class_name(path), stem(path))
+            )
+    return entries, "no lists found: a clip's class and split are those of its folders"
+
+
+def _names(tree: Tree, files: Iterable[Path | None]) -> str:
+    return " and ".join(path.relative_to(tree.root).as_posix() for path in files if path)

@@ -1,0 +1,94 @@
+"""What was found of every video, kept so that nothing is looked at twice.
+
+`ROOT/manifest/ledger.jsonl` has one JSON object a line and is only ever appended to; the last line
+of a video counts. A video is known by its path, size and time of change, so one that was changed
+is unknown again. A line that is not whole (the process was killed, the disk was full) is unknown.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stsm_cli.prepare.check import Check
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video file as it is now.
+
+    Attributes:
+        path: Relative to the data root, with forward slashes.
+        size: In bytes.
+        mtime_ns: Its time of change, in nanoseconds.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+class Ledger:
+    """The ledger of a data root, read; open for new entries as a context.
+
+    Args:
+        path: The file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[tuple[Source, str], Check] = {}
+        for line in _lines(path):
+            try:
+                entry = json.loads(line)
+                source = Source(entry.pop("path"), entry.pop("size"), entry.pop("mtime_ns"))
+                how = entry.pop("how")
+                self._known[source, how] = Check(**entry)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue  # not whole: the video is looked at again
+
+    def find(self, source: Source, how: str) -> Check | None:
+        """What was found when the file was looked at in this way; None: it was not."""
+        return self._known.get((source, how))
+
+    def __enter__(self) -> "Ledger":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a+b")
+        self._end_torn_line()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def add(self, source: Source, how: str, check: Check) -> None:
+        """Keep what was found.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._known[source, how] = check
+        entry = {**asdict(source), "how": how, **_told(check)}
+        self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+
+    def _end_torn_line(self) -> None:
+        if self._file.tell() > 0:
+            self._file.seek(-1, 2)
+            if self._file.read() != b"\n":
+                self._file.write(b"\n")
+
+
+def _lines(path: Path) -> Iterable[bytes]:
+    return path.read_bytes().split(b"\n") if path.exists() else []
+
+
+def _told(check: Check) -> dict[str, Any]:
+    """The fields that are not as they are by default."""
+    return {key: value for key, value in asdict(check).items() if value != Check.__dict__.get(key)}

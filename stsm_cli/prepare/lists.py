@@ -1,0 +1,134 @@
+"""Lists as people have them: CSV, `path label` a line, JSON; errors name file and line."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stsm_cli.errors import DataError
+
+_PROBLEMS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ListLine:
+    """A line of a list of videos.
+
+    Attributes:
+        where: `file:line`, for errors.
+        path: As written.
+        label: The number at its end.
+        num_frames: The number in the middle, of lists that count frames; else None.
+    """
+
+    where: str
+    path: str
+    label: int
+    num_frames: int | None
+
+
+def raise_problems(problems: Sequence[str], *, hint: str | None = None) -> None:
+    """Raise all problems as one error, the first five a line each; none: go on.
+
+    Raises:
+        DataError: There are problems.
+    """
+    if problems:
+        shown = list(problems[:_PROBLEMS_SHOWN])
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
+        raise DataError("\n".join(shown), hint=hint)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte-order mark.
+
+    Raises:
+        DataError: It cannot be read or is something else.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a text that are not blank, each with its `file:line`.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if line.strip():
+            yield f"{path}:{number}", line.strip()
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """The rows of a CSV by column name, each with its `file:line`; cells are stripped.
+
+    Args:
+        path: The file; its first line names the columns.
+        columns: Those that it must have; there may be more.
+
+    Raises:
+        DataError: It cannot be read, lacks a column, or a row is not as long as the first.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    rows: list[tuple[str, dict[str, str]]] = []
+    problems: list[str] = []
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        if not set(columns) <= set(header):
+            raise DataError(f"{path}:1: needs the columns {','.join(columns)}, got {header}")
+        for row in reader:
+            where = f"{path}:{reader.line_num}"
+            if len(row) == len(header):
+                rows.append((where, dict(zip(header, map(str.strip, row), strict=True))))
+            elif row:
+                problems.append(f"{where}: {len(header)} columns expected, got {len(row)}")
+    except csv.Error as error:
+        problems.append(f"{path}:{reader.line_num}: not CSV ({error})")
+    raise_problems(problems)
+    return rows
+
+
+def read_list(path: Path) -> list[ListLine]:
+    """The lines of a list `path label` (MMAction2) or `path num_frames label` (TSM, raw frames).
+
+    Raises:
+        DataError: It cannot be read, or a line does not end in a label.
+    """
+    lines = []
+    problems = []
+    for where, text in read_lines(path):
+        try:
+            lines.append(_parse_line(where, text))
+        except ValueError:
+            problems.append(f"{where}: expected `path label` or `path frames label`, got {text!r}")
+    raise_problems(problems)
+    return lines
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401  # whatever the file holds
+    """The value in a JSON file.
+
+    Raises:
+        DataError: It cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+
+
+def _parse_line(where: str, text: str) -> ListLine:
+    head, label = text.rsplit(maxsplit=1)  # a path may hold spaces
+    path, _, count = head.rpartition(" ")
+    if path.strip() and count.isdecimal():
+        return ListLine(where, path.strip(), int(label), int(count))
+    return ListLine(where, head, int(label), None)

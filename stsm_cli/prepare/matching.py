@@ -1,0 +1,158 @@
+"""Lists and files brought together: each class gets its label, each listed video its file."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stsm_cli.errors import DataError
+from stsm_cli.prepare.listing import ListedVideo
+from stsm_cli.prepare.lists import raise_problems
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A video as a list names it.
+
+    Attributes:
+        where: `file:line`, for errors.
+        name: As listed; the name of the video from here on.
+        class_name: Its class.
+        key: What its file is known by.
+        label: Where the list numbers its classes.
+    """
+
+    where: str
+    name: str
+    class_name: str
+    key: str
+    label: int | None = None
+
+
+Entries = Mapping[str, Sequence[Entry]]  # by split: `train` and `val`
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which videos there are, and what says so.
+
+    Attributes:
+        entries: The videos; without `val`, a split is still to be drawn.
+        notes: What was read, and what was decided.
+        key: From a file's path to the keys of the entries.
+        classes: In label order, where the source knows it; else the names are to be sorted.
+        left_out: Keys of files that belong to the data set, but not to this split.
+    """
+
+    entries: Entries
+    notes: tuple[str, ...]
+    key: Callable[[str], str] = str
+    classes: tuple[str, ...] | None = None
+    left_out: frozenset[str] = frozenset()
+
+
+class Found:
+    """Video files by the key under which lists name them; of several the first counts.
+
+    Args:
+        root: What the paths are relative to.
+        paths: The files.
+        key: From a path to what lists call it.
+    """
+
+    def __init__(self, root: Path, paths: Iterable[str], key: Callable[[str], str]) -> None:
+        self._root = root
+        self._paths: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            self._paths[key(path)].append(path)
+        self._taken: set[str] = set()
+
+    def take(self, key: str) -> str | None:
+        """The file of a listed video; None where there is none, or another video has it already."""
+        if key not in self._paths or key in self._taken:
+            return None
+        self._taken.add(key)
+        return self._paths[key][0]
+
+    def unlisted(self) -> list[str]:
+        """The files that nobody took."""
+        return [path for key in self._paths.keys() - self._taken for path in self._paths[key]]
+
+    def copies(self) -> list[str]:
+        """Further files of videos that were taken; another link to the same file is no copy."""
+        several = (self._paths[key] for key in self._taken if len(self._paths[key]) > 1)
+        return [
+            path for first, *others in several for path in others if not self._same(first, path)
+        ]
+
+    def _same(self, first: str, second: str) -> bool:
+        with suppress(OSError):  # a link that leads nowhere is a file of its own
+            return (self._root / first).samefile(self._root / second)
+        return False
+
+
+def sorted_classes(entries: Entries) -> tuple[str, ...]:
+    """The classes of the training videos, sorted; of the others where there are none to train on.
+
+    Raises:
+        DataError: A validation video has a class that no training video has.
+    """
+    train, val = (entries[split] for split in SPLITS)
+    classes = {entry.class_name for entry in train or val}
+    check_classes(val, classes, "no training video has")
+    return tuple(sorted(classes))
+
+
+def check_classes(entries: Iterable[Entry], classes: Iterable[str], lacking: str) -> None:
+    """Refuse classes that are not among `classes`.
+
+    Args:
+        entries: The videos.
+        classes: The names that are known.
+        lacking: Who does not know the others, with a verb: `no training video has`.
+
+    Raises:
+        DataError: There are others; each is named once, with its first video.
+    """
+    known = set(classes)
+    first: dict[str, str] = {}
+    for entry in entries:
+        if entry.class_name not in known:
+            first.setdefault(entry.class_name, entry.where)
+    raise_problems([f"{where}: {lacking} class {name!r}" for name, where in first.items()])
+
+
+def assign(
+    root: Path, entries: Entries, classes: Sequence[str], locate: Callable[[Entry], str | None]
+) -> tuple[dict[str, tuple[ListedVideo, ...]], set[str]]:
+    """The listed videos of both splits, and the names that are listed more than once.
+
+    Args:
+        root: The data root.
+        entries: The lists; of a name that is listed again the first line counts.
+        classes: In label order.
+        locate: Finds the file of an entry.
+
+    Raises:
+        DataError: Not one of the videos is there.
+    """
+    label = {name: index for index, name in enumerate(classes)}
+    seen: set[str] = set()
+    again: set[str] = set()
+    splits = {}
+    for split in SPLITS:
+        listed = []
+        for entry in entries[split]:
+            if entry.name in seen:
+                again.add(entry.name)
+            else:
+                seen.add(entry.name)
+                listed.append(ListedVideo(entry.name, label[entry.class_name], locate(entry)))
+        splits[split] = tuple(listed)
+    if all(video.path is None for listed in splits.values() for video in listed):
+        first = min(seen)
+        raise DataError(f"{root}: not one of the {len(seen)} listed videos found, such as {first}")
+    return splits, again

@@ -1,0 +1,131 @@
+"""From what is listed to what can be used: every video is decoded, or re-encoded, once."""
+
+import errno
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+from stsm_cli.errors import DataError
+from stsm_cli.prepare.examine import examine, reencoding, verification
+from stsm_cli.prepare.listing import ListedVideo, Listing
+from stsm_cli.prepare.report import (
+    Checks,
+    build_report,
+    check_of,
+    write_problems,
+    write_report,
+)
+from stsm_cli.prepare.transcode import Encoding, remove_drafts
+from stsm_cli.progress import SILENT, Progress
+
+
+def prepare_listing(
+    listing: Listing,
+    *,
+    dataset: str,
+    quick: bool = False,
+    encoding: Encoding | None = None,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Verify or re-encode what is listed, and write the manifest of what can be used.
+
+    Leaves `ROOT/manifest/{train,val}.csv`, `classes.txt`, `report.json` and `problems.csv`. Worker
+    processes are spawned: a script that calls this needs `if __name__ == "__main__"`.
+
+    Args:
+        listing: The data set.
+        dataset: Its name, as recipes call it.
+        quick: Decode only the ends and the middle of each video.
+        encoding: Make smaller videos with more key frames, and list these; decodes them whole.
+        workers: Processes; None: one for each CPU that this process may use.
+        progress: Told about every video.
+
+    Returns:
+        What `report.json` holds; `check_usable` says whether it is enough.
+
+    Raises:
+        DataError: Files cannot be written, or two videos would become one.
+        InterruptedRunError: Ctrl-C; what was found so far is kept.
+    """
+    started = time.monotonic()
+    root = listing.root
+    paths = [v.path for videos in listing.splits.values() for v in videos if v.path is not None]
+    if encoding:
+        _check_names(paths, encoding)
+    task = reencoding(root, encoding) if encoding else verification(root, quick=quick)
+    try:
+        checks = examine(root, paths, task, workers=workers or _num_cpus(), progress=progress)
+        for split in listing.splits:
+            write_manifest(_manifest(listing, split, checks, encoding))
+        report = build_report(listing, checks, dataset=dataset, quick=quick, encoding=encoding)
+        report["seconds"] = round(time.monotonic() - started, 1)
+        write_problems(listing, checks)
+        write_report(root, report)
+    except OSError as error:
+        raise _failed(error, root) from error
+    finally:
+        if encoding:
+            remove_drafts(root, encoding)
+    return report
+
+
+def check_usable(report: dict[str, Any]) -> None:
+    """Raise where a split that lists videos has none that can be used.
+
+    Raises:
+        DataError: It has none; says what became of them.
+    """
+    for split, counts in report["splits"].items():
+        if counts["listed"] and not counts["usable"]:
+            reasons = ", ".join(f"{counts[why]:,} {why}" for why in ("missing", "corrupt", "short"))
+            raise DataError(
+                f"{split}: none of {counts['listed']:,} listed videos can be used ({reasons})",
+                hint="manifest/problems.csv has each with its reason",
+            )
+
+
+def _num_cpus() -> int:
+    """CPUs that this process may use: of a cluster's machine often only some."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_names(paths: Sequence[str], encoding: Encoding) -> None:
+    first: dict[str, str] = {}
+    for path in dict.fromkeys(paths):
+        made = encoding.made_path(path)
+        if made in first:
+            raise DataError(
+                f"{first[made]} and {path} would both become {made}", hint="rename one of them"
+            )
+        first[made] = path
+
+
+def _manifest(listing: Listing, split: str, checks: Checks, encoding: Encoding | None) -> Manifest:
+    records = tuple(
+        _record(video, checks, encoding)
+        for video in listing.splits[split]
+        if check_of(video, checks).status == "ok"
+    )
+    return Manifest(listing.root, split, listing.classes, records)
+
+
+def _record(video: ListedVideo, checks: Checks, encoding: Encoding | None) -> VideoRecord:
+    assert video.path is not None  # it is usable
+    check = checks[video.path]
+    path = encoding.made_path(video.path) if encoding else video.path
+    fps = round(check.fps, 3)
+    return VideoRecord(path, video.label, check.num_frames, fps, check.width, check.height)
+
+
+def _failed(error: OSError, root: Path) -> DataError:
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return DataError(
+        f"{error.filename or root}: cannot be read or written ({error.strerror or error})",
+        hint="free some space and run the same command again to go on" if is_full else None,
+    )

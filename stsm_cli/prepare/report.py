@@ -1,0 +1,178 @@
+"""What a prepared data set holds of what its lists name: `manifest/report.json`, `problems.csv`."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+
+from stsm_cli.atomic import whole_file
+from stsm_cli.data.catalog import known_counts, load_card
+from stsm_cli.data.counts import SplitCounts, report_path
+from stsm_cli.data.manifest import Manifest
+from stsm_cli.prepare.check import MISSING, Check
+from stsm_cli.prepare.listing import ListedVideo, Listing
+from stsm_cli.prepare.transcode import Encoding
+
+Checks = Mapping[str, Check]
+"""What was found of every listed file, by its path."""
+
+_Problem = tuple[str, str, str, str]  # as the columns
+_PROBLEM_COLUMNS = ("video", "split", "status", "reason")
+_PROBLEMS_SHOWN = 5
+COLUMNS = ("split", "listed", "present", "usable", "missing", "corrupt", "short")
+_IN_WORDS = {"listed": "officially listed", "present": "in the official archives"}
+
+
+def check_of(video: ListedVideo, checks: Checks) -> Check:
+    """What was found of a listed video."""
+    return MISSING if video.path is None else checks[video.path]
+
+
+def build_report(
+    listing: Listing, checks: Checks, *, dataset: str, quick: bool, encoding: Encoding | None
+) -> dict[str, Any]:
+    """What `report.json` holds.
+
+    Args:
+        listing: The data set.
+        checks: What was found.
+        dataset: Its name, as recipes call it.
+        quick: Whether only ends and middles were decoded.
+        encoding: How the videos were re-encoded; None: they were not.
+    """
+    counts = {split: _count(videos, checks) for split, videos in listing.splits.items()}
+    known = (_compare(dataset, split, count.usable) for split, count in counts.items())
+    problems = _problems(listing, checks)
+    return {
+        "schema": "stsm.prepare/1",
+        "dataset": dataset,
+        "num_classes": len(listing.classes),
+        "class_hash": Manifest(listing.root, "", listing.classes, ()).class_hash,
+        "splits": {split: count.as_dict() for split, count in counts.items()},
+        "unlisted": len(listing.unlisted),
+        "duplicates": len(listing.duplicates),
+        "notes": [*listing.notes, *filter(None, known)],
+        "num_problems": len(problems),
+        "first_problems": [_told(*problem) for problem in problems[:_PROBLEMS_SHOWN]],
+        "verification": "quick" if quick else "full",
+        "verified_by": _version(),
+        "transcode": _transcode(listing.root, encoding, checks) if encoding else None,
+    }
+
+
+def _count(videos: tuple[ListedVideo, ...], checks: Checks) -> SplitCounts:
+    """How many of a split's videos can be used, and why not the others."""
+    found = Counter(check_of(video, checks).status for video in videos)
+    return SplitCounts(len(videos), found["ok"], found["missing"], found["corrupt"], found["short"])
+
+
+def _compare(dataset: str, split: str, usable: int) -> str | None:
+    """A sentence on the counts that are known for this split; None where none are."""
+    known = known_counts(dataset).get(split)
+    if not known:
+        return None
+    others = (f"{count:,} {_IN_WORDS.get(who, who)}" for who, count in known.items())
+    return f"{split}: {usable:,} usable; known are {', '.join(others)}"
+
+
+def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
+    """Every video that is not usable, or not listed once; the broken ones first."""
+    problems = [
+        (video.path or video.name, split, check.status, check.reason)
+        for split, videos in listing.splits.items()
+        for video in videos
+        if (check := check_of(video, checks)).status != "ok"
+    ]
+    problems.sort(key=lambda problem: problem[2] == "missing")
+    again = "listed or found more than once; the first one counts"
+    return [
+        *problems,
+        *((path, "", "unlisted", "no list names it") for path in listing.unlisted),
+        *((name, "", "duplicate", again) for name in listing.duplicates),
+    ]
+
+
+def write_report(root: Path, report: Mapping[str, Any]) -> None:
+    """Write `report.json`, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with whole_file(report_path(root)) as file:
+        file.write(json.dumps(report, indent=2, ensure_ascii=False).encode())
+
+
+def write_problems(listing: Listing, checks: Checks) -> None:
+    """Write `problems.csv`, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_PROBLEM_COLUMNS)
+    writer.writerows(_problems(listing, checks))
+    with whole_file(listing.root / "manifest" / "problems.csv") as file:
+        file.write(text.getvalue().encode())
+
+
+def title(report: Mapping[str, Any]) -> str:
+    """What the data set is called."""
+    return load_card(report["dataset"]).title
+
+
+def rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """The report as a table of `COLUMNS`, a row a split."""
+    return [
+        [split, *(str(counts[column]) for column in COLUMNS[1:])]
+        for split, counts in report["splits"].items()
+    ]
+
+
+def sentences(report: Mapping[str, Any]) -> list[str]:
+    """What is to be said below the table."""
+    said = list(report["notes"])
+    said.append(f"{report['unlisted']} unlisted, {report['duplicates']} duplicates")
+    if report["num_problems"]:
+        said += [f"  {text}" for text in report["first_problems"]]
+        said.append(f"{report['num_problems']} problems in all, in manifest/problems.csv")
+    if report["verification"] == "quick":
+        said.append("quick: only the ends and the middle of each video were decoded")
+    else:
+        said.append("every frame of every video was decoded")
+    if report["transcode"]:
+        made = report["transcode"]
+        said.append(
+            f"re-encoded in {made['folder']}: short side {made['short_side_px']}, a key frame "
+            f"every {made['gop']}, {made['bytes'] / 1e6:.0f} MB ({made['bytes_before'] / 1e6:.0f} "
+            "MB before)"
+        )
+    said.append(f"{report['num_classes']} classes, list {report['class_hash']}")
+    return said
+
+
+def _told(video: str, split: str, status: str, reason: str) -> str:
+    return f"{split} {video}: {status}, {reason}".lstrip()
+
+
+def _transcode(root: Path, encoding: Encoding, checks: Checks) -> dict[str, Any]:
+    made = {path: check.made_bytes for path, check in checks.items() if check.status == "ok"}
+    return {
+        "folder": encoding.folder,
+        "short_side_px": encoding.short_side_px,
+        "gop": encoding.gop,
+        "crf": encoding.crf,
+        "encoder": f"libx264 by {_version()}",
+        "bytes": sum(made.values()),
+        "bytes_before": sum((root / path).stat().st_size for path in made),
+    }
+
+
+def _version() -> str:
+    version = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"PyAV {av.__version__}, libavcodec {version}"

@@ -1,0 +1,176 @@
+"""Decoding that notices damage: PyAV, told to stop at the first error.
+
+Left to itself, FFmpeg conceals: with 400 bytes of an H.264 file flipped, every frame may come and
+no error is raised. Here the first broken frame or packet ends the video, and the length that the
+container claims is compared with what came. VP8 and VP9 have no checksum: where flipped bytes are
+still a valid picture, nobody can tell; and MPEG-TS claims nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from stsm_cli.data.packets import PacketIndex, index_packets
+from stsm_cli.prepare.check import UnusableError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_Log = list[tuple[int, str, str]]  # level, who, message
+
+
+class StrictVideo:
+    """An open video; see `open_strictly`.
+
+    Attributes:
+        fps: Frames a second, the average; 0 where the file does not say.
+    """
+
+    def __init__(self, container: "InputContainer", stream: "VideoStream", log: _Log) -> None:
+        self._container, self._stream, self._log = container, stream, log
+        self._spans: list[tuple[int, int]] = []  # first and last tick of every packet that came
+        self.fps = float(stream.average_rate or 0)
+
+    def frames(self) -> Iterator["VideoFrame"]:
+        """All frames in display order, not turned upright.
+
+        Raises:
+            UnusableError: One is broken, there is none, or the file ends early.
+        """
+        num_frames, packet = 0, None
+        try:
+            for packet in self._packets():
+                for frame in self._stream.decode(packet):
+                    if frame.is_corrupt:
+                        raise UnusableError("corrupt", f"frame {num_frames} is damaged")
+                    yield frame
+                    num_frames += 1
+        except av.FFmpegError as error:
+            raise self._broken(error, self._place(packet, num_frames)) from error
+        self._check_end(num_frames)
+
+    def index(self) -> PacketIndex | None:
+        """The frames as their packets announce them; None where these do not tell.
+
+        Raises:
+            UnusableError: The file cannot be read, or seems to end early.
+        """
+        try:
+            index = index_packets(self._container, self._stream)
+        except av.FFmpegError as error:
+            raise self._broken(error, "the container") from error
+        if index is not None:
+            self._spans = [(tick, tick) for tick in index.times]
+            self._check_end(len(index.times))
+        return index
+
+    def frames_from(self, key: int) -> Iterator["VideoFrame"]:
+        """The frames from the key frame at this time stamp on.
+
+        Raises:
+            UnusableError: One is broken.
+        """
+        try:
+            self._container.seek(key, stream=self._stream)
+            for frame in self._container.decode(self._stream):
+                if frame.is_corrupt:
+                    raise UnusableError("corrupt", f"a frame after tick {key} is damaged")
+                yield frame
+        except av.FFmpegError as error:
+            raise self._broken(error, f"a frame after tick {key}") from error
+
+    def _packets(self) -> Iterator["Packet[VideoStream]"]:
+        for packet in self._container.demux(self._stream):
+            if packet.is_corrupt:  # the file ends inside it, or the container calls it damaged
+                self._check_end(len(self._spans))
+                raise UnusableError("corrupt", f"packet {len(self._spans)} is damaged")
+            if packet.pts is not None:
+                self._spans.append((packet.pts, packet.pts + (packet.duration or 0)))
+            yield packet
+
+    def _place(self, packet: "Packet[VideoStream] | None", num_frames: int) -> str:
+        """Which frame a packet holds; by its time, as frames come later than their packets."""
+        if packet is None or packet.pts is None or not self.fps:
+            return f"frame {num_frames}"
+        start = min(tick for tick, _ in self._spans)
+        seconds = float((packet.pts - start) * packet.time_base)
+        return f"frame {round(seconds * self.fps)} ({seconds:.2f} s)"
+
+    def _check_end(self, num_frames: int) -> None:
+        """Whether as much came as the container claims."""
+        claimed, (came, slack) = self._claimed_seconds(), self._seconds()
+        if claimed is not None and claimed > came + slack:
+            reason = f"ends after {num_frames} frames, at {came:.2f} of {claimed:.2f} s"
+            raise UnusableError("short", reason)
+        if not num_frames:
+            raise UnusableError("corrupt", "holds no frame")
+        told = [text for _, who, text in self._log if who == "matroska,webm"]
+        if told:  # trap: this demuxer skips what it cannot read, and raises nothing
+            raise UnusableError("corrupt", f"the container is damaged ({told[0].strip()})")
+
+    def _claimed_seconds(self) -> float | None:
+        """How long the video stream is by the header; in webm its tag says, or the whole."""
+        stream, container = self._stream, self._container
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+        if tag:
+            return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+        if container.duration is not None and len(container.streams) == 1:
+            return container.duration / av.time_base
+        return None
+
+    def _seconds(self) -> tuple[float, float]:
+        """When the last packet that came ends; and what that may be off by.
+
+        Muxers differ in what they make of the last frame's duration, so one and a half of the
+        longest time between two frames goes unnoticed.
+        """
+        if not self._spans or self._stream.time_base is None:
+            return 0.0, 0.0
+        ticks = sorted(tick for tick, _ in self._spans)
+        longest = max((later - tick for tick, later in pairwise(ticks)), default=0)
+        end = max(end for _, end in self._spans) - min(ticks[0], 0)
+        base = float(self._stream.time_base)
+        return end * base, 1.5 * longest * base
+
+    def _broken(self, error: av.FFmpegError, place: str) -> UnusableError:
+        return _unusable(error, f"{place} does not decode", self._log)
+
+
+@contextmanager
+def open_strictly(path: Path) -> Iterator[StrictVideo]:
+    """The video stream of a file, to be decoded by one thread that stops at any damage.
+
+    Raises:
+        UnusableError: The file does not open, or holds no video stream.
+    """
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # else a message comes late, with another file's
+    with av.logging.Capture() as log:
+        try:
+            container = av.open(str(path))
+        except av.FFmpegError as error:
+            raise _unusable(error, "does not open", log) from error
+        with container:
+            stream = next(iter(container.streams.video), None)
+            if stream is None or stream.codec_context is None:  # None: of no known codec
+                raise UnusableError("corrupt", "holds no video stream")
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"err_detect": "explode"}
+            yield StrictVideo(container, stream, log)
+
+
+def _unusable(error: av.FFmpegError, what: str, log: _Log) -> UnusableError:
+    """What FFmpeg last said is closer to the cause than the error's own words."""
+    cause = log[-1][2].strip() if log else str(error.strerror)
+    lasting = not isinstance(error, OSError | MemoryError)
+    return UnusableError("corrupt", f"{what} ({cause})", lasting=lasting)

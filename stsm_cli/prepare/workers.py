@@ -1,0 +1,163 @@
+"""Work on files in other processes: one that hangs or dies costs its file, and nothing else.
+
+`concurrent.futures` loses all that is under way when a worker dies, and cannot end one that hangs.
+"""
+
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Generic, TypeVar
+
+from stsm_cli.data.interrupts import children_ignore_ctrl_c
+from stsm_cli.errors import StsmError
+
+Alive = Callable[[], None]
+"""Says that the work on a file goes on."""
+
+Result = TypeVar("Result")
+Work = Callable[[str, Alive], Result]
+"""Does what is to be done with a file. Must be picklable; no result is None."""
+
+ALIVE_SECONDS = 1.0  # between two signs of life
+START_SECONDS = 600.0  # for a process to start: many at once read Python over a slow network
+
+_SPAWN = multiprocessing.get_context("spawn")  # not forked: the caller may run threads
+
+
+@dataclass(frozen=True)
+class Lost:
+    """In place of a result: the process hung or died.
+
+    Attributes:
+        reason: Why, in words.
+        killed: Whether it was killed from outside, most likely because memory was short.
+    """
+
+    reason: str
+    killed: bool = False
+
+
+def work_apart(
+    work: Work[Result], files: Iterable[str], *, workers: int, deadline_seconds: float
+) -> Generator[tuple[str, Result | Lost], None, None]:
+    """Work on files in up to `workers` processes; yields each file with its result, as they end.
+
+    The processes are spawned: a script that calls this needs `if __name__ == "__main__"`. A file
+    is given up when it shows no sign of life for `deadline_seconds`.
+
+    Raises:
+        Exception: What `work` raised.
+        StsmError: A process ended by itself for no reason of its file's.
+    """
+    waiting = deque(files)
+    busy = [_Worker(work, deadline_seconds) for _ in range(min(workers, len(waiting)))]
+    try:
+        for worker in busy:
+            worker.give(waiting.popleft())
+        while busy:
+            for worker in _stirring(busy):
+                outcome = worker.outcome()
+                if outcome is None:
+                    continue
+                file = worker.file
+                if waiting:
+                    worker.give(waiting.popleft())
+                else:
+                    busy.remove(worker)
+                    worker.stop()
+                yield file, outcome
+    finally:
+        for worker in busy:
+            worker.stop()
+
+
+class _Worker(Generic[Result]):
+    """A process, replaced when it is lost, and the file that it works on."""
+
+    def __init__(self, work: Work[Result], deadline_seconds: float) -> None:
+        self._work, self._deadline_seconds = work, deadline_seconds
+        self._start()
+
+    def _start(self) -> None:
+        self.connection, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(self._work, theirs), daemon=True)
+        with children_ignore_ctrl_c():
+            self._process.start()
+        theirs.close()  # or its end would not be noticed
+        self._is_up = False
+
+    def give(self, file: str) -> None:
+        if self.connection.closed:
+            self._start()
+        patience = self._deadline_seconds if self._is_up else START_SECONDS
+        self.file, self.late = file, time.monotonic() + patience
+        with suppress(BrokenPipeError):  # it has died, which `outcome` tells
+            self.connection.send(file)
+
+    def outcome(self) -> Result | Lost | None:
+        """What came of the file; None: nothing yet."""
+        if self.connection.poll():
+            return self._receive()
+        if time.monotonic() < self.late:
+            return None
+        self.stop()
+        return Lost(f"no frame came within {self._deadline_seconds:g} s")
+
+    def _receive(self) -> Result | Lost | None:
+        try:
+            message: Result | Exception | None = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            return self._death()
+        if isinstance(message, Exception):
+            raise message
+        self._is_up, self.late = True, time.monotonic() + self._deadline_seconds
+        return message
+
+    def _death(self) -> Lost:
+        self._process.join()
+        code = self._process.exitcode or 0
+        self.stop()
+        if code in (0, 1):  # Python itself: nothing that a decoder does
+            raise StsmError(f"{self.file}: the process that worked on it ended with code {code}")
+        name = signal.Signals(-code).name if code < 0 else f"code {code}"
+        return Lost(f"the decoder crashed ({name})", killed=name == "SIGKILL")
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+def _stirring(busy: "Sequence[_Worker[Result]]") -> "list[_Worker[Result]]":
+    """The workers that have something to tell, or are late; waits for the first."""
+    patience = min(worker.late for worker in busy) - time.monotonic()
+    heard = wait([worker.connection for worker in busy], max(0.0, patience))
+    now = time.monotonic()
+    return [worker for worker in busy if worker.connection in heard or worker.late <= now]
+
+
+def _serve(work: Work[Result], connection: "Connection[object, str]") -> None:
+    """A worker's life: until its parent, which alone hears Ctrl-C, ends it or ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    told = 0.0
+
+    def alive() -> None:
+        nonlocal told
+        if time.monotonic() - told > ALIVE_SECONDS:
+            told = time.monotonic()
+            connection.send(None)
+
+    with suppress(EOFError, BrokenPipeError):
+        connection.send(None)  # started
+        while True:
+            file = connection.recv()
+            try:
+                result: Result | Exception = work(file, alive)
+            except Exception as error:  # the process's boundary: raised again by the parent
+                result = error
+            connection.send(result)

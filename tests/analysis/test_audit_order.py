@@ -1,0 +1,48 @@
+import pytest
+
+from stsm_cli.analysis.ablation import load_ablation
+from stsm_cli.analysis.audit_order import CLAIMS, measured_order, printed_order
+
+RISES, FALLS = 0, 1  # of CLAIMS, both about α
+
+
+def test_claims_name_rows_that_exist():
+    for claim in CLAIMS:
+        names = {row.name for row in load_ablation(claim.ablation).rows}
+        assert {name for pair in claim.pairs for name in pair} <= names
+
+
+def test_printed_order_of_every_claim():
+    kinds = [finding.kind for finding in printed_order()]
+    assert kinds == ["holds"] * 4 + ["inexact"] + ["holds"] * 2
+
+
+@pytest.mark.parametrize(
+    ("means", "computed", "verdict"),
+    [
+        ((10, 30, 50, 70), "true of 3 of 3 pairs, clear of the spread in 3", "holds: clear of"),
+        ((10, 30, 50, 51), "true of 3 of 3 pairs, clear of the spread in 2", "open: the order is"),
+        ((10, 30, 50, 49), "true of 2 of 3 pairs, clear of the spread in 2", "open: the order d"),
+        ((10, 30, 50, 20), "other way in 1", "does not hold: here"),
+    ],
+)
+def test_a_measured_order(measure, tmp_path, means, computed, verdict):
+    at = dict(zip(("0", "1/8", "1/4", "3/8"), means, strict=True))
+    measure("alpha", lambda run: at.get(run.row.name, 5) + 4 * run.seed, seeds=3)  # sd 4
+    finding = measured_order(tmp_path)[RISES]
+    assert finding.computed.startswith("embedded set, 4 epochs, 3 seeds: ")
+    assert computed in finding.computed
+    assert finding.verdict.startswith(verdict)
+    assert finding.where == "[table1_alpha.md](table1_alpha.md)"
+
+
+def test_only_rows_that_were_run_are_compared(measure, tmp_path):
+    measure("alpha", lambda run: 50 if run.row.name in ("3/8", "1/2") else None)
+    rises, falls = measured_order(tmp_path)[: FALLS + 1]
+    assert rises.verdict == "open: nobody has measured it"
+    assert "true of 0 of 1 pairs" in falls.computed
+
+
+def test_runs_with_overrides_do_not_count(measure, tmp_path):
+    measure("alpha", lambda run: 50, overrides=["optim.lr=1"])
+    assert {finding.computed for finding in measured_order(tmp_path)} == {"not run"}

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from stsm_cli.analysis.confusion import MAX_CLASSES, check_drawable, confusion_figure
+from stsm_cli.analysis.figures import encode
+from stsm_cli.errors import UsageError
+
+
+def test_counts_stand_where_they_belong():
+    matrix = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+    (axes,) = confusion_figure(matrix, "abc", title="tiny", subtitle="8 videos").axes
+    counts = {text.get_position(): text.get_text() for text in axes.texts if text.get_text()}
+    assert {place: n for place, n in counts.items() if n.isdigit()} == {
+        (0, 0): "3",
+        (1, 0): "1",
+        (1, 1): "4",
+    }
+    assert [label.get_text() for label in axes.get_xticklabels()] == list("abc")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    shades = axes.images[0].get_array()
+    assert np.asarray(shades).tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
+    assert axes.get_title("left") == "tiny\n"
+    assert "8 videos" in counts.values()
+
+
+def test_the_same_matrix_gives_the_same_png():
+    def draw():
+        figure = confusion_figure(np.eye(2, dtype=int), ["a", "b"], title="t", subtitle="s")
+        return encode(figure, "png")
+
+    assert draw() == draw()
+    assert draw()[:4] == b"\x89PNG"
+
+
+def test_many_classes_are_refused():
+    check_drawable(MAX_CLASSES)
+    with pytest.raises(UsageError, match="--confusion: at most 50 classes can be drawn, there are"):
+        check_drawable(51)
+    names = [str(label) for label in range(51)]
+    with pytest.raises(UsageError, match="there are 51"):
+        confusion_figure(np.eye(51, dtype=int), names, title="t", subtitle="s")

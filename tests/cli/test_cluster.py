@@ -1,0 +1,184 @@
+"""`--slurm` from the command line, with jobs that are processes of this machine."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import submitit
+
+from stsm_cli.analysis.ablation import plan_sweep
+from stsm_cli.analysis.records import Network
+from stsm_cli.cli.app import run
+from stsm_cli.engine.slurm import Submitted, TrainJob
+
+TINY = [
+    word
+    for override in (
+        "data.synth.train=16",
+        "data.synth.val=16",
+        "data.synth.frames=8",
+        "model.num_frames=2",
+        "optim.epochs=2",
+        "optim.warmup_epochs=0",
+        "optim.batch_size=8",
+        "optim.lr_batch_size=8",
+        "precision=fp32",
+    )
+    for word in ("--set", override)
+]
+LOCAL = ["--slurm", "cluster=local,time=10"]
+PREEMPTED = """
+import os, signal, socket, sys
+from stsm_cli.cli.app import run
+from stsm_cli.engine.runlog import RunFolder
+
+def log_epoch(folder, metrics, real=RunFolder.log_epoch):
+    real(folder, metrics)
+    if metrics["epoch"] == 1:  # the cluster takes its machine back, and the run hears of it
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())
+        os.kill(os.getppid(), signal.SIGUSR2)
+        ours.recv(1)
+        signal.set_wakeup_fd(-1)
+
+RunFolder.log_epoch = log_epoch
+sys.exit(run(["train", *sys.argv[1:]]))
+"""
+
+
+@pytest.fixture
+def local_jobs(monkeypatch):
+    """The jobs that submitit's local executor has started."""
+    jobs, start = [], submitit.LocalExecutor._submit_command
+
+    def started(executor, command):
+        jobs.append(start(executor, command))
+        return jobs[-1]
+
+    monkeypatch.setattr(submitit.LocalExecutor, "_submit_command", started)
+    yield jobs
+    for job in jobs:
+        job.cancel()
+        job._process.wait()
+
+
+@pytest.fixture
+def submitted(monkeypatch):
+    """The jobs that would have been submitted; none is."""
+    jobs = []
+
+    def submit(new, cluster, logs, at_once=None):
+        jobs.extend((job, cluster, logs, at_once) for job in new)
+        return [Submitted(job.out, f"7_{i}", is_new=True) for i, job in enumerate(new)]
+
+    monkeypatch.setattr("stsm_cli.engine.slurm.submit", submit)
+    return jobs
+
+
+@pytest.fixture
+def one_row(monkeypatch):
+    """Sweeps of their first run alone, quick to count and to draw."""
+    monkeypatch.setattr(
+        "stsm_cli.analysis.ablation.plan_sweep",
+        lambda *words, **options: replace(
+            plan_sweep(*words, **options), runs=plan_sweep(*words, **options).runs[:1]
+        ),
+    )
+    monkeypatch.setattr("stsm_cli.analysis.sweep.paper_network", lambda *_: Network(224, 1, 1))
+    monkeypatch.setattr("stsm_cli.analysis.publish.encode", lambda figure, kind: b"")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The tiny set, in a folder of its own."""
+    root = tmp_path_factory.mktemp("data") / "synth"
+    words = ["--train", "16", "--val", "16", "--frames", "8"]
+    assert run(["prepare", "synth", str(root), *words, "-q"]) == 0
+    return str(root)
+
+
+def test_submitted_preempted_resumed_and_collected(capsys, data, local_jobs, monkeypatch, one_row):
+    def preempted(arguments, out):
+        return TrainJob((sys.executable, "-c", PREEMPTED, *arguments, "--out", str(out)), out)
+
+    monkeypatch.setattr("stsm_cli.engine.slurm.train_job", preempted)
+    command = ["ablate", "alpha", *TINY, "--data", data, "--device", "cpu", "--json", *LOCAL]
+    assert run(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    (job,) = local_jobs
+    (line,) = told["jobs"]
+    assert (told["schema"], line["job_id"], line["is_new"]) == ("stsm.jobs/1", job.job_id, True)
+
+    assert run(command) == 0  # it runs: nothing is submitted twice
+    assert json.loads(capsys.readouterr().out)["jobs"] == [line | {"is_new": False}]
+    assert run([*command[:-2], "--jobs", "1"]) == 2
+    assert f"{line['out']}: is being run by job {job.job_id}" in capsys.readouterr().err
+
+    assert job.result() is None
+    assert "error: stopped by SIGTERM" in job.stderr()
+    assert f"continuing {line['out']}" in job.stderr()
+    metrics = Path(line["out"], "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(epoch)["epoch"] for epoch in metrics] == [1, 2]
+
+    assert run(command) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert (table["schema"], table["rows"][0]["name"]) == ("stsm.ablation/1", "0")
+    assert table["rows"][0]["seeds"] == {"0": table["rows"][0]["top1"]}
+    assert len(local_jobs) == 1
+
+
+def test_ablate_makes_a_job_of_each_run(capsys, data, submitted, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    settings = "partition=gpu,gpus_per_node=8,time=48:00:00"
+    command = ["ablate", "alpha", *TINY, "--data", data, "--seeds", "2", "--jobs", "3"]
+    assert run([*command, "--decoder", "pyav", "--slurm", settings]) == 0
+    job, cluster, logs, at_once = submitted[8]
+    assert (len(submitted), cluster.tasks_per_node, at_once) == (14, 8, 3)
+    assert (job.out.name, logs) == ("1-8-seed1", job.out.parent / "slurm")
+    words = list(job.command[3:])
+    assert words[:2] == ["train", "synth/stsm"]
+    assert words[2 : 2 + len(TINY)] == TINY
+    assert words[2 + len(TINY) :] == [
+        *("--set", "model.shift.alpha=1/8", "--set", "seed=1"),
+        *("--device", "auto", "--workers", "7", "--data", data, "--decoder", "pyav"),
+        *("--out", str(job.out)),
+    ]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1-8-seed1 7_8 submitted 1-4-seed1" in out
+    assert "run the same command again" in out
+
+
+def test_train_becomes_a_job_as_it_was_typed(capsys, data, submitted):
+    typed = ["train", "synth/tsm", *TINY, "--data", data, "--compile", "--decoder", "pyav"]
+    assert run([*typed, *LOCAL]) == 0
+    ((job, cluster, logs, _),) = submitted
+    assert list(job.command[3:]) == [
+        *typed,
+        *("--workers", "7", "--out", "runs/synth-tsm-001"),
+    ]
+    assert (cluster.name, logs) == ("local", Path("runs/slurm"))
+    assert job.out.is_dir()  # the next command takes another
+    assert "runs/synth-tsm-001/result.json" in capsys.readouterr().out
+
+
+def test_what_is_wrong_is_told_before_anything_is_queued(capsys, submitted):
+    assert run(["train", "synth/tsm", "--slurm", "cluster=local"]) == 2
+    assert "error: --slurm: a job's `time` is missing" in capsys.readouterr().err
+    for command in (["train", "k400/stsm_r50_8f"], ["ablate", "alpha", "--dataset", "k400"]):
+        assert run([*command, "--data", "nowhere", *LOCAL]) == 1
+        assert "error: nowhere" in capsys.readouterr().err
+    assert run(["ablate", "alpha", "--slurm", "time=x,cluster=local"]) == 2
+    assert submitted == []
+
+
+def test_a_job_that_left_no_result_is_submitted_again(capsys, data, monkeypatch):
+    def submit(new, cluster, logs, at_once=None):
+        return [Submitted(new[0].out, "8", is_new=True, failed_id="7")]
+
+    monkeypatch.setattr("stsm_cli.engine.slurm.submit", submit)
+    assert run(["train", "synth/tsm", *TINY, "--data", data, *LOCAL]) == 0
+    assert "submitted again; 7 left no result" in capsys.readouterr().out

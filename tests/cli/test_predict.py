@@ -1,0 +1,118 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stsm_cli.cli.app import run
+from stsm_cli.data.synth import CLASSES
+
+A, B = "data/synth/val/00000.mp4", "data/synth/val/00007.mp4"
+
+
+def problems(capsys):
+    kinds = ("error", "hint", "warning")
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith(kinds)]
+
+
+def test_the_newest_run_names_five_classes(small_run, capsys):
+    assert run(["predict", A, B]) == 0
+    out, err = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines()[4:]]
+    assert [len(row) for row in rows] == [3, 2, 2, 2, 2] * 2
+    assert (rows[0][0], rows[5][0]) == (A, B)
+    assert {row[-2] for row in rows} <= set(CLASSES)
+    assert "runs/small/checkpoints/last.pt under synth-1x1@28" in err
+
+
+def test_predict_and_eval_agree(small_run, capsys):
+    """Through the command line, several views, a model that was never told the labels."""
+    views = ["--clips", "2", "--crops", "10"]
+    assert run(["eval", *views, "--scores", "s.npz", "-q"]) == 0
+    capsys.readouterr()
+    command = ["predict", A, B, "--run", "runs/small", *views, "--top", "99", "--json"]
+    assert run(command) == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert predicted["schema"] == "stsm.prediction/1"
+    assert (predicted["protocol"], predicted["failed"]) == ("synth-2x10@28", {})
+    with np.load("s.npz") as scores:
+        rows = dict(zip(scores["paths"].tolist(), scores["probabilities"], strict=True))
+    for video in predicted["videos"]:
+        row = rows[video["video"].removeprefix("data/synth/")]
+        found = {entry["class"]: entry["probability"] for entry in video["classes"]}
+        assert [found[name] for name in CLASSES] == pytest.approx(row.tolist(), abs=1e-6)
+        ranked = [entry["probability"] for entry in video["classes"]]
+        assert ranked == sorted(ranked, reverse=True)
+
+
+def test_top_says_how_many(small_run, capsys):
+    assert run(["predict", A, "--top", "2", "--json"]) == 0
+    (video,) = json.loads(capsys.readouterr().out)["videos"]
+    assert len(video["classes"]) == 2
+
+
+def test_bad_files_are_one_line_each_and_the_others_are_predicted(small_run, capsys):
+    Path("text.mp4").write_text("no video")
+    assert run(["predict", "gone.mp4", A, "text.mp4", "data", "--json", "--decoder", "pyav"]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert [video["video"] for video in found["videos"]] == [A]
+    assert list(found["failed"]) == ["gone.mp4", "text.mp4", "data"]
+    errors = [line for line in err.splitlines() if line.startswith("error")]
+    assert errors[0] == "error: gone.mp4: no such file"
+    assert "text.mp4: does not decode" in errors[1]
+    assert errors[2] == "error: data: is a folder, not a video"
+
+
+def test_nothing_is_printed_where_nothing_was_read(small_run, capsys):
+    assert run(["predict", "gone.mp4"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_weights_by_themselves_go_with_a_recipe(small_run, capsys):
+    weights = ["--checkpoint", str(small_run.checkpoint), "--recipe", str(small_run.recipe_file)]
+    assert run(["predict", A, *weights, "--json"]) == 0
+    (alone,) = json.loads(capsys.readouterr().out)["videos"]
+    assert run(["predict", A, "--decoder", "pyav", "--json"]) == 0
+    assert [alone] == json.loads(capsys.readouterr().out)["videos"]
+
+
+def test_without_a_class_list_there_are_numbers_and_a_warning(small_run, capsys):
+    path = Path(A).resolve()
+    Path("data/synth").unlink()
+    weights = ["--checkpoint", str(small_run.checkpoint), "--recipe", str(small_run.recipe_file)]
+    assert run(["predict", str(path), *weights, "--top", "1", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["videos"][0]["classes"][0]["class"].startswith("class ")
+    assert "warning: no class list found, classes are numbers" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--checkpoint", "a.pt"], "--checkpoint and --recipe belong together, without --run"),
+        (["--recipe", "synth/stsm"], "--checkpoint and --recipe belong together"),
+        (
+            ["--recipe", "synth/stsm", "--checkpoint", "a.pt", "--run", "runs/small"],
+            "--checkpoint and --recipe belong together, without --run",
+        ),
+        (["--set", "model.shift=null"], "would change what was trained"),
+        (["--crops", "7"], "test.crops Input should be 1, 3 or 10, got 7"),
+        (["--device", "abacus"], "--device abacus: not available here"),
+    ],
+)
+def test_bad_options_are_one_line(small_run, capsys, words, message):
+    assert run(["predict", A, *words]) == 2
+    (line,) = [line for line in problems(capsys) if line.startswith("error")]
+    assert message in line
+
+
+def test_the_best_checkpoint_on_request(small_run, capsys):
+    state = torch.load(small_run.checkpoint, weights_only=True)
+    state["model"]["fc.bias"][5] = 100.0
+    torch.save(state, small_run.best_checkpoint)
+    assert run(["predict", A, "--best", "--top", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["checkpoint"].endswith("best.pt")
+    assert found["videos"][0]["classes"][0]["class"] == CLASSES[5]

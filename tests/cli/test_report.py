@@ -1,0 +1,46 @@
+"""`stsm report` against the committed results: CI fails when a generated file is stale."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.cli.app import run
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Pictures hold the plotting library's version; only their names are compared."""
+    for module in ("publish", "pictures"):
+        monkeypatch.setattr(f"stsm_cli.analysis.{module}.encode", lambda figure, kind: b"")
+
+
+def test_the_committed_results_are_those_of_the_committed_records(
+    tmp_path, capsys, without_pictures
+):
+    shutil.copytree(RESULTS / "records", tmp_path / "records")
+    assert run(["report", "--out", str(tmp_path), "--json"]) == 0
+    written = {Path(path) for path in json.loads(capsys.readouterr().out)["written"]}
+    assert {path.name for path in written} == {path.name for path in RESULTS.glob("*.*")}
+    for path in written:
+        if path.suffix == ".md":
+            assert path.read_text() == (RESULTS / path.name).read_text()
+
+
+def test_a_folder_without_records_says_so(tmp_path, capsys, without_pictures):
+    assert run(["report", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert f"no run is recorded below {tmp_path}: `stsm ablate alpha` makes some" in shown.err
+    assert f"{tmp_path / 'audit.md'}\n" in shown.out
+    assert "Not run: `stsm ablate alpha`." in (tmp_path / "README.md").read_text()
+
+
+def test_a_broken_record_is_named(tmp_path, capsys):
+    record = tmp_path / "records" / "table1_alpha" / "synth-full-x" / "0-seed0.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{")
+    assert run(["report", "--out", str(tmp_path)]) == 1
+    assert f"{record}: not a run record" in capsys.readouterr().err.replace("\n", "")

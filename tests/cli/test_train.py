@@ -1,0 +1,123 @@
+"""What `stsm train` offers beyond one process; the whole chain is in test_train_eval.py."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.cli.app import run
+from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+from stsm_cli.engine import board, launch
+
+TINY = [
+    word
+    for override in (
+        "data.synth.train=16",
+        "data.synth.val=5",
+        "data.synth.frames=8",
+        "model.num_frames=2",
+        "optim.warmup_epochs=0",
+        "optim.batch_size=8",
+        "optim.lr_batch_size=8",
+    )
+    for word in ("--set", override)
+]
+
+
+def errors(capsys):
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+
+
+def test_the_plan_tells_batch_learning_rate_and_steps(capsys):
+    videos = tuple(VideoRecord(f"{i}.mp4", 0, 9, 8.0, 9, 9) for i in range(500))
+    write_manifest(Manifest(Path("there"), "train", ("a",), videos))
+    plan = ["train", "k400/stsm_r50_8f", "--dry-run", "--nproc", "2"]
+    plan += ["--set", "optim.accumulate=4", "--data", "there"]
+    assert run(plan) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "batch 48 = 2 processes x 4 parts x 6 videos, lr 0.0075; 10 steps an epoch"
+    assert run([*plan, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["steps_per_epoch"], told["batch"]["lr"]) == (10, 0.0075)
+    assert run([*plan[:-1], "nowhere"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("; no videos at nowhere yet")
+
+
+def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, tmp_path):
+    Path("a file: #1.safetensors").touch()
+    plan = ["train", "k400/stsm_r50_8f", "--dry-run", "--json", "--init", "a file: #1.safetensors"]
+    assert run(plan) == 0
+    model = json.loads(capsys.readouterr().out)["recipe"]["model"]
+    assert (model["init"], model["weights"]) == (str(tmp_path / "a file: #1.safetensors"), None)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["--init", "none.pt", "--set", "optim.lrr=1"], "error: --init none.pt: no such file"),
+        (["--nproc", "2", "--set", "optim.lrr=1"], "error: --set: optim.lrr: unknown key"),
+        (
+            ["--nproc", "5"],
+            "error: optim.batch_size (16) cannot be shared equally among 5 processes x 1 parts",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(capsys, command, message, tmp_path):
+    assert run(["train", *command]) == 2
+    (line,) = errors(capsys)
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_must_be_installed_before_anything_begins(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(board, "find_spec", lambda name: None)
+    assert run(["train", "--tensorboard"]) == 2
+    assert errors(capsys) == ["error: --tensorboard: the package tensorboard is not installed"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nproc_has_no_place_under_torchrun(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert run(["train", "--nproc", "2"]) == 2
+    assert errors(capsys) == ["error: --nproc 2: this is one of 4 processes already"]
+
+
+def test_processes_get_the_same_command(monkeypatch):
+    started = []
+    monkeypatch.setattr(launch, "launch", lambda *what, hint: started.append((*what, hint)) or 75)
+    command = ["train", "synth/tsm", "--set", "seed=1", "--set", "optim.batch_size=8"]
+    assert run([*command, "--nproc", "2", "--workers", "3", "--tensorboard", "-q"]) == 75
+    ((words, nproc, hint),) = started
+    assert words[:4] == [sys.executable, "-m", "stsm_cli", "train"]
+    assert sorted(words[4:]) == sorted([*command[1:], "--workers", "3", "--tensorboard", "-q"])
+    assert (nproc, hint) == (2, "`--resume` goes on from the last checkpoint")
+
+
+def test_a_continued_run_is_not_measured_by_the_default_recipe(monkeypatch):
+    monkeypatch.setattr(launch, "launch", lambda command, nproc, hint: 0)
+    assert run(["train", "--resume", "--nproc", "3"]) == 0  # 16 videos are no multiple of 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in /proc")
+def test_of_two_processes_one_that_is_killed_is_named():
+    command = [sys.executable, "-m", "stsm_cli", "train", *TINY]
+    command += ["--set", "optim.epochs=9999", "--nproc", "2", "--device", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
+        lines = iter(started.stderr.readline, "")
+        said = [next(lines)]
+        while not said[-1].startswith("epoch 1/9999"):
+            said.append(next(lines))
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        os.kill(int(children[1]), signal.SIGKILL)
+        rest = [line for line in lines if not line.startswith("epoch ")]
+    assert "batch 8 = 2 processes x 1 part x 4 videos, lr 0.004\n" in said
+    assert rest == [
+        "error: process 1 of 2 was killed by SIGKILL; the others were stopped\n",
+        "hint: `--resume` goes on from the last checkpoint\n",
+    ]
+    assert started.returncode == 1
+    assert Path("runs/synth-stsm-001/checkpoints/last.pt").is_file()

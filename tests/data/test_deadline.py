@@ -1,0 +1,66 @@
+import gc
+import os
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+import pytest
+
+from stsm_cli.data.deadline import within
+
+
+class Result:
+    """Something that can be watched."""
+
+
+def test_work_gives_what_it_gives_and_raises_what_it_raises():
+    assert within(60, lambda: 7) == 7
+    with pytest.raises(KeyError, match="name"):
+        within(60, lambda: {}["name"])
+
+
+def test_a_thread_is_used_again_after_success_and_failure():
+    first = within(60, threading.get_ident)
+    with pytest.raises(ZeroDivisionError):
+        within(60, lambda: 1 / 0)
+    assert within(60, threading.get_ident) == first != threading.get_ident()
+
+
+def test_work_that_hangs_is_left_behind_in_a_thread_that_does_not_keep_the_process_alive():
+    release, hanging = threading.Event(), []
+
+    def hang():
+        hanging.append(threading.current_thread())
+        release.wait()
+
+    with pytest.raises(FutureTimeoutError):
+        within(0.01, hang)
+    assert within(60, threading.get_ident) != hanging[0].ident
+    assert hanging[0].daemon
+    release.set()
+
+
+def test_callers_do_not_wait_for_each_other():
+    barrier = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:  # passes only if all four are there at once
+        assert sorted(pool.map(lambda _: within(60, barrier.wait), range(4))) == [0, 1, 2, 3]
+
+
+def test_nothing_is_kept_of_finished_work():
+    result = within(60, Result)
+    gone = weakref.ref(result)
+    within(60, lambda: None)
+    del result
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    within(60, lambda: None)
+    child = os.fork()
+    if child == 0:
+        os._exit(within(10, lambda: 7))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -1,0 +1,95 @@
+import shutil
+
+import pytest
+
+from stsm_cli.engine.cluster import parse_cluster
+from stsm_cli.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def a_login_node(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+
+
+def test_sbatch_s_options_are_passed_on_and_what_submitit_must_know_is_read():
+    cluster = parse_cluster(
+        "partition=gpu,nodes=2,gpus-per-node=a100:8,time=2-00:00:00,nodelist=n1,n2", workers=4
+    )
+    parameters = cluster.parameters(3)
+    assert cluster.name == "slurm"
+    assert parameters["timeout_min"] == 2880
+    assert (parameters["nodes"], parameters["tasks_per_node"]) == (2, 8)
+    assert parameters["gpus_per_node"] == 8
+    assert parameters["slurm_array_parallelism"] == 3
+    assert parameters["slurm_srun_args"] == ["--cpus-per-task=5"]
+    assert parameters["slurm_additional_parameters"] == {
+        "requeue": True,
+        "partition": "gpu",
+        "gpus_per_node": "a100:8",
+        "nodelist": "n1,n2",
+        "cpus_per_task": "5",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "workers", "expected"),
+    [
+        ("time=1", None, (7, "8")),
+        ("time=1,cpus_per_task=4", None, (3, "4")),
+        ("time=1,cpus_per_task=4", 2, (2, "4")),
+        ("time=1", 0, (0, "1")),
+    ],
+)
+def test_workers_and_cpus_follow_from_each_other(settings, workers, expected):
+    cluster = parse_cluster(settings, workers=workers)
+    assert (cluster.workers, cluster.sbatch["cpus_per_task"]) == expected
+
+
+def test_without_gpus_a_job_is_one_task_unless_more_are_asked_for():
+    assert parse_cluster("time=1", workers=0).tasks_per_node == 1
+    assert parse_cluster("time=1", workers=0).parameters(None)["gpus_per_node"] is None
+    assert "slurm_array_parallelism" not in parse_cluster("time=1", workers=0).parameters(None)
+    assert parse_cluster("time=1,ntasks_per_node=2", workers=0).tasks_per_node == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [
+        ("90", 90),
+        ("90:00", 90),
+        ("1:30:00", 90),
+        ("0:30", 1),
+        ("2-0", 2880),
+        ("1-12:30", 2190),
+        ("1-0:00:01", 1441),
+    ],
+)
+def test_time_is_read_as_sbatch_reads_it(limit, minutes):
+    assert parse_cluster(f"time={limit}", workers=0).minutes == minutes
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("gpu", "--slurm gpu: must be KEY=VALUE"),
+        ("time=3,partition=", "--slurm partition=: must be KEY=VALUE"),
+        ("cluster=pbs,time=3", "--slurm cluster=pbs: must be slurm or local"),
+        ("partition=gpu", "--slurm: a job's `time` is missing"),
+        ("time=soon", "--slurm time=soon: must be minutes, H:MM:SS or D-HH:MM:SS"),
+        ("time=3,nodes=0", "--slurm nodes=0: must be a number of at least 1"),
+        ("time=3,gpus_per_node=all", "--slurm ntasks_per_node=all: must be a number"),
+        ("time=3,cpus_per_task=x", "--slurm cpus_per_task=x: must be a number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(settings, message):
+    with pytest.raises(UsageError) as caught:
+        parse_cluster(settings, workers=None)
+    assert str(caught.value).startswith(message)
+
+
+def test_without_slurm_the_hint_is_to_rehearse(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UsageError, match="--slurm: there is no `sbatch` on this machine") as caught:
+        parse_cluster("time=3", workers=None)
+    assert "cluster=local" in caught.value.hint
+    assert parse_cluster("time=3,cluster=local", workers=None).name == "local"

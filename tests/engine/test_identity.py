@@ -1,0 +1,40 @@
+import hashlib
+import json
+
+import torch
+
+from stsm_cli.data.manifest import write_manifest
+from stsm_cli.engine.identity import identify_data, weights_sha256
+from stsm_cli.models.build import build_model
+
+
+def test_weights_are_known_by_all_their_values(recipe):
+    model = build_model(recipe.model)
+    before = weights_sha256(model)
+    assert weights_sha256(model.to(memory_format=torch.channels_last)) == before
+    model.backbone.bn1.running_mean[0] += 1e-6
+    changed = weights_sha256(model)
+    assert changed != before
+    model.backbone.bn1.running_mean[0] = 0
+    assert weights_sha256(model) == before
+
+
+def test_data_in_memory_has_no_list(val_videos):
+    assert identify_data(val_videos) == {
+        "list_sha256": None,
+        "class_hash": val_videos.manifest.class_hash,
+        "num_in_lists": None,
+        "decoder": "pyav",
+    }
+
+
+def test_data_on_disk_is_known_by_its_list_and_report(tmp_path, make_split):
+    videos = make_split("val", 5, root=tmp_path)
+    write_manifest(videos.manifest)
+    counts = {"listed": 8, "usable": 5, "missing": 1, "corrupt": 2, "short": 0}
+    report = {"splits": {"val": counts}}
+    (tmp_path / "manifest" / "report.json").write_text(json.dumps(report))
+    identity = identify_data(videos)
+    content = (tmp_path / "manifest" / "val.csv").read_bytes()
+    assert identity["list_sha256"] == hashlib.sha256(content).hexdigest()
+    assert identity["num_in_lists"] == 8

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.config.load import load_recipe
+from stsm_cli.engine.job import Job, continued_job, new_job
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import CheckpointError, UsageError
+
+
+@pytest.fixture
+def begun(recipe, tmp_path):
+    """A run folder that holds no result yet."""
+    folder = RunFolder(tmp_path / "runs" / "a")
+    folder.create(recipe, {"recipe": "synth/a", "data": "/data", "decoder": "pyav"}, ("x",))
+    return folder
+
+
+def test_a_run_goes_on_with_its_own_recipe_data_and_decoder(recipe, begun):
+    job = continued_job(None, None, None, None)
+    assert (job.name, job.recipe, job.data, job.decoder) == (
+        "synth/a",
+        recipe,
+        Path("/data"),
+        "pyav",
+    )
+    assert job.claim().path == Path("runs/a")
+
+
+def test_data_may_have_moved_and_the_decoder_may_change(recipe, begun):
+    job = continued_job(recipe, begun.path, Path("/there"), "decord")
+    assert (job.data, job.decoder) == (Path("/there"), "decord")
+
+
+def test_what_cannot_be_continued(recipe, begun, tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere: not a run folder \(no recipe\.yaml\)"):
+        continued_job(None, tmp_path / "nowhere", None, None)
+    with pytest.raises(CheckpointError, match="another recipe: seed is 0 there, 5 here"):
+        continued_job(recipe.model_copy(update={"seed": 5}), begun.path, None, None)
+    begun.result_file.write_text("{}")
+    with pytest.raises(UsageError, match="holds no unfinished run"):
+        continued_job(None, None, None, None)
+
+
+def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):
+    loaded = load_recipe("synth/tsm")
+    with pytest.raises(UsageError, match="a: exists and is not empty"):
+        new_job(loaded, begun.path, None, None)
+    assert new_job(loaded, tmp_path / "b", None, None).claim().path == tmp_path / "b"
+    first, second = (new_job(loaded, None, None, None).claim() for _ in range(2))
+    assert (first.path, second.path) == (Path("runs/synth-tsm-001"), Path("runs/synth-tsm-002"))
+
+
+def test_an_unknown_decoder_is_refused(recipe):
+    with pytest.raises(UsageError, match="--decoder: 'eyes' is not available here"):
+        Job("a", recipe, None, None, "eyes").open(None)

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stsm_cli.data.decode import probe
+from stsm_cli.data.manifest import read_manifest
+from stsm_cli.data.videos import Videos
+from stsm_cli.engine.evaluate import score_split
+from stsm_cli.engine.predict import class_names, predict
+from stsm_cli.engine.protocol import edit_protocol
+from stsm_cli.engine.testing import load_model, trained
+from stsm_cli.errors import DataError
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("protocol", ["1x1@28", "2x10@24", "2x3@32-score"])
+def test_predict_gives_what_eval_gives(small_run, protocol):
+    recipe = edit_protocol(small_run.recipe(), protocol=protocol)
+    model = load_model(recipe.model, small_run.checkpoint, CPU)
+    manifest = read_manifest(Path("data/synth"), "val")
+    videos = Videos(manifest, recipe.data.short_side_px, "pyav")
+    wanted = score_split(model, videos, recipe, recipe.test, CPU).probabilities
+    paths = [manifest.root / record.path for record in manifest.records[:5]]
+    found = predict(model, recipe, manifest.classes, paths, CPU, decoder="pyav")
+    assert list(found.probabilities) == paths
+    for path, row in zip(paths, wanted, strict=False):
+        assert torch.allclose(found.probabilities[path], row, atol=1e-6, rtol=0)
+    assert wanted.std(0).max() > 0.01  # the videos do differ
+
+
+def test_what_is_no_video_is_told_and_the_others_are_predicted(small_run):
+    recipe, good = small_run.recipe(), Path("data/synth/val/00002.mp4")
+    model = load_model(recipe.model, small_run.checkpoint, CPU)
+    Path("text.mp4").write_text("no video")
+    paths = [Path("text.mp4"), Path("gone.mp4"), good, Path("data"), good]
+    found = predict(model, recipe, small_run.classes(), paths, CPU, decoder="pyav")
+    assert list(found.probabilities) == [good]
+    assert {str(path): str(error).partition(" (")[0] for path, error in found.failed.items()} == {
+        "text.mp4": "text.mp4: does not decode",
+        "gone.mp4": "gone.mp4: no such file",
+        "data": "data: is a folder, not a video",
+    }
+
+
+def test_only_the_frames_that_are_needed_are_read(small_run, monkeypatch):
+    recipe = edit_protocol(small_run.recipe(), clips=2)
+    model, read = load_model(recipe.model, small_run.checkpoint, CPU), []
+    whole = Videos.read
+
+    def reading(self, index, frame_indices):
+        read.extend(frame_indices.tolist())
+        return whole(self, index, frame_indices)
+
+    monkeypatch.setattr(Videos, "read", reading)
+    path = Path("data/synth/val/00000.mp4")
+    predict(model, recipe, small_run.classes(), [path], CPU, decoder="pyav")
+    assert probe(path, "pyav").num_frames == 12
+    assert read == np.unique([1, 4, 7, 10, 0, 3, 6, 9]).tolist()
+
+
+def test_a_video_that_breaks_after_it_was_counted_is_told(small_run, monkeypatch):
+    def fail(self, index, frame_indices):
+        raise DataError("a.mp4: broke")
+
+    monkeypatch.setattr(Videos, "read", fail)
+    model = load_model(small_run.recipe().model, small_run.checkpoint, CPU)
+    path = Path("data/synth/val/00000.mp4")
+    found = predict(model, small_run.recipe(), small_run.classes(), [path], CPU, decoder="pyav")
+    assert str(found.failed[path]) == "a.mp4: broke"
+
+
+def test_class_names_are_the_runs_own(small_run):
+    names = class_names(trained("runs/small", None), Path("nowhere"), 16)
+    assert names == read_manifest(Path("data/synth"), "val").classes
+
+
+def test_a_run_without_names_takes_those_of_its_data(small_run):
+    small_run.classes_file.unlink()
+    names = class_names(trained("runs/small", None), None, 16)
+    assert names == read_manifest(Path("data/synth"), "val").classes
+
+
+def test_names_of_other_data_are_refused(small_run, tmp_path):
+    small_run.classes_file.unlink()
+    file = tmp_path / "other" / "manifest" / "classes.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("a\nb\n")
+    with pytest.raises(DataError, match=r"other: its class list \(\w+\) is not the one of the tra"):
+        class_names(trained("runs/small", None), tmp_path / "other", 16)
+    alone = trained(str(small_run.recipe_file), small_run.checkpoint)
+    with pytest.raises(DataError, match=r"other: holds 2 classes, .*last\.pt knows 16"):
+        class_names(alone, tmp_path / "other", 16)
+
+
+def test_weights_by_themselves_look_where_the_data_usually_lie(small_run):
+    alone = trained(str(small_run.recipe_file), small_run.checkpoint)
+    assert class_names(alone, None, 16) == small_run.classes()
+    Path("data/synth").unlink()
+    assert class_names(alone, None, 16) is None
+    with pytest.raises(DataError, match=r"nowhere/manifest/classes\.txt: not found"):
+        class_names(alone, Path("nowhere"), 16)

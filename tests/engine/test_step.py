@@ -1,0 +1,205 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stsm_cli.data.loader import Batch
+from stsm_cli.engine import step as engine
+from stsm_cli.engine.step import Stepper
+from stsm_cli.errors import StsmError
+from stsm_cli.models.build import build_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def frozen(monkeypatch):
+    """Batch norms use their running statistics, so that a batch may be split."""
+    monkeypatch.setattr(
+        nn.BatchNorm2d, "train", lambda self, mode=True: nn.Module.train(self, False)
+    )
+
+
+def edited(recipe, precision="fp32", **optim):
+    optim = recipe.optim.model_copy(update=optim)
+    model = recipe.model.model_copy(update={"dropout": 0.0})
+    return recipe.model_copy(update={"optim": optim, "model": model, "precision": precision})
+
+
+def batches(sizes, seed=0):
+    rng, first = np.random.default_rng(seed), 0
+    for size in sizes:
+        pixels = torch.from_numpy(rng.integers(0, 256, (size, 4, 16, 16, 3), dtype=np.uint8))
+        labels = torch.from_numpy(rng.integers(0, 16, size))
+        indices = tuple(range(first, first + size))
+        yield Batch(pixels.movedim(-1, -3), labels, indices, {})
+        first += size
+
+
+def joined(parts):
+    return Batch(
+        torch.cat([part.pixels for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        tuple(index for part in parts for index in part.indices),
+        {},
+    )
+
+
+def stepper(recipe, compile_with=None):
+    torch.manual_seed(0)
+    return Stepper(build_model(recipe.model), recipe, CPU, compile_with)
+
+
+def gradients(stepper):
+    return {name: p.grad for name, p in stepper.model.named_parameters()}
+
+
+def test_parts_add_up_to_the_whole_batch(recipe, frozen):
+    parts = list(batches([3, 1, 2]))  # unequal, as where videos are broken
+    whole, split = stepper(edited(recipe)), stepper(edited(recipe))
+    one = whole.gradient([joined(parts)], 6)
+    other = split.gradient([parts[0], Batch(torch.empty(0), torch.empty(0), (), {}), *parts[1:]], 6)
+    assert other.loss_sum == pytest.approx(one.loss_sum, rel=1e-5)
+    assert other.norm == pytest.approx(one.norm, rel=1e-4)
+    assert other.correct == one.correct
+    for name, gradient in gradients(whole).items():
+        torch.testing.assert_close(gradients(split)[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_is_the_mean_loss_s(recipe, frozen):
+    (batch,) = batches([5])
+    ours = stepper(edited(recipe))
+    told = ours.gradient([batch], 5)
+    assert ours.model.training
+    model = stepper(edited(recipe)).model.train()
+    mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+    videos = (batch.pixels.float() - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    logits = model(videos)
+    loss = nn.functional.cross_entropy(logits, batch.labels)
+    loss.backward()
+    assert told.loss_sum == pytest.approx(5 * loss.item(), rel=1e-5)
+    assert told.correct == int((logits.argmax(1) == batch.labels).sum())
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients(ours)[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_norm_is_that_before_clipping(recipe):
+    free, clipped = stepper(edited(recipe)), stepper(edited(recipe, clip_grad_norm=0.01))
+    norms = [s.gradient(list(batches([4])), 4).norm for s in (free, clipped)]
+    assert norms[0] == norms[1] > 0.01
+    flat = torch.cat([gradient.flatten() for gradient in gradients(clipped).values()])
+    assert flat.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_fp16_trains_with_a_loss_scale_that_does_not_show(recipe):
+    half = stepper(edited(recipe, "fp16", optimizer="sgd", lr=0.1, lr_batch_size=4))
+    full = stepper(edited(recipe))
+    told, exact = (s.gradient(list(batches([4])), 4) for s in (half, full))
+    assert half.state()["scaler"]["scale"] == 65536
+    assert told.loss_sum == pytest.approx(exact.loss_sum, rel=1e-2)
+    assert told.norm == pytest.approx(exact.norm, rel=0.1)
+    before = half.model.fc.weight.clone()
+    assert half.accepts(told)
+    half.apply(0.1)
+    assert not torch.equal(half.model.fc.weight, before)
+
+
+def overflow(half):
+    """A step of fp16 whose gradient overflows."""
+    half.gradient(list(batches([1])), 1)
+    half.model.fc.weight.grad.fill_(math.inf)
+    half.scaler._per_optimizer_states.clear()  # it was spoilt after the scaler had looked
+    half.scaler.unscale_(half.optimizer)
+    return engine.Gradient(1.0, 0, math.inf, ())
+
+
+def test_fp16_skips_steps_that_overflow_until_there_are_too_many(recipe, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_SKIPPED", 2)
+    half = stepper(edited(recipe, "fp16"))
+    before = half.model.fc.weight.clone()
+    for is_fine in (True, True, False):
+        assert half.accepts(overflow(half)) == is_fine
+        half.apply(0.1)
+    assert torch.equal(half.model.fc.weight, before)
+    assert half.scaler.get_scale() == 65536 / 8
+    assert half.accepts(engine.Gradient(1.0, 0, 1.0, ()))
+    assert half.accepts(overflow(half))
+
+
+def test_fp16_does_not_excuse_a_loss_that_is_not_finite(recipe):
+    half = stepper(edited(recipe, "fp16"))
+    assert not half.accepts(engine.Gradient(math.nan, 0, math.nan, ()))
+
+
+def test_the_scale_of_fp16_is_restored(recipe):
+    half = stepper(edited(recipe, "fp16"))
+    overflow(half)
+    half.apply(0.1)
+    again = stepper(edited(recipe, "fp16"))
+    again.restore(half.state())
+    assert again.scaler.get_scale() == half.scaler.get_scale() == 32768
+
+
+def test_the_videos_of_a_loss_that_is_not_finite_are_suspects(recipe, monkeypatch):
+    ours = stepper(edited(recipe))
+    real, calls = ours.network, []
+
+    def network(videos):
+        calls.append(videos)
+        return real(videos) * (math.nan if len(calls) == 2 else 1.0)
+
+    ours.network = network
+    told = ours.gradient(list(batches([2, 2, 1])), 5)
+    assert told.suspects == (2, 3)
+    assert math.isnan(told.loss_sum)
+    assert not ours.accepts(told)
+
+
+class Tiny(nn.Module):
+    """Compiles quickly."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 16)
+
+    def forward(self, videos):
+        return self.fc(videos.mean((1, 3, 4)))
+
+
+def tiny(recipe, compile_with=None):
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    return Stepper(Tiny(), edited(recipe), CPU, compile_with)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_network_gives_the_same_gradient(recipe, backend):
+    plain, compiled = tiny(recipe), tiny(recipe, backend)
+    one, other = (s.gradient(list(batches([3])), 3) for s in (plain, compiled))
+    assert other.loss_sum == pytest.approx(one.loss_sum, rel=1e-5)
+    for name, gradient in gradients(plain).items():
+        torch.testing.assert_close(gradients(compiled)[name], gradient)
+    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
+
+
+def test_what_cannot_be_compiled_is_one_line(recipe):
+    def backend(graph, inputs):
+        raise RuntimeError("no compiler here")
+
+    message = "--compile: torch.compile failed: .*raised: RuntimeError: no compiler here$"
+    with pytest.raises(StsmError, match=message) as error:
+        tiny(recipe, backend).gradient(list(batches([2])), 2)
+    assert error.value.hint == "train without --compile"
+
+
+def test_another_error_of_the_network_stays_what_it_is(recipe):
+    ours = stepper(edited(recipe))
+
+    def network(videos):
+        raise RuntimeError("a bug")
+
+    ours.network = network
+    with pytest.raises(RuntimeError, match="a bug"):
+        ours.gradient(list(batches([2])), 2)

@@ -1,0 +1,62 @@
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.stop import listening, stopped_by
+from stsm_cli.errors import InterruptedRunError, PreemptedError
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_noted_and_the_handlers_are_put_back(number):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with listening() as stop:
+        assert stop.signal is None
+        signal.raise_signal(number)
+        assert stop.signal == number
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_second_ctrl_c_stops_at_once():
+    with listening() as stop:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+
+
+def test_in_a_thread_nothing_is_heard():
+    noted = []
+
+    def work():
+        with listening() as stop:
+            noted.append(stop.signal)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert noted == [None]
+
+
+def test_several_processes_stop_when_who_started_them_is_gone(monkeypatch):
+    with listening() as stop:
+        monkeypatch.setattr(os, "getppid", lambda: -1)
+        assert stop.signal is None  # one process may outlive its shell
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert stop.signal == signal.SIGTERM
+
+
+def test_the_signal_decides_the_exit_code(monkeypatch):
+    folder = RunFolder(Path("runs/a"))
+    error = stopped_by(signal.SIGINT, "at batch 3", folder)
+    assert type(error) is InterruptedRunError
+    assert str(error) == "interrupted at batch 3; saved runs/a/checkpoints/last.pt"
+    assert error.hint == "continue with `stsm train --resume --out runs/a`"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    error = stopped_by(signal.SIGTERM, "at batch 3", folder)
+    assert (type(error), error.exit_code) == (PreemptedError, 75)
+    assert str(error).startswith("stopped by SIGTERM at batch 3; saved")
+    assert error.hint == "continue with `stsm train --resume --out runs/a --nproc 2`"

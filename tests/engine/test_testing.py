@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stsm_cli.engine.identity import weights_sha256
+from stsm_cli.engine.protocol import edit_protocol
+from stsm_cli.engine.testing import load_model, run_test, trained
+from stsm_cli.errors import CheckpointError, DataError, RecipeError, UsageError
+from stsm_cli.models.weights import FORMAT, read_weights
+
+CPU = torch.device("cpu")
+
+
+def run(subject, recipe=None, data=None, **edits):
+    recipe = edit_protocol(recipe or subject.recipe, **edits)
+    return run_test(subject, recipe, data_root=data, device=CPU, workers=0, decoder="pyav")
+
+
+def test_a_run_is_tested_where_its_data_lie_and_keeps_the_result(small_run):
+    tested = run(trained(None, None), crops=3)
+    result = tested.result
+    assert result["protocol"] == "synth-1x3@28"
+    assert (result["num_videos"], result["num_listed"], len(tested.scores.labels)) == (21, 21, 21)
+    assert len(result["top5_interval"]) == 2
+    model = load_model(small_run.recipe().model, small_run.checkpoint, CPU)
+    assert result["weights_sha256"] == weights_sha256(model)
+    assert (result["checkpoint"], result["decoder"]) == ("last.pt", "pyav")
+    assert result["class_hash"] == tested.manifest.class_hash
+    kept = json.loads((small_run.path / "eval-synth-1x3@28.json").read_text())
+    assert kept == result
+
+
+def test_edits_of_the_test_rename_the_result(small_run):
+    edits = ["test.crops=3", "test.average=score", "data.short_side_px=40", "precision=fp32"]
+    subject = trained("runs/small", None, overrides=edits)
+    assert subject.edits == ("data.short_side_px=40", "precision=fp32")
+    result = run(subject).result
+    assert result["protocol"] == "synth-1x3@28-score+data.short_side_px=40+precision=fp32"
+    assert (small_run.path / f"eval-{result['protocol']}.json").is_file()
+    assert result["recipe_hash"] != run(trained("runs/small", None)).result["recipe_hash"]
+
+
+def test_an_edit_to_the_same_value_is_none(small_run):
+    subject = trained("runs/small", None, overrides=["precision=bf16", "model.num_frames=4"])
+    assert subject.edits == ()
+
+
+@pytest.mark.parametrize("edit", ["model.num_frames=2", "seed=3", "data.flip=none", "optim.lr=1.0"])
+def test_what_was_trained_cannot_be_edited(small_run, edit):
+    with pytest.raises(UsageError, match=f"--set {edit}: would change what was trained") as caught:
+        trained("runs/small", None, overrides=[edit])
+    assert "data.short_side_px" in caught.value.hint
+
+
+def test_a_wrong_edit_is_a_problem_of_the_recipe(small_run):
+    with pytest.raises(RecipeError, match=r"test\.average"):
+        trained("runs/small", None, overrides=["test.average=median"])
+
+
+def test_the_best_checkpoint_is_tested_on_request(small_run):
+    state = torch.load(small_run.checkpoint, weights_only=True)
+    state["model"]["fc.bias"][3] = 100.0
+    torch.save(state, small_run.best_checkpoint)
+    last, best = (run(trained("runs/small", None, best=best)) for best in (False, True))
+    assert (last.result["checkpoint"], best.result["checkpoint"]) == ("last.pt", "best.pt")
+    assert set(best.scores.probabilities.argmax(1).tolist()) == {3}
+    assert last.result["weights_sha256"] != best.result["weights_sha256"]
+    kept = json.loads((small_run.path / "eval-best-synth-1x1@28.json").read_text())
+    assert kept["checkpoint"] == "best.pt"
+
+
+def test_a_run_without_a_best_checkpoint_says_so(small_run):
+    with pytest.raises(CheckpointError, match=r"checkpoints/best\.pt: no such file"):
+        run(trained("runs/small", None, best=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"run": None}, r"--checkpoint x\.pt: needs a recipe"),
+        ({"run": "synth/stsm", "best": True}, r"--checkpoint x\.pt: excludes --best"),
+    ],
+)
+def test_a_checkpoint_comes_with_a_recipe_and_alone(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        trained(checkpoint=Path("x.pt"), **arguments)
+
+
+def test_a_recipe_with_a_checkpoint_may_be_edited_anywhere(small_run):
+    recipe = str(small_run.recipe_file)
+    subject = trained(recipe, small_run.checkpoint, overrides=["optim.epochs=7", "test.crops=10"])
+    assert (subject.edits, subject.folder) == ((), None)
+    result = run(subject, data=Path("data/synth")).result
+    assert (result["protocol"], result["num_listed"]) == ("synth-1x10@28", 21)
+    assert list(small_run.path.glob("eval-*")) == []
+
+
+def test_a_converted_file_gives_what_the_checkpoint_gives(small_run):
+    weights = read_weights(small_run.checkpoint)
+    save_file(weights, "w.safetensors", {"format": FORMAT, "shifted": "true"})
+    converted = run(trained(str(small_run.recipe_file), Path("w.safetensors")))
+    own = run(trained("runs/small", None))
+    assert converted.result["weights_sha256"] == own.result["weights_sha256"]
+    assert torch.equal(converted.scores.probabilities, own.scores.probabilities)
+
+
+def test_a_number_of_classes_left_open_is_that_of_the_weights(small_run):
+    config = small_run.recipe().model.model_copy(update={"num_classes": None, "weights": None})
+    assert load_model(config, small_run.checkpoint, CPU).fc.out_features == 16
+
+
+def test_weights_without_a_classifier_are_refused(small_run):
+    state = torch.load(small_run.checkpoint, weights_only=True)
+    del state["model"]["fc.bias"]
+    torch.save(state, small_run.checkpoint)
+    config = small_run.recipe().model.model_copy(update={"num_classes": None})
+    with pytest.raises(CheckpointError, match=r"last\.pt: has no fc\.bias"):
+        load_model(config, small_run.checkpoint, CPU)
+
+
+def test_data_with_another_number_of_classes_are_refused(small_run, tmp_path, make_split):
+    """Without a run folder the class list cannot be compared, but its length can."""
+    subject = trained(str(small_run.recipe_file), small_run.checkpoint)
+    copy = tmp_path / "copy"
+    (copy / "manifest").mkdir(parents=True)
+    for name in ("train.csv", "val.csv"):
+        (copy / "manifest" / name).write_text((Path("data/synth/manifest") / name).read_text())
+    names = Path("data/synth/manifest/classes.txt").read_text()
+    (copy / "manifest" / "classes.txt").write_text(names + "another\n")
+    recipe = subject.recipe.model_copy(
+        update={"data": subject.recipe.data.model_copy(update={"synth": None})}
+    )
+    with pytest.raises(DataError, match=r"copy: holds 17 classes, .*last\.pt knows 16"):
+        run_test(subject, recipe, data_root=copy, device=CPU, workers=0, decoder="pyav")

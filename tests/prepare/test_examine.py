@@ -1,0 +1,145 @@
+import importlib
+import os
+from dataclasses import replace
+
+import pytest
+
+from stsm_cli.errors import InterruptedRunError
+from stsm_cli.prepare.check import MISSING, Check
+from stsm_cli.prepare.examine import Task, examine, reencoding, verification
+from stsm_cli.prepare.transcode import Encoding
+from stsm_cli.progress import SILENT
+
+LOOK = """
+import os, signal
+from pathlib import Path
+from stsm_cli.prepare.check import Check
+
+def look(file, alive):
+    with Path("looked.txt").open("a") as log:
+        log.write(file + "\\n")
+    if file == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if file == "memory":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if file == "unreadable":
+        return Check("corrupt", "does not open (Permission denied)", lasting=False)
+    return Check("ok", "", 8, 25.0, 32, 32)
+"""
+OK = Check("ok", "", 8, 25.0, 32, 32)
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    """A task that notes what it looks at, and fails by the file's name."""
+    (tmp_path / "looks.py").write_text(LOOK)
+    monkeypatch.syspath_prepend(tmp_path)
+    return Task("looking", "full", ("full",), importlib.import_module("looks").look)
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("a", "b", "crash", "memory", "unreadable"):
+        (folder / name).write_text(name)
+    (folder / "empty").touch()
+    return folder
+
+
+def looked_at(tmp_path):
+    """What was looked at since the last time this was asked."""
+    log = tmp_path / "looked.txt"
+    files = sorted(log.read_text().split()) if log.exists() else []
+    log.unlink(missing_ok=True)
+    return files
+
+
+def test_each_file_is_judged_and_looked_at_once(tmp_path, root, task):
+    paths = ["a", "gone", "crash", "memory", "empty", "unreadable", "b", "a"]
+    checks = examine(root, paths, task, workers=1)
+    assert checks == {
+        "a": OK,
+        "b": OK,
+        "gone": MISSING,
+        "empty": Check("corrupt", "is empty"),
+        "crash": Check("corrupt", "the decoder crashed (SIGSEGV)"),
+        "memory": Check("corrupt", "the decoder crashed (SIGKILL)", lasting=False),
+        "unreadable": Check("corrupt", "does not open (Permission denied)", lasting=False),
+    }
+    assert looked_at(tmp_path) == ["a", "b", "crash", "memory", "unreadable"]
+    again = examine(root, paths, task, workers=1)
+    assert again == checks
+    assert looked_at(tmp_path) == ["memory", "unreadable"]  # these may do better this time
+
+
+def test_a_file_that_was_changed_is_looked_at_again(tmp_path, root, task):
+    examine(root, ["a", "b"], task, workers=1)
+    (root / "a").write_text("longer")
+    os.utime(root / "b", ns=(1, 1))
+    looked_at(tmp_path)
+    examine(root, ["a", "b"], task, workers=1)
+    assert looked_at(tmp_path) == ["a", "b"]
+
+
+def test_a_quick_look_does_not_stand_for_a_full_one(tmp_path, root, task):
+    quick = replace(task, how="quick", accepted=verification(root, quick=True).accepted)
+    full = replace(task, accepted=verification(root, quick=False).accepted)
+    examine(root, ["a"], quick, workers=1)
+    examine(root, ["a"], full, workers=1)
+    assert looked_at(tmp_path) == ["a", "a"]
+    examine(root, ["a"], quick, workers=1)
+    assert looked_at(tmp_path) == []
+
+
+def test_a_video_made_stands_while_it_is_as_it_was_made(root):
+    encoding = Encoding(32)
+    task = reencoding(root, encoding)
+    made = root / "videos_32g16" / "a.mp4"
+    check = replace(OK, made_bytes=4)
+    assert not task.stands("a.avi", check)
+    made.parent.mkdir()
+    made.write_text("four")
+    assert task.stands("a.avi", check)
+    made.write_text("other")
+    assert not task.stands("a.avi", check)
+    assert not task.stands("a.avi", OK)  # verified, but never re-encoded
+    assert task.stands("a.avi", Check("corrupt", "frame 3 is damaged"))
+    assert task.accepted == ("videos_32g16 crf 20", "full")
+
+
+class CtrlC:
+    """A bar that is interrupted at its second advance."""
+
+    message = SILENT.message
+    advances = 0
+
+    def bar(self, label, total):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def advance(self, steps=1, status=""):
+        self.advances += 1
+        if self.advances == 3:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_what_was_found_and_says_how_to_go_on(tmp_path, root, task):
+    message = r"interrupted: 2 of 3 videos are done"
+    with pytest.raises(InterruptedRunError, match=message) as caught:
+        examine(root, ["a", "b", "crash"], task, workers=1, progress=CtrlC())
+    assert "run the same command again" in caught.value.hint
+    looked_at(tmp_path)
+    assert len(examine(root, ["a", "b", "crash"], task, workers=1)) == 3
+    assert looked_at(tmp_path) == ["crash"]
+
+
+def test_a_full_disk_is_an_error_and_not_the_videos_fault(root, task):
+    (root / "manifest").write_text("a file where the ledger's folder should be")
+    with pytest.raises(FileExistsError, match="manifest"):
+        examine(root, ["a"], task, workers=1)

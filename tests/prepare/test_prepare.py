@@ -1,0 +1,163 @@
+import csv
+import json
+import os
+
+import pytest
+
+from stsm_cli.data.counts import SplitCounts, read_counts
+from stsm_cli.data.decode import read_frames
+from stsm_cli.data.manifest import VideoRecord, read_manifest
+from stsm_cli.errors import DataError
+from stsm_cli.prepare import prepare
+from stsm_cli.prepare.listing import ListedVideo, Listing
+from stsm_cli.prepare.prepare import check_usable, prepare_listing
+from stsm_cli.prepare.report import rows, sentences, title
+from stsm_cli.prepare.transcode import Encoding
+
+
+@pytest.fixture
+def listing(plant, clip_bytes):
+    """Two sound training videos and one of validation; and all that can be wrong."""
+    cut = clip_bytes[0][: -len(clip_bytes[0]) // 8]
+    files = {"a/1.mp4": None, "a/cut.mp4": cut, "b/2.mp4": None, "b/text.mp4": "text"}
+    root = plant(files | {"b/3.mp4": None, "extra.mp4": None})
+    train = [("1", 0, "a/1.mp4"), ("cut", 0, "a/cut.mp4"), ("gone", 1, None), ("2", 1, "b/2.mp4")]
+    val = [("text", 1, "b/text.mp4"), ("3", 1, "b/3.mp4"), ("moved", 1, "b/moved.mp4")]
+    splits = {"train": train, "val": val}
+    return Listing(
+        root,
+        ("archery", "playing guitar"),
+        {name: tuple(ListedVideo(*video) for video in split) for name, split in splits.items()},
+        unlisted=("extra.mp4",),
+        duplicates=("a/1.mp4",),
+        notes=("lists of a test",),
+    )
+
+
+def make(listing, **options):
+    return prepare_listing(listing, dataset="k400", workers=1, **options)
+
+
+def test_the_manifest_holds_what_can_be_used(listing):
+    make(listing)
+    train, val = (read_manifest(listing.root, split) for split in ("train", "val"))
+    assert train.classes == listing.classes
+    assert list(train.records) == [
+        VideoRecord("a/1.mp4", 0, 8, 8.0, 32, 32),
+        VideoRecord("b/2.mp4", 1, 8, 8.0, 32, 32),
+    ]
+    assert [record.path for record in val.records] == ["b/3.mp4"]
+
+
+def test_what_cannot_be_used_is_counted_and_named(listing):
+    report = make(listing)
+    counts = {split: read_counts(listing.root, split) for split in ("train", "val")}
+    broken = counts["train"].corrupt + counts["train"].short
+    assert (counts["train"].listed, counts["train"].usable, counts["train"].missing) == (4, 2, 1)
+    assert broken == 1
+    assert counts["val"] == SplitCounts(listed=3, usable=1, missing=1, corrupt=1, short=0)
+    with (listing.root / "manifest" / "problems.csv").open(newline="") as file:
+        problems = list(csv.DictReader(file))
+    told = [(problem["video"], problem["split"], problem["status"]) for problem in problems]
+    assert told == [
+        ("a/cut.mp4", "train", "short" if counts["train"].short else "corrupt"),
+        ("b/text.mp4", "val", "corrupt"),
+        ("gone", "train", "missing"),
+        ("b/moved.mp4", "val", "missing"),
+        ("extra.mp4", "", "unlisted"),
+        ("a/1.mp4", "", "duplicate"),
+    ]
+    assert all(problem["reason"] for problem in problems)
+    assert report["num_problems"] == 6
+
+
+def test_the_report_says_what_the_numbers_mean(listing):
+    report = make(listing)
+    assert json.loads((listing.root / "manifest" / "report.json").read_text()) == report
+    assert report["class_hash"] == read_manifest(listing.root, "val").class_hash
+    assert (report["verification"], report["transcode"]) == ("full", None)
+    assert report["verified_by"].startswith("PyAV ")
+    assert title(report) == "Kinetics-400"
+    assert rows(report)[1] == ["val", "3", "2", "1", "1", "1", "0"]
+    text = "\n".join(sentences(report))
+    assert "lists of a test" in text
+    assert (
+        "val: 1 usable; known are 19,906 officially listed, 19,881 in the official archives, "
+        "19,796 in MMAction2's copy" in text
+    )
+    assert "val b/text.mp4: corrupt, does not open (moov atom not found)" in text
+    assert "1 unlisted, 1 duplicates" in text
+    assert "6 problems in all, in manifest/problems.csv" in text
+    assert "every frame of every video was decoded" in text
+
+
+def test_a_quick_look_says_so(listing):
+    assert "quick: only the ends and the middle" in "\n".join(sentences(make(listing, quick=True)))
+
+
+def test_videos_that_were_re_encoded_are_listed_in_place_of_the_originals(listing):
+    encoding = Encoding(16, gop=4, crf=30)
+    before = {path: path.read_bytes() for path in listing.root.glob("*/*.mp4")}
+    report = make(listing, encoding=encoding)
+    records = read_manifest(listing.root, "train").records
+    assert [record.path for record in records] == [
+        "videos_16g4/a/1.mp4",
+        "videos_16g4/b/2.mp4",
+    ]
+    assert (records[0].width, records[0].height, records[0].num_frames) == (16, 16, 8)
+    assert read_frames(listing.root / records[0].path, None, decoder="pyav").shape == (8, 16, 16, 3)
+    transcode = report["transcode"]
+    assert transcode["encoder"].startswith("libx264 by PyAV")
+    made = list((listing.root / "videos_16g4").rglob("*.mp4"))
+    assert transcode["bytes"] == sum(path.stat().st_size for path in made)
+    assert len(made) == 3
+    assert (transcode["short_side_px"], transcode["gop"], transcode["crf"]) == (16, 4, 30)
+    assert "re-encoded in videos_16g4: short side 16, a key frame every 4" in "\n".join(
+        sentences(report)
+    )
+    assert {path: path.read_bytes() for path in before} == before
+    stamps = {path: path.stat().st_mtime_ns for path in made}
+    made[0].unlink()
+    assert make(listing, encoding=encoding)["splits"] == report["splits"]
+    again = {path: path.stat().st_mtime_ns for path in made}
+    assert [path for path in made if again[path] != stamps[path]] == [made[0]]
+
+
+def test_two_videos_that_would_become_one_are_refused(listing):
+    splits = {"train": (ListedVideo("1", 0, "a/1.mp4"), ListedVideo("2", 0, "a/1.webm"))}
+    listing = Listing(listing.root, listing.classes, splits)
+    message = r"a/1\.mp4 and a/1\.webm would both become videos_16g16/a/1\.mp4"
+    with pytest.raises(DataError, match=message):
+        make(listing, encoding=Encoding(16))
+
+
+def test_a_split_of_which_nothing_is_left_is_refused_but_written(listing):
+    (listing.root / "b" / "3.mp4").unlink()
+    report = make(listing)
+    message = r"val: none of 3 listed videos can be used \(2 missing, 1 corrupt, 0 short\)"
+    with pytest.raises(DataError, match=message):
+        check_usable(report)
+    assert len(read_manifest(listing.root, "train").records) == 2
+
+
+def test_a_split_that_lists_nothing_is_no_failure(listing):
+    splits = {"train": (), "val": listing.splits["val"]}
+    check_usable(make(Listing(listing.root, listing.classes, splits)))
+
+
+def test_a_full_disk_is_one_line(listing, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "manifest/problems.csv")
+
+    monkeypatch.setattr(prepare, "write_problems", full)
+    message = r"manifest/problems\.csv: cannot be read or written \(No space left on device\)"
+    with pytest.raises(DataError, match=message) as caught:
+        make(listing)
+    assert "free some space" in caught.value.hint
+
+
+def test_the_default_is_a_process_for_each_cpu_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert prepare._num_cpus() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert prepare._num_cpus() == os.cpu_count()

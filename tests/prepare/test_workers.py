@@ -1,0 +1,77 @@
+import importlib
+import time
+
+import pytest
+
+from stsm_cli.errors import StsmError
+from stsm_cli.prepare.workers import Lost, work_apart
+
+FAULTS = """
+import os, signal, sys, time
+
+def work(file, alive):
+    if file == "hang":
+        time.sleep(600)
+    if file == "slow":
+        for _ in range(8):
+            time.sleep(0.3)
+            alive()
+    if file == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if file == "memory":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if file == "exit":
+        os._exit(1)
+    if file == "full":
+        raise OSError(28, "No space left on device", "disk")
+    return file.upper()
+"""
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """Work that fails by the file's name, in a module that worker processes can import."""
+    (tmp_path / "faults.py").write_text(FAULTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module("faults").work
+
+
+def outcomes(work, files, *, workers=2, deadline_seconds=30.0):
+    return dict(work_apart(work, files, workers=workers, deadline_seconds=deadline_seconds))
+
+
+def test_every_file_is_worked_on_once(work):
+    files = [f"file {i}" for i in range(50)]
+    assert outcomes(work, files) == {file: file.upper() for file in files}
+    assert outcomes(work, []) == {}
+
+
+def test_what_hangs_or_dies_costs_its_file_alone(work):
+    files = ["a", "hang", "b", "crash", "c", "memory", "d", "slow"]
+    started = time.monotonic()
+    assert outcomes(work, files, deadline_seconds=1.5) == {
+        **{file: file.upper() for file in "abcd"},
+        "hang": Lost("no frame came within 1.5 s"),
+        "crash": Lost("the decoder crashed (SIGSEGV)"),
+        "memory": Lost("the decoder crashed (SIGKILL)", killed=True),
+        "slow": "SLOW",  # longer than the deadline, but alive
+    }
+    assert time.monotonic() - started < 60  # and not the ten minutes that the one sleeps
+
+
+@pytest.mark.parametrize(
+    ("file", "error", "text"),
+    [
+        ("full", OSError, "No space left on device: 'disk'"),
+        ("exit", StsmError, "exit: the process that worked on it ended with code 1"),
+    ],
+)
+def test_what_is_not_the_files_fault_ends_it_all(work, file, error, text):
+    with pytest.raises(error, match=text):
+        outcomes(work, ["a", file, "hang"])
+
+
+def test_whoever_stops_listening_ends_the_workers(work):
+    results = work_apart(work, ["a", "hang"], workers=1, deadline_seconds=600)
+    assert next(results) == ("a", "A")
+    results.close()  # would not end if it waited for the one that hangs
