@@ -44,7 +44,7 @@ class Ablation(Section):
     title: str
     base: dict[DatasetName, str]
     """The recipe that every row starts from, by data set."""
-    shared: dict[DatasetName, tuple[str, ...]] = {}
+    shared: dict[DatasetName, tuple[str, ...]] = Field(default={})
     """What `--set` would be given for every row, by data set."""
     full: dict[DatasetName, tuple[str, ...]]
     """What `--full` adds, by data set; where it is absent the base recipe is the full budget."""

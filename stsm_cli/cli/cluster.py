@@ -96,8 +96,9 @@ def refuse_queued(folders: Collection[Path]) -> None:
     from stsm_cli.engine.runlog import RunFolder
     from stsm_cli.engine.slurm import queued
 
+    jobs = {parent: queued(parent / LOGS) for parent in {folder.parent for folder in folders}}
     for folder in folders:
-        job = queued(folder.parent / LOGS).get(folder.name)
+        job = jobs[folder.parent].get(folder.name)
         if job is not None and RunFolder(folder).result() is None:
             raise UsageError(f"{folder}: is being run by job {job}", hint=WAIT)
 
