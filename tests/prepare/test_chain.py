@@ -5,6 +5,7 @@ import json
 import pytest
 
 from stsm_cli.cli.app import run
+from stsm_cli.data.catalog import load_card
 from stsm_cli.data.manifest import read_manifest
 
 
@@ -68,3 +69,63 @@ def test_something_something_is_unpacked_and_verified(tmp_path, plant, clip_byte
     assert found["splits"]["train"]["missing"] == 1
     assert found["splits"]["val"]["usable"] == 2
     assert [record.label for record in read_manifest(tmp_path / "sthv2", "val").records] == [1, 0]
+
+
+TINY = [
+    "model.weights=null",
+    "data.short_side_px=32",
+    "data.crop_px=32",
+    "test={clips: 1, crops: 1, crop_px: 32}",
+    "optim.batch_size=2",
+    "optim.epochs=1",
+    "optim.milestones_epochs=[]",
+]
+
+
+def trained(recipe, *arguments):
+    """Trains a recipe of the paper in small, and tests it over three crops of its clips."""
+    edits = [word for edit in TINY for word in ("--set", edit)]
+    command = ["train", recipe, *edits, *arguments, "--device", "cpu", "--workers", "0"]
+    assert run([*command, "--out", "run"]) == 0
+    return ["eval", "run", "--crops", "3", "--device", "cpu", "--workers", "0", "--json"]
+
+
+def test_kinetics_from_archives_to_an_accuracy(server, cvdf, report, capsys):
+    server.files.update(cvdf)
+    report("k400", "k400", "--download", "--base-url", server.url)
+    test = trained("k400/stsm_r50_8f", "--data", "k400", "--set", "model.num_classes=3")
+    capsys.readouterr()
+    assert run([*test, "--clips", "10"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["protocol"] == "k400-10x3@32"
+    assert (result["num_videos"], result["num_listed"], result["num_in_lists"]) == (3, 3, 3)
+    assert len(result["list_sha256"]) == 64
+
+
+def test_something_something_from_parts_to_an_accuracy(
+    tmp_path, plant, clip_bytes, tar_gz, report, capsys
+):
+    templates = [name for pair in load_card("sthv2").mirror_pairs for name in pair]
+    ids = [str(number) for number in range(len(templates))]
+    clips = [
+        {"id": i, "template": template.replace("something", "[something]", 1)}
+        for i, template in zip(ids, templates, strict=True)
+    ]
+    archive = tar_gz({f"20bn-something-something-v2/{i}.webm": clip_bytes[0] for i in ids})
+    lists = {
+        "labels.json": json.dumps(dict(zip(templates, ids, strict=True))),
+        "train.json": json.dumps(clips[:4]),
+        "validation.json": json.dumps(clips[4:]),
+    }
+    parts = {
+        "20bn-something-something-v2-00": archive[:1000],
+        "20bn-something-something-v2-01": archive[1000:],
+    }
+    plant(lists | parts, root=tmp_path / "sthv2")
+    report("sthv2", "sthv2")
+    edits = ["--set", f"model.num_classes={len(ids)}"]
+    test = trained("sthv2/stsm_mobilenet_v2_8f", "--data", "sthv2", *edits)
+    capsys.readouterr()
+    assert run([*test, "--clips", "2"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["protocol"], result["num_videos"]) == ("sthv2-2x3@32", 2)
