@@ -21,7 +21,18 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        _sync(path.parent)
     except BaseException:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in `folder` on the disk, so that a power cut leaves a new file its name."""
+    with suppress(OSError):  # not every file system can; the content is safe without it
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 
 from stsm_cli.atomic import whole_file
@@ -8,6 +11,30 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
         file.write(b"new")
         assert not (tmp_path / "a").exists()
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"new")]
+
+
+def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+
+    def fsync(handle):
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), (tmp_path / "a").exists()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"new")
+    assert synced == [(False, False), (True, True)]
+
+
+def test_a_folder_that_cannot_be_synced_does_not_matter(tmp_path, monkeypatch):
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])

@@ -175,7 +175,7 @@ def _conditions(group: Group) -> list[str]:
     seeds = len(group.seeds)
     return [
         *lines,
-        f"Protocol: `{first.protocol}`, {model['num_frames']} frames a view, {data['sampling']} "
+        f"Protocol: {_protocols(records)}, {model['num_frames']} frames a view, {data['sampling']} "
         f"sampling; videos that did not decode, counted as wrong: {excluded}",
         f"Recipe: `{first.base}`, {first.budget} budget: {group.epochs} epochs, "
         f"{optim['optimizer']}, lr {optim['lr']:g}, batch {optim['batch_size']}, "
@@ -186,6 +186,16 @@ def _conditions(group: Group) -> list[str]:
         f"Command: `{first.command}{f' --seeds {seeds}' if seeds > 1 else ''}` (finished runs are "
         f"read from `records/{first.table}/{first.dataset}-{first.budget}-{first.experiment}/`)",
     ]
+
+
+def _protocols(records: Sequence[RunRecord]) -> str:
+    """The test protocol; where rows were tested under several, each with its rows."""
+    rows: dict[str, dict[str, None]] = {}
+    for record in records:
+        rows.setdefault(record.protocol, {})[record.row] = None
+    if len(rows) == 1:
+        return f"`{next(iter(rows))}`"
+    return "; ".join(f"`{protocol}` (rows {', '.join(names)})" for protocol, names in rows.items())
 
 
 def _environment(record: RunRecord) -> str:

@@ -1,6 +1,7 @@
 """The program: its commands and global options, and what an error becomes.
 
-Exit codes: 0 done; 1 failed; 2 the command or the recipe is wrong; 130 interrupted.
+Exit codes: 0 done; 1 failed; 2 the command or the recipe is wrong; 75 stopped by SIGTERM;
+130 interrupted.
 """
 
 import inspect

@@ -117,7 +117,7 @@ def typed_words(context: typer.Context, *, without: Collection[str]) -> list[str
         elif isinstance(value, bool):
             words.append(parameter.opts[0])
         else:
-            values = value if isinstance(value, list) else [value]
+            values = value if isinstance(value, (list, tuple)) else [value]  # by typer's version
             words += [word for item in values for word in (parameter.opts[0], str(item))]
     return words
 

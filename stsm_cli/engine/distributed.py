@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=30)  # ours: longer than one process ever works while others wait
 TELLING_SECONDS = 1.0
+LETTING_GO_SECONDS = 0.1
 LOST = 3  # exit code of a process whose fellow ended; who started them says which, and why
 
 
@@ -73,6 +74,9 @@ def joined() -> Iterator[World]:
             time.sleep(TELLING_SECONDS)  # it must be the one that says why
             raise
         finally:
+            # trap: torch 2.6 waits for gloo's threads, and these, where they have only just sent
+            # something, for Python's lock, which this thread would hold meanwhile
+            time.sleep(LETTING_GO_SECONDS)
             dist.destroy_process_group()
     except RuntimeError as error:
         raise _without_the_others(error) from None

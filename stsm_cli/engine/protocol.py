@@ -39,8 +39,8 @@ def edit_protocol(
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         rule = first["msg"].removeprefix("Value error, ")
-        got = f", got {first['input']}" if where else ""
-        raise UsageError(f"the protocol does not fit the recipe: {where} {rule}{got}") from None
+        problem = f"{where} {rule}, got {first['input']}" if where else rule
+        raise UsageError(f"the protocol does not fit the recipe: {problem}") from None
 
 
 def _parse(protocol: str, dataset: str) -> dict[str, Any]:

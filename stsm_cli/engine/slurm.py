@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,7 +159,7 @@ def _squeue() -> set[str]:
 def _process_exists(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # the latter: another user has its number now
         return False
     return True
 
@@ -212,5 +212,6 @@ def _wait_for_end(pid: int, seconds: float) -> None:
     """Wait for a child; unlike `Popen.wait`, also where a handler has interrupted `Popen.wait`."""
     deadline = time.monotonic() + seconds
     how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    while os.waitid(os.P_PID, pid, how) is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+    with suppress(ChildProcessError):  # it has ended, and `Popen.wait` knows
+        while os.waitid(os.P_PID, pid, how) is None and time.monotonic() < deadline:
+            time.sleep(0.1)

@@ -1,8 +1,8 @@
 """One optimiser step: a batch in parts, its gradient over all processes, the change of weights."""
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,13 +73,16 @@ class Stepper:
         Args:
             parts: This process's share of the batch.
             num_videos: In the shares of all processes together, without broken ones; at least 1.
+
+        Raises:
+            StsmError: The device's memory does not suffice, or `torch.compile` fails.
         """
         self.model.train()
         self.optimizer.zero_grad()
         parts = [part for part in parts if part.indices]
         done = []
         for part in parts:
-            with self._in_step(is_last=part is parts[-1]):
+            with self._in_step(is_last=part is parts[-1]), self._in_memory(part):
                 done.append(self._backward(part, len(part.indices) / num_videos))
         if self.parallel is not None and not parts:
             self._join_in()
@@ -100,6 +103,17 @@ class Stepper:
             return nullcontext()
         within: AbstractContextManager[None] = self.parallel.no_sync()
         return within
+
+    @contextmanager
+    def _in_memory(self, part: Batch) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise StsmError(
+                f"{self.device}: not enough memory for {len(part.indices)} videos at once",
+                hint="split the batch into more parts with optim.accumulate "
+                f"(now {self.recipe.optim.accumulate}) or --nproc",
+            ) from error
 
     def _backward(self, part: Batch, share: float) -> tuple[Tensor, Tensor]:
         """The part's mean loss, and how many videos it classified rightly."""

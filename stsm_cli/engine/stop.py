@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,6 +11,8 @@ from types import FrameType
 from stsm_cli.engine.distributed import current_world
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
+
+ARRIVAL_SECONDS = 1.0  # ours: a SIGTERM to a whole job reaches its processes one after the other
 
 
 class StopRequest:
@@ -25,6 +28,13 @@ class StopRequest:
         if current_world().size > 1 and os.getppid() != self._parent:
             return signal.SIGTERM
         return self._noted
+
+    def came(self) -> bool:
+        """Whether there is a signal, which may come a little after it has ended the readers."""
+        deadline = time.monotonic() + ARRIVAL_SECONDS
+        while self.signal is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.signal is not None
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal; a second Ctrl-C stops at once."""

@@ -62,19 +62,20 @@ def train(
         PreemptedError: SIGTERM; the checkpoint is saved.
     """
     folder, world = RunFolder(out), current_world()
-    recipe = _fit_classes(recipe, train_videos.manifest)
-    plan = plan_batch(recipe.optim, world.size)
-    if tensorboard:
-        require_tensorboard()
-    if resume:
-        folder.check_same(recipe)
-        folder.check_classes(train_videos.manifest)
-        finished = folder.result()
-        if finished is not None:
-            return finished
-    else:
-        folder.check_new()
-    identity = identify_data(val_videos)
+    with together():
+        recipe = _fit_classes(recipe, train_videos.manifest)
+        plan = plan_batch(recipe.optim, world.size)
+        if tensorboard:
+            require_tensorboard()
+        if resume:
+            folder.check_same(recipe)
+            folder.check_classes(train_videos.manifest)
+        else:
+            folder.check_new()
+        identity = identify_data(val_videos)
+        finished = folder.result() if resume else None
+    if finished is not None:
+        return finished
     progress = progress if world.is_main else SILENT
     progress.message(str(plan))
     trainer = Trainer(

@@ -25,6 +25,7 @@ from stsm_cli.engine.distributed import (
     first_alone,
     gather_objects,
     sum_over_processes,
+    together,
     told_once,
 )
 from stsm_cli.engine.evaluate import evaluate
@@ -64,17 +65,18 @@ class Trainer:
         model = model.to(memory_format=torch.channels_last)
         self.stepper = Stepper(model, recipe, device, compile_with)
         self.saver = Saver(recipe, self.stepper, folder)
-        self.loader = TrainLoader(
-            train_videos,
-            recipe.data,
-            num_frames=recipe.model.num_frames,
-            batch_size=recipe.optim.batch_size,
-            seed=recipe.seed,
-            workers=workers,
-            rank=self.world.rank,
-            world_size=self.world.size,
-            accumulate=recipe.optim.accumulate,
-        )
+        with together():
+            self.loader = TrainLoader(
+                train_videos,
+                recipe.data,
+                num_frames=recipe.model.num_frames,
+                batch_size=recipe.optim.batch_size,
+                seed=recipe.seed,
+                workers=workers,
+                rank=self.world.rank,
+                world_size=self.world.size,
+                accumulate=recipe.optim.accumulate,
+            )
         self.steps_per_epoch = len(self.loader) // recipe.optim.accumulate
         self.position = Position()
         self.has_advised = False
@@ -98,7 +100,8 @@ class Trainer:
         return self.position.epoch * self.steps_per_epoch + self.position.batches
 
     def _restore(self) -> None:
-        self.position, num_processes = self.saver.restore()
+        with together():
+            self.position, num_processes = self.saver.restore()
         if num_processes != self.world.size:
             self.progress.message(
                 f"warning: begun with {num_processes} processes, goes on with {self.world.size}: "
@@ -149,7 +152,7 @@ class Trainer:
         try:
             return [next(batches) for _ in range(self.recipe.optim.accumulate)]
         except DataError:
-            if stop.signal is None:
+            if not stop.came():
                 raise
             return []  # a SIGTERM to the whole job ends the reading processes too
 
@@ -244,7 +247,8 @@ class Trainer:
                 check=check,
             )
         except DataError:
-            check()  # as in `_read`
+            if stop.came():  # as in `_read`
+                check()
             raise
 
     def _metrics(self, scores: dict[str, Any], seconds_val: float) -> dict[str, Any]:

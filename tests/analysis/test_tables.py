@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from stsm_cli.analysis.paper import load_paper_table
@@ -71,6 +73,17 @@ def test_conditions_stand_below(measure, markdown):
         "- Command: `stsm ablate spatial --seeds 2` (finished runs are read from "
         f"`records/table2_spatial/synth-short-{sweep.experiment}/`)\n"
     ) in text
+
+
+def test_rows_tested_under_another_protocol_are_named(measure, tmp_path):
+    sweep = measure("spatial", some_rows, seeds=2)
+    records = [
+        replace(record, protocol="synth-1x3@48-score") if record.row == "TSN" else record
+        for record in read_records(tmp_path)
+    ]
+    text = render(sweep.ablation, load_paper_table(2), comparable(records), ["a.svg"])
+    common = sweep.runs[0].recipe.protocol
+    assert f"Protocol: `{common}` (rows H, T); `synth-1x3@48-score` (rows TSN), 8 fr" in text
 
 
 def test_the_same_records_give_the_same_bytes(measure, markdown, tmp_path):

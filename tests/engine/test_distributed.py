@@ -191,6 +191,39 @@ def test_too_many_broken_videos_stop_all_with_one_message(
     assert (type(second), second.code) == (SystemExit, 1)
 
 
+def spoil(recipe, out):
+    folder = RunFolder(out)
+    folder.create(recipe, {}, ())
+    folder.checkpoint.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "changes", "resume"),
+    [
+        (DataError, "holds 16 classes", {"num_classes": 5}, False),
+        (DataError, "20 training videos are too few for 2 ", {"accumulate": 16}, False),
+        (CheckpointError, "last.pt: not a readable checkpoint", {}, True),
+    ],
+)
+def test_what_is_wrong_for_all_is_told_once(
+    recipe, train_videos, val_videos, tmp_path, in_two_processes, error, message, changes, resume
+):
+    if "num_classes" in changes:
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update=changes)})
+    elif changes:
+        recipe = edited(recipe, batch_size=32, **changes)
+    if resume:
+        spoil(recipe, tmp_path / "a")
+
+    def work(rank):
+        run(recipe, train_videos, val_videos, tmp_path / "a", resume=resume)
+
+    first, second = in_two_processes(work)
+    assert isinstance(first, error)
+    assert message in str(first)
+    assert (type(second), second.code) == (SystemExit, 1)
+
+
 def test_numbers_and_objects_travel(in_two_processes):
     def work(rank):
         return sum_over_processes([1, rank / 2]), gather_objects(f"from {rank}")

@@ -163,6 +163,23 @@ def test_a_job_that_is_stopped_before_its_command_began_is_the_same_again():
     assert again.function == TrainJob(("true",), Path("runs/a"))
 
 
+def test_a_command_that_has_ended_already_is_not_waited_for():
+    job = TrainJob(("true",), Path("runs/a"))
+    job._process = subprocess.Popen(["true"])
+    job._process.wait()
+    assert job.checkpoint().function == TrainJob(("true",), Path("runs/a"))
+
+
+def test_a_local_job_whose_number_another_user_has_is_over(local_jobs, monkeypatch):
+    def kill(pid, number):
+        raise PermissionError
+
+    submit([TrainJob(("true",), Path("runs/a"))], LOCAL, LOGS)
+    local_jobs[0].result()
+    monkeypatch.setattr(os, "kill", kill)
+    assert queued(LOGS) == {}
+
+
 def test_a_command_that_does_not_end_is_killed(monkeypatch):
     monkeypatch.setattr("stsm_cli.engine.slurm.SAVING_SECONDS", 0.2)
     job = TrainJob(("true",), Path("runs/a"))

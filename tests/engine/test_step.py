@@ -203,3 +203,14 @@ def test_another_error_of_the_network_stays_what_it_is(recipe):
     ours.network = network
     with pytest.raises(RuntimeError, match="a bug"):
         ours.gradient(list(batches([2])), 2)
+
+
+def test_a_batch_too_big_for_the_memory_is_told_with_the_cure(recipe, monkeypatch):
+    def too_big(self, videos):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Stepper, "_logits", too_big)
+    message = "^cpu: not enough memory for 3 videos at once$"
+    with pytest.raises(StsmError, match=message) as error:
+        stepper(edited(recipe, accumulate=2)).gradient(list(batches([3])), 3)
+    assert "optim.accumulate (now 2)" in error.value.hint

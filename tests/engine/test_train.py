@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from stsm_cli.config.schema import Recipe, SynthConfig
 from stsm_cli.data.dataset import open_splits
-from stsm_cli.engine import saving, trainer
+from stsm_cli.engine import saving, stop, trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.train import train
@@ -533,10 +534,13 @@ def test_a_sigterm_that_ends_the_readers_too_is_a_sigterm(
     recipe, train_videos, val_videos, tmp_path, monkeypatch, phase
 ):
     def broken(*arguments, **options):
-        signal.raise_signal(signal.SIGTERM)
+        # the readers are told a moment before this process is
+        later = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
+        later.start()
         raise DataError("a process that reads videos died")
         yield
 
+    monkeypatch.setattr(stop, "ARRIVAL_SECONDS", 60.0)
     if phase == "validating":
         monkeypatch.setattr("stsm_cli.engine.evaluate.evaluation_batches", broken)
     else:
@@ -553,6 +557,7 @@ def test_a_reader_that_dies_by_itself_is_an_error(
         raise DataError("a process that reads videos died")
         yield
 
+    monkeypatch.setattr(stop, "ARRIVAL_SECONDS", 0.0)
     monkeypatch.setattr(trainer.TrainLoader, "epoch", broken)
     with pytest.raises(DataError, match="a process that reads videos died"):
         run(recipe, train_videos, val_videos, tmp_path / "a")
