@@ -188,8 +188,18 @@ def _prepare_synth(root: Path, given: Given, workers: int | None, as_json: bool)
             f"{report['made']} videos made in {report['seconds']} s, "
             f"{report['bytes'] / 1e6:.0f} MB",
             _closing(root),
+            *_edits(config),
         ]
         console.table("Embedded data set", ["split", "videos"], rows, notes=notes)
+
+
+def _edits(config: SynthConfig) -> list[str]:
+    """What makes a recipe ask for this set, where it is not the one that recipes have."""
+    edits = [
+        f"--set data.synth.{key}={value}"
+        for key, value in config.model_dump(mode="json", exclude_defaults=True).items()
+    ]
+    return [f"and with it `{' '.join(edits)}`"] if edits else []
 
 
 def _config(given: Given) -> SynthConfig:

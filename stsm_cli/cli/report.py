@@ -7,6 +7,7 @@ import typer
 
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
+from stsm_cli.errors import UsageError
 
 
 def report(
@@ -30,6 +31,8 @@ def report(
     from stsm_cli.analysis.records import read_records
 
     console = output.current()
+    if not out.is_dir():
+        raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
     if not read_records(out):
         console.message(f"no run is recorded below {out}: `stsm ablate alpha` makes some")
     written = []

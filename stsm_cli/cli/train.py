@@ -13,7 +13,7 @@ from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import print_recipe
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import StsmError, UsageError
 
 if TYPE_CHECKING:
     from stsm_cli.config.load import LoadedRecipe
@@ -134,19 +134,25 @@ def train(
         splits = job.open(console)
         folder = job.claim()
         console.message(f"{'continuing' if resume else 'run folder'} {folder.path}")
-        result = run(
-            job.recipe,
-            *splits,
-            folder.path,
-            name=job.name,
-            device=where,
-            workers=choose_workers(workers),
-            resume=resume,
-            compile_with="inductor" if compiled else None,
-            tensorboard=tensorboard,
-            progress=console,
-            on_epoch=lambda metrics: console.message(_epoch_line(metrics, job.recipe.optim.epochs)),
-        )
+        try:
+            result = run(
+                job.recipe,
+                *splits,
+                folder.path,
+                name=job.name,
+                device=where,
+                workers=choose_workers(workers),
+                resume=resume,
+                compile_with="inductor" if compiled else None,
+                tensorboard=tensorboard,
+                progress=console,
+                on_epoch=lambda metrics: console.message(
+                    _epoch_line(metrics, job.recipe.optim.epochs)
+                ),
+            )
+        except StsmError:
+            folder.forget_if_empty()
+            raise
     if world.is_main:
         print_result(result, folder.path, as_json=as_json)
 

@@ -5,6 +5,8 @@ the result says so beside its number of videos: this is where it finds the numbe
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,19 @@ def report_path(root: Path) -> Path:
     return root / "manifest" / "report.json"
 
 
+def prepared_as(root: Path) -> str | None:
+    """The data set that `stsm prepare` took this folder for; None where it did not make the lists.
+
+    Raises:
+        DataError: The report cannot be read.
+    """
+    path = report_path(root)
+    if not path.exists():
+        return None
+    with _readable(path, "a data set"):
+        return str(json.loads(path.read_bytes())["dataset"])
+
+
 def read_counts(root: Path, split: str) -> SplitCounts | None:
     """The counts of a split; None where nobody verified the set (the embedded one; your own CSV).
 
@@ -52,13 +67,19 @@ def read_counts(root: Path, split: str) -> SplitCounts | None:
         DataError: The report cannot be read.
     """
     path = report_path(root)
-    try:
+    if not path.exists():
+        return None
+    with _readable(path, split):
         counts: dict[str, Any] = json.loads(path.read_bytes())["splits"][split]
         return SplitCounts(**{key: counts[key] for key in SplitCounts.__dataclass_fields__})
-    except FileNotFoundError:
-        return None
+
+
+@contextmanager
+def _readable(path: Path, subject: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: not a report on {split} ({type(error).__name__}: {error})",
+            f"{path}: not a report on {subject} ({type(error).__name__}: {error})",
             hint="prepare the data set again; what was verified is kept",
         ) from error

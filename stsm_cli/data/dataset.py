@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from stsm_cli.config.schema import DataConfig
+from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.synth import ensure_synth
 from stsm_cli.data.videos import Videos, open_videos
+from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -32,6 +34,11 @@ def open_split(
     root = root if root is not None else Path("data") / config.dataset
     if config.synth is not None:
         ensure_synth(root, config.synth, progress=progress)
+    elif (found := prepared_as(root)) not in (None, config.dataset):
+        raise DataError(
+            f"{root}: was prepared as {found}, the recipe's data.dataset is {config.dataset}",
+            hint=f"choose a recipe of {found}, or name another folder with --data",
+        )
     return open_videos(root, split, config.short_side_px, decoder=decoder, progress=progress)
 
 

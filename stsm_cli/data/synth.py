@@ -155,12 +155,16 @@ def _check_config(root: Path, config: SynthConfig) -> None:
         raise DataError(
             f"{path}: cannot be read ({error})", hint="delete the folder to make the set anew"
         ) from error
-    for key, wanted in _identity(config).items():
-        if found.get(key) != wanted:
-            raise DataError(
-                f"{path}: the set was made with {key} {found.get(key)}, not {wanted}",
-                hint="choose another folder, or delete this one",
-            )
+    wanted = _identity(config)
+    differing = [key for key in wanted if found.get(key) != wanted[key]]
+    if not differing:
+        return
+    hint = "choose another folder, or delete this one"
+    if "generator" not in differing:
+        edits = " ".join(f"--set data.synth.{key}={found.get(key)}" for key in differing)
+        hint = f"train on it as it is with `{edits}`, or choose another folder"
+    values = ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in differing)
+    raise DataError(f"{path}: the set was made with {values}", hint=hint)
 
 
 def _jobs(config: SynthConfig) -> list[_Job]:

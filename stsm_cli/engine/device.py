@@ -29,8 +29,9 @@ def choose_device(name: str) -> torch.device:
             raise RuntimeError(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
+        there = "cpu, cuda or cuda:N" if torch.cuda.is_available() else "cpu"
         raise UsageError(
-            f"--device {name}: not available here", hint="use auto, cpu or cuda"
+            f"--device {name}: not available here", hint=f"use auto, or {there}"
         ) from None
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)  # collectives run on the current one

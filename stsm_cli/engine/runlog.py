@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,11 @@ class RunFolder:
         write_atomically(self.recipe_file, dump_recipe(recipe))
         write_atomically(self.classes_file, "".join(f"{name}\n" for name in classes))
         write_json(self.environment_file, environment)
+
+    def forget_if_empty(self) -> None:
+        """Give the folder's number back after a run that failed before it wrote anything."""
+        with suppress(OSError):
+            self.path.rmdir()
 
     def recipe(self) -> Recipe:
         """The recipe of this run.

@@ -48,8 +48,11 @@ def test_preview_draws_the_set_that_is_made(tmp_path, capsys):
 
 def test_another_configuration_fails(capsys):
     assert prepare("synth", "set", *TINY) == 0
+    assert "and with it `--set data.synth.train=" in capsys.readouterr().out
     assert prepare("synth", "set", *TINY, "--seed", "2") == 1
-    assert "set/synth.json: the set was made with seed 0, not 2" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "set/synth.json: the set was made with seed 0, not 2" in error
+    assert "train on it as it is with `--set data.synth.seed=0`" in error.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

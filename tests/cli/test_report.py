@@ -44,3 +44,10 @@ def test_a_broken_record_is_named(tmp_path, capsys):
     record.write_text("{")
     assert run(["report", "--out", str(tmp_path)]) == 1
     assert f"{record}: not a run record" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path, capsys):
+    assert run(["report", "--out", str(tmp_path / "nores")]) == 2
+    error = capsys.readouterr().err.replace("\n", "")
+    assert f"--out {tmp_path / 'nores'}: no such folder" in error
+    assert not (tmp_path / "nores").exists()

@@ -121,3 +121,13 @@ def test_of_two_processes_one_that_is_killed_is_named():
     ]
     assert started.returncode == 1
     assert Path("runs/synth-stsm-001/checkpoints/last.pt").is_file()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(small_run, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    edits = ["data.synth={train: 1, val: 21, frames: 12, short_side_px: 32}", "model.num_classes=9"]
+    edits += ["model.num_frames=4", "data.short_side_px=32", "data.crop_px=28", "test.crop_px=28"]
+    words = [word for edit in edits for word in ("--set", edit)]
+    assert run(["train", "synth/stsm", *words, "--device", "cpu", "--workers", "0"]) == 1
+    assert "the recipe's model.num_classes is 9" in capsys.readouterr().err.replace("\n", " ")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small"]

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from stsm_cli.data.counts import SplitCounts, read_counts, report_path
+from stsm_cli.data.counts import SplitCounts, prepared_as, read_counts, report_path
 from stsm_cli.errors import DataError
 
 COUNTS = SplitCounts(listed=10, usable=6, missing=2, corrupt=1, short=1)
@@ -29,3 +29,12 @@ def test_what_is_no_report_is_told(tmp_path, content):
     with pytest.raises(DataError, match=r"report\.json: not a report on val \(") as caught:
         read_counts(tmp_path, "val")
     assert "prepare the data set again" in caught.value.hint
+
+
+def test_the_report_says_which_data_set_it_is(tmp_path):
+    assert prepared_as(tmp_path) is None
+    write(tmp_path, '{"dataset": "sthv2"}')
+    assert prepared_as(tmp_path) == "sthv2"
+    write(tmp_path, "{}")
+    with pytest.raises(DataError, match=r"report\.json: not a report on a data set \(KeyError"):
+        prepared_as(tmp_path)

@@ -27,3 +27,12 @@ def test_other_sets_are_not_made(monkeypatch):
     monkeypatch.delattr(dataset, "ensure_synth")
     with pytest.raises(DataError, match=r"mine"):
         open_split(config(dataset="k400"), Path("mine"), "val", decoder="pyav")
+
+
+def test_a_set_prepared_as_another_is_refused(tmp_path):
+    (tmp_path / "manifest").mkdir()
+    (tmp_path / "manifest" / "report.json").write_text('{"dataset": "sthv2"}')
+    says = r"was prepared as sthv2, the recipe's data\.dataset is k400"
+    with pytest.raises(DataError, match=says) as caught:
+        open_split(config(dataset="k400"), tmp_path, "val", decoder="pyav")
+    assert caught.value.hint.startswith("choose a recipe of sthv2")
