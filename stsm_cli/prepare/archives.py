@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.errors import DataError
+from stsm_cli.prepare.lists import raise_problems
 from stsm_cli.prepare.megabytes import megabytes
 from stsm_cli.progress import SILENT, Progress
 
@@ -73,10 +74,12 @@ def unpack(
         How many archives were unpacked now.
 
     Raises:
-        DataError: An archive is truncated, damaged or no gzip file, holds what must not be
-            unpacked, or its files cannot be written. What was unpacked before stays, but not what
-            came from a damaged one in this call.
+        DataError: An archive is not there, truncated, damaged or no gzip file, holds what must not
+            be unpacked, or its files cannot be written. What was unpacked before stays, but not
+            what came from a damaged one in this call.
     """
+    gone = [part for archive in archives for part in archive.parts if not part.is_file()]
+    raise_problems([f"{part}: no such file" for part in gone], hint="links must lead to a file")
     pending = [archive for archive in archives if not _is_done(archive)]
     with megabytes(progress, "unpack", sum(archive.num_bytes for archive in pending)) as meter:
         for archive in pending:

@@ -20,7 +20,7 @@ class Check:
         height: In pixels.
         made_bytes: Size of the file that was made; 0 where none was.
         lasting: Whether the same file would be found the same again: not so where memory ran out,
-            or the file could not be read.
+            or the file could not be read, or not in time.
     """
 
     status: Status

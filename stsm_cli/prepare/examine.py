@@ -125,7 +125,7 @@ def _recall(
 
 
 def _judge(outcome: Check | Lost) -> Check:
-    """A video whose process hung or died is corrupt; killed from outside, only this time."""
+    """A video whose process hung or died is corrupt."""
     if isinstance(outcome, Lost):
-        return Check("corrupt", outcome.reason, lasting=not outcome.killed)
+        return Check("corrupt", outcome.reason, lasting=outcome.lasting)
     return outcome

@@ -16,6 +16,7 @@ from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
 _CLIP = re.compile(r"(.{11})(?:_\d+_\d+)?")  # a YouTube id, and perhaps from when to when
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _CSV = r"(?:k|kinetics)?[-_]?(?:400)?[-_]?{split}\.csv"
+_CSV_SPLITS = {"train": "train", "val": "val(?:idate)?"}  # CVDF's and DeepMind's words
 _LISTS = (
     r"kinetics400_{split}_list_videos\.txt",
     r"kinetics400_{split}_list_rawframes\.txt",
@@ -59,10 +60,13 @@ def _from_annotations(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
 
 
 def _annotations(tree: Tree, split: str) -> Path | None:
-    for path in tree.named(_CSV.format(split=split)):
-        with (tree.root / path).open(encoding="utf-8", errors="replace") as file:
-            if "youtube_id" in file.readline():
-                return tree.root / path
+    for path in tree.named(_CSV.format(split=_CSV_SPLITS[split])):
+        try:
+            with (tree.root / path).open(encoding="utf-8", errors="replace") as file:
+                if "youtube_id" in file.readline():
+                    return tree.root / path
+        except OSError as error:
+            raise DataError(f"{tree.root / path}: cannot be read ({error.strerror})") from error
     return None
 
 

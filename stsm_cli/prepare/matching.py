@@ -137,8 +137,10 @@ def assign(
         locate: Finds the file of an entry.
 
     Raises:
-        DataError: Not one of the videos is there.
+        DataError: Not one of the videos is there, or a class list could not hold a name.
     """
+    unfit = [name for name in classes if not name.strip() or set(name) & {"\n", "\r"}]
+    raise_problems([f"{root}: a class name must be one line of text, got {n!r}" for n in unfit])
     label = {name: index for index, name in enumerate(classes)}
     seen: set[str] = set()
     again: set[str] = set()

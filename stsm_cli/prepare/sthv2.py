@@ -52,6 +52,8 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
         raise _no_videos(tree)
     classes = _classes(labels)
     entries = {s: _entries(path) if path else [] for s, path in zip(_FILES, lists, strict=True)}
+    if not any(entries.values()):
+        raise DataError(f"{' and '.join(str(path) for path in lists if path)}: no video listed")
     for listed in entries.values():
         check_classes(listed, classes, f"{labels.name} lacks")
     found = Found(root, tree.videos, key=stem)

@@ -61,7 +61,7 @@ def remote_size(session: requests.Session, url: str) -> int | None:
         response = session.head(
             url, headers=_AS_STORED, allow_redirects=True, timeout=_TIMEOUT_SECONDS
         )
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise DataError(f"{url}: cannot be reached ({_reason(error)})", hint=_GO_ON) from error
     if response.status_code in (codes.not_allowed, codes.not_implemented):
         return None

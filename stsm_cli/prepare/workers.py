@@ -26,6 +26,7 @@ Work = Callable[[str, Alive], Result]
 ALIVE_SECONDS = 1.0  # between two signs of life
 START_SECONDS = 600.0  # for a process to start: many at once read Python over a slow network
 
+_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # other signals come from outside
 _SPAWN = multiprocessing.get_context("spawn")  # not forked: the caller may run threads
 
 
@@ -35,11 +36,12 @@ class Lost:
 
     Attributes:
         reason: Why, in words.
-        killed: Whether it was killed from outside, most likely because memory was short.
+        lasting: Whether the file would do the same again: not where the process was killed from
+            outside, most likely because memory was short, or waited, most likely for the disk.
     """
 
     reason: str
-    killed: bool = False
+    lasting: bool = True
 
 
 def work_apart(
@@ -94,8 +96,8 @@ class _Worker(Generic[Result]):
     def give(self, file: str) -> None:
         if self.connection.closed:
             self._start()
-        patience = self._deadline_seconds if self._is_up else START_SECONDS
-        self.file, self.late = file, time.monotonic() + patience
+        self.file = file
+        self.wait_anew()
         with suppress(BrokenPipeError):  # it has died, which `outcome` tells
             self.connection.send(file)
 
@@ -106,7 +108,12 @@ class _Worker(Generic[Result]):
         if time.monotonic() < self.late:
             return None
         self.stop()
-        return Lost(f"no frame came within {self._deadline_seconds:g} s")
+        return Lost(f"no frame came within {self._deadline_seconds:g} s", lasting=False)
+
+    def wait_anew(self) -> None:
+        """Let the deadline begin now."""
+        patience = self._deadline_seconds if self._is_up else START_SECONDS
+        self.late = time.monotonic() + patience
 
     def _receive(self) -> Result | Lost | None:
         try:
@@ -115,7 +122,8 @@ class _Worker(Generic[Result]):
             return self._death()
         if isinstance(message, Exception):
             raise message
-        self._is_up, self.late = True, time.monotonic() + self._deadline_seconds
+        self._is_up = True
+        self.wait_anew()
         return message
 
     def _death(self) -> Lost:
@@ -125,7 +133,9 @@ class _Worker(Generic[Result]):
         if code in (0, 1):  # Python itself: nothing that a decoder does
             raise StsmError(f"{self.file}: the process that worked on it ended with code {code}")
         name = signal.Signals(-code).name if code < 0 else f"code {code}"
-        return Lost(f"the decoder crashed ({name})", killed=name == "SIGKILL")
+        if code < 0 and name not in _CRASHES:
+            return Lost(f"its process was killed ({name})", lasting=False)
+        return Lost(f"the decoder crashed ({name})")
 
     def stop(self) -> None:
         self._process.kill()
@@ -135,9 +145,13 @@ class _Worker(Generic[Result]):
 
 def _stirring(busy: "Sequence[_Worker[Result]]") -> "list[_Worker[Result]]":
     """The workers that have something to tell, or are late; waits for the first."""
-    patience = min(worker.late for worker in busy) - time.monotonic()
-    heard = wait([worker.connection for worker in busy], max(0.0, patience))
+    started = time.monotonic()
+    patience = max(0.0, min(worker.late for worker in busy) - started)
+    heard = wait([worker.connection for worker in busy], patience)
     now = time.monotonic()
+    if now - started > patience + ALIVE_SECONDS:  # Ctrl-Z: the workers slept as long
+        for worker in busy:
+            worker.wait_anew()
     return [worker for worker in busy if worker.connection in heard or worker.late <= now]
 
 

@@ -48,6 +48,13 @@ def test_files_come_out_and_hidden_ones_do_not(archive):
     assert videos(made.into) == {"a.mp4": b"1", "f/b.mp4": b"22"}
 
 
+def test_an_archive_that_is_not_there(archive):
+    made = archive({"a.mp4": b"1"})
+    made.parts[0].unlink()
+    with pytest.raises(DataError, match=re.escape(f"{made.parts[0]}: no such file")):
+        unpack([made])
+
+
 def test_an_archive_is_read_once(archive):
     made = archive({"a.mp4": b"1"})
     assert not was_unpacked(made)

@@ -203,6 +203,13 @@ def test_a_file_that_goes_while_it_is_fetched(server, fetch):
     assert (fetch.disk / "b").read_bytes() == OTHER
 
 
+def test_a_url_that_is_none(tmp_path):
+    item = Download("http://a..b/c", tmp_path / "c")
+    message = r"^http://a\.\.b/c: cannot be reached \(.*'a\.\.b'"
+    with pytest.raises(DataError, match=message):
+        download_files([item], pause_seconds=0.0)
+
+
 def test_no_server_at_all(server, fetch, tmp_path):
     item = Download("http://127.0.0.1:1/a", tmp_path / "a")
     with pytest.raises(DataError) as caught:

@@ -64,7 +64,7 @@ def test_each_file_is_judged_and_looked_at_once(tmp_path, root, task):
         "gone": MISSING,
         "empty": Check("corrupt", "is empty"),
         "crash": Check("corrupt", "the decoder crashed (SIGSEGV)"),
-        "memory": Check("corrupt", "the decoder crashed (SIGKILL)", lasting=False),
+        "memory": Check("corrupt", "its process was killed (SIGKILL)", lasting=False),
         "unreadable": Check("corrupt", "does not open (Permission denied)", lasting=False),
     }
     assert looked_at(tmp_path) == ["a", "b", "crash", "memory", "unreadable"]

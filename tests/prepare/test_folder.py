@@ -104,6 +104,12 @@ def test_an_empty_class_folder_is_noted(plant):
     assert listing.notes[1] == f"{root / 'zumba'} holds no video: it is not a class"
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\r", " "])
+def test_a_class_that_a_list_of_lines_cannot_hold(plant, name):
+    root = plant(tree(classes=(name, "b")))
+    assert str(error(root)) == f"{root}: a class name must be one line of text, got {name!r}"
+
+
 def test_a_class_only_in_val(plant):
     root = plant(tree("train/") | tree("val/") | {"val/zumba/1.mp4": None, "val/zumba/2.mp4": None})
     assert str(error(root)) == f"{root / 'val/zumba'}: no training video has class 'zumba'"

@@ -211,6 +211,18 @@ def test_annotations_may_be_called_otherwise(plant, k400_csv):
     assert labels(list_k400(root), "train") == TRAIN
 
 
+def test_deepmind_calls_one_of_them_validate(plant, k400_csv):
+    files = {"train.csv": k400_csv("train"), "validate.csv": k400_csv("val")}
+    assert labels(list_k400(plant(files | {f"{n}.mp4": None for n in TRAIN | VAL})), "val") == VAL
+
+
+def test_a_list_that_cannot_be_read(plant, annotations):
+    root = plant(annotations | {"x.mp4": None})
+    (root / "train.csv").symlink_to("nowhere")
+    message = f"{root / 'train.csv'}: cannot be read (No such file or directory)"
+    assert str(error(root)) == message
+
+
 def test_quotes_in_class_names_are_dropped(plant):
     csv = 'label,youtube_id,time_start,time_end\n"""zumba""",aaaaaaaaaaa,1,11\n'
     root = plant({"train.csv": csv, "aaaaaaaaaaa_000001_000011.mp4": None})

@@ -144,6 +144,13 @@ def test_a_list_that_is_none(plant, lists, content):
     assert str(error(root)) == message
 
 
+def test_lists_of_nothing(plant, lists):
+    lists |= {"train.json": "[]", "validation.json": "[]"}
+    root = plant(lists | videos(""))
+    message = f"{root / 'train.json'} and {root / 'validation.json'}: no video listed"
+    assert str(error(root)) == message
+
+
 @pytest.mark.parametrize("content", ["[]", "{}"])
 def test_labels_that_are_none(plant, lists, content):
     root = plant(lists | videos("") | {"labels.json": content})

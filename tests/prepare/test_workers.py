@@ -1,9 +1,11 @@
 import importlib
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from stsm_cli.errors import StsmError
+from stsm_cli.prepare import workers
 from stsm_cli.prepare.workers import Lost, work_apart
 
 FAULTS = """
@@ -20,6 +22,8 @@ def work(file, alive):
         os.kill(os.getpid(), signal.SIGSEGV)
     if file == "memory":
         os.kill(os.getpid(), signal.SIGKILL)
+    if file == "logout":
+        os.kill(os.getpid(), signal.SIGHUP)
     if file == "exit":
         os._exit(1)
     if file == "full":
@@ -47,13 +51,14 @@ def test_every_file_is_worked_on_once(work):
 
 
 def test_what_hangs_or_dies_costs_its_file_alone(work):
-    files = ["a", "hang", "b", "crash", "c", "memory", "d", "slow"]
+    files = ["a", "hang", "b", "crash", "c", "memory", "logout", "d", "slow"]
     started = time.monotonic()
     assert outcomes(work, files, deadline_seconds=1.5) == {
         **{file: file.upper() for file in "abcd"},
-        "hang": Lost("no frame came within 1.5 s"),
+        "hang": Lost("no frame came within 1.5 s", lasting=False),
         "crash": Lost("the decoder crashed (SIGSEGV)"),
-        "memory": Lost("the decoder crashed (SIGKILL)", killed=True),
+        "memory": Lost("its process was killed (SIGKILL)", lasting=False),
+        "logout": Lost("its process was killed (SIGHUP)", lasting=False),
         "slow": "SLOW",  # longer than the deadline, but alive
     }
     assert time.monotonic() - started < 60  # and not the ten minutes that the one sleeps
@@ -75,3 +80,19 @@ def test_whoever_stops_listening_ends_the_workers(work):
     results = work_apart(work, ["a", "hang"], workers=1, deadline_seconds=600)
     assert next(results) == ("a", "A")
     results.close()  # would not end if it waited for the one that hangs
+
+
+def test_while_all_stood_still_nobody_was_late(work, monkeypatch):
+    """Ctrl-Z or a suspended machine: hours pass during one wait."""
+    hours, wait = [], workers.wait
+
+    def stand_still_once(connections, patience):
+        if hours:
+            return wait(connections, patience)
+        hours.append(3600.0)
+        return []
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(hours))
+    monkeypatch.setattr(workers, "wait", stand_still_once)
+    monkeypatch.setattr(workers, "time", clock)
+    assert outcomes(work, ["a"]) == {"a": "A"}
