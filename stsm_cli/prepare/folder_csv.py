@@ -5,6 +5,7 @@ root; a label is a name, or a number where `classes.txt` beside them names the c
 """
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,14 +54,15 @@ def from_csv(tree: Tree) -> Source | None:
             try:
                 path, label = _path(tree.root, row["path"]), _label(row["label"], classes)
                 entries[_split(row.get("split") or split)].append(
-                    Entry(where, row["path"], label, path)
+                    Entry(where, row["path"], label, _composed(path))
                 )
             except ValueError as error:
                 problems.append(f"{where}: {error}")
     raise_problems(problems)
     if classes is None:
         _refuse_numbers(tree.root, [*entries["train"], *entries["val"]])
-    return Source(entries, (f"videos listed by {' and '.join(files.values())}",), classes=classes)
+    note = f"videos listed by {' and '.join(files.values())}"
+    return Source(entries, (note,), _composed, classes)
 
 
 def _files(tree: Tree) -> dict[str, str]:
@@ -78,6 +80,11 @@ def _path(root: Path, text: str) -> str:
     if not text or not path.is_relative_to(base):
         raise ValueError(f"path must be below {root}, got {text!r}")
     return path.relative_to(base).as_posix()
+
+
+def _composed(path: str) -> str:
+    """The path in composed characters, as people type it, whatever the disk prefers."""
+    return unicodedata.normalize("NFC", path)
 
 
 def _label(text: str, classes: Sequence[str] | None) -> str:

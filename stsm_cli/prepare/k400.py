@@ -2,7 +2,7 @@
 
 Which clips there are says the first of these that is found below ROOT (`k400_lists.py`):
 
-    {train,val}.csv of CVDF or DeepMind         annotations/ is their usual folder
+    {train,val}.csv (DeepMind: validate.csv)    annotations/ is their usual folder
     kinetics400_{train,val}_list_videos.txt     MMAction2: `class_/clip.mp4 label`
     {train,val}_videofolder.txt                 TSM: `class_/clip frames label`
     {train,val}/CLASS/CLIP.mp4                  also videos_{train,val}/ and videos/{train,val}/

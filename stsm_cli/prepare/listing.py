@@ -7,7 +7,10 @@ it (decoding, re-encoding, report, manifest) is the same for all data sets.
 from dataclasses import dataclass
 from pathlib import Path
 
-VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"),
+    *(".wmv", ".flv", ".3gp", ".ogv"),
+)
 
 
 @dataclass(frozen=True)

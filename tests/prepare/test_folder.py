@@ -154,6 +154,20 @@ def test_csv_files(plant):
     assert listing.notes == ("videos listed by train.csv and val.csv",)
 
 
+def test_csv_files_name_videos_whatever_the_disk_makes_of_accents(plant):
+    composed, decomposed = (unicodedata.normalize(form, "é.mp4") for form in ("NFC", "NFD"))
+    csv = f"path,label\n{composed},a\nb.mp4,b\nc.mp4,a\nd.mp4,b\n"
+    root = plant({"train.csv": csv} | dict.fromkeys((decomposed, "b.mp4", "c.mp4", "d.mp4")))
+    found = by_path(list_folder(root), "train") | by_path(list_folder(root), "val")
+    assert found[decomposed] == "a"
+
+
+@pytest.mark.parametrize("suffix", [".wmv", ".FLV", ".3gp", ".ogv"])
+def test_rarer_kinds_of_videos(plant, suffix):
+    files = {f"{name}/{number}{suffix}": None for name in "ab" for number in "123"}
+    assert len(list_folder(plant(files)).splits["train"]) == 4
+
+
 def test_one_csv_with_splits_and_absolute_paths(plant):
     root = plant({f"{number}.mp4": None for number in range(3)})
     rows = [f"{root / '0.mp4'},a,train", "1.mp4,b,train", "2.mp4,a,test"]
