@@ -63,6 +63,24 @@ def small_run(_small_set, tmp_path):
     return folder
 
 
+@pytest.fixture
+def local_jobs(monkeypatch):
+    """The jobs that submitit's local executor has started."""
+    import submitit
+
+    jobs, start = [], submitit.LocalExecutor._submit_command
+
+    def started(executor, command):
+        jobs.append(start(executor, command))
+        return jobs[-1]
+
+    monkeypatch.setattr(submitit.LocalExecutor, "_submit_command", started)
+    yield jobs
+    for job in jobs:
+        job.cancel()
+        job._process.wait()
+
+
 def _seed():
     random.seed(0)
     if "numpy" in sys.modules:

@@ -10,7 +10,8 @@ import stsm_cli
 
 ROOT = Path(stsm_cli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LEAVES = {"atomic", "errors", "progress", "resources"}  # single files that anyone may import
+# single files that anyone may import
+LEAVES = {"atomic", "cores", "errors", "progress", "resources"}
 MAY_IMPORT = {
     "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
     "engine": {"models", "data", "config"},
@@ -21,6 +22,7 @@ MAY_IMPORT = {
     "config": set(),
     "errors": set(),
     "atomic": set(),
+    "cores": set(),
     "progress": set(),
     "resources": set(),
 }

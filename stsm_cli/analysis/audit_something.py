@@ -51,14 +51,20 @@ def _same_frames(row: PaperRow, dimensions: str) -> list[str]:
     )
 
 
-def _second_to_action_net() -> Finding:
+def _above_stsm(dimensions: str) -> str:
     eight, sixteen = (load_paper_table(5).row(label) for label in (STSM, STSM_16))
+    return (
+        f"8 frames, {eight.top1}: above it {', '.join(_same_frames(eight, dimensions))}; "
+        f"16 frames, {sixteen.top1}: {', '.join(_same_frames(sixteen, dimensions))}"
+    )
+
+
+def _second_to_action_net() -> Finding:
     return Finding(
         "section 5.2, Table 5",
         "among 3D networks of as many frames, second only to ACTION-Net",
         "“second only to ACTION-Net”",
-        f"8 frames, {eight.top1}: above it {', '.join(_same_frames(eight, '3D'))}; 16 frames, "
-        f"{sixteen.top1}: {', '.join(_same_frames(sixteen, '3D'))}",
+        _above_stsm("3D"),
         "does not hold: at 8 frames SELFYNet is above it too",
     )
 
@@ -76,13 +82,11 @@ def _cheaper_than_action_net() -> Finding:
 
 
 def _second_in_2d() -> Finding:
-    eight, sixteen = (load_paper_table(5).row(label) for label in (STSM, STSM_16))
     return Finding(
         "section 5.2, Table 5",
         "among 2D networks of as many frames, second only to TDN and MG-TEA",
         "“second only to TDN [30] and MG-TEA [38]”",
-        f"8 frames, {eight.top1}: above it {', '.join(_same_frames(eight, '2D'))}; 16 frames, "
-        f"{sixteen.top1}: {', '.join(_same_frames(sixteen, '2D'))}",
+        _above_stsm("2D"),
         f"holds: in the table, which leaves out TDN's {quoted('tdn_16f').value} at 16 frames",
         ("tdn_16f",),
     )

@@ -1,6 +1,5 @@
 """`stsm ablate`."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -14,6 +13,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Slurm, Submitter, print_jobs, refuse_queued
 from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
+from stsm_cli.cores import num_cores
 from stsm_cli.errors import InterruptedRunError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class _Runner:
         self.sweep, self._data, self._workers = sweep, data, choose_workers(workers)
         self._device, self._decoder = device, choose_decoder(decoder)
         if jobs is None:  # otherwise leave CUDA alone: it does not survive a fork
-            jobs = (os.cpu_count() or 1) if choose_device(device).type == "cpu" else 1
+            jobs = num_cores() if choose_device(device).type == "cpu" else 1
         self._jobs = jobs
 
     def run_all(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stsm_cli.cli import output
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.train import print_result
 
@@ -90,15 +90,7 @@ def evaluate(
     ] = None,
     data: Data = None,
     device: Device = "auto",
-    nproc: Annotated[
-        int,
-        typer.Option(
-            "--nproc",
-            min=1,
-            metavar="N",
-            help="Processes on this machine that share the videos, one a GPU.",
-        ),
-    ] = 1,
+    nproc: Nproc = 1,
     workers: Workers = None,
     decoder: DecoderName = None,
     as_json: Json = False,

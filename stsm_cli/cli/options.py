@@ -39,3 +39,12 @@ Overrides = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Nproc = Annotated[
+    int,
+    typer.Option(
+        "--nproc",
+        min=1,
+        metavar="N",
+        help="Processes on this machine that share the videos, one a GPU.",
+    ),
+]

@@ -10,7 +10,7 @@ import typer
 
 from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import print_recipe
 from stsm_cli.errors import StsmError, UsageError
@@ -64,15 +64,7 @@ def train(
         ),
     ] = False,
     device: Device = "auto",
-    nproc: Annotated[
-        int,
-        typer.Option(
-            "--nproc",
-            min=1,
-            metavar="N",
-            help="Processes on this machine that share each batch, one a GPU.",
-        ),
-    ] = 1,
+    nproc: Nproc = 1,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Train through `torch.compile`.")
     ] = False,

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from stsm_cli.config.schema import SynthConfig
+from stsm_cli.cores import num_cores
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.data.render import Frames, encode
@@ -79,7 +80,7 @@ def prepare_synth(
     try:
         _claim(root, config)
         jobs = [job for job in _jobs(config) if not (root / _video_path(job)).exists()]
-        _make_videos(root, config, jobs, workers or os.cpu_count() or 1, progress)
+        _make_videos(root, config, jobs, workers or num_cores(), progress)
         _remove_remains(root)
         report = _report(root, config, len(jobs), time.monotonic() - started)
         _write_json(root / "report.json", report)

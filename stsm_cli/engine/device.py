@@ -1,9 +1,8 @@
 """The device a run uses, and the processes that read for it."""
 
-import os
-
 import torch
 
+from stsm_cli.cores import num_cores
 from stsm_cli.engine.distributed import World, current_world
 from stsm_cli.errors import UsageError
 
@@ -61,10 +60,3 @@ def choose_workers(wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     return min(MOST_WORKERS, max(1, num_cores() // current_world().local_size))
-
-
-def num_cores() -> int:
-    """The CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from stsm_cli.cores import num_cores
 from stsm_cli.engine.distributed import LOST
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 
@@ -42,7 +43,7 @@ def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> in
     """
     environment = os.environ | _meeting_place()
     environment |= {"WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc)}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // nproc)))
     processes: list[Process] = []
     with _passing_on_signals(processes):
         for rank in map(str, range(nproc)):

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from stsm_cli.config.schema import Recipe, TestConfig
+from stsm_cli.cores import num_cores
 from stsm_cli.data.loader import Batch, TrainLoader
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.board import Board
 from stsm_cli.engine.checkpoint import copy_checkpoint
-from stsm_cli.engine.device import num_cores
 from stsm_cli.engine.distributed import (
     current_world,
     first_alone,

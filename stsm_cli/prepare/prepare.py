@@ -1,12 +1,12 @@
 """From what is listed to what can be used: every video is decoded, or re-encoded, once."""
 
 import errno
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stsm_cli.cores import num_cores
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.examine import examine, reencoding, verification
@@ -58,7 +58,7 @@ def prepare_listing(
         _check_names(paths, encoding)
     task = reencoding(root, encoding) if encoding else verification(root, quick=quick)
     try:
-        checks = examine(root, paths, task, workers=workers or _num_cpus(), progress=progress)
+        checks = examine(root, paths, task, workers=workers or num_cores(), progress=progress)
         for split in listing.splits:
             write_manifest(_manifest(listing, split, checks, encoding))
         report = build_report(listing, checks, dataset=dataset, quick=quick, encoding=encoding)
@@ -86,13 +86,6 @@ def check_usable(report: dict[str, Any]) -> None:
                 f"{split}: none of {counts['listed']:,} listed videos can be used ({reasons})",
                 hint="manifest/problems.csv has each with its reason",
             )
-
-
-def _num_cpus() -> int:
-    """CPUs that this process may use: of a cluster's machine often only some."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_names(paths: Sequence[str], encoding: Encoding) -> None:

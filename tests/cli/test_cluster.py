@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import submitit
 
 from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.records import Network
@@ -48,22 +47,6 @@ def log_epoch(folder, metrics, real=RunFolder.log_epoch):
 RunFolder.log_epoch = log_epoch
 sys.exit(run(["train", *sys.argv[1:]]))
 """
-
-
-@pytest.fixture
-def local_jobs(monkeypatch):
-    """The jobs that submitit's local executor has started."""
-    jobs, start = [], submitit.LocalExecutor._submit_command
-
-    def started(executor, command):
-        jobs.append(start(executor, command))
-        return jobs[-1]
-
-    monkeypatch.setattr(submitit.LocalExecutor, "_submit_command", started)
-    yield jobs
-    for job in jobs:
-        job.cancel()
-        job._process.wait()
 
 
 @pytest.fixture

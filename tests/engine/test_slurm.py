@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import submitit
 
 from stsm_cli.engine.cluster import Cluster
 from stsm_cli.engine.slurm import TrainJob, queued, submit, train_job
@@ -16,22 +15,6 @@ from stsm_cli.errors import StsmError, UsageError
 LOCAL = Cluster("local", 10, 1, 1, 0, {"cpus_per_task": "1"})
 SLURM = Cluster("slurm", 90, 1, 1, 1, {"cpus_per_task": "2", "partition": "gpu"})
 LOGS = Path("runs/slurm")
-
-
-@pytest.fixture
-def local_jobs(monkeypatch):
-    """The jobs that submitit's local executor has started."""
-    jobs, start = [], submitit.LocalExecutor._submit_command
-
-    def started(executor, command):
-        jobs.append(start(executor, command))
-        return jobs[-1]
-
-    monkeypatch.setattr(submitit.LocalExecutor, "_submit_command", started)
-    yield jobs
-    for job in jobs:
-        job.cancel()
-        job._process.wait()
 
 
 @pytest.fixture

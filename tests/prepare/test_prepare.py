@@ -1,6 +1,5 @@
 import csv
 import json
-import os
 
 import pytest
 
@@ -154,10 +153,3 @@ def test_a_full_disk_is_one_line(listing, monkeypatch):
     with pytest.raises(DataError, match=message) as caught:
         make(listing)
     assert "free some space" in caught.value.hint
-
-
-def test_the_default_is_a_process_for_each_cpu_that_may_be_used(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
-    assert prepare._num_cpus() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    assert prepare._num_cpus() == os.cpu_count()
