@@ -30,6 +30,12 @@ class Row(Section):
     """Printed settings of the paper's rows that are this setting."""
     overrides: tuple[str, ...] = Field(alias="set")
     """What `--set` would be given on top of the base recipe."""
+    also: dict[DatasetName, tuple[str, ...]] = Field(default={})
+    """And more of it, by data set."""
+
+    def on(self, dataset: DatasetName) -> tuple[str, ...]:
+        """All overrides of the row on a data set."""
+        return (*self.overrides, *self.also.get(dataset, ()))
 
     @property
     def slug(self) -> str:
@@ -173,7 +179,7 @@ def plan_sweep(
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
     common = load_recipe(base, shared).recipe
     runs = tuple(
-        _plan_run(base, shared, row, seed)
+        _plan_run(base, shared, row, row.on(chosen), seed)
         for seed in range(common.seed, common.seed + seeds)
         for row in ablation.rows
     )
@@ -186,6 +192,6 @@ def plan_sweep(
     return Sweep(name, ablation, chosen, base, budget, shlex.join(words), recipe_hash(common), runs)
 
 
-def _plan_run(base: str, shared: Sequence[str], row: Row, seed: int) -> Run:
-    overrides = (*shared, *row.overrides, f"seed={seed}")
+def _plan_run(base: str, shared: Sequence[str], row: Row, own: Sequence[str], seed: int) -> Run:
+    overrides = (*shared, *own, f"seed={seed}")
     return Run(row, seed, load_recipe(base, overrides).recipe, overrides)

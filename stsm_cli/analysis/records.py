@@ -20,6 +20,17 @@ from stsm_cli.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
+class Pair:
+    """What a test gave on the videos of two classes that are each other's time reversal: counts."""
+
+    classes: tuple[str, str]
+    videos: int
+    correct: int
+    ordered: int
+    """Videos that score their own class above its reversal."""
+
+
+@dataclass(frozen=True)
 class Score:
     """What a test gave: counts, and accuracies in percent."""
 
@@ -33,6 +44,8 @@ class Score:
     mean_class: float
     pair_accuracy: float | None
     """How often a video's class scores above its time reversal; None on sets without such pairs."""
+    pairs: tuple[Pair, ...] | None = None
+    """One a pair; None on sets without any, and in records of stsm 0.1."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from typing import Any
 
 from stsm_cli.analysis.ablation import Run, Sweep
 from stsm_cli.analysis.cost import model_cost
+from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import (
     Curve,
     Network,
+    Pair,
     RunRecord,
     Score,
     finished,
@@ -90,6 +92,10 @@ def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
     result, model = outcome.result, run.recipe.model
     score = {part.name: result[part.name] for part in fields(Score)}
     score["top1_interval"] = tuple(score["top1_interval"])
+    if score["pairs"] is not None:
+        score["pairs"] = tuple(
+            Pair(**pair | {"classes": tuple(pair["classes"])}) for pair in score["pairs"]
+        )
     curve = {
         part.name: tuple(round(epoch[part.name], 4) for epoch in outcome.epochs)
         for part in fields(Curve)
@@ -118,8 +124,9 @@ def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
 
 
 def paper_network(sweep: Sweep, run: Run) -> Network:
-    """The paper's network with the shift of `run`: at 224², where the paper counts FLOPs."""
-    recipe = load_recipe(sweep.ablation.base["k400"], run.row.overrides).recipe
+    """The paper's network for the row of `run`: at 224², where the paper counts FLOPs."""
+    dataset = load_paper_table(sweep.ablation.table).dataset
+    recipe = load_recipe(sweep.ablation.base[dataset], run.row.on(dataset)).recipe
     return network(recipe.model, recipe.data.crop_px)
 
 

@@ -5,7 +5,7 @@ the command line and has no place here. Loading, `extends:` and `--set` live in 
 """
 
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -42,7 +42,7 @@ NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
 NumCrops = Annotated[Literal[1, 3, 10], BeforeValidator(_check_integer)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
-Backbone = Literal[
+TorchvisionBackbone = Literal[
     "resnet18",
     "resnet34",
     "resnet50",
@@ -54,8 +54,9 @@ Backbone = Literal[
     "wide_resnet50_2",
     "wide_resnet101_2",
     "mobilenet_v2",
-    "resnet_small",
 ]
+SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
+Backbone = Literal[TorchvisionBackbone, SmallBackbone]
 DatasetName = Literal["synth", "k400", "sthv2", "folder"]
 
 
@@ -78,7 +79,8 @@ class ModelConfig(Section):
     """A 2D network over frames, its scores averaged over time (TSN), with or without a shift."""
 
     backbone: Backbone
-    """A torchvision ResNet, `mobilenet_v2`, or the embedded set's `resnet_small`."""
+    """A torchvision ResNet, `mobilenet_v2`, or what stands for them on the embedded set:
+    `resnet_small`, `mobilenet_v2_small`."""
     num_classes: PositiveInt | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: PositiveInt = 8
@@ -86,7 +88,8 @@ class ModelConfig(Section):
     shift: ShiftConfig | None = None
     """None: TSN. `{dims: T, alpha: 1/4}`: TSM. `{dims: T+H+W, alpha: 3/8}`: STSM."""
     non_local: bool = False
-    """Five non-local blocks in layers 2 and 3 of a ResNet-50 (`+NL` in the paper)."""
+    """Five non-local blocks in layers 2 and 3 of a ResNet-50 (`+NL` in the paper), or two in those
+    of `resnet_small`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
@@ -96,10 +99,10 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _backbone_allows(self) -> "ModelConfig":
-        if self.non_local and self.backbone != "resnet50":
-            raise ValueError(f"non_local belongs to resnet50, not {self.backbone}")
-        if self.weights is not None and self.backbone == "resnet_small":
-            raise ValueError("weights: there are no ImageNet weights of resnet_small")
+        if self.non_local and self.backbone not in ("resnet50", "resnet_small"):
+            raise ValueError(f"non_local belongs to resnet50 or resnet_small, not {self.backbone}")
+        if self.weights is not None and self.backbone in get_args(SmallBackbone):
+            raise ValueError(f"weights: there are no ImageNet weights of {self.backbone}")
         if self.weights is not None and self.init is not None:
             raise ValueError(
                 "weights and init exclude each other: a network starts from one of them"

@@ -46,7 +46,7 @@ def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:
         "mean_class": 100 * sum(per_class) / len(per_class),
         "pair_accuracy": None
         if partners is None
-        else _pair_accuracy(probabilities, labels, partners),
+        else 100 * float(_ordered(probabilities, labels, partners).float().mean()),
     }
 
 
@@ -71,6 +71,35 @@ def confusion_matrix(scores: Scores, num_classes: int) -> IntArray:
     given = answer != NO_ANSWER
     np.add.at(matrix, (scores.labels[given].numpy(), answer[given].numpy()), 1)
     return matrix
+
+
+class PairResult(NamedTuple):
+    """How the two classes of a time-reversal pair did together."""
+
+    labels: tuple[int, int]
+    videos: int
+    """Listed videos of both classes."""
+    correct: int
+    ordered: int
+    """How many of them score their own class above its reversal; half of them by chance."""
+
+
+def pair_results(scores: Scores, partners: IntArray) -> list[PairResult]:
+    """One result a pair of classes, by the smaller label; broken videos are among its `videos`."""
+    probabilities, labels = _all_listed(scores)
+    ordered = _ordered(probabilities, labels, partners)
+    matrix = confusion_matrix(scores, len(partners))
+    results = []
+    for first, second in enumerate(partners.tolist()):
+        if first < second:
+            of_pair = (labels == first) | (labels == second)
+            correct = int(matrix[first, first] + matrix[second, second])
+            results.append(
+                PairResult(
+                    (first, second), int(of_pair.sum()), correct, int(ordered[of_pair].sum())
+                )
+            )
+    return results
 
 
 class ClassResult(NamedTuple):
@@ -112,7 +141,8 @@ def _percent_interval(correct: int, total: int) -> list[float]:
     return [100 * bound for bound in wilson_interval(correct, total)]
 
 
-def _pair_accuracy(probabilities: torch.Tensor, labels: torch.Tensor, partners: IntArray) -> float:
+def _ordered(probabilities: torch.Tensor, labels: torch.Tensor, partners: IntArray) -> torch.Tensor:
+    """(N,) whether each video's own class scores above its time reversal."""
     own = probabilities.gather(1, labels[:, None])
     other = probabilities.gather(1, torch.from_numpy(partners)[labels][:, None])
-    return 100 * float((own > other).float().mean())
+    return (own > other)[:, 0]

@@ -3,7 +3,7 @@
 A video that does not decode stays in the total and counts as wrong: it is listed, never replaced.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from stsm_cli.data.catalog import load_card, mirror_labels, reverse_labels
 from stsm_cli.data.loader import evaluation_batches, mirrored_views
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.videos import Videos
-from stsm_cli.engine.accuracy import summarise
+from stsm_cli.engine.accuracy import IntArray, pair_results, summarise
 from stsm_cli.engine.distributed import current_world
 from stsm_cli.engine.scores import Scores, score_videos, views_at_once
 from stsm_cli.progress import SILENT, Progress
@@ -96,11 +96,24 @@ def score_split(
 
 
 def summary(scores: Scores, manifest: Manifest, recipe: Recipe) -> dict[str, Any]:
-    """What `summarise` counts, and `broken`: the paths of the videos that do not decode."""
+    """What `summarise` counts, `pairs`, and `broken`: the paths of the videos that do not decode.
+
+    `pairs` is None where the set has no time-reversal pairs, or one mapping a pair: its `classes`,
+    and the counts of `PairResult`.
+    """
     card = load_card(recipe.data.dataset)
     partners = reverse_labels(card, manifest.classes) if card.reverse_pairs else None
     broken = sorted(manifest.records[index].path for index in scores.broken_labels)
-    return summarise(scores, partners) | {"broken": broken}
+    pairs = None if partners is None else _pairs(scores, partners, manifest.classes)
+    return summarise(scores, partners) | {"pairs": pairs, "broken": broken}
+
+
+def _pairs(scores: Scores, partners: IntArray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"classes": [classes[label] for label in pair.labels]}
+        | {"videos": pair.videos, "correct": pair.correct, "ordered": pair.ordered}
+        for pair in pair_results(scores, partners)
+    ]
 
 
 def class_orders(recipe: Recipe, classes: tuple[str, ...], test: TestConfig) -> torch.Tensor | None:

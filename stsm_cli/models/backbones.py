@@ -1,8 +1,8 @@
 """2D feature networks: frames (N·T, 3, H, W) in, pooled features (N·T, C) out.
 
 Torchvision's own networks with the classifier taken off, so that every key of a state dict is
-torchvision's (`conv1.weight`, `layer1.0.conv1.weight`, `features.0.0.weight`, ...), and one small
-ResNet of ours for the embedded data set. Time is not known here.
+torchvision's (`conv1.weight`, `layer1.0.conv1.weight`, `features.0.0.weight`, ...), and a small
+ResNet and a small MobileNetV2 of ours for the embedded data set. Time is not known here.
 """
 
 import hashlib
@@ -10,19 +10,28 @@ import sys
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import MobileNetV2, get_model, get_model_weights
 from torchvision.models.resnet import BasicBlock
 
-from stsm_cli.config.schema import Backbone
+from stsm_cli.config.schema import Backbone, SmallBackbone
 from stsm_cli.errors import CheckpointError, RecipeError
 from stsm_cli.progress import SILENT, Progress
 
 # ours: channels of `resnet_small`, stage by stage; even the first shift, α = 1/8, moves 4 of them
 SMALL_WIDTHS = (32, 48, 64, 96)
+# ours: `mobilenet_v2_small` as torchvision's (expansion, channels, blocks, stride). Frames of 32
+# pixels become maps of 16, 8, 4 and 2. Strided blocks do not expand: a CPU's backward pass of a
+# strided depthwise convolution in bfloat16 is slow.
+SMALL_INVERTED_RESIDUALS = [
+    [1, 16, 1, 1],
+    *([1, 32, 1, 2], [6, 32, 1, 1]),
+    *([1, 48, 1, 2], [6, 48, 1, 1]),
+    *([1, 64, 1, 2], [6, 64, 1, 1]),
+]
 
 
 def build_backbone(
@@ -34,26 +43,26 @@ def build_backbone(
     """The feature network `name` and the number of its features C.
 
     Args:
-        name: A torchvision ResNet, `mobilenet_v2`, or `resnet_small`.
+        name: A torchvision ResNet, `mobilenet_v2`, `resnet_small`, or `mobilenet_v2_small`.
         weights: `imagenet` loads torchvision's first ImageNet weights (`IMAGENET1K_V1`, those
             TSM starts from); None leaves torchvision's random initialisation.
         progress: Is told of a download.
 
     Raises:
-        RecipeError: `resnet_small` has no ImageNet weights.
+        RecipeError: The small networks have no ImageNet weights.
         CheckpointError: The weights can be neither found nor downloaded, or are damaged.
     """
+    if weights is not None and name in get_args(SmallBackbone):
+        raise RecipeError(
+            f"model.weights: torchvision has no {weights} weights of {name}",
+            hint="remove `weights`, or choose another backbone",
+        )
     if name == "resnet_small":
-        if weights is not None:
-            raise RecipeError(
-                f"model.weights: torchvision has no {weights} weights of resnet_small",
-                hint="remove `weights`, or choose another backbone",
-            )
         return SmallResNet(), SMALL_WIDTHS[-1]
-    network = get_model(name)
+    network: Any = small_mobilenet_v2() if name == "mobilenet_v2_small" else get_model(name)
     if weights is not None:
         _load_imagenet(network, name, progress)
-    if name == "mobilenet_v2":
+    if name.startswith("mobilenet_v2"):
         width = network.classifier[1].in_features
         network.classifier = nn.Identity()
     else:
@@ -94,6 +103,11 @@ def _download(url: str, file: Path, sha256: str, name: Backbone) -> None:
             hint=f"fetch the file elsewhere and put it at {file} (or set TORCH_HOME to a folder "
             f"that holds it as hub/checkpoints/{file.name})",
         ) from error
+
+
+def small_mobilenet_v2() -> MobileNetV2:
+    """The embedded set's MobileNetV2: one shifted block at maps of 8, of 4 and of 2 pixels each."""
+    return MobileNetV2(inverted_residual_setting=SMALL_INVERTED_RESIDUALS)
 
 
 class SmallResNet(nn.Module):

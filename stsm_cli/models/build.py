@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.backbones import build_backbone
-from stsm_cli.models.non_local import insert_non_local
+from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.shift import insert_shift
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
@@ -21,8 +21,7 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
         progress: Is told of a download, and of what `init` leaves as it was initialised.
 
     Raises:
-        ValueError: Non-local blocks are asked for in another network than ResNet-50, or the number
-            of classes is not known yet.
+        ValueError: The number of classes is not known yet.
         RecipeError: `weights` names weights that the backbone does not have.
         CheckpointError: Weights can be neither found nor downloaded, are damaged, or do not fit.
     """
@@ -32,9 +31,7 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
         config.backbone, weights=config.weights, progress=progress
     )
     if config.non_local:
-        if config.backbone != "resnet50":
-            raise ValueError(f"non_local belongs to resnet50, not {config.backbone}")
-        insert_non_local(backbone, num_frames=config.num_frames)
+        insert_non_local(backbone, STAGES[config.backbone], num_frames=config.num_frames)
     if config.shift is not None:
         insert_shift(
             backbone,

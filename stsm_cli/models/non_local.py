@@ -9,10 +9,18 @@ Source: Wang et al., Non-local Neural Networks; mmaction2 v1.2.0,
 mmaction/models/backbones/resnet_tsm.py (embedded Gaussian, `sub_sample`, `use_scale=False`).
 """
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
-STAGES = {"layer2": (512, (0, 2)), "layer3": (1024, (0, 2, 4))}
-"""Of ResNet-50: the stage's channels, and the residual blocks that a non-local block follows."""
+Stages = Mapping[str, tuple[int, tuple[int, ...]]]
+"""By stage: its channels, and the residual blocks that a non-local block follows."""
+
+STAGES: dict[str, Stages] = {
+    "resnet50": {"layer2": (512, (0, 2)), "layer3": (1024, (0, 2, 4))},
+    "resnet_small": {"layer2": (48, (0,)), "layer3": (64, (0,))},  # ours: the same two stages
+}
+"""By backbone."""
 
 
 class NonLocalBlock(nn.Module):
@@ -56,13 +64,13 @@ class NonLocalBlock(nn.Module):
         return rows.reshape(-1, self.num_frames, *rows.shape[1:]).flatten(1, 2)
 
 
-def insert_non_local(network: nn.Module, *, num_frames: int) -> None:
-    """Put the five blocks of R-50+NL into torchvision's ResNet-50, in place.
+def insert_non_local(network: nn.Module, stages: Stages, *, num_frames: int) -> None:
+    """Put non-local blocks into a ResNet, in place: with `STAGES["resnet50"]` the five of R-50+NL.
 
     They stand as `layer2.non_local0` and so on, behind the residual block of that number; all
     other keys stay what they are.
     """
-    for stage, (num_channels, after) in STAGES.items():
+    for stage, (num_channels, after) in stages.items():
         layer = nn.Sequential()
         for name, block in network.get_submodule(stage).named_children():
             layer.add_module(name, block)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.config.schema import Backbone
+from stsm_cli.config.schema import Backbone, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.backbones import build_backbone
-from stsm_cli.models.non_local import insert_non_local
+from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.shift_sites import shift_sites
 from stsm_cli.models.weights import CLASSIFIER, FORMAT, NON_LOCAL, differences
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
@@ -167,11 +167,7 @@ def _network(
     weights: Mapping[str, Tensor], source: Source
 ) -> tuple[Backbone, nn.Module, dict[str, Tensor]]:
     """The network nearest to the weights, and the tensors that `source` has of it, on meta."""
-    candidates = {
-        name: _candidate(name, weights, source)
-        for name in get_args(Backbone)
-        if name != "resnet_small"
-    }
+    candidates = {name: _candidate(name, weights, source) for name in get_args(TorchvisionBackbone)}
     found = _shapes(weights)
     nearest = min(candidates, key=lambda name: len(_shapes(candidates[name][1]) ^ found))
     return nearest, *candidates[nearest]
@@ -200,7 +196,7 @@ def _on_meta(name: Backbone, non_local: bool) -> tuple[nn.Module, int]:
     with torch.device("meta"):
         network, width = build_backbone(name)
         if non_local:
-            insert_non_local(network, num_frames=1)
+            insert_non_local(network, STAGES[name], num_frames=1)
     return network, width
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from stsm_cli.analysis.ablation import Row, ablation_names, load_ablation, plan_sweep
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.config.load import load_recipe
+from stsm_cli.config.load import load_recipe, recipe_hash
 from stsm_cli.errors import RecipeError, UsageError
+from stsm_cli.resources import resource_dir
 
 QUARTER, THREE_EIGHTHS = Fraction(1, 4), Fraction(3, 8)
 SETTINGS = {
@@ -27,9 +28,42 @@ def settings(sweep):
     return {name: shift and (shift.dims, shift.alpha) for name, shift in shifts.items()}
 
 
-def test_the_shipped_ablations_are_tables_1_to_3():
-    assert ablation_names() == ["alpha", "spatial", "spatiotemporal"]
-    assert [load_ablation(name).table for name in ablation_names()] == [1, 2, 3]
+def test_the_shipped_ablations_are_tables_1_to_7():
+    names = ["alpha", "spatial", "spatiotemporal", "sota-k400", "sota-sthv2"]
+    assert ablation_names() == [*names, "backbones-k400", "backbones-sthv2"]
+    assert [load_ablation(name).table for name in ablation_names()] == [1, 2, 3, 4, 5, 6, 7]
+
+
+REAL = {"sota-k400": "k400", "backbones-k400": "k400", "sota-sthv2": "sthv2"}
+REAL |= {"backbones-sthv2": "sthv2"}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_rows_of_tables_4_to_7_are_the_shipped_recipes(name):
+    """Whoever trained a row by its recipe has trained the table's row, and the other way round."""
+    folder = resource_dir("recipes") / REAL[name]
+    shipped = {
+        recipe_hash(load_recipe(f"{REAL[name]}/{path.stem}").recipe) for path in folder.glob("*")
+    }
+    for run in plan_sweep(name, REAL[name]).runs:
+        assert run.recipe_hash in shipped, run.row.name
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_tables_4_to_7_have_each_printed_row_that_is_built_once(name):
+    ablation = load_ablation(name)
+    built = [row.label for row in load_paper_table(ablation.table).rows if row.network]
+    assert sorted(built) == sorted(label for row in ablation.rows for label in row.paper)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_on_the_embedded_set_small_networks_stand_for_the_papers(name):
+    small = {"resnet50": "resnet_small", "mobilenet_v2": "mobilenet_v2_small"}
+    real, synth = plan_sweep(name, REAL[name]).runs, plan_sweep(name).runs
+    for theirs, ours in zip(real, synth, strict=True):
+        a, b = theirs.recipe.model, ours.recipe.model
+        assert b.backbone == small[a.backbone]
+        assert (a.shift, a.num_frames, a.non_local) == (b.shift, b.num_frames, b.non_local)
 
 
 @pytest.mark.parametrize("name", SETTINGS)

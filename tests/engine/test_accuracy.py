@@ -4,8 +4,10 @@ import torch
 
 from stsm_cli.engine.accuracy import (
     ClassResult,
+    PairResult,
     class_results,
     confusion_matrix,
+    pair_results,
     summarise,
     wilson_interval,
 )
@@ -40,6 +42,14 @@ def test_top5_looks_at_five_and_has_an_interval_of_its_own():
     assert (summary["top1"], summary["top5"]) == (0.0, 50.0)
     assert summary["top1_interval"] == [100 * bound for bound in wilson_interval(0, 2)]
     assert summary["top5_interval"] == [100 * bound for bound in wilson_interval(1, 2)]
+
+
+def test_pairs_count_both_classes_and_what_does_not_decode():
+    rows = [[0.6, 0.1, 0.3, 0.0], [0.4, 0.5, 0.1, 0.0], [0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]
+    assert pair_results(scores(rows, [0, 0, 2, 3], {9: 3}), np.array([2, 3, 0, 1])) == [
+        PairResult((0, 2), videos=3, correct=1, ordered=2),
+        PairResult((1, 3), videos=2, correct=1, ordered=1),
+    ]
 
 
 def test_pair_accuracy_compares_a_class_with_its_reversal_only():

@@ -17,12 +17,13 @@ from torchvision.models import (
     list_models,
 )
 
-from stsm_cli.config.schema import Backbone
+from stsm_cli.config.schema import Backbone, SmallBackbone, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError, RecipeError
 from stsm_cli.models import backbones
 from stsm_cli.models.backbones import SMALL_WIDTHS, build_backbone
+from stsm_cli.models.shift_sites import shift_sites
 
-TORCHVISION = [name for name in get_args(Backbone) if name != "resnet_small"]
+TORCHVISION = get_args(TorchvisionBackbone)
 
 
 @pytest.fixture
@@ -99,9 +100,21 @@ def test_small_resnet_halves_the_picture_four_times():
     assert not any(isinstance(module, nn.MaxPool2d) for module in network.modules())
 
 
-def test_small_resnet_has_no_imagenet_weights():
-    with pytest.raises(RecipeError, match="no imagenet weights of resnet_small"):
-        build_backbone("resnet_small", weights="imagenet")
+def test_small_mobilenet_is_shifted_once_at_each_size_below_its_stem():
+    network, width = build_backbone("mobilenet_v2_small")
+    seen = []
+    for name in shift_sites(network):
+        network.get_submodule(name).register_forward_hook(
+            lambda _module, inputs, _out: seen.append(tuple(inputs[0].shape[1:]))
+        )
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, width)
+    assert seen == [(32, 8, 8), (48, 4, 4), (64, 2, 2)]
+
+
+@pytest.mark.parametrize("name", get_args(SmallBackbone))
+def test_small_networks_have_no_imagenet_weights(name):
+    with pytest.raises(RecipeError, match=f"no imagenet weights of {name}"):
+        build_backbone(name, weights="imagenet")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])

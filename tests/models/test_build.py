@@ -30,6 +30,9 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("resnet50", True, 400, 31_682_000),
         ("mobilenet_v2", False, 400, 2_736_272),
         ("mobilenet_v2", False, 174, 2_446_766),
+        ("resnet_small", False, 16, 270_352),
+        ("resnet_small", True, 16, 283_544),
+        ("mobilenet_v2_small", False, 16, 213_872),
     ],
 )
 def test_parameters_to_the_unit(backbone, non_local, num_classes, expected, shift):
@@ -67,7 +70,7 @@ def test_without_a_shift_it_is_torchvision_averaged_over_frames(backbone):
         torch.testing.assert_close(ours(videos), expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("backbone", ["resnet_small", "mobilenet_v2"])
+@pytest.mark.parametrize("backbone", ["resnet_small", "mobilenet_v2", "mobilenet_v2_small"])
 def test_only_a_shift_sees_the_order_of_frames(backbone):
     torch.manual_seed(0)
     videos = torch.randn(2, 4, 3, 64, 64, dtype=torch.float64)
@@ -130,5 +133,5 @@ def test_everything_learns():
 
 
 def test_non_local_in_another_network_is_refused():
-    with pytest.raises(ValueError, match="non_local belongs to resnet50, not mobilenet_v2"):
+    with pytest.raises(ValueError, match="non_local belongs to resnet50 or resnet_small"):
         build_model(config("mobilenet_v2", non_local=True))

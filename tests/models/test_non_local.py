@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from stsm_cli.models.non_local import NonLocalBlock, insert_non_local
+from stsm_cli.models.non_local import STAGES, NonLocalBlock, insert_non_local
 
 
 def awake(num_channels: int = 4, num_frames: int = 3) -> NonLocalBlock:
@@ -114,7 +114,7 @@ def test_five_blocks_stand_behind_the_right_residual_blocks():
     with torch.device("meta"):
         network = get_model("resnet50")
         plain = dict(network.state_dict())
-        insert_non_local(network, num_frames=8)
+        insert_non_local(network, STAGES["resnet50"], num_frames=8)
     found = [name for name, m in network.named_modules() if isinstance(m, NonLocalBlock)]
     assert found == [f"layer2.non_local{i}" for i in (0, 2)] + [
         f"layer3.non_local{i}" for i in (0, 2, 4)
