@@ -90,6 +90,11 @@ def load_ablation(name: str) -> Ablation:
     return read_definition(path, Ablation)
 
 
+def names_with(dataset: str) -> list[str]:
+    """The shipped ablations with a recipe for `dataset`, in the order of the paper's tables."""
+    return [name for name in ablation_names() if dataset in load_ablation(name).base]
+
+
 def table_name(name: str, ablation: Ablation) -> str:
     """For example `table1_alpha`."""
     return f"table{ablation.table}_{name}"
@@ -171,8 +176,10 @@ def plan_sweep(
     ablation = load_ablation(name)
     chosen = next((known for known in ablation.base if known == dataset), None)
     if chosen is None:
+        others = ", ".join(names_with(dataset))
         raise UsageError(
-            f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only"
+            f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only",
+            hint=f"for {dataset} there are {others}" if others else None,
         )
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()

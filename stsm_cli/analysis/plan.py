@@ -1,15 +1,18 @@
-"""What a sweep would do: the channels that really move, and what training costs."""
+"""What sweeps would do: the channels that really move, and what training costs, row by row."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stsm_cli.analysis.ablation import Row, Run, Sweep
-from stsm_cli.analysis.cost import model_cost
-from stsm_cli.analysis.records import RunRecord, finished, read_records
+from stsm_cli.analysis.cost import Cost, model_cost
+from stsm_cli.analysis.records import RunRecord, read_records
 from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import Recipe, ShiftConfig
 from stsm_cli.models.shift import channel_slices
+from stsm_cli.progress import SILENT, Progress
 from stsm_cli.resources import resource_dir
 
 
@@ -26,31 +29,30 @@ class Moved:
 
 @dataclass(frozen=True)
 class RowPlan:
-    """One row of a sweep before it runs."""
-
-    row: Row
-    num_finished: int
-    num_seeds: int
-    moved: tuple[Moved, ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A sweep before it runs.
+    """One row of a sweep before it runs.
 
     Attributes:
-        rows: The settings.
-        macs: Multiply-adds of one training view forward; no setting adds any.
+        finished: Recipe hashes of its runs that are recorded, one a seed.
+        missing: Of those that are to do.
+        size_px: Side of the square that training sees.
+        macs: Multiply-adds of one training view forward.
+        params: Of the network.
         num_videos: Training videos.
         epochs: Length of a run.
-        seconds: Of one run, from the records of runs on the same data; None without any.
+        seconds: Of one run, by the records of runs of this network on these data; None without any.
+        moved: By width of the layer, narrow ones first.
     """
 
-    rows: tuple[RowPlan, ...]
+    row: Row
+    finished: tuple[str, ...]
+    missing: tuple[str, ...]
+    size_px: int
     macs: int
+    params: int
     num_videos: int
     epochs: int
     seconds: float | None
+    moved: tuple[Moved, ...]
 
     @property
     def macs_run(self) -> int:
@@ -58,27 +60,65 @@ class Plan:
         return self.macs * self.num_videos * self.epochs
 
 
-def describe_sweep(sweep: Sweep, out: Path) -> Plan:
-    """The plan of `sweep`, given what is recorded below `out`.
+@dataclass(frozen=True)
+class Plan:
+    """A sweep before it runs."""
+
+    sweep: Sweep
+    rows: tuple[RowPlan, ...]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What several sweeps have to do together; a run that they share counts once.
+
+    Attributes:
+        num_finished: Runs that are recorded.
+        num_missing: Runs that are to do.
+        macs: Forward multiply-adds of the missing runs' training.
+        seconds: Of the missing runs that are `num_timed`, one after another.
+        num_timed: Missing runs whose time some record tells.
+    """
+
+    num_finished: int
+    num_missing: int
+    macs: int
+    seconds: float
+    num_timed: int
+
+
+def describe_sweeps(
+    sweeps: Sequence[Sweep], out: Path, progress: Progress = SILENT
+) -> tuple[Plan, ...]:
+    """The plans of `sweeps`, given what is recorded below `out`.
 
     Raises:
         DataError: A record is broken.
     """
-    recipe = sweep.runs[0].recipe
-    shifted = recipe.model.model_copy(update={"shift": ShiftConfig()})  # to see every site
-    cost = model_cost(shifted, size_px=recipe.data.crop_px)
-    widths = Counter(site.channels for site in cost.sites)
-    first_seed = [run for run in sweep.runs if run.seed == recipe.seed]
-    rows = tuple(_row_plan(sweep, out, run, widths) for run in first_seed)
-    num_videos, epochs = num_train_videos(recipe), recipe.optim.epochs
-    measured = [record for record in read_records(out) if _is_alike(record, recipe)]
-    seconds = sum(record.seconds / len(record.curve.val_top1) for record in measured)
-    return Plan(
-        rows,
-        cost.macs,
-        num_videos,
-        epochs,
-        seconds / len(measured) * epochs if measured else None,
+    records = read_records(out)
+    with progress.bar("counting multiply-adds", sum(len(s.ablation.rows) for s in sweeps)) as bar:
+        plans = []
+        for sweep in sweeps:
+            rows = []
+            for row in sweep.ablation.rows:
+                runs = [run for run in sweep.runs if run.row == row]
+                rows.append(_row_plan(runs, records))
+                bar.advance(1, sweep.name)
+            plans.append(Plan(sweep, tuple(rows)))
+    return tuple(plans)
+
+
+def total_work(plans: Sequence[Plan]) -> Work:
+    """What `plans` have to do together."""
+    rows = [row for plan in plans for row in plan.rows]
+    missing = {run: row for row in rows for run in row.missing}
+    seconds = [row.seconds for row in missing.values() if row.seconds is not None]
+    return Work(
+        num_finished=len({run for row in rows for run in row.finished}),
+        num_missing=len(missing),
+        macs=sum(row.macs_run for row in missing.values()),
+        seconds=sum(seconds),
+        num_timed=len(seconds),
     )
 
 
@@ -103,18 +143,45 @@ def moved_channels(shift: ShiftConfig | None, channels: int, num_sites: int) -> 
     return Moved(channels, num_sites, sum(sizes), parts if sum(sizes) else "")
 
 
-def _row_plan(sweep: Sweep, out: Path, run: Run, widths: Counter[int]) -> RowPlan:
-    same = [other for other in sweep.runs if other.row == run.row]
-    done = sum(finished(out, sweep, other) is not None for other in same)
-    shift = run.recipe.model.shift
-    moved = tuple(moved_channels(shift, width, widths[width]) for width in sorted(widths))
-    return RowPlan(run.row, done, len(same), moved)
+def _row_plan(runs: Sequence[Run], records: Sequence[RunRecord]) -> RowPlan:
+    recipe = runs[0].recipe
+    cost = _cost_with_any_shift(recipe)
+    widths = sorted(Counter(site.channels for site in cost.sites).items())
+    recorded = {record.recipe_hash for record in records}
+    hashes = [run.recipe_hash for run in runs]
+    return RowPlan(
+        row=runs[0].row,
+        finished=tuple(run for run in hashes if run in recorded),
+        missing=tuple(run for run in hashes if run not in recorded),
+        size_px=recipe.data.crop_px,
+        macs=cost.macs,
+        params=cost.params,
+        num_videos=num_train_videos(recipe),
+        epochs=recipe.optim.epochs,
+        seconds=_seconds(recipe, records),
+        moved=tuple(moved_channels(recipe.model.shift, *width) for width in widths),
+    )
 
 
-def _is_alike(record: RunRecord, recipe: Recipe) -> bool:
+def _cost_with_any_shift(recipe: Recipe) -> Cost:
+    """Of the row's network, with a shift even in TSN to see every site: no shift costs anything."""
+    anyhow = {"shift": ShiftConfig(), "weights": None, "init": None}  # so networks are counted once
+    return model_cost(recipe.model.model_copy(update=anyhow), size_px=recipe.data.crop_px)
+
+
+def _seconds(recipe: Recipe, records: Sequence[RunRecord]) -> float | None:
+    """Mean seconds an epoch of the runs alike, times the epochs."""
+    wanted = recipe.model_dump(mode="json")
+    alike = [record for record in records if _is_alike(record, wanted)]
+    if not alike:
+        return None
+    seconds = sum(record.seconds / len(record.curve.val_top1) for record in alike)
+    return seconds / len(alike) * recipe.optim.epochs
+
+
+def _is_alike(record: RunRecord, recipe: dict[str, Any]) -> bool:
     """Whether a record's seconds tell about `recipe`: only the shift and the epochs may differ."""
-    model, data = record.recipe["model"], recipe.model_dump(mode="json")
     sizes = ("backbone", "num_frames", "non_local")
-    return record.recipe["data"] == data["data"] and all(
-        model[k] == data["model"][k] for k in sizes
+    return record.recipe["data"] == recipe["data"] and all(
+        record.recipe["model"][key] == recipe["model"][key] for key in sizes
     )

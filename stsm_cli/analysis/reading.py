@@ -1,38 +1,166 @@
 """What the numbers of a table say, as sentences computed from them."""
 
 from collections.abc import Sequence
-from itertools import permutations
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
-from stsm_cli.analysis.spread import Spread, rank_correlation, ranks
-from stsm_cli.analysis.summary import Group, RowSummary
+from stsm_cli.analysis.agreement import agreement
+from stsm_cli.analysis.paper import PaperTable
+from stsm_cli.analysis.spread import Spread
+from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
+
+Verdict = Literal["holds", "does not hold", "is undecided by these seeds", "is open"]
+
+RowPair = tuple[RowSummary, RowSummary]
+"""Two rows, the better one by the paper first."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Whether what the paper claims by a table is so in the measurement."""
+
+    claim: str
+    """For example `row T+H+W is the best`."""
+    verdict: Verdict
+    sentence: str
+    """Both, with the counts behind them."""
+    test: str
+    """What `clearly` means in it; empty if nothing is measured."""
 
 
 def verdicts(rows: Sequence[RowSummary]) -> list[str]:
-    """Which row is best in the paper and as measured, how clearly, and whether the orders agree."""
+    """What the paper's numbers say, what the measured ones do, and whether the claim holds."""
     measured = [row for row in rows if row.top1 is not None]
     sentences = [_paper_best(rows)]
     if len(measured) < len(rows):
         sentences.append(f"{len(rows) - len(measured)} of {len(rows)} rows are not run.")
+    sentences += [_one_network(name, members) for name, members in by_network(rows).items()]
     if len(measured) > 1:
         sentences += _measured(measured)
-    return sentences
+    conclusion = conclude(rows)
+    return [*sentences, f"{conclusion.sentence} {conclusion.test}".rstrip()]
 
 
-def _measured(measured: Sequence[RowSummary]) -> list[str]:
-    printed = [row.paper_top1 or 0 for row in measured]
-    rho = rank_correlation(printed, [_top1(row).mean for row in measured])
-    if rho is None:
-        return ["The measured rows are all equal: there is no order to compare with the paper's."]
-    return [_measured_best(measured), _agreement(measured, printed, rho)]
+def conclude(rows: Sequence[RowSummary]) -> Conclusion:
+    """The paper's claim against the measurement.
+
+    In a table of several networks the claim is the paper's order within each of them; in any other
+    it is the paper's best row. It holds if it is clear in every pair of rows that it is about, and
+    does not if any pair is clearly the other way round (`is_clear`).
+    """
+    claim, pairs = _claim(rows)
+    known = [pair for pair in pairs if pair[0].records and pair[1].records]
+    against = [pair for pair in known if is_clear(pair[1], pair[0])]
+    num_clear = sum(is_clear(*pair) for pair in known)
+    verdict = _verdict(len(pairs), len(known), num_clear, len(against))
+    text = f"The paper's claim ({claim}) {verdict}"
+    if not known:
+        sentence = f"{text}: of {len(pairs)} pairs of rows, none is run."
+        return Conclusion(claim, verdict, sentence, "")
+    data = LABELS[known[0][0].records[0].dataset]
+    counts = _counts(len(pairs), len(known), num_clear, against)
+    sentence = f"{text} here ({data}): of {len(pairs)} pairs of rows, {counts}."
+    test = f"Two rows differ clearly if {_test([row for pair in known for row in pair])}."
+    return Conclusion(claim, verdict, sentence, test)
+
+
+def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
+    """In words, and as the pairs of rows that it orders."""
+    networks = by_network(rows)
+    if networks:
+        orders = [sorted(members, key=_printed) for members in networks.values()]
+        pairs = [(better, other) for order in orders for other, better in pairwise(order)]
+        names = [" < ".join(map(_system, order)) for order in orders]
+        return f"{max(names, key=len)} with the same network and frames", pairs
+    best = max(rows, key=_printed)
+    return f"row {best.row.name} is the best", [(best, row) for row in rows if row is not best]
+
+
+def _counts(num_pairs: int, num_known: int, num_clear: int, against: Sequence[RowPair]) -> str:
+    counts = [f"{num_clear} clearly so"]
+    if within := num_known - num_clear - len(against):
+        counts.append(f"{within} within the spread")
+    if against:
+        names = [f"row {other.row.name} above row {row.row.name}" for row, other in against]
+        counts.append(f"{len(against)} clearly the other way round ({', '.join(names)})")
+    if num_known < num_pairs:
+        counts.append(f"{num_pairs - num_known} not run")
+    return ", ".join(counts)
+
+
+def _verdict(num_pairs: int, num_known: int, num_clear: int, num_against: int) -> Verdict:
+    if num_against:
+        return "does not hold"
+    if num_known < num_pairs:
+        return "is open"
+    return "holds" if num_clear == num_pairs else "is undecided by these seeds"
+
+
+def built(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
+    """Which row is best of all that the paper prints; nothing if this suite builds all of them."""
+    num_built = sum(len(row.paper) for row in rows)
+    if num_built == len(paper.rows):
+        return []
+    best = max(paper.rows, key=lambda row: row.percent)
+    return [
+        f"That is of the {num_built} rows that are built here; of all {len(paper.rows)} that the "
+        f"paper prints, {best.label} frames, is best ({best.top1})."
+    ]
 
 
 def _paper_best(rows: Sequence[RowSummary]) -> str:
-    printed = sorted(((row.paper_top1 or 0, row.row.name) for row in rows), reverse=True)
-    (best, name), (second, runner_up) = printed[:2]
+    best, second = sorted(rows, key=_printed, reverse=True)[:2]
     return (
-        f"Paper: {name} is best ({best:g}), {best - second:.2f} points above {runner_up} "
-        f"({second:g}); the paper gives no spread."
+        f"Paper: {best.row.name} is best ({_printed(best):g}), "
+        f"{_printed(best) - _printed(second):.2f} points above {second.row.name} "
+        f"({_printed(second):g}); the paper gives no spread."
     )
+
+
+def _one_network(name: str, rows: Sequence[RowSummary]) -> str:
+    """The order of TSN, TSM and STSM in one network: the paper's and the measured one."""
+    order = sorted(rows, key=_printed)
+    printed = " < ".join(f"{_system(row)} {row.paper[-1].top1}" for row in order)
+    if not any(row.records for row in order):
+        return f"{name}: paper {printed}; not run."
+    means = [f"{row.top1.mean:.1f}" if row.top1 else "not run" for row in order]
+    measured = ", ".join(f"{_system(row)} {mean}" for row, mean in zip(order, means, strict=True))
+    return f"{name}: paper {printed}; measured {measured}{_order_and_gap(order)}."
+
+
+def _order_and_gap(order: Sequence[RowSummary]) -> str:
+    """Whether measured rows rise in this order, and how far the last is from the one before."""
+    if len(order) < 2 or not all(row.records for row in order):
+        return ""
+    means = [_top1(row).mean for row in order]
+    below, last = order[-2:]
+    gap = means[-1] - means[-2]
+    clear = is_clear(last, below) or is_clear(below, last)
+    return (
+        f": {'the same order' if means == sorted(set(means)) else 'another order'}; "
+        f"{_system(last)} is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
+        f"{_system(below)}, {'more than' if clear else 'within'} the spread"
+        f"{_larger_sd(last, below)}"
+    )
+
+
+def _system(row: RowSummary) -> str:
+    """TSN, TSM or STSM."""
+    return row.row.name.split()[0]
+
+
+def _larger_sd(first: RowSummary, second: RowSummary) -> str:
+    sds = [sd for row in (first, second) if (sd := _top1(row).sd) is not None]
+    return f" ({max(sds):.1f})" if len(sds) == 2 else ""
+
+
+def _measured(measured: Sequence[RowSummary]) -> list[str]:
+    means = [_top1(row).mean for row in measured]
+    if len(set(means)) == 1:
+        return ["The measured rows are all equal: there is no order to compare with the paper's."]
+    names = [row.row.name for row in measured]
+    return [_measured_best(measured), agreement(names, [_printed(row) for row in measured], means)]
 
 
 def _measured_best(measured: Sequence[RowSummary]) -> str:
@@ -44,14 +172,9 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
         f"{second.row.name} ({_top1(second).mean:.1f})"
     )
     close = [row.row.name for row in ordered[1:] if not is_clear(best, row)]
-    rule = (
-        "the 95 % intervals of single seeds"
-        if _top1(best).sd is None
-        else "the larger sample standard deviation of the two"
-    )
     if not close:
-        return f"{text}; by {rule} it is clear of every other row."
-    return f"{text}; by {rule} it is not clear of {', '.join(close)}."
+        return f"{text}; it is clear of every other row."
+    return f"{text}; it is not clear of {', '.join(close)}."
 
 
 def is_clear(best: RowSummary, other: RowSummary) -> bool:
@@ -67,22 +190,14 @@ def is_clear(best: RowSummary, other: RowSummary) -> bool:
     return first.mean - second.mean > max(first.sd, second.sd)
 
 
-def _agreement(measured: Sequence[RowSummary], printed: Sequence[float], rho: float) -> str:
-    means = [_top1(row).mean for row in measured]
-    best = max(range(len(measured)), key=printed.__getitem__)
-    share = _share_as_close(printed, means, rho)
-    return (
-        f"The paper's best row, {measured[best].row.name}, is number {ranks(means)[best]:g} of "
-        f"{len(measured)} as measured. Spearman's rank correlation with the paper's rows is "
-        f"{rho:+.2f} (+1: the same order); of all orders of {len(measured)} rows, "
-        f"{100 * share:.0f} % agree at least as well."
-    )
-
-
-def _share_as_close(printed: Sequence[float], means: Sequence[float], rho: float) -> float:
-    """How many of all orders of the rows correlate with the paper's at least as well."""
-    orders = [rank_correlation(printed, order) or 0 for order in permutations(ranks(means))]
-    return sum(value > rho - 1e-9 for value in orders) / len(orders)
+def _test(rows: Sequence[RowSummary]) -> str:
+    """The test of `is_clear`, for these rows, in words."""
+    has_sd = {_top1(row).sd is not None for row in rows}
+    by_sd = "their means are apart by more than the larger sample standard deviation of the two"
+    by_interval = "the 95 % Wilson intervals of their test videos do not meet"
+    if has_sd == {True}:
+        return by_sd
+    return by_interval if has_sd == {False} else f"{by_sd}, or, with a single seed, {by_interval}"
 
 
 def still_rising(group: Group) -> list[str]:
@@ -103,6 +218,10 @@ def still_rising(group: Group) -> list[str]:
 
 def _gain(values: Sequence[float], last: int) -> float:
     return values[-1] - values[-1 - last]
+
+
+def _printed(row: RowSummary) -> float:
+    return row.paper_top1 or 0
 
 
 def _top1(row: RowSummary) -> Spread:

@@ -13,6 +13,7 @@ from stsm_cli.config.schema import DatasetName
 LABELS: dict[DatasetName, str] = {
     "k400": "Kinetics-400",
     "sthv2": "Something-Something V2",
+    "folder": "own videos",
     "synth": "embedded set",
 }
 """What tables and figures call a data set; the order is theirs too."""
@@ -103,3 +104,41 @@ def summarise(ablation: Ablation, paper: PaperTable, group: Group | None) -> lis
         )
         for row in ablation.rows
     ]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the paper's table with the row of this suite that it is."""
+
+    printed: tuple[PaperRow, ...]
+    """More than one where the paper prints several baselines for one setting."""
+    row: RowSummary | None
+    """None: a system that this suite does not build."""
+
+
+def printed_lines(rows: Sequence[RowSummary], paper: PaperTable) -> list[Line]:
+    """The paper's table line by line; each of `rows` where the first of its lines is printed."""
+    ours = {printed.label: row for row in rows for printed in row.paper}
+    lines: list[Line] = []
+    shown: set[str] = set()
+    for printed in paper.rows:
+        row = ours.get(printed.label)
+        if row is None:
+            lines.append(Line((printed,), None))
+        elif row.row.name not in shown:
+            shown.add(row.row.name)
+            lines.append(Line(row.paper, row))
+    return lines
+
+
+def by_network(rows: Sequence[RowSummary]) -> dict[str, list[RowSummary]]:
+    """Rows of a table of several networks, such as `TSM R-50 8f`, by network.
+
+    Empty for a table of one network, whose rows are named by their shift.
+    """
+    networks: dict[str, list[RowSummary]] = {}
+    for row in rows:
+        _, _, network = row.row.name.partition(" ")
+        if network:
+            networks.setdefault(network, []).append(row)
+    return networks

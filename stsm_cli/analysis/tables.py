@@ -4,28 +4,39 @@ A pure function of the records, the ablation and the paper's table; the same rec
 bytes. Nothing in the text is a typed result: every sentence about numbers is built from them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from stsm_cli.analysis.ablation import Ablation
-from stsm_cli.analysis.paper import PaperTable
-from stsm_cli.analysis.reading import still_rising, verdicts
-from stsm_cli.analysis.records import Network, RunRecord
+from stsm_cli.analysis.ablation import Ablation, ablation_names, load_ablation
+from stsm_cli.analysis.cells import adds, joined, markdown, mega
+from stsm_cli.analysis.conditions import conditions
+from stsm_cli.analysis.cost_table import NOT_BUILT, cost_legend, cost_table
+from stsm_cli.analysis.paper import PaperRow, PaperTable
+from stsm_cli.analysis.reading import built, still_rising, verdicts
 from stsm_cli.analysis.spread import Spread
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, summarise
+from stsm_cli.analysis.summary import LABELS, Group, RowSummary, printed_lines, summarise
+
+__all__ = ["adds", "main_table", "mean_cell", "mega", "paper_cell", "render"]
 
 NOT_RUN = "not run"
 EMBEDDED_SET = (
-    "**Numbers of the “embedded set” are of videos that `stsm` generates itself and of a small "
-    "network made for them. They are not Kinetics-400 numbers; what can be set beside the paper's "
-    "column is the order of the rows.**"
+    "**Numbers of the “embedded set” are of videos that `stsm` generates itself and of small "
+    "networks made for them. They are not {} numbers; what can be set beside the paper's column is "
+    "the order of the rows.**"
 )
 LEGEND = (
     "Top-1 in percent, the best of each column bold. Measured: mean over seeds; spread: sample "
     "standard deviation (smallest – largest), or of a single seed the 95 % Wilson interval of its "
-    "test videos. “In pair”: how often a video's class scores above its time reversal (chance: 50)."
+    "test videos. “In pair”: how often a video's class scores above its time reversal (chance: "
+    "50). Multiply-adds: of a view in the measured network."
 )
+PRINTED: dict[str, Callable[[PaperRow], str | None]] = {
+    "model": lambda row: row.setting,
+    "backbone": lambda row: row.backbone,
+    "stream": lambda row: row.stream,
+    "pretrain": lambda row: row.pretrain,
+    "#F": lambda row: row.num_frames,
+}
+"""Printed columns of a table of several networks."""
 
 
 def render(
@@ -36,7 +47,7 @@ def render(
     Args:
         ablation: The rows.
         paper: The paper's table.
-        groups: What was measured, a section each.
+        groups: What was measured, a section each; none if nobody has run the table.
         figures: Pictures of the first section, as paths relative to the table's file.
     """
     lines = [
@@ -47,9 +58,14 @@ def render(
     ]
     lines += [f"Note: {note}\n" for note in ablation.notes]
     if any(group.first.dataset == "synth" for group in groups):
-        lines += [EMBEDDED_SET, ""]
+        lines += [EMBEDDED_SET.format(LABELS[paper.dataset]), ""]
     for number, group in enumerate(groups):
         lines += _section(ablation, paper, group, [] if number else figures)
+    if not groups:
+        lines += _not_run(ablation, paper)
+    rows = printed_lines(summarise(ablation, paper, None), paper)
+    lines += ["## Cost of the paper's networks", ""]
+    lines += [*markdown(*cost_table(ablation, paper, rows)), "", cost_legend(paper), ""]
     return "\n".join(lines)
 
 
@@ -58,65 +74,112 @@ def _section(
 ) -> list[str]:
     rows = summarise(ablation, paper, group)
     title = LABELS[group.first.dataset]
+    paper_best, *sentences, conclusion = verdicts(rows)
+    sentences = [paper_best, *built(rows, paper), *sentences, *still_rising(group)]
     return [
         f"## {title[0].upper()}{title[1:]}, {group.first.budget} budget: {group.extent}",
         "",
-        *_markdown(*main_table(rows, paper, group, bold="**")),
+        *markdown(*_whole_table(rows, paper, group)),
         "",
         LEGEND,
         "",
         *(f"![{figure}]({figure})\n" for figure in figures),
         "What these numbers say, computed from them:",
         "",
-        *(f"- {sentence}" for sentence in (*verdicts(rows), *still_rising(group))),
+        *(f"- {sentence}" for sentence in sentences),
         "",
-        *_markdown(*_networks(group, paper)),
+        f"**{conclusion}**",
         "",
-        *(f"- {line}" for line in _conditions(group)),
+        *(f"- {line}" for line in conditions(ablation, paper.dataset, group)),
+        "",
+    ]
+
+
+def _not_run(ablation: Ablation, paper: PaperTable) -> list[str]:
+    rows = summarise(ablation, paper, None)
+    paper_best, *sentences = verdicts(rows)
+    name = next(n for n in ablation_names() if load_ablation(n).table == ablation.table)
+    return [
+        "## Not run",
+        "",
+        *markdown(*_whole_table(rows, paper, None)),
+        "",
+        *(f"- {sentence}" for sentence in (paper_best, *built(rows, paper), *sentences)),
+        f"- Command: `stsm ablate {name}`",
         "",
     ]
 
 
 def main_table(
-    rows: Sequence[RowSummary], paper: PaperTable, group: Group, *, bold: str = ""
+    rows: Sequence[RowSummary], paper: PaperTable, group: Group | None, *, bold: str = ""
 ) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of the table itself; `bold` goes around the best of each column."""
-    best_paper = max((row.paper_top1 or 0 for row in rows), default=0)
-    best = max((row.top1.mean for row in rows if row.top1), default=0)
-    columns = [
-        "setting",
-        f"paper: {LABELS[paper.dataset]}",
-        f"measured: {LABELS[group.first.dataset]}",
-        "spread",
-        "seeds",
-        "in pair",
-        "multiply-adds",
-        "parameters",
+    """Head and cells of the rows that this suite builds; `bold` goes around each column's best."""
+    cells = _Cells(rows, paper, bold)
+    return ["setting", *_heads(paper, group)], [
+        [row.row.name, cells.paper(row.paper), *cells.measured(row)] for row in rows
     ]
-    cells = [
+
+
+def _whole_table(
+    rows: Sequence[RowSummary], paper: PaperTable, group: Group | None
+) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of every row that the paper prints, with what it prints of its network."""
+    if not any(row.backbone for row in paper.rows):
+        return main_table(rows, paper, group, bold="**")
+    printed = {head: of for head, of in PRINTED.items() if any(map(of, paper.rows))}
+    cells = _Cells(rows, paper, "**")
+    return [*printed, *_heads(paper, group)], [
         [
-            row.row.name,
-            _mark(paper_cell(row), bold if row.paper_top1 == best_paper else ""),
-            _mark(mean_cell(row.top1), bold if row.top1 and row.top1.mean == best else ""),
-            _spread(row),
+            *(joined(map(of, line.printed)) for of in printed.values()),
+            cells.paper(line.printed),
+            *cells.measured(line.row),
+        ]
+        for line in printed_lines(rows, paper)
+    ]
+
+
+def _heads(paper: PaperTable, group: Group | None) -> list[str]:
+    measured = f"measured: {LABELS[group.first.dataset]}" if group else "measured"
+    heads = [f"paper: {LABELS[paper.dataset]}", measured]
+    return [*heads, "spread", "seeds", "in pair", "multiply-adds"]
+
+
+class _Cells:
+    """Cells of one table; `bold` goes around each column's best."""
+
+    def __init__(self, rows: Sequence[RowSummary], paper: PaperTable, bold: str) -> None:
+        self._bold = bold
+        self._best_paper = max(row.percent for row in paper.rows)
+        self._best = max((row.top1.mean for row in rows if row.top1), default=None)
+
+    def paper(self, printed: Sequence[PaperRow]) -> str:
+        is_best = any(row.percent == self._best_paper for row in printed)
+        return self._mark(printed_cell(printed), is_best)
+
+    def measured(self, row: RowSummary | None) -> list[str]:
+        if row is None or row.top1 is None:
+            return [NOT_RUN if row else NOT_BUILT, "–", "–", "–", "–"]
+        return [
+            self._mark(mean_cell(row.top1), row.top1.mean == self._best),
+            _spread(row, row.top1),
             str(len(row.records)),
             mean_cell(row.pair_accuracy) if row.pair_accuracy else "–",
-            _each(row.records, lambda record: adds(record.network.macs)) or "–",
-            _each(row.records, lambda record: mega(record.network.params)) or "–",
+            joined(adds(record.network.macs) for record in row.records),
         ]
-        for row in rows
-    ]
-    return columns, cells
+
+    def _mark(self, text: str, is_best: bool) -> str:
+        return f"{self._bold}{text}{self._bold}" if is_best else text
 
 
 def paper_cell(row: RowSummary) -> str:
     """Printed top-1, with its source where the paper cites it."""
-    cited = [f"{line.top1} {line.source}" if line.cited else line.top1 for line in row.paper]
+    return printed_cell(row.paper)
+
+
+def printed_cell(printed: Sequence[PaperRow]) -> str:
+    """As `paper_cell`, of printed rows."""
+    cited = [f"{line.top1} {line.source}" if line.cited else line.top1 for line in printed]
     return ", ".join(cited) or "–"
-
-
-def _mark(text: str, bold: str) -> str:
-    return f"{bold}{text}{bold}"
 
 
 def mean_cell(spread: Spread | None) -> str:
@@ -124,111 +187,8 @@ def mean_cell(spread: Spread | None) -> str:
     return NOT_RUN if spread is None else f"{spread.mean:.1f}"
 
 
-def _spread(row: RowSummary) -> str:
-    if row.top1 is None:
-        return "–"
-    if row.top1.sd is None:
+def _spread(row: RowSummary, top1: Spread) -> str:
+    if top1.sd is None:
         low, high = row.records[0].score.top1_interval
         return f"[{low:.1f}, {high:.1f}]"
-    return f"± {row.top1.sd:.1f} ({row.top1.low:.1f} – {row.top1.high:.1f})"
-
-
-def _networks(group: Group, paper: PaperTable) -> tuple[list[str], list[list[str]]]:
-    """The measured network, the paper's counted the same way, and what the paper prints."""
-    first, records = group.first, group.records
-    rows = [
-        _network_row(f"measured: {_title(first.recipe)}", records, lambda record: record.network),
-        _network_row("the paper's, counted here", records, lambda record: record.paper_network),
-    ]
-    printed = [
-        _joined(row.num_frames for row in paper.rows),
-        _joined(row.flops for row in paper.rows),
-        _joined(row.params for row in paper.rows),
-    ]
-    if any(printed):
-        rows.append(["the paper's, as printed", *printed])
-    return ["network", "frames × pixels", "multiply-adds a view", "parameters"], rows
-
-
-def _title(recipe: dict[str, Any]) -> str:
-    return f"{recipe['model']['backbone']}, {recipe['model']['num_classes']} classes"
-
-
-def _network_row(
-    title: str, records: Sequence[RunRecord], of: Callable[[RunRecord], Network]
-) -> list[str]:
-    return [
-        title,
-        _each(records, lambda r: f"{r.recipe['model']['num_frames']} × {of(r).size_px}²"),
-        _each(records, lambda record: adds(of(record).macs)),
-        _each(records, lambda record: mega(of(record).params)),
-    ]
-
-
-def _conditions(group: Group) -> list[str]:
-    first, records = group.first, group.records
-    model, data, optim = (first.recipe[part] for part in ("model", "data", "optim"))
-    lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
-    if synth := data["synth"]:
-        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in synth.items())}"
-    excluded = max(record.score.num_listed - record.score.num_videos for record in records)
-    seeds = len(group.seeds)
-    return [
-        *lines,
-        f"Protocol: {_protocols(records)}, {model['num_frames']} frames a view, {data['sampling']} "
-        f"sampling; videos that did not decode, counted as wrong: {excluded}",
-        f"Recipe: `{first.base}`, {first.budget} budget: {group.epochs} epochs, "
-        f"{optim['optimizer']}, lr {optim['lr']:g}, batch {optim['batch_size']}, "
-        f"{first.recipe['precision']} (hash {first.experiment})",
-        f"Seeds: {_joined(map(str, group.seeds))}; {len(records)} runs, "
-        f"{timedelta(seconds=round(sum(r.seconds for r in records)))} of training and testing",
-        f"Environment: {_each(records, _environment)}",
-        f"Command: `{first.command}{f' --seeds {seeds}' if seeds > 1 else ''}` (finished runs are "
-        f"read from `records/{first.table}/{first.dataset}-{first.budget}-{first.experiment}/`)",
-    ]
-
-
-def _protocols(records: Sequence[RunRecord]) -> str:
-    """The test protocol; where rows were tested under several, each with its rows."""
-    rows: dict[str, dict[str, None]] = {}
-    for record in records:
-        rows.setdefault(record.protocol, {})[record.row] = None
-    if len(rows) == 1:
-        return f"`{next(iter(rows))}`"
-    return "; ".join(f"`{protocol}` (rows {', '.join(names)})" for protocol, names in rows.items())
-
-
-def _environment(record: RunRecord) -> str:
-    known = {**record.environment, **record.environment.get("packages", {})}
-    parts = [
-        f"{key} {known[key]}" for key in ("stsm", "commit", "python", "torch") if known.get(key)
-    ]
-    places = [str(known[key]) for key in ("platform", "device", "cpu_capability") if known.get(key)]
-    decoder = known.get("decoder", "unknown")
-    return f"{', '.join(parts)}; {', '.join(places)}; decoder {decoder}"
-
-
-def _each(records: Sequence[RunRecord], text: Callable[[RunRecord], str]) -> str:
-    return _joined(text(record) for record in records)
-
-
-def _joined(texts: Iterable[str | None]) -> str:
-    return ", ".join(dict.fromkeys(text for text in texts if text is not None))
-
-
-def adds(macs: int) -> str:
-    """Multiply-adds with the unit that leaves one to three digits before the point."""
-    for unit, size in (("P", 1e15), ("T", 1e12), ("G", 1e9)):
-        if macs >= size:
-            return f"{macs / size:.2f} {unit}"
-    return f"{macs / 1e6:.1f} M"
-
-
-def mega(params: int) -> str:
-    """Parameters in M."""
-    return f"{params / 1e6:.2f} M"
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return f"± {top1.sd:.1f} ({top1.low:.1f} – {top1.high:.1f})"

@@ -94,6 +94,7 @@ app.add_typer(
     invoke_without_command=True,
     help=_help(recipes.list_recipes),
 )
+_add("list", recipes.list_recipes, recipes_app)
 _add("show", recipes.show, recipes_app)
 _add("copy", recipes.copy, recipes_app)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,14 +36,16 @@ class Submitter:
     """Carries out runs as jobs: gives the outcomes of those that are finished, submits the others.
 
     Args:
-        sweep: What the runs are part of.
         settings: What `--slurm` was given.
-        at_once: How many jobs may run side by side.
+        at_once: How many jobs of a sweep may run side by side.
+
+    Attributes:
+        pending: The jobs that the last sweep waits for, those of runs that it shares with an
+            earlier one among them.
     """
 
     def __init__(
         self,
-        sweep: "Sweep",
         settings: str,
         data: Path | None,
         device: str,
@@ -50,41 +53,54 @@ class Submitter:
         decoder: str | None,
         at_once: int | None,
     ) -> None:
+        from stsm_cli.data.dataset import open_splits
         from stsm_cli.data.decode import choose_decoder
         from stsm_cli.engine.cluster import parse_cluster
 
-        self._base, self._at_once = sweep.base, at_once
+        self._at_once = at_once
         self._cluster = parse_cluster(settings, workers=workers)
-        self._data, self._decoder = data, choose_decoder(decoder)
+        decode, console = choose_decoder(decoder), output.current()
+        self._open = cache(partial(open_splits, root=data, decoder=decode, progress=console))
         self._options = ["--device", device, "--workers", str(self._cluster.workers)]
         self._options += ["--data", str(data)] if data else []
         self._options += ["--decoder", decoder] if decoder else []
-        self.jobs: list[Submitted] = []
+        self._jobs: dict[str, Submitted] = {}  # by the recipe's hash
+        self.pending: tuple[Submitted, ...] = ()
 
     def run_all(
-        self, tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
+        self, sweep: "Sweep", tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
     ) -> "Iterator[tuple[int, Outcome]]":
-        """Outcomes of the runs that have finished; `jobs` are those of the others."""
+        """Outcomes of the runs of `sweep` that have finished; the others are then `pending`."""
         from stsm_cli.analysis.sweep import Outcome
-        from stsm_cli.data.dataset import open_splits
         from stsm_cli.engine.runlog import RunFolder
-        from stsm_cli.engine.slurm import submit, train_job
 
         missing = []
         for number, (run, folder) in enumerate(tasks):
             files = RunFolder(folder)
             result = files.result()
             if result is None:
-                sets = [word for override in run.overrides for word in ("--set", override)]
-                missing.append(train_job([self._base, *sets, *self._options], folder))
+                missing.append((run, folder))
             else:
                 files.check_same(run.recipe)
                 yield number, Outcome(result, files.metrics(), files.environment())
-        if missing:  # what is wrong with the data is better told now than after days in the queue
-            recipe, console = tasks[0][0].recipe, output.current()
-            open_splits(recipe.data, self._data, decoder=self._decoder, progress=console)
-            logs = missing[0].out.parent / LOGS
-            self.jobs = submit(missing, self._cluster, logs, at_once=self._at_once)
+        self._submit(sweep, [task for task in missing if task[0].recipe_hash not in self._jobs])
+        self.pending = tuple(self._jobs[run.recipe_hash] for run, _ in missing)
+
+    def _submit(self, sweep: "Sweep", tasks: "Sequence[tuple[Run, Path]]") -> None:
+        from stsm_cli.engine.slurm import submit, train_job
+
+        if not tasks:
+            return
+        # what is wrong with the data is better told now than after days in the queue
+        self._open(tasks[0][0].recipe.data)
+        new = []
+        for run, folder in tasks:
+            sets = [word for override in run.overrides for word in ("--set", override)]
+            new.append(train_job([sweep.base, *sets, *self._options], folder))
+        logs = new[0].out.parent / LOGS
+        jobs = submit(new, self._cluster, logs, at_once=self._at_once)
+        hashes = [run.recipe_hash for run, _ in tasks]
+        self._jobs |= dict(zip(hashes, jobs, strict=True))
 
 
 def refuse_queued(folders: Collection[Path]) -> None:
@@ -132,15 +148,24 @@ def submit_training(context: typer.Context, out: Path, cluster: "Cluster") -> "S
     return job
 
 
-def print_jobs(jobs: "Sequence[Submitted]", hint: str, *, as_json: bool) -> None:
+def print_jobs(jobs: "Sequence[Submitted]", hint: str, *, as_json: bool = False) -> None:
     """Show jobs: a table, or with `as_json` one object."""
-    console, logs = output.current(), jobs[0].out.parent / LOGS
     if as_json:
-        records: list[dict[str, Any]] = [asdict(job) | {"out": str(job.out)} for job in jobs]
-        console.json({"schema": "stsm.jobs/1", "jobs": records, "logs": str(logs)})
+        output.current().json(jobs_record(jobs))
         return
-    rows = [[job.out.name, job.job_id, _state(job)] for job in jobs]
-    console.table("Jobs", ["run", "job", "state"], rows, [f"their output is in {logs}", hint])
+    rows = [[f"{job.out.parent.name}/{job.out.name}", job.job_id, _state(job)] for job in jobs]
+    logs = dict.fromkeys(f"their output is in {_logs(job)}" for job in jobs)
+    output.current().table("Jobs", ["run", "job", "state"], rows, [*logs, hint])
+
+
+def jobs_record(jobs: "Sequence[Submitted]") -> dict[str, Any]:
+    """Jobs as an object of JSON."""
+    records = [asdict(job) | {"out": str(job.out), "logs": str(_logs(job))} for job in jobs]
+    return {"schema": "stsm.jobs/2", "jobs": records}
+
+
+def _logs(job: "Submitted") -> Path:
+    return job.out.parent / LOGS
 
 
 def _state(job: "Submitted") -> str:

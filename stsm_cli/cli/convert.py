@@ -27,7 +27,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make weights to start from (`model.init`) or to test of another project's checkpoint.
+    """Make weights to start from (`stsm train --init`) or to test of another project's checkpoint.
 
     Every tensor of FILE must have its place in a network here, and every place its tensor. Nothing
     in FILE is run.
@@ -87,6 +87,6 @@ def _print(file: Path, converted: "Converted", out: Path) -> None:
         [row],
         notes=[
             f"every tensor of {file} has its place, and no place is left empty",
-            f"start from it with `--set model.init={out}`",
+            f"start from it with `stsm train RECIPE --init {out}`",
         ],
     )

@@ -114,18 +114,19 @@ def evaluate(
     console = output.current()
     with joined() as world:
         with together():
-            from stsm_cli.analysis.confusion import check_drawable
             from stsm_cli.data.decode import choose_decoder
-            from stsm_cli.engine.device import choose_device, choose_workers
             from stsm_cli.engine.protocol import edit_protocol
-            from stsm_cli.engine.testing import run_test, trained
+            from stsm_cli.engine.trained import trained
 
             subject = trained(run, checkpoint, overrides=overrides or (), best=best)
             recipe = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
-            where, reader = choose_device(device), choose_decoder(decoder or subject.decoder)
-            _check_files(per_class, confusion, scores)
-            if confusion is not None and recipe.model.num_classes is not None:
-                check_drawable(recipe.model.num_classes)
+            reader = choose_decoder(decoder or subject.decoder)
+            _check_files(per_class, confusion, scores, recipe.model.num_classes)
+            # only now what takes seconds to import
+            from stsm_cli.engine.device import choose_device, choose_workers
+            from stsm_cli.engine.testing import run_test
+
+            where = choose_device(device)
         console.message(f"testing {subject.checkpoint} under {subject.protocol(recipe)}")
         tested = run_test(
             subject,
@@ -142,7 +143,9 @@ def evaluate(
         _write_files(tested, per_class, confusion, scores)
 
 
-def _check_files(per_class: Path | None, confusion: Path | None, scores: Path | None) -> None:
+def _check_files(
+    per_class: Path | None, confusion: Path | None, scores: Path | None, num_classes: int | None
+) -> None:
     """Refuse before the test what could not be written after it."""
     from stsm_cli.engine.score_files import check_writable
 
@@ -154,6 +157,10 @@ def _check_files(per_class: Path | None, confusion: Path | None, scores: Path | 
     for option, (path, suffix) in wanted.items():
         if path is not None:
             check_writable(option, path, suffix)
+    if confusion is not None and num_classes is not None:
+        from stsm_cli.analysis.confusion import check_drawable
+
+        check_drawable(num_classes)
 
 
 def _write_files(

@@ -63,11 +63,14 @@ def flops(
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
     shifts = {"TSN": None, "TSM": TSM, "STSM": asked}
-    costs = {
-        name: model_cost(config.model_copy(update={"shift": setting}), size_px=size)
-        for name, setting in shifts.items()
-    }
-    paper = compare_with_paper(config)
+    costs = {}
+    with output.current().bar("counting", len(shifts) + 1) as bar:
+        for name, setting in shifts.items():
+            network = config.model_copy(update={"shift": setting})
+            costs[name] = model_cost(network, size_px=size)
+            bar.advance()
+        paper = compare_with_paper(config)
+        bar.advance()
     if as_json:
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
         question |= {"num_classes": classes, "views": views, "shift": asked.model_dump(mode="json")}

@@ -13,7 +13,7 @@ from stsm_cli.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stsm_cli.engine.testing import Trained
+    from stsm_cli.engine.trained import Trained
 
 
 def predict(
@@ -69,15 +69,19 @@ def predict(
     if (recipe is None) != (checkpoint is None) or (recipe and run):
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
-    from stsm_cli.engine.device import choose_device
-    from stsm_cli.engine.predict import predict as look_at
     from stsm_cli.engine.protocol import edit_protocol
-    from stsm_cli.engine.testing import load_model, trained
+    from stsm_cli.engine.trained import trained
 
     console = output.current()
     subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
     config = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
-    where, reader = choose_device(device), choose_decoder(decoder or subject.decoder)
+    reader = choose_decoder(decoder or subject.decoder)
+    # only now what takes seconds to import
+    from stsm_cli.engine.device import choose_device
+    from stsm_cli.engine.predict import predict as look_at
+    from stsm_cli.engine.testing import load_model
+
+    where = choose_device(device)
     model = load_model(config.model, subject.checkpoint, where)
     classes = _class_names(subject, data, model.fc.out_features)
     name = subject.protocol(config)

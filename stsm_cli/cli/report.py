@@ -15,19 +15,17 @@ def report(
         Path,
         typer.Option("--out", metavar="DIR", help="The folder with `records/`; files go there."),
     ] = Path("results"),
+    html: Annotated[
+        bool, typer.Option("--html", help="Also write all of it as one page, `index.html`.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make all tables, figures, the audit and their index again, from run records alone.
 
     Examples:
-      stsm report
+      stsm report --html
       stsm report --out results --json
     """
-    from stsm_cli.analysis.ablation import ablation_names
-    from stsm_cli.analysis.audit import write_audit
-    from stsm_cli.analysis.index import write_index
-    from stsm_cli.analysis.pictures import write_pictures
-    from stsm_cli.analysis.publish import publish
     from stsm_cli.analysis.records import read_records
 
     console = output.current()
@@ -35,18 +33,34 @@ def report(
         raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
     if not read_records(out):
         console.message(f"no run is recorded below {out}: `stsm ablate alpha` makes some")
-    written = []
-    names = ablation_names()
-    with console.bar("writing results", len(names) + 2) as bar:
-        for name in names:
-            written += publish(out, name)
-            bar.advance(1, name)
-        written += write_pictures(out)
-        bar.advance(1, "pictures")
-        written += [write_audit(out), write_index(out)]
-        bar.advance(1, "audit")
+    written = _write(out, html=html)
     if as_json:
         console.json({"schema": "stsm.report/1", "written": [str(path) for path in written]})
         return
     for path in written:
         console.text(str(path))
+
+
+def _write(out: Path, *, html: bool) -> list[Path]:
+    from stsm_cli.analysis.ablation import ablation_names
+    from stsm_cli.analysis.audit import write_audit
+    from stsm_cli.analysis.index import write_index
+    from stsm_cli.analysis.page import write_page
+    from stsm_cli.analysis.pictures import write_pictures
+    from stsm_cli.analysis.publish import publish
+
+    names, written = ablation_names(), []
+    with output.current().bar("writing results", len(names) + 2 + html) as bar:
+        for name in names:
+            written += publish(out, name)
+            bar.advance(1, name)
+        tables = [path for path in written if path.suffix == ".md"]
+        written += write_pictures(out)
+        bar.advance(1, "pictures")
+        audit, index = write_audit(out), write_index(out)
+        written += [audit, index]
+        bar.advance(1, "audit")
+        if html:
+            written.append(write_page(out, [index, *tables, audit]))
+            bar.advance(1, "page")
+    return written

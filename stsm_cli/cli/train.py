@@ -92,7 +92,6 @@ def train(
     from stsm_cli.engine.distributed import current_world, joined, together
 
     edits = [*(overrides or []), *_init_edits(init)]
-    is_named = bool(recipe or edits)
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
         _print_plan(load(), data, max(nproc, current_world().size), as_json)
@@ -101,7 +100,7 @@ def train(
         from stsm_cli.engine.cluster import parse_cluster
 
         cluster = parse_cluster(slurm, workers=workers)
-        job = _job(load(), is_named, resume, out, data, decoder)
+        job = _job(recipe, edits, resume, out, data, decoder)
         job.open(output.current())  # what is wrong with the data is told now, not after the queue
         submitted = submit_training(context, job.claim().path, cluster)
         print_jobs([submitted], f"its result will be {submitted.out}/result.json", as_json=as_json)
@@ -115,7 +114,7 @@ def train(
     console = output.current()
     with joined() as world:
         with together():
-            job = _job(load(), is_named, resume, out, data, decoder)
+            job = _job(recipe, edits, resume, out, data, decoder)
             from stsm_cli.engine.board import require_tensorboard
             from stsm_cli.engine.device import choose_device, choose_workers
             from stsm_cli.engine.train import train as run
@@ -150,18 +149,19 @@ def train(
 
 
 def _job(
-    loaded: "LoadedRecipe",
-    is_named: bool,
+    recipe: str | None,
+    edits: list[str],
     resume: bool,
     out: Path | None,
     data: Path | None,
     decoder: str | None,
 ) -> "Job":
+    from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.job import continued_job, new_job
 
     if resume:
-        return continued_job(loaded.recipe if is_named else None, out, data, decoder)
-    return new_job(loaded, out, data, decoder)
+        return continued_job(recipe, edits, out, data, decoder)
+    return new_job(load_recipe(recipe or DEFAULT_RECIPE, edits), out, data, decoder)
 
 
 def _init_edits(init: Path | None) -> list[str]:

@@ -94,14 +94,29 @@ def _unknown(found: Located, key: str) -> Iterator[_Problem]:
 
 
 def _broken_rule(tree: Located, path: tuple[int | str, ...], message: str) -> str:
-    """A schema's own message, placed at the key it begins with where there is one."""
-    named = (*path, *message.split()[0].split("."))
-    found = _locate(tree, path)
-    if isinstance(found.value, dict) and _locate(tree, named) is not found:
-        prefix = "".join(f"{part}." for part in path)
-        return f"{_locate(tree, named).where}: {prefix}{message}"
+    """A schema's own message, placed at the key it begins with where there is one.
+
+    Where another key that it names was overridden, it is placed at that override.
+    """
+    first, prefix = message.split()[0].rstrip(":"), "".join(f"{part}." for part in path)
+    found, named = _locate(tree, path), _locate(tree, (*path, *first.split(".")))
+    where = named.where
+    if key := _overridden(found, message):
+        where = "--set" if key == first else f"--set {prefix}{key}"
+    if isinstance(found.value, dict) and named is not found:
+        return f"{where}: {prefix}{message}"
     key = ".".join(map(str, path))
-    return f"{found.where}: {key}: {message}" if key else f"{found.where}: {message}"
+    return f"{where}: {key}: {message}" if key else f"{where}: {message}"
+
+
+def _overridden(section: Located, message: str) -> str | None:
+    """The first key of `section` that `message` names and an override has set."""
+    for name in re.findall(r"[a-z_]+(?:\.[a-z_]+)*", message):
+        *parents, last = name.split(".")
+        around = _locate(section, tuple(parents)).value
+        if isinstance(around, dict) and last in around and around[last].where == "--set":
+            return str(name)
+    return None
 
 
 def _locate(tree: Located, path: tuple[int | str, ...]) -> Located:

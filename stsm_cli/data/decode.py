@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from stsm_cli.data.deadline import within
-from stsm_cli.data.decode_decord import probe_decord, read_decord
+from stsm_cli.data.decode_decord import read_decord
 from stsm_cli.data.decode_pyav import probe_pyav, read_pyav
 from stsm_cli.data.frames import Frames, Indices, VideoInfo
 from stsm_cli.errors import DataError, UsageError
@@ -32,6 +32,8 @@ _BYTES_A_SECOND = 1e6  # ours: long videos get more; a slow core decodes several
 
 def available_decoders() -> tuple[Decoder, ...]:
     """The decoders that import here, the preferred one first."""
+    import av  # noqa: F401  # trap: behind decord, PyAV would call decord's older libvpx
+
     try:
         import decord  # noqa: F401
     except (ImportError, OSError):  # no wheel for this platform, or a library it needs is missing
@@ -59,13 +61,15 @@ def choose_decoder(name: str | None) -> Decoder:
     )
 
 
-def probe(path: Path, decoder: Decoder = "decord") -> VideoInfo:
+def probe(path: Path) -> VideoInfo:
     """Frames, rate and size of a video, found by decoding all of it: headers may lie.
+
+    By PyAV: decord would write a line of its own about a file that it cannot open.
 
     Raises:
         DataError: The file is missing, does not decode, or not in time; names file and reason.
     """
-    return _guarded(path, partial(probe_decord if decoder == "decord" else probe_pyav, path))
+    return _guarded(path, partial(probe_pyav, path))
 
 
 def read_frames(path: Path, indices: Indices | None, *, decoder: Decoder = "decord") -> Frames:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stsm_cli.data.decode_pyav import packet_index, probe_pyav, read_pyav
-from stsm_cli.data.frames import Frames, Indices, VideoInfo
+from stsm_cli.data.decode_pyav import packet_index, read_pyav
+from stsm_cli.data.frames import Frames, Indices
 from stsm_cli.errors import DataError
 
 
@@ -29,21 +29,6 @@ def read_decord(path: Path, wanted: Indices | None) -> Frames:
         if chosen[-1] < len(reader) and (is_from_start or _seeks_exactly(path)):
             return reader.get_batch(chosen).asnumpy()  # type: ignore[no-any-return]
     return read_pyav(path, wanted)
-
-
-def probe_decord(path: Path) -> VideoInfo:
-    """What the video holds, by decoding all of it.
-
-    Raises:
-        DataError: decord does not import here, or the video holds no frame.
-        av.FFmpegError: It does not decode.
-    """
-    with suppress(*_failures()):
-        reader = _open(path)
-        for _ in range(len(reader)):
-            height, width, _ = reader.next().shape
-        return VideoInfo(len(reader), float(reader.get_avg_fps()), width, height)
-    return probe_pyav(path)
 
 
 def _seeks_exactly(path: Path) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from stsm_cli.atomic import whole_file
+from stsm_cli.engine.runlog import instead_of
 from stsm_cli.errors import CheckpointError
 
 
@@ -60,7 +61,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except Exception as error:  # what is no checkpoint makes torch.load raise almost anything
         reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
-        raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from None
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({reason})", hint=instead_of(path)
+        ) from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: not a checkpoint of stsm (holds {type(state).__name__})")
     return state

@@ -20,39 +20,6 @@ from stsm_cli.engine.scores import Scores, score_videos, views_at_once
 from stsm_cli.progress import SILENT, Progress
 
 
-def evaluate(
-    model: nn.Module,
-    videos: Videos,
-    recipe: Recipe,
-    test: TestConfig,
-    device: torch.device,
-    *,
-    workers: int = 0,
-    label: str = "testing",
-    progress: Progress = SILENT,
-    check: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """Accuracy of `model` on a split under the protocol `test`, as `summary` gives it.
-
-    In a job of several processes each reads a part of the videos and all return the same.
-
-    Args:
-        check: Called after each batch; raises to stop early.
-    """
-    scores = score_split(
-        model,
-        videos,
-        recipe,
-        test,
-        device,
-        workers=workers,
-        label=label,
-        progress=progress,
-        check=check,
-    )
-    return summary(scores, videos.manifest, recipe)
-
-
 def score_split(
     model: nn.Module,
     videos: Videos,
@@ -65,7 +32,13 @@ def score_split(
     progress: Progress = SILENT,
     check: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """The scores behind `evaluate`, of all videos, on every process."""
+    """The scores of `model` on a split under the protocol `test`.
+
+    In a job of several processes each reads a part of the videos and all return the same.
+
+    Args:
+        check: Called after each batch; raises to stop early.
+    """
     world, num_videos = current_world(), len(videos.manifest.records)
     at_once = views_at_once(recipe.model.num_frames, test.crop_px)
     batches = evaluation_batches(

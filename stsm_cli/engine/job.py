@@ -1,9 +1,10 @@
 """What `stsm train` is about to run: a recipe, its data set and a folder, begun or continued."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsm_cli.config.load import LoadedRecipe
+from stsm_cli.config.load import LoadedRecipe, load_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.dataset import open_splits
 from stsm_cli.data.decode import choose_decoder
@@ -73,23 +74,29 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
 
 
 def continued_job(
-    recipe: Recipe | None, out: Path | None, data: Path | None, decoder: str | None
+    recipe: str | None,
+    overrides: Sequence[str],
+    out: Path | None,
+    data: Path | None,
+    decoder: str | None,
 ) -> Job:
     """The run in `out`, or the newest unfinished one, with its own data and decoder.
 
     Args:
-        recipe: Must be the run's; None: whatever it is.
+        recipe: The name of a recipe that must be the run's; None: the run's own.
+        overrides: `KEY=VALUE` texts that must leave it the run's.
         data: Where the data set is now, if it was moved.
         decoder: Another library than before.
 
     Raises:
         UsageError: There is no unfinished run.
+        RecipeError: There is no such recipe, or an override is wrong.
         CheckpointError: `out` is not a run folder, or belongs to another recipe.
     """
     folder = newest_run(finished=False) if out is None else RunFolder(out)
     begun = folder.recipe()
-    if recipe is not None:
-        folder.check_same(recipe)  # before the data is opened, which takes a while
+    if recipe is not None or overrides:  # compared before the data is opened, which takes a while
+        folder.check_same(load_recipe(recipe or str(folder.recipe_file), overrides).recipe)
     known = folder.environment()
     data, decoder = data or Path(known["data"]), decoder or known["decoder"]
     return Job(known["recipe"], begun, folder, data, decoder)

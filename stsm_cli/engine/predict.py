@@ -13,7 +13,8 @@ from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_cla
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.evaluate import class_orders
 from stsm_cli.engine.scores import score_videos
-from stsm_cli.engine.testing import Trained, check_classes
+from stsm_cli.engine.testing import check_classes
+from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import DataError
 from stsm_cli.models.tsn import TSN
 from stsm_cli.progress import SILENT, Progress
@@ -70,7 +71,7 @@ def _predict_one(
 ) -> torch.Tensor:
     if path.is_dir():
         raise DataError(f"{path}: is a folder, not a video")
-    info = probe(path, decoder)
+    info = probe(path)
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     videos = Videos(
         Manifest(Path(), "predict", classes, (record,)), recipe.data.short_side_px, decoder

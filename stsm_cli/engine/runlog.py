@@ -10,24 +10,16 @@ result.json        written last: a run without it is unfinished
 """
 
 import json
-import platform
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from stsm_cli import __version__
 from stsm_cli.atomic import whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, read_classes
-from stsm_cli.engine.distributed import current_world
 from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 
 
@@ -209,26 +201,15 @@ def newest_run(parent: Path = Path("runs"), *, finished: bool) -> RunFolder:
     return max(runs, key=lambda run: (run.recipe_file.stat().st_mtime_ns, run.name))
 
 
-def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
-    """Versions, device and command of this process."""
-    packages = ("torch", "torchvision", "decord", "av", "numpy")
-    return {
-        "stsm": __version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": {name: version for name in packages if (version := _version(name))},
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "processes": current_world().size,
-        "tf32": {
-            "matmul": torch.backends.cuda.matmul.allow_tf32,
-            "convolution": torch.backends.cudnn.allow_tf32,
-        },
-        "decoder": decoder,
-        "command": " ".join(["stsm", *sys.argv[1:]]),
-    }
+def instead_of(checkpoint: Path) -> str | None:
+    """What to do where a run's last checkpoint is damaged; None where it is no run's, or alone."""
+    run = RunFolder(checkpoint.parent.parent)
+    if checkpoint != run.checkpoint or not run.best_checkpoint.is_file():
+        return None
+    return (
+        f"`stsm eval {run.path} --best` tests the checkpoint of its best epoch; to train, "
+        f"delete {run.path} and begin anew"
+    )
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
@@ -275,23 +256,3 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
             _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
         )
     return flat
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the checkout this package runs from, with `+` if it has local changes."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:  # no git here
-        return None
-    return done.stdout.strip() or None

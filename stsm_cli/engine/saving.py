@@ -71,11 +71,22 @@ class Saver:
         """Go back to the checkpoint; where it is, and how many processes made it.
 
         Raises:
-            CheckpointError: It is unreadable or belongs to another recipe.
+            CheckpointError: It is unreadable, belongs to another recipe, or lacks something.
         """
-        state = load_checkpoint(self.folder.checkpoint)
+        file = self.folder.checkpoint
+        state = load_checkpoint(file)
         if state.get("recipe_hash") != recipe_hash(self.recipe):
-            raise CheckpointError(f"{self.folder.checkpoint}: belongs to another recipe")
+            raise CheckpointError(f"{file}: belongs to another recipe")
+        try:
+            return self._restore(state)
+        except KeyError as error:
+            raise CheckpointError(
+                f"{file}: holds no {error}: another version of stsm wrote it",
+                hint=f"delete {self.folder.path} to begin anew, or start another run from its "
+                f"weights with `stsm train --init {file}`",
+            ) from None
+
+    def _restore(self, state: dict[str, Any]) -> tuple[Position, int]:
         self.stepper.model.load_state_dict(state["model"])
         self.stepper.restore(state)
         world, random = current_world(), state["random"]

@@ -1,16 +1,21 @@
-"""Files a test leaves on request: all scores, from which its numbers follow, and a row a class."""
+"""Files a test leaves on request: all scores, from which its numbers follow, and a row a class.
+
+torch is not imported here: `check_writable` answers at once.
+"""
 
 import csv
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.engine.accuracy import class_results
-from stsm_cli.engine.testing import Evaluation
 from stsm_cli.errors import StsmError, UsageError
+
+if TYPE_CHECKING:
+    from stsm_cli.engine.testing import Evaluation
 
 
 def check_writable(option: str, path: Path, suffix: str) -> None:
@@ -31,7 +36,7 @@ def check_writable(option: str, path: Path, suffix: str) -> None:
         raise UsageError(f"{option} {path}: cannot be written (its folder is read-only)")
 
 
-def write_scores(path: Path, tested: Evaluation) -> None:
+def write_scores(path: Path, tested: "Evaluation") -> None:
     """Every video's class probabilities, as an `.npz` file that `numpy.load` reads.
 
     `paths`, `labels` and `probabilities` (float32, M × K) are of the M videos that decode, in
@@ -58,7 +63,7 @@ def write_scores(path: Path, tested: Evaluation) -> None:
     write_bytes(path, content.getvalue())
 
 
-def write_class_results(path: Path, tested: Evaluation) -> None:
+def write_class_results(path: Path, tested: "Evaluation") -> None:
     """A CSV with a row a class, in label order.
 
     Columns: `class`, `videos` (those that do not decode included), `correct`, `accuracy` (percent;
@@ -68,6 +73,8 @@ def write_class_results(path: Path, tested: Evaluation) -> None:
     Raises:
         StsmError: The file cannot be written.
     """
+    from stsm_cli.engine.accuracy import class_results
+
     classes = tested.manifest.classes
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")

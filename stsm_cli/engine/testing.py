@@ -1,64 +1,29 @@
 """Testing what was trained: a run folder, or weights under a recipe."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stsm_cli.config.load import describe, load_recipe, recipe_hash
+from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.schema import ModelConfig, Recipe
 from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.distributed import current_world, first_alone, together
+from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.evaluate import score_split, summary
 from stsm_cli.engine.identity import identify_data, weights_sha256
-from stsm_cli.engine.runlog import RunFolder, describe_environment, newest_run, write_json
+from stsm_cli.engine.runlog import instead_of, write_json
 from stsm_cli.engine.scores import Scores
-from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
+from stsm_cli.engine.trained import Trained
+from stsm_cli.errors import CheckpointError, DataError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_weights, read_weights
 from stsm_cli.progress import SILENT, Progress
-
-TEST_KEYS = ("data.short_side_px", "data.sampling", "precision")  # and all of `test`
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Something to test: weights, the recipe they were trained with, and where results go.
-
-    Attributes:
-        name: The recipe's.
-        recipe: As it was trained, but for `edits` and the `test` section.
-        checkpoint: The weights' file.
-        folder: The run's, unless the weights came by themselves.
-        edits: `KEY=VALUE` of what the test changes outside the protocol.
-    """
-
-    name: str
-    recipe: Recipe
-    checkpoint: Path
-    folder: RunFolder | None
-    edits: tuple[str, ...] = ()
-
-    def protocol(self, recipe: Recipe) -> str:
-        """What a test under `recipe` is called: its protocol, then the edits."""
-        return "+".join((recipe.protocol, *self.edits))
-
-    @property
-    def decoder(self) -> str | None:
-        """The one that the training read with, where that is known."""
-        return self.folder.environment().get("decoder") if self.folder else None
-
-    @property
-    def data_root(self) -> Path | None:
-        """The data set of the training, where that is known."""
-        known = self.folder.environment().get("data") if self.folder else None
-        return None if known is None else Path(known)
 
 
 @dataclass(frozen=True)
@@ -70,64 +35,20 @@ class Evaluation:
     manifest: Manifest
 
 
-def trained(
-    run: str | None,
-    checkpoint: Path | None,
-    *,
-    overrides: Sequence[str] = (),
-    best: bool = False,
-) -> Trained:
-    """The run folder `run` (None: the newest finished one), or `checkpoint` under the recipe `run`.
-
-    Args:
-        overrides: `KEY=VALUE` texts that edit the recipe; of a run, only what a test may change.
-        best: Take the run's checkpoint of the best validation accuracy, not its last.
-
-    Raises:
-        UsageError: There is no finished run; a checkpoint comes without a recipe; an override
-            would change what was trained.
-        RecipeError: The recipe or an override is wrong.
-        CheckpointError: `run` is not a run folder, or has no best checkpoint.
-    """
-    if checkpoint is not None:
-        if run is None or best:
-            raise UsageError(
-                f"--checkpoint {checkpoint}: " + ("excludes --best" if best else "needs a recipe"),
-                hint=f"for example `stsm eval synth/stsm --checkpoint {checkpoint}`",
-            )
-        loaded = load_recipe(run, overrides)
-        return Trained(loaded.name, loaded.recipe, checkpoint, None)
-    folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
-    recipe, edits = _edited(folder, overrides)
-    file = folder.best_checkpoint if best else folder.checkpoint
-    return Trained(folder.environment()["recipe"], recipe, file, folder, edits)
-
-
-def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
-    """A run's recipe under overrides, and those that change more than the protocol."""
-    recipe = folder.recipe()
-    if not overrides:
-        return recipe, ()
-    file = str(folder.recipe_file)
-    edited = load_recipe(file, overrides)
-    known = {(key, value) for key, value, _ in describe(load_recipe(file))}
-    changed = [(key, value) for key, value, _ in describe(edited) if (key, value) not in known]
-    edits = [(key, value) for key, value in changed if not key.startswith("test.")]
-    for key, value in edits:
-        if key not in TEST_KEYS:
-            raise UsageError(
-                f"--set {key}={value}: would change what was trained",
-                hint=f"a test may change test.*, {', '.join(TEST_KEYS)}",
-            )
-    return edited.recipe, tuple(f"{key}={value}" for key, value in edits)
-
-
 def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> TSN:
     """The network of `config` with the weights in `checkpoint`, ready for tests.
 
     Raises:
         CheckpointError: The weights are unreadable or do not fit the network.
     """
+    try:
+        model = _filled(config, checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(str(error), hint=error.hint or instead_of(checkpoint)) from None
+    return model.to(device).to(memory_format=torch.channels_last).eval()
+
+
+def _filled(config: ModelConfig, checkpoint: Path) -> TSN:
     update: dict[str, Any] = {"weights": None, "init": None}
     if config.num_classes is None:  # as many as the weights know
         bias = read_weights(checkpoint).get("fc.bias")
@@ -136,7 +57,7 @@ def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> T
         update["num_classes"] = len(bias)
     model = build_model(config.model_copy(update=update))
     load_weights(model, checkpoint)
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    return model
 
 
 def run_test(

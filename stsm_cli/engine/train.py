@@ -16,8 +16,9 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.engine.batch import BatchPlan, plan_batch
 from stsm_cli.engine.board import Board, require_tensorboard
 from stsm_cli.engine.distributed import current_world, gather_objects, together
+from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.identity import identify_data, weights_sha256
-from stsm_cli.engine.runlog import RunFolder, describe_environment, write_json
+from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Trainer
 from stsm_cli.errors import DataError

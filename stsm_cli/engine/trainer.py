@@ -28,7 +28,7 @@ from stsm_cli.engine.distributed import (
     together,
     told_once,
 )
-from stsm_cli.engine.evaluate import evaluate
+from stsm_cli.engine.evaluate import score_split, summary
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.saving import Position, Saver
@@ -235,7 +235,7 @@ class Trainer:
 
         self.stepper.share_buffers()
         try:
-            return evaluate(
+            scores = score_split(
                 self.stepper.model,
                 self.val_videos,
                 self.recipe,
@@ -250,6 +250,7 @@ class Trainer:
             if stop.came():  # as in `_read`
                 check()
             raise
+        return summary(scores, self.val_videos.manifest, self.recipe)
 
     def _metrics(self, scores: dict[str, Any], seconds_val: float) -> dict[str, Any]:
         position = self.position

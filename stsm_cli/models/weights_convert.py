@@ -140,7 +140,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 def _cure(found: str | None) -> str:
     if found == "stsm":
-        return "it needs no conversion: name it as it is in `model.init` or `--checkpoint`"
+        return "it needs no conversion: give it as it is to `--init` or `--checkpoint`"
     return f"use --from {found}"
 
 

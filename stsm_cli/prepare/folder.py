@@ -8,13 +8,23 @@ UCF101 and HMDB51 are such folders, and their official splits are used where the
 videos (`official_splits.py`). The classes may lie deeper, as in ROOT/UCF-101/CLASS.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import from_class_folders
+from stsm_cli.prepare.copies import find_copies
 from stsm_cli.prepare.folder_csv import from_csv, read_classes
 from stsm_cli.prepare.listing import VIDEO_SUFFIXES, Listing
-from stsm_cli.prepare.matching import Entries, Found, Source, assign, check_classes, sorted_classes
+from stsm_cli.prepare.matching import (
+    SPLITS,
+    Entries,
+    Found,
+    Source,
+    assign,
+    check_classes,
+    sorted_classes,
+)
 from stsm_cli.prepare.official_splits import from_official_split
 from stsm_cli.prepare.split import seeded_split
 from stsm_cli.prepare.tree import scan
@@ -56,6 +66,8 @@ def list_folder(
     classes = _classes(root, source, entries)
     found = Found(root, tree.videos, source.key)
     splits, again = assign(root, entries, classes, lambda entry: found.take(entry.key))
+    train, val = ([video.path for video in splits[split] if video.path] for split in SPLITS)
+    copies = find_copies(root, (*train, *val))
     unlisted = (path for path in found.unlisted() if source.key(path) not in source.left_out)
     return Listing(
         root,
@@ -63,7 +75,8 @@ def list_folder(
         splits,
         unlisted=tuple(sorted(unlisted)),
         duplicates=tuple(sorted({*again, *found.copies()})),
-        notes=(*source.notes, *split_notes),
+        copies=copies,
+        notes=(*source.notes, *split_notes, *_tell_copies(copies, set(train))),
     )
 
 
@@ -77,6 +90,14 @@ def _split(root: Path, source: Source, val_share: float, seed: int) -> tuple[Ent
     if not entries["val"]:
         raise DataError(f"{root}: no class has a second video to validate on")
     return entries, notes
+
+
+def _tell_copies(copies: Mapping[str, str], train: set[str]) -> list[str]:
+    if not copies:
+        return []
+    leaks = sum(first in train and path not in train for path, first in copies.items())
+    leak = f"; warning: {leaks:,} of them would validate what was trained on" if leaks else ""
+    return [f"{len(copies):,} videos are byte for byte the same as another{leak}"]
 
 
 def _classes(root: Path, source: Source, entries: Entries) -> tuple[str, ...]:

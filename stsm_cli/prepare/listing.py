@@ -4,7 +4,8 @@
 it (decoding, re-encoding, report, manifest) is the same for all data sets.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 VIDEO_SUFFIXES = (
@@ -38,6 +39,7 @@ class Listing:
         splits: The listed videos of `train` and `val`, in the lists' order.
         unlisted: Video files below the root that no list names, relative paths, sorted.
         duplicates: Names listed or files found more than once, sorted; the first one counts.
+        copies: Paths of listed videos that are byte for byte an earlier one, each with that one's.
         notes: What the reader decided, a sentence each (which layout, which list, which rule).
     """
 
@@ -46,4 +48,5 @@ class Listing:
     splits: dict[str, tuple[ListedVideo, ...]]
     unlisted: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
+    copies: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -81,7 +81,7 @@ def _compare(dataset: str, split: str, usable: int) -> str | None:
 
 
 def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
-    """Every video that is not usable, or not listed once; the broken ones first."""
+    """Every video that is not usable, not listed once, or a copy; the broken ones first."""
     problems = [
         (video.path or video.name, split, check.status, check.reason)
         for split, videos in listing.splits.items()
@@ -94,6 +94,7 @@ def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
         *problems,
         *((path, "", "unlisted", "no list names it") for path in listing.unlisted),
         *((name, "", "duplicate", again) for name in listing.duplicates),
+        *((path, "", "copy", f"byte for byte {first}") for path, first in listing.copies.items()),
     ]
 
 

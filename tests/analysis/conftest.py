@@ -49,10 +49,12 @@ def quick_costs(monkeypatch):
 
     def look_up(config, *, size_px):
         if config.backbone == "resnet50":
-            return SimpleNamespace(macs=32_703_643_648, params=24_327_632)
+            macs = 4_087_955_456 * config.num_frames * size_px**2 // 224**2
+            return SimpleNamespace(macs=macs, params=24_327_632)
         return SimpleNamespace(macs=160_370_688, params=273_168)
 
-    monkeypatch.setattr("stsm_cli.analysis.sweep.model_cost", look_up)
+    for module in ("sweep", "counted"):
+        monkeypatch.setattr(f"stsm_cli.analysis.{module}.model_cost", look_up)
     network.cache_clear()
     yield
     network.cache_clear()

@@ -1,13 +1,13 @@
 import pytest
 
 from stsm_cli.analysis.ablation import load_ablation
-from stsm_cli.analysis.audit_order import CLAIMS, measured_order, printed_order
+from stsm_cli.analysis.audit_order import BACKBONE_CLAIMS, CLAIMS, measured_order, printed_order
 
 RISES, FALLS = 0, 1  # of CLAIMS, both about α
 
 
 def test_claims_name_rows_that_exist():
-    for claim in CLAIMS:
+    for claim in (*CLAIMS, *BACKBONE_CLAIMS):
         names = {row.name for row in load_ablation(claim.ablation).rows}
         assert {name for pair in claim.pairs for name in pair} <= names
 
@@ -41,6 +41,20 @@ def test_only_rows_that_were_run_are_compared(measure, tmp_path):
     rises, falls = measured_order(tmp_path)[: FALLS + 1]
     assert rises.verdict == "open: nobody has measured it"
     assert "true of 0 of 1 pairs" in falls.computed
+
+
+def test_networks_are_compared_with_themselves(measure, tmp_path):
+    top1 = {"TSN": 30, "TSM": 60, "STSM": 62}
+    measure(
+        "backbones-k400",
+        lambda run: top1[run.row.name.split()[0]] + 20 * ("NL" in run.row.name) + run.seed,
+        seeds=3,
+    )
+    over_tsn, over_tsm, frames = measured_order(tmp_path)[len(CLAIMS) :]
+    assert "true of 3 of 3 pairs, clear of the spread in 3" in over_tsn.computed
+    assert over_tsm.where == "[table6_backbones-k400.md](table6_backbones-k400.md)"
+    assert over_tsm.verdict.startswith("holds")
+    assert frames.computed == "not run"
 
 
 def test_runs_with_overrides_do_not_count(measure, tmp_path):

@@ -1,10 +1,17 @@
+from contextlib import contextmanager
 from fractions import Fraction
 
 import pytest
 
 from stsm_cli.analysis import plan as module
 from stsm_cli.analysis.ablation import plan_sweep
-from stsm_cli.analysis.plan import Moved, describe_sweep, moved_channels, num_train_videos
+from stsm_cli.analysis.plan import (
+    Moved,
+    describe_sweeps,
+    moved_channels,
+    num_train_videos,
+    total_work,
+)
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ShiftConfig
 
@@ -31,39 +38,81 @@ def test_training_videos():
     assert num_train_videos(load_recipe("sthv2/stsm_r50_8f").recipe) == 168_913
 
 
+def describe(sweep, out):
+    return describe_sweeps([sweep], out)[0]
+
+
 def test_a_plan_before_anything_ran(tmp_path):
-    plan = describe_sweep(plan_sweep("alpha", seeds=2, overrides=["optim.epochs=3"]), tmp_path)
+    plan = describe(plan_sweep("alpha", seeds=2, overrides=["optim.epochs=3"]), tmp_path)
     assert [row.row.name for row in plan.rows] == ["0", "1/8", "1/4", "3/8", "1/2", "3/4", "1"]
-    assert {(row.num_finished, row.num_seeds) for row in plan.rows} == {(0, 2)}
-    assert sum(moved.num_sites for moved in plan.rows[0].moved) == 4  # blocks of resnet_small
-    assert {moved.moved for moved in plan.rows[0].moved} == {0}
-    assert all(moved.moved == moved.channels for moved in plan.rows[-1].moved)
-    assert plan.macs_run == plan.macs * plan.num_videos * 3 > 0
-    assert plan.seconds is None
+    assert {(len(row.finished), len(row.missing)) for row in plan.rows} == {(0, 2)}
+    first, *_, last = plan.rows
+    assert sum(moved.num_sites for moved in first.moved) == 4  # blocks of resnet_small
+    assert {moved.moved for moved in first.moved} == {0}
+    assert all(moved.moved == moved.channels for moved in last.moved)
+    assert first.macs_run == first.macs * first.num_videos * 3 > 0
+    assert first.seconds is None
+
+
+def test_each_row_costs_what_its_own_network_does(tmp_path):
+    rows = {row.row.name: row for row in describe(plan_sweep("sota-sthv2"), tmp_path).rows}
+    short, long = rows["STSM R-50 8f"], rows["STSM R-50 16f"]
+    assert long.macs == 2 * short.macs
+    assert (long.params, long.moved) == (short.params, short.moved)
+    mobile = rows["STSM MobileNetV2 8f"]
+    assert mobile.macs < short.macs
+    assert mobile.params == 213_872
+    assert [moved.num_sites for moved in mobile.moved] == [1, 1, 1]
 
 
 def test_records_tell_what_is_finished_and_how_long_the_rest_takes(measure, tmp_path):
     measure("alpha", lambda run: 50 if run.row.name == "0" else None)
-    plan = describe_sweep(plan_sweep("alpha", overrides=["optim.epochs=8"]), tmp_path)
-    assert plan.seconds == pytest.approx(57.8 / 4 * 8)  # a record of 4 epochs
-    plan = describe_sweep(plan_sweep("alpha"), tmp_path)
-    assert [row.num_finished for row in plan.rows] == [1, 0, 0, 0, 0, 0, 0]
-    other = describe_sweep(plan_sweep("alpha", overrides=["data.synth.train=9"]), tmp_path)
-    assert other.seconds is None  # other data tell nothing
+    longer = describe(plan_sweep("alpha", overrides=["optim.epochs=8"]), tmp_path)
+    seconds = [row.seconds for row in longer.rows]
+    assert seconds == pytest.approx([57.8 / 4 * 8] * 7)  # the record's 4 epochs took 57.8
+    plan = describe(plan_sweep("alpha"), tmp_path)
+    assert [len(row.finished) for row in plan.rows] == [1, 0, 0, 0, 0, 0, 0]
+    other = describe(plan_sweep("alpha", overrides=["data.synth.train=9"]), tmp_path)
+    assert {row.seconds for row in other.rows} == {None}  # other data tell nothing
 
 
-def test_the_papers_network_needs_no_data_and_no_weights(monkeypatch, tmp_path):
-    seen = []
-    real = module.model_cost
+def test_a_record_tells_the_time_of_its_own_network_alone(measure, tmp_path):
+    measure("alpha", lambda run: 50 if run.row.name == "0" else None)
+    plan = describe(plan_sweep("backbones-k400"), tmp_path)
+    known = [row.row.name for row in plan.rows if row.seconds is not None]
+    assert known == ["TSN R-50", "TSM R-50", "STSM R-50"]
+    work = total_work([plan])
+    assert (work.num_finished, work.num_missing, work.num_timed) == (1, 8, 2)
+    assert work.seconds == pytest.approx(2 * plan.rows[1].seconds)
+    assert work.macs == sum(row.macs_run for row in plan.rows[1:])
+
+
+def test_a_run_that_tables_share_counts_once(measure, tmp_path):
+    measure("spatial", lambda run: 50 if run.row.name == "TSN" else None)
+    plans = describe_sweeps([plan_sweep(n, seeds=2) for n in ("alpha", "spatial")], tmp_path)
+    assert [len(plan.rows[0].finished) for plan in plans] == [1, 1]
+    work = total_work(plans)
+    assert (work.num_finished, work.num_missing) == (1, 2 * (7 + 6 - 1) - 1)
+    assert work.num_timed == work.num_missing
+
+
+def test_the_papers_networks_need_no_data_and_no_weights_and_are_counted_once(
+    monkeypatch, tmp_path
+):
+    seen, real = [], module.model_cost
 
     def small(config, *, size_px):
-        seen.append((config.backbone, size_px))
+        seen.append((config, size_px))
         return real(config, size_px=32)
 
     monkeypatch.setattr(module, "model_cost", small)
-    plan = describe_sweep(plan_sweep("spatial", "k400"), tmp_path)
-    assert seen == [("resnet50", 224)]
-    widths = [(moved.channels, moved.num_sites, moved.parts) for moved in plan.rows[1].moved]
+    plans = describe_sweeps(
+        [plan_sweep(name, "k400") for name in ("spatial", "spatiotemporal")], tmp_path
+    )
+    assert len(set(seen)) == 1  # the second sweep's rows have other initial weights
+    config, size_px = seen[0]
+    assert (config.backbone, config.weights, config.init, size_px) == ("resnet50", None, None, 224)
+    widths = [(moved.channels, moved.num_sites, moved.parts) for moved in plans[0].rows[1].moved]
     assert widths == [
         (64, 1, "T 8+8"),
         (256, 3, "T 32+32"),
@@ -71,3 +120,20 @@ def test_the_papers_network_needs_no_data_and_no_weights(monkeypatch, tmp_path):
         (1024, 6, "T 128+128"),
         (2048, 2, "T 256+256"),
     ]
+
+
+def test_a_long_count_shows_how_it_gets_on(tmp_path):
+    told = []
+
+    class Told:
+        @contextmanager
+        def bar(self, label, total):
+            told.append((label, total))
+            yield self
+
+        def advance(self, steps, status):
+            told.append((steps, status))
+
+    describe_sweeps([plan_sweep("spatial"), plan_sweep("alpha")], tmp_path, Told())
+    assert told[0] == ("counting multiply-adds", 13)
+    assert told[1:] == [(1, "spatial")] * 6 + [(1, "alpha")] * 7

@@ -1,9 +1,10 @@
 import pytest
 
+from stsm_cli.analysis.ablation import load_ablation
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.reading import still_rising, verdicts
+from stsm_cli.analysis.reading import built, conclude, still_rising, verdicts
 from stsm_cli.analysis.records import read_records
-from stsm_cli.analysis.summary import comparable, summarise
+from stsm_cli.analysis.summary import by_network, comparable, summarise
 
 
 @pytest.fixture
@@ -22,28 +23,41 @@ MEANS = {"0": 20, "1/8": 30, "1/4": 40, "3/8": 50, "1/2": 60, "3/4": 70, "1": 80
 
 def test_clear_by_more_than_the_spread(read):
     # ranks differ by 0 2 2 3 1 3 5: ρ = 1 − 6·52 / (7·48)
-    paper, best, order = read("alpha", lambda run: MEANS[run.row.name] + 4 * run.seed, seeds=3)
-    assert paper == PAPER
-    assert best == (
-        "Measured: 1 is best (84.0), 10.0 points above 3/4 (74.0); by the larger sample standard "
-        "deviation of the two it is clear of every other row."
-    )
-    assert order.startswith(
-        "The paper's best row, 3/8, is number 4 of 7 as measured. Spearman's rank correlation "
-        "with the paper's rows is +0.07 (+1: the same order); of all orders of 7 rows, 45 %"
-    )
+    sentences = read("alpha", lambda run: MEANS[run.row.name] + 4 * run.seed, seeds=3)
+    assert sentences == [
+        PAPER,
+        "Measured: 1 is best (84.0), 10.0 points above 3/4 (74.0); it is clear of every other row.",
+        "The paper's best row, 3/8, is number 4 of 7 as measured. Spearman's rank correlation with "
+        "the paper's rows is +0.07 (+1: the same order); of all orders of 7 rows, 45 % agree at "
+        "least as well.",
+        "The paper's claim (row 3/8 is the best) does not hold here (embedded set): of 6 pairs of "
+        "rows, 3 clearly so, 3 clearly the other way round (row 1/2 above row 3/8, row 3/4 above "
+        "row 3/8, row 1 above row 3/8). Two rows differ clearly if their means are apart by more "
+        "than the larger sample standard deviation of the two.",
+    ]
 
 
 def test_not_clear_within_the_spread(read):
     scatter = {0: -12, 1: 0, 2: 12}
     best = read("alpha", lambda run: MEANS[run.row.name] + scatter[run.seed], seeds=3)[1]
-    assert best.endswith("sample standard deviation of the two it is not clear of 3/4.")
+    assert best.endswith("; it is not clear of 3/4.")
 
 
 def test_single_seeds_are_judged_by_their_intervals(read):
     # intervals reach 9.5 down and 8.5 up: 80 is clear of 60 and below, not of 70
-    best = read("alpha", lambda run: MEANS[run.row.name])[1]
-    assert best.endswith("by the 95 % intervals of single seeds it is not clear of 3/4.")
+    _, best, _, claim = read("alpha", lambda run: MEANS[run.row.name])
+    assert best.endswith("; it is not clear of 3/4.")
+    assert claim.endswith("if the 95 % Wilson intervals of their test videos do not meet.")
+
+
+def test_both_tests_are_named_where_rows_differ_in_their_seeds(read):
+    correct = {"0": 20, "3/8": 50}
+    claim = read(
+        "alpha",
+        lambda run: None if run.row.name == "0" and run.seed else correct.get(run.row.name, 30),
+        seeds=2,
+    )[-1]
+    assert "standard deviation of the two, or, with a single seed, the 95 % Wilson" in claim
 
 
 def test_the_papers_order_is_recognised(read):
@@ -56,13 +70,112 @@ def test_the_papers_order_is_recognised(read):
 
 def test_rows_that_are_missing_are_counted(read):
     sentences = read("alpha", lambda run: 50 if run.row.name == "0" else None)
-    assert sentences == [PAPER, "6 of 7 rows are not run."]
+    assert sentences == [
+        PAPER,
+        "6 of 7 rows are not run.",
+        "The paper's claim (row 3/8 is the best) is open: of 6 pairs of rows, none is run.",
+    ]
 
 
 def test_equal_rows_have_no_order(read):
-    assert read("alpha", lambda run: 50)[1:] == [
+    assert read("alpha", lambda run: 50)[1] == (
         "The measured rows are all equal: there is no order to compare with the paper's."
+    )
+
+
+@pytest.mark.parametrize(
+    ("best", "others", "verdict", "counts"),
+    [
+        (90, 50, "holds", "5 clearly so"),
+        (52, 50, "is undecided by these seeds", "0 clearly so, 5 within the spread"),
+        (None, 50, "is open", "none is run"),
+    ],
+)
+def test_the_claim_is_the_best_row(read, best, others, verdict, counts):
+    claim = read("spatial", lambda run: best if run.row.name == "T" else others)[-1]
+    assert claim.startswith(f"The paper's claim (row T is the best) {verdict}")
+    assert f"of 5 pairs of rows, {counts}." in claim
+
+
+def test_a_claim_that_is_not_contradicted_is_open_until_all_rows_are_run(read):
+    correct = {"T": 90, "H": 50}
+    claim = read("spatial", lambda run: correct.get(run.row.name))[-1]
+    assert "is open here (embedded set): of 5 pairs of rows, 1 clearly so, 4 not run." in claim
+
+
+SYSTEMS = {"TSN": 10, "TSM": 50, "STSM": 52}
+NETWORKS = {"R-50": 0, "R-50+NL": 10, "MobileNetV2": -5}
+
+
+def in_networks(run):
+    system, network = run.row.name.split()
+    return SYSTEMS[system] + NETWORKS[network] + 2 * run.seed
+
+
+def test_within_each_network(read):
+    sentences = read("backbones-k400", in_networks, seeds=2)
+    assert sentences[1:4] == [
+        "R-50: paper TSN 70.6 < TSM 74.1 < STSM 75.0; measured TSN 11.0, TSM 51.0, STSM 53.0: the "
+        "same order; STSM is 2.0 points above TSM, more than the spread (1.4).",
+        "R-50+NL: paper TSN 74.6 < TSM 75.7 < STSM 75.9; measured TSN 21.0, TSM 61.0, STSM 63.0: "
+        "the same order; STSM is 2.0 points above TSM, more than the spread (1.4).",
+        "MobileNetV2: paper TSN 66.5 < TSM 69.5 < STSM 69.9; measured TSN 6.0, TSM 46.0, STSM "
+        "48.0: the same order; STSM is 2.0 points above TSM, more than the spread (1.4).",
     ]
+    assert sentences[-1].startswith(
+        "The paper's claim (TSN < TSM < STSM with the same network and frames) holds here "
+        "(embedded set): of 6 pairs of rows, 6 clearly so. "
+    )
+
+
+def test_another_order_within_a_network(read):
+    def correct(run):
+        return 45 if run.row.name == "STSM R-50" else in_networks(run) - 2 * run.seed
+
+    _, first, _, third, *_, claim = read("backbones-k400", correct)
+    assert first.endswith(
+        "measured TSN 10.0, TSM 50.0, STSM 45.0: another order; STSM is 5.0 points below TSM, "
+        "within the spread."
+    )
+    assert third.endswith("the same order; STSM is 2.0 points above TSM, within the spread.")
+    assert (
+        "is undecided by these seeds here (embedded set): of 6 pairs of rows, 3 clearly so, 3 "
+        in claim
+    )
+
+
+def test_the_last_of_several_baselines_is_the_papers(read):
+    sentences = read("backbones-sthv2", lambda run: 50 if run.row.name == "TSN R-50 8f" else None)
+    assert sentences[2:5] == [
+        "R-50 8f: paper TSN 27.8 < TSM 57.8 < STSM 61.3; measured TSN 50.0, TSM not run, STSM not "
+        "run.",
+        "R-50 16f: paper TSN 30.0 < TSM 61.2 < STSM 63.5; not run.",
+        "MobileNetV2 8f: paper TSM 54.9 < STSM 56.3; not run.",
+    ]
+
+
+def test_the_best_of_all_printed_rows():
+    def sentences(name):
+        ablation = load_ablation(name)
+        paper = load_paper_table(ablation.table)
+        return built(summarise(ablation, paper, None), paper)
+
+    assert sentences("backbones-sthv2") == []
+    assert sentences("sota-sthv2") == [
+        "That is of the 9 rows that are built here; of all 24 that the paper prints, ACTION-Net "
+        "[33], 3D R-50, 16 frames, is best (64)."
+    ]
+
+
+@pytest.mark.parametrize("name", ["sota-k400", "sota-sthv2", "backbones-k400", "backbones-sthv2"])
+def test_in_every_network_the_papers_order_is_the_one_claimed(name):
+    ablation = load_ablation(name)
+    rows = summarise(ablation, load_paper_table(ablation.table), None)
+    for members in by_network(rows).values():
+        systems = [row.row.name.split()[0] for row in sorted(members, key=lambda r: r.paper_top1)]
+        assert systems == [s for s in ("TSN", "TSM", "STSM") if s in systems]
+    assert conclude(rows).claim == "TSN < TSM < STSM with the same network and frames"
+    assert conclude(rows).verdict == "is open"
 
 
 def test_what_the_last_quarter_added(measure, tmp_path):

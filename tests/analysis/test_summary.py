@@ -1,7 +1,19 @@
-from stsm_cli.analysis.ablation import load_ablation
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from stsm_cli.analysis.ablation import ablation_names, load_ablation
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
-from stsm_cli.analysis.summary import comparable, summarise
+from stsm_cli.analysis.summary import (
+    LABELS,
+    by_network,
+    comparable,
+    printed_lines,
+    summarise,
+)
+from stsm_cli.config.schema import DatasetName
 
 
 def groups(tmp_path):
@@ -43,3 +55,42 @@ def test_without_records_nothing_is_measured():
     rows = summarise(load_ablation("alpha"), load_paper_table(1), None)
     assert [row.row.name for row in rows] == ["0", "1/8", "1/4", "3/8", "1/2", "3/4", "1"]
     assert all(row.top1 is None and row.pair_accuracy is None for row in rows)
+
+
+def test_every_data_set_has_a_label():
+    assert set(LABELS) == set(get_args(DatasetName))
+
+
+def test_records_of_own_videos_have_a_place_too(measure, tmp_path):
+    measure("alpha", lambda run: 70)
+    records = read_records(tmp_path)
+    mixed = [*records, replace(records[0], dataset="folder")]
+    assert [group.first.dataset for group in comparable(mixed)] == ["folder", "synth"]
+
+
+@pytest.mark.parametrize("name", ablation_names())
+def test_every_printed_line_stands_once_in_the_papers_order(name):
+    ablation = load_ablation(name)
+    paper = load_paper_table(ablation.table)
+    rows = summarise(ablation, paper, None)
+    lines = printed_lines(rows, paper)
+    firsts = [line.printed[0].label for line in lines]
+    assert firsts == [row.label for row in paper.rows if row.label in firsts]
+    assert sorted(p.label for line in lines for p in line.printed) == sorted(
+        row.label for row in paper.rows
+    )
+    assert sorted(line.row.row.name for line in lines if line.row) == sorted(
+        row.name for row in ablation.rows
+    )
+    assert all(line.printed[0].network is None for line in lines if line.row is None)
+
+
+@pytest.mark.parametrize("name", ablation_names())
+def test_a_name_tells_the_network_where_there_are_several(name):
+    ablation = load_ablation(name)
+    rows = summarise(ablation, load_paper_table(ablation.table), None)
+    printed = {}
+    for row in rows:
+        printed.setdefault((row.paper[0].network, row.paper[0].num_frames), []).append(row)
+    wanted = list(printed.values()) if len(printed) > 1 else []
+    assert list(by_network(rows).values()) == wanted

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from stsm_cli.analysis.records import Network
+from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.app import run
-from stsm_cli.config.load import load_recipe
 from stsm_cli.errors import InterruptedRunError
 
 TINY = [
@@ -22,6 +22,21 @@ TINY = [
     )
     for word in ("--set", override)
 ]
+RESULT = {
+    "num_videos": 16,
+    "num_listed": 16,
+    "correct": 4,
+    "top1": 25.0,
+    "top1_interval": [10.2, 49.5],
+    "top5": 75.0,
+    "mean_class": 25.0,
+    "pair_accuracy": 50.0,
+    "pairs": None,
+    "seconds_train": 1.0,
+    "seconds_eval": 1.0,
+    "broken": [],
+}
+ENVIRONMENT = {"stsm": "0.2.0", "python": "3.11.1", "packages": {}, "device": "cpu"}
 RECORDS = "results/records/table1_alpha"
 
 
@@ -45,45 +60,21 @@ def no_figures(monkeypatch):
     monkeypatch.setattr("stsm_cli.analysis.publish.encode", lambda figure, kind: b"")
 
 
-def test_dry_run_shows_rows_channels_and_cost_without_any_data(capsys, tmp_path):
-    assert run(["ablate", "spatiotemporal", "--dataset", "k400", "--dry-run"]) == 0
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines[0].startswith("Table 3: Spatio-temporal shifts")
-    assert lines[2] == "setting overrides of k400/stsm_r50_8f finished"
-    assert "T+HW model.shift.dims=T+HW model.shift.alpha=3/8 0 of 1" in lines
-    assert "TSN 64 1 0 -" in lines
-    assert "T+HW 256 3 96 T 24+24, HW 24+24" in lines
-    assert lines[-3:] == [
-        "every setting also has model.weights=null "
-        "model.init=weights/mmaction2_v0_tsm_k400.safetensors",
-        "a run, full budget: 32.70 G multiply-adds a view × 240,258 training videos × 100 epochs "
-        "= 785.73 P forward, the same in every setting",
-        "7 of 7 runs to do; no record tells how long that takes",
-    ]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_dry_run_as_json(capsys):
-    assert run(["ablate", "alpha", "--dry-run", "--json", "--seeds", "2"]) == 0
-    plan = json.loads(capsys.readouterr().out)
-    recipe = load_recipe("synth/stsm").recipe
-    assert plan["schema"] == "stsm.ablation_plan/1"
-    assert (plan["dataset"], plan["budget"], plan["base"]) == ("synth", "short", "synth/stsm")
-    assert (plan["num_train_videos"], plan["epochs"]) == (
-        recipe.data.synth.train,
-        recipe.optim.epochs,
-    )
-    row = plan["rows"][6]
-    assert row["overrides"] == ["model.shift.alpha=1"]
-    assert (row["finished"], row["seeds"]) == (0, 2)
-    assert row["moved"][0]["moved"] == row["moved"][0]["channels"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (["alhpa"], "error: ablation alhpa: unknown; there are alpha, spatial, spatiotemporal"),
         (["alpha", "--dataset", "ucf"], "error: --dataset ucf: alpha has recipes for synth, k400"),
+        (
+            ["all", "--dataset", "ucf"],
+            "error: --dataset ucf: no ablation has a recipe for it\n"
+            "hint: there are `synth` (the embedded set), `k400` and `sthv2`\n",
+        ),
+        (
+            ["sota-k400", "--dataset", "sthv2"],
+            "error: --dataset sthv2: sota-k400 has recipes for synth, k400 only\n"
+            "hint: for sthv2 there are alpha, spatial, spatiotemporal, sota-sthv2, backbones-sthv2",
+        ),
         (["alpha", "--set", "model.shift.alpah=1"], "error: --set: model.shift.alpah"),
         (["alpha", "--device", "tpu"], "error: --device tpu"),
     ],
@@ -143,7 +134,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(capsys, data, monkeypatch, no
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(
-        "error: interrupted after 2 of 7 runs; the table so far is "
+        "error: interrupted after 2 of 7 runs of alpha; the table so far is "
         "results/table1_alpha_custom.md\n"
         "hint: run the same command again: finished runs are kept, unfinished ones continue\n"
     )
@@ -165,7 +156,10 @@ def test_ctrl_c_between_runs_is_an_interruption_too(capsys, data, monkeypatch, n
 
     monkeypatch.setattr("stsm_cli.engine.train.train", pressed)
     assert run(["ablate", "alpha", *TINY, "--data", data, "--jobs", jobs]) == 130
-    assert "error: interrupted after 0 of 7 runs\nhint: run the same" in capsys.readouterr().err
+    assert (
+        "error: interrupted after 0 of 7 runs of alpha\nhint: run the same"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_broken_record_is_named(capsys, tmp_path):
@@ -176,3 +170,73 @@ def test_a_broken_record_is_named(capsys, tmp_path):
     assert f"error: {RECORDS}/synth-short-0/0-seed0.json: not a run record" in (
         capsys.readouterr().err
     )
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Hashes of the runs that were trained, in no time, and at which of them Ctrl-C is pressed."""
+    done, interrupted_at = [], set()
+
+    def outcome(runner, sweep, run, *rest):
+        done.append(run.recipe_hash)
+        if len(done) in interrupted_at:
+            raise KeyboardInterrupt
+        return Outcome(RESULT, [{"train_loss": 1, "train_top1": 25, "val_top1": 25}], ENVIRONMENT)
+
+    monkeypatch.setattr("stsm_cli.cli.ablate_runs.Runner._run", outcome)
+    monkeypatch.setattr("stsm_cli.analysis.publish.publish", lambda out, name, **_: [out / name])
+    return done, interrupted_at
+
+
+def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(capsys, data, trained):
+    done, interrupted_at = trained
+    interrupted_at.add(10)
+    command = ["ablate", "all", *TINY, "--data", data, "--jobs", "1", "--json"]
+    assert run(command) == 130
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(
+        "error: interrupted after 3 of 6 runs of spatial; the table so far is "
+        "results/table2_spatial_custom.md\n"
+        "hint: run the same command again: finished runs are kept, unfinished ones continue\n"
+    )
+    interrupted = done.pop()
+    interrupted_at.clear()
+
+    assert run(command) == 0
+    out, err = capsys.readouterr()
+    assert done[9] == interrupted
+    assert len(done) == len(set(done)) == 26
+    told = json.loads(out)
+    assert told["schema"] == "stsm.ablations/1"
+    assert [ablation["table"] for ablation in told["ablations"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert told["ablations"][1]["files"] == ["results/spatial"]
+    assert [len(ablation["rows"]) for ablation in told["ablations"]] == [7, 6, 7, 8, 9, 9, 8]
+    for ablation in told["ablations"]:
+        assert {row["top1"] for row in ablation["rows"]} == {25.0}
+    mobile = told["ablations"][3]["rows"][1]
+    assert mobile["overrides"] == ["model.shift=null", "model.backbone=mobilenet_v2_small"]
+    assert "spatial, 2 of 7\n" in err
+    assert err.endswith("`stsm report --out results` brings figures, audit and index up to date\n")
+
+    assert run([word for word in command if word != "--json"]) == 0
+    titles = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert [title for title in titles if title.startswith("Table ")] == [
+        f"Table {number}" for number in range(1, 8)
+    ]
+    assert len(done) == 26
+
+
+def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(capsys, data, trained, monkeypatch):
+    drawn = []
+
+    def publish(out, name, *, figures=True):
+        drawn.append(figures)
+        if drawn.count(True) == 1 and figures:
+            raise KeyboardInterrupt
+        return []
+
+    monkeypatch.setattr("stsm_cli.analysis.publish.publish", publish)
+    assert run(["ablate", "spatial", *TINY, "--data", data, "--jobs", "1"]) == 130
+    assert drawn == [False] * 6 + [True, True]
+    assert "error: interrupted after 6 of 6 runs of spatial; the" in capsys.readouterr().err

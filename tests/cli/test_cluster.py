@@ -94,7 +94,7 @@ def test_submitted_preempted_resumed_and_collected(capsys, data, local_jobs, mon
     told = json.loads(capsys.readouterr().out)
     (job,) = local_jobs
     (line,) = told["jobs"]
-    assert (told["schema"], line["job_id"], line["is_new"]) == ("stsm.jobs/1", job.job_id, True)
+    assert (told["schema"], line["job_id"], line["is_new"]) == ("stsm.jobs/2", job.job_id, True)
 
     assert run(command) == 0  # it runs: nothing is submitted twice
     assert json.loads(capsys.readouterr().out)["jobs"] == [line | {"is_new": False}]
@@ -131,8 +131,29 @@ def test_ablate_makes_a_job_of_each_run(capsys, data, submitted, monkeypatch):
         *("--out", str(job.out)),
     ]
     out = " ".join(capsys.readouterr().out.split())
-    assert "1-8-seed1 7_8 submitted 1-4-seed1" in out
+    assert f"{job.out.parent.name}/1-8-seed1 7_8 submitted {job.out.parent.name}/1-4-seed1" in out
+    assert f"their output is in {logs} run the same" in out
     assert "run the same command again" in out
+
+
+def test_ablate_all_submits_what_tables_share_once(capsys, data, submitted):
+    command = ["ablate", "all", *TINY, "--data", data, *LOCAL]
+    assert run([*command, "--json"]) == 0
+    assert len(submitted) == len({job.command[:-2] for job, *_ in submitted}) == 26
+    told = json.loads(capsys.readouterr().out)
+    waiting = {ablation["name"]: ablation["jobs"] for ablation in told["ablations"]}
+    assert {ablation["schema"] for ablation in told["ablations"]} == {"stsm.jobs/2"}
+    assert [len(jobs) for jobs in waiting.values()] == [7, 6, 7, 8, 9, 9, 8]
+    assert waiting["spatial"][0] == waiting["alpha"][0]  # TSN
+    assert waiting["spatial"][1]["logs"] == str(submitted[7][2])
+    assert submitted[7][2].parent.name.startswith("spatial-synth-custom-")
+
+    submitted.clear()
+    assert run(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Jobs"
+    assert sum(line.endswith("  submitted") for line in lines) == len(submitted) == 26
+    assert sum(line.startswith("their output is in ") for line in lines) == 6
 
 
 def test_train_becomes_a_job_as_it_was_typed(capsys, data, submitted):

@@ -62,7 +62,7 @@ def test_table_says_what_it_is_and_how_to_start_from_it(theirs, capsys):
         ["resnet18", "T,", "1/4", "5", "122"],
     ]
     assert "every tensor of tsm.pth.tar has its place" in out
-    assert "`--set model.init=ours.safetensors`" in out
+    assert "start from it with `stsm train RECIPE --init ours.safetensors`" in out
 
 
 def test_what_exists_is_kept_unless_forced(theirs, tmp_path, capsys):

@@ -1,9 +1,12 @@
 import json
 import re
 import shlex
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from stsm_cli.cli import output
 from stsm_cli.cli.app import run
 from stsm_cli.cli.flops import flops
 
@@ -45,6 +48,19 @@ def test_asked_shift_stands_in_the_third_row(capsys):
     assert found["shift"] == {"dims": "HW", "alpha": "1/2"}
     assert found["settings"]["STSM"]["shifted"] == 88
     assert found["shifted_channels"][0]["by_group"] == {"HW": 16}
+
+
+def test_counting_shows_how_far_it_is(capsys, monkeypatch):
+    shown = []
+
+    @contextmanager
+    def bar(console, label, total):
+        shown.append((label, total))
+        yield SimpleNamespace(advance=lambda: shown.append("step"))
+
+    monkeypatch.setattr(output.Output, "bar", bar)
+    assert run(SMALL) == 0
+    assert shown == [("counting", 4), *["step"] * 4]
 
 
 def test_layers_add_up(capsys):

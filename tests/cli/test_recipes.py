@@ -21,8 +21,9 @@ def test_every_recipe_is_listed_below_its_data_set(capsys):
     assert "resnet50 + non-local       8  none            Paper Table 6" in line
 
 
-def test_the_list_as_json(capsys):
-    assert run(["recipes", "--json"]) == 0
+@pytest.mark.parametrize("command", [["recipes"], ["recipes", "list"]])
+def test_the_list_as_json(capsys, command):
+    assert run([*command, "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["schema"] == "stsm.recipes/1"
     assert [recipe["name"] for recipe in listed["recipes"]] == recipe_names()

@@ -24,7 +24,8 @@ def test_the_committed_results_are_those_of_the_committed_records(
     shutil.copytree(RESULTS / "records", tmp_path / "records")
     assert run(["report", "--out", str(tmp_path), "--json"]) == 0
     written = {Path(path) for path in json.loads(capsys.readouterr().out)["written"]}
-    assert {path.name for path in written} == {path.name for path in RESULTS.glob("*.*")}
+    made = {path.name for path in RESULTS.glob("*.*")} - {"index.html"}  # never committed
+    assert {path.name for path in written} == made
     for path in written:
         if path.suffix == ".md":
             assert path.read_text() == (RESULTS / path.name).read_text()
@@ -36,6 +37,20 @@ def test_a_folder_without_records_says_so(tmp_path, capsys, without_pictures):
     assert f"no run is recorded below {tmp_path}: `stsm ablate alpha` makes some" in shown.err
     assert f"{tmp_path / 'audit.md'}\n" in shown.out
     assert "Not run: `stsm ablate alpha`." in (tmp_path / "README.md").read_text()
+
+
+def test_html_makes_one_page_of_them_all(tmp_path, capsys, without_pictures):
+    (record,) = (RESULTS / "records").glob("table1_alpha/synth-*/0-seed0.json")
+    copy = tmp_path / record.relative_to(RESULTS)
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(record, copy)
+    assert run(["report", "--out", str(tmp_path), "--html", "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)["written"]
+    assert written[-1] == str(tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    chapters = ["README", "table1_alpha", "audit"]
+    places = [page.index(f'<section id="{name}">') for name in chapters]
+    assert places == sorted(places)
 
 
 def test_a_broken_record_is_named(tmp_path, capsys):

@@ -13,20 +13,6 @@ from stsm_cli.cli.app import run
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.engine import board, launch
 
-TINY = [
-    word
-    for override in (
-        "data.synth.train=16",
-        "data.synth.val=5",
-        "data.synth.frames=8",
-        "model.num_frames=2",
-        "optim.warmup_epochs=0",
-        "optim.batch_size=8",
-        "optim.lr_batch_size=8",
-    )
-    for word in ("--set", override)
-]
-
 
 def errors(capsys):
     return [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
@@ -103,9 +89,9 @@ def test_a_continued_run_is_not_measured_by_the_default_recipe(monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in /proc")
-def test_of_two_processes_one_that_is_killed_is_named():
-    command = [sys.executable, "-m", "stsm_cli", "train", *TINY]
-    command += ["--set", "optim.epochs=9999", "--nproc", "2", "--device", "cpu"]
+def test_of_two_processes_one_that_is_killed_is_named(tiny):
+    command = [sys.executable, "-m", "stsm_cli", "train", *tiny, "--device", "cpu"]
+    command += ["--set", "data.synth.val=5", "--set", "optim.epochs=9999", "--nproc", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
         lines = iter(started.stderr.readline, "")
         said = [next(lines)]

@@ -9,29 +9,14 @@ import torch
 
 from stsm_cli.cli.app import run
 
-TINY = [
-    word
-    for override in (
-        "data.synth.train=16",
-        "data.synth.val=16",
-        "data.synth.frames=8",
-        "model.num_frames=2",
-        "optim.epochs=1",
-        "optim.warmup_epochs=0",
-        "optim.batch_size=8",
-        "optim.lr_batch_size=8",
-    )
-    for word in ("--set", override)
-]
-
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, tiny):
     """A folder with a prepared set (`data/synth`) and a finished run (`runs/synth-stsm-001`)."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert run(["train", *TINY, "-q"]) == 0
+        assert run(["train", *tiny, "-q"]) == 0
     return folder
 
 
@@ -64,9 +49,9 @@ def test_train_without_a_recipe_makes_the_set_trains_and_tests(trained):
     assert (trained / "data" / "synth" / "manifest" / "train.csv").is_file()
 
 
-def test_train_prints_a_row_and_takes_the_next_number(here, capsys):
-    assert run(["train", "synth/tsm", *TINY]) == 0
-    assert run(["train", "synth/tsm", *TINY, "--json"]) == 0
+def test_train_prints_a_row_and_takes_the_next_number(here, capsys, tiny):
+    assert run(["train", "synth/tsm", *tiny]) == 0
+    assert run(["train", "synth/tsm", *tiny, "--json"]) == 0
     out, err = capsys.readouterr()
     table, _, document = out.partition("{")
     assert "synth/tsm" in table

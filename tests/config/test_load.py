@@ -253,6 +253,36 @@ def test_a_wrong_value_is_told_with_key_rule_and_value(override, message):
 
 
 @pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "optim.epochs=1",
+            "--set optim.epochs: optim.warmup_epochs (3.0) must be less than epochs (1)",
+        ),
+        (
+            "optim.warmup_epochs=9",
+            "--set: optim.warmup_epochs (9.0) must be less than epochs (8)",
+        ),
+        (
+            "data.short_side_px=8",
+            "--set data.short_side_px: data.crop_px (224) must be at most short_side_px (8)",
+        ),
+        (
+            "data={short_side_px: 225}",
+            "--set data.short_side_px: test.crop_px (256) must be at most data.short_side_px (225)",
+        ),
+        (
+            "optim.optimizer=adamw",
+            "--set optim.optimizer: optim.policy: tsm belongs to `optimizer: sgd`",
+        ),
+    ],
+)
+def test_a_broken_rule_names_the_override_that_breaks_it(override, line):
+    write("mine.yaml", "extends: base/folder\noptim: {epochs: 8, warmup_epochs: 3}\n")
+    assert problems("mine.yaml", ["model.backbone=resnet18", override])[0] == [line]
+
+
+@pytest.mark.parametrize(
     ("key", "known"),
     [
         ("optim.milestone_epochs", "optim.milestones_epochs"),

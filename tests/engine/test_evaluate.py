@@ -6,7 +6,7 @@ import torch
 
 from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.data.synth import CLASSES
-from stsm_cli.engine.evaluate import class_orders, evaluate, score_split
+from stsm_cli.engine.evaluate import class_orders, score_split, summary
 from stsm_cli.errors import DataError
 from stsm_cli.models.build import build_model
 
@@ -61,9 +61,9 @@ def with_a_broken_video(videos):
 
 
 def test_broken_videos_are_named(recipe, val_videos):
-    result = evaluate(
-        build_model(recipe.model), with_a_broken_video(val_videos), recipe, recipe.test, CPU
-    )
+    videos = with_a_broken_video(val_videos)
+    scores = score_split(build_model(recipe.model), videos, recipe, recipe.test, CPU)
+    result = summary(scores, videos.manifest, recipe)
     assert (result["num_videos"], result["num_listed"]) == (10, 11)
     assert result["broken"] == ["val/4.mp4"]
 
@@ -74,16 +74,16 @@ def test_21_videos_on_two_processes_are_scored_once_each(recipe, make_split, in_
 
     def work(rank):
         scores = score_split(model, videos, recipe, recipe.test, CPU)
-        summary = evaluate(model, videos, recipe, recipe.test, CPU)
-        return scores.probabilities.numpy(), scores.labels.tolist(), scores.indices, summary
+        told = summary(scores, videos.manifest, recipe)
+        return scores.probabilities.numpy(), scores.labels.tolist(), scores.indices, told
 
     alone = score_split(model, videos, recipe, recipe.test, CPU)
     assert alone.indices == tuple(index for index in range(21) if index != 4)
-    for probabilities, labels, indices, summary in in_two_processes(work):
+    for probabilities, labels, indices, told in in_two_processes(work):
         assert (indices, labels) == (alone.indices, alone.labels.tolist())
         assert torch.allclose(torch.from_numpy(probabilities), alone.probabilities, atol=1e-6)
-        assert summary == evaluate(model, videos, recipe, recipe.test, CPU)
-        assert (summary["num_videos"], summary["num_listed"]) == (20, 21)
+        assert told == summary(alone, videos.manifest, recipe)
+        assert (told["num_videos"], told["num_listed"]) == (20, 21)
 
 
 def test_each_process_reads_its_own_part_of_the_videos(recipe, make_split, in_two_processes):

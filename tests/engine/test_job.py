@@ -5,7 +5,7 @@ import pytest
 from stsm_cli.config.load import load_recipe
 from stsm_cli.engine.job import Job, continued_job, new_job
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.errors import CheckpointError, UsageError
+from stsm_cli.errors import CheckpointError, RecipeError, UsageError
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def begun(recipe, tmp_path):
 
 
 def test_a_run_goes_on_with_its_own_recipe_data_and_decoder(recipe, begun):
-    job = continued_job(None, None, None, None)
+    job = continued_job(None, [], None, None, None)
     assert (job.name, job.recipe, job.data, job.decoder) == (
         "synth/a",
         recipe,
@@ -28,18 +28,32 @@ def test_a_run_goes_on_with_its_own_recipe_data_and_decoder(recipe, begun):
 
 
 def test_data_may_have_moved_and_the_decoder_may_change(recipe, begun):
-    job = continued_job(recipe, begun.path, Path("/there"), "decord")
+    job = continued_job(None, [], begun.path, Path("/there"), "decord")
     assert (job.data, job.decoder) == (Path("/there"), "decord")
 
 
 def test_what_cannot_be_continued(recipe, begun, tmp_path):
     with pytest.raises(CheckpointError, match=r"nowhere: not a run folder \(no recipe\.yaml\)"):
-        continued_job(None, tmp_path / "nowhere", None, None)
-    with pytest.raises(CheckpointError, match="another recipe: seed is 0 there, 5 here"):
-        continued_job(recipe.model_copy(update={"seed": 5}), begun.path, None, None)
+        continued_job(None, [], tmp_path / "nowhere", None, None)
     begun.result_file.write_text("{}")
     with pytest.raises(UsageError, match="holds no unfinished run"):
-        continued_job(None, None, None, None)
+        continued_job(None, [], None, None, None)
+
+
+def test_edits_without_a_recipe_are_of_the_runs_own(begun):
+    same = ["optim.epochs=2", "seed=0"]  # the default recipe has more epochs
+    assert continued_job(None, same, None, None, None).recipe == begun.recipe()
+    with pytest.raises(CheckpointError, match=r"another recipe: seed is 0 there, 5 here$"):
+        continued_job(None, ["seed=5"], begun.path, None, None)
+
+
+def test_a_named_recipe_must_be_the_runs(begun):
+    Path("mine.yaml").write_text(begun.recipe_file.read_text())
+    assert continued_job("mine", [], None, None, None).recipe == begun.recipe()
+    with pytest.raises(CheckpointError, match=r"optim\.epochs is 2 there, \d+ here"):
+        continued_job("synth/tsm", [], None, None, None)
+    with pytest.raises(RecipeError, match="synth/tms: no such recipe"):
+        continued_job("synth/tms", [], None, None, None)
 
 
 def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):

@@ -10,7 +10,8 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.engine.evaluate import score_split
 from stsm_cli.engine.predict import class_names, predict
 from stsm_cli.engine.protocol import edit_protocol
-from stsm_cli.engine.testing import load_model, trained
+from stsm_cli.engine.testing import load_model
+from stsm_cli.engine.trained import trained
 from stsm_cli.errors import DataError
 
 CPU = torch.device("cpu")
@@ -57,7 +58,7 @@ def test_only_the_frames_that_are_needed_are_read(small_run, monkeypatch):
     monkeypatch.setattr(Videos, "read", reading)
     path = Path("data/synth/val/00000.mp4")
     predict(model, recipe, small_run.classes(), [path], CPU, decoder="pyav")
-    assert probe(path, "pyav").num_frames == 12
+    assert probe(path).num_frames == 12
     assert read == np.unique([1, 4, 7, 10, 0, 3, 6, 9]).tolist()
 
 

@@ -2,12 +2,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import torch
 
 from stsm_cli.engine.runlog import (
     RunFolder,
     claim_run_folder,
-    describe_environment,
     newest_run,
     read_json,
     write_json,
@@ -110,11 +108,6 @@ def test_what_cannot_be_written_is_named(tmp_path, write):
     folder = RunFolder(tmp_path / "absent")
     with pytest.raises(StsmError, match=r"absent/.*: cannot be written \(No such file"):
         write(folder, {"epoch": 1})
-
-
-def test_without_git_there_is_no_commit(monkeypatch):
-    monkeypatch.setenv("PATH", "/nonexistent")
-    assert describe_environment(torch.device("cpu"), "pyav")["commit"] is None
 
 
 @pytest.mark.parametrize(("finished", "kind"), [(True, "finished"), (False, "unfinished")])

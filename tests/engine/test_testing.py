@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 
 from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.protocol import edit_protocol
-from stsm_cli.engine.testing import load_model, run_test, trained
+from stsm_cli.engine.testing import load_model, run_test
+from stsm_cli.engine.trained import trained
 from stsm_cli.errors import CheckpointError, DataError, RecipeError, UsageError
 from stsm_cli.models.weights import FORMAT, read_weights
 
@@ -70,6 +71,19 @@ def test_the_best_checkpoint_is_tested_on_request(small_run):
     assert last.result["weights_sha256"] != best.result["weights_sha256"]
     kept = json.loads((small_run.path / "eval-best-synth-1x1@28.json").read_text())
     assert kept["checkpoint"] == "best.pt"
+
+
+def test_a_damaged_checkpoint_hints_at_the_best_one(small_run):
+    small_run.checkpoint.rename(small_run.best_checkpoint)
+    for content in (b"half", small_run.recipe_file.read_bytes()):
+        small_run.checkpoint.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"last\.pt: not a readable checkpoint") as caught:
+            run(trained("runs/small", None))
+        assert caught.value.hint.startswith("`stsm eval runs/small --best` tests the checkpoint of")
+    small_run.best_checkpoint.unlink()
+    with pytest.raises(CheckpointError, match=r"last\.pt: not a readable checkpoint") as caught:
+        run(trained("runs/small", None))
+    assert caught.value.hint is None
 
 
 def test_a_run_without_a_best_checkpoint_says_so(small_run):

@@ -248,11 +248,9 @@ def test_each_epoch_is_saved_once_and_the_best_is_kept(
         real(state, file)
 
     scores = iter([50.0, 75.0, 75.0, 60.0])
-    evaluate = trainer.evaluate
+    summary = trainer.summary
     monkeypatch.setattr(torch, "save", noting)
-    monkeypatch.setattr(
-        trainer, "evaluate", lambda *a, **k: evaluate(*a, **k) | {"top1": next(scores)}
-    )
+    monkeypatch.setattr(trainer, "summary", lambda *a: summary(*a) | {"top1": next(scores)})
     run(optim_edited(recipe, epochs=4), train_videos, val_videos, tmp_path / "a")
     assert saved == [(0, 5), (1, 5), (2, 5), (3, 5)]
     folder = RunFolder(tmp_path / "a")
@@ -263,13 +261,13 @@ def test_each_epoch_is_saved_once_and_the_best_is_kept(
 def test_the_last_validation_is_the_test_where_both_ask_for_the_same(
     recipe, train_videos, val_videos, tmp_path, monkeypatch, crops
 ):
-    labels, evaluate = [], trainer.evaluate
+    labels, score_split = [], trainer.score_split
 
     def noting(*arguments, label, **options):
         labels.append(label)
-        return evaluate(*arguments, label=label, **options)
+        return score_split(*arguments, label=label, **options)
 
-    monkeypatch.setattr(trainer, "evaluate", noting)
+    monkeypatch.setattr(trainer, "score_split", noting)
     wanted = recipe if crops == 1 else with_another_test(recipe)
     result = run(wanted, train_videos, val_videos, tmp_path / "a")
     expected = ["validating epoch 1", "validating epoch 2"] + ["testing"] * (crops == 3)
@@ -327,6 +325,36 @@ def test_resume_refuses_a_checkpoint_of_another_recipe(recipe, train_videos, val
     RunFolder(tmp_path / "b").checkpoint.replace(RunFolder(tmp_path / "a").checkpoint)
     with pytest.raises(CheckpointError, match=r"last\.pt: belongs to another recipe"):
         run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
+
+
+@pytest.mark.parametrize("key", ["position", "model", "optimizer", "scaler", "random"])
+def test_resume_names_what_a_checkpoint_lacks(recipe, train_videos, val_videos, tmp_path, key):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=StopAfter("epoch 1", 1))
+    path = RunFolder(tmp_path / "a").checkpoint
+    state = load_checkpoint(path)
+    del state[key]
+    torch.save(state, path)
+    message = rf"a/checkpoints/last\.pt: holds no '{key}': another version of stsm wrote it"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
+    assert caught.value.hint == (
+        f"delete {tmp_path / 'a'} to begin anew, or start another run from its weights "
+        f"with `stsm train --init {path}`"
+    )
+
+
+def test_a_damaged_checkpoint_hints_at_the_best_one(recipe, train_videos, val_videos, tmp_path):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=StopAfter("epoch 2", 1))
+    folder = RunFolder(tmp_path / "a")
+    folder.checkpoint.write_bytes(b"half")
+    with pytest.raises(CheckpointError, match=r"last\.pt: not a readable") as caught:
+        run(recipe, train_videos, val_videos, folder.path, resume=True)
+    assert caught.value.hint == (
+        f"`stsm eval {folder.path} --best` tests the checkpoint of its best epoch; "
+        f"to train, delete {folder.path} and begin anew"
+    )
 
 
 def test_resume_refuses_another_class_list(recipe, train_videos, val_videos, tmp_path):

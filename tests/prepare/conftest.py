@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import struct
 import tarfile
 import threading
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ def clip_bytes():
 
 @pytest.fixture
 def plant(tmp_path, clip_bytes):
-    """Makes files below a folder: `plant({path: text, bytes, or None for a video})`."""
+    """Makes files below a folder: `plant({path: text, bytes, or None for a video of its own})`."""
 
     def make(files, root=tmp_path / "data"):
         root.mkdir(exist_ok=True)
@@ -42,7 +43,7 @@ def plant(tmp_path, clip_bytes):
             target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             if content is None:
-                content = clip_bytes[number % 3]
+                content = clip_bytes[number % 3] + struct.pack(">I4sI", 12, b"free", number)
             target.write_bytes(content.encode() if isinstance(content, str) else content)
         return root
 

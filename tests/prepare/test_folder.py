@@ -73,6 +73,26 @@ def test_training_folders_alone_are_split(plant):
     assert (len(listing.splits["train"]), len(listing.splits["val"])) == (12, 3)
 
 
+def test_copies_are_found_by_their_content_and_leaks_told(plant, clip_bytes):
+    first, second, third = clip_bytes
+    longer = first + b"\0\0\0\x08free"
+    root = plant(
+        {"train/a/1.mp4": first, "train/a/2.mp4": second, "train/b/3.mp4": longer}
+        | {"train/b/4.mp4": second, "val/a/5.mp4": first, "val/b/6.mp4": third}
+        | {"val/a/empty.mp4": b"", "val/b/empty.mp4": b""}
+    )
+    listing = list_folder(root)
+    assert listing.copies == {"train/b/4.mp4": "train/a/2.mp4", "val/a/5.mp4": "train/a/1.mp4"}
+    assert listing.notes[-1] == (
+        "2 videos are byte for byte the same as another; "
+        "warning: 1 of them would validate what was trained on"
+    )
+    (root / "val/a/5.mp4").write_bytes(third)
+    listing = list_folder(root)
+    assert listing.copies == {"train/b/4.mp4": "train/a/2.mp4", "val/b/6.mp4": "val/a/5.mp4"}
+    assert listing.notes[-1] == "2 videos are byte for byte the same as another"
+
+
 def test_a_class_may_be_called_train(plant):
     listing = list_folder(plant(tree(classes=("car", "plane", "train"))))
     assert listing.classes == ("car", "plane", "train")

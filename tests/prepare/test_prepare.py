@@ -29,6 +29,7 @@ def listing(plant, clip_bytes):
         {name: tuple(ListedVideo(*video) for video in split) for name, split in splits.items()},
         unlisted=("extra.mp4",),
         duplicates=("a/1.mp4",),
+        copies={"b/3.mp4": "b/2.mp4"},
         notes=("lists of a test",),
     )
 
@@ -65,9 +66,11 @@ def test_what_cannot_be_used_is_counted_and_named(listing):
         ("b/moved.mp4", "val", "missing"),
         ("extra.mp4", "", "unlisted"),
         ("a/1.mp4", "", "duplicate"),
+        ("b/3.mp4", "", "copy"),
     ]
+    assert problems[-1]["reason"] == "byte for byte b/2.mp4"
     assert all(problem["reason"] for problem in problems)
-    assert report["num_problems"] == 6
+    assert report["num_problems"] == 7
 
 
 def test_the_report_says_what_the_numbers_mean(listing):
@@ -86,7 +89,7 @@ def test_the_report_says_what_the_numbers_mean(listing):
     )
     assert "val b/text.mp4: corrupt, does not open (moov atom not found)" in text
     assert "1 unlisted, 1 duplicates" in text
-    assert "6 problems in all, in manifest/problems.csv" in text
+    assert "7 problems in all, in manifest/problems.csv" in text
     assert "every frame of every video was decoded" in text
 
 

@@ -94,7 +94,7 @@ ways = pytest.mark.parametrize("look", [verify, verify_quick])
 @pytest.mark.parametrize("name", VIDEOS)
 def test_a_sound_video_is_ok_and_measured(folder, name, look):
     check = look(folder, name, Clock())
-    info = probe(folder / name, "pyav")
+    info = probe(folder / name)
     assert info.num_frames == VIDEOS[name][0]
     assert check == Check("ok", "", info.num_frames, info.fps, 96, 64)
 

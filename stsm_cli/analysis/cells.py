@@ -1,0 +1,27 @@
+"""How numbers are written in the cells of a table, and the table as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+
+def adds(macs: int) -> str:
+    """Multiply-adds with the unit that leaves one to three digits before the point."""
+    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9)):
+        if macs >= size:
+            return f"{macs / size:.2f} {unit}"
+    return f"{macs / 1e6:.1f} M"
+
+
+def mega(params: int) -> str:
+    """Parameters in M."""
+    return f"{params / 1e6:.2f} M"
+
+
+def joined(texts: Iterable[str | None]) -> str:
+    """The different texts of several rows or runs; empty where there is none."""
+    return ", ".join(dict.fromkeys(text for text in texts if text is not None))
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]

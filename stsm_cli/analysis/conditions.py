@@ -1,0 +1,95 @@
+"""What stands under a measured table: data, protocol, networks, recipe, seeds, machine, command."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from stsm_cli.analysis.ablation import Ablation
+from stsm_cli.analysis.cells import adds, joined, mega
+from stsm_cli.analysis.records import RunRecord
+from stsm_cli.analysis.summary import LABELS, Group
+from stsm_cli.config.load import load_recipe
+from stsm_cli.config.schema import DatasetName
+
+
+def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[str]:
+    """How the numbers of `group` came about, a line each.
+
+    Args:
+        ablation: The table's rows.
+        dataset: The paper's.
+        group: What was measured.
+    """
+    places = {row.name: place for place, row in enumerate(ablation.rows)}
+    records = sorted(group.records, key=lambda r: (places.get(r.row, len(places)), r.seed))
+    first = records[0]
+    data, optim = first.recipe["data"], first.recipe["optim"]
+    lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
+    if synth := data["synth"]:
+        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in synth.items())}"
+    excluded = max(record.score.num_listed - record.score.num_videos for record in records)
+    seeds = len(group.seeds)
+    return [
+        *lines,
+        f"Protocol: {_by_rows(records, lambda record: f'`{record.protocol}`')}, {data['sampling']} "
+        f"sampling; the paper's: `{paper_protocol(ablation, dataset)}`; videos that did not "
+        f"decode, counted as wrong: {excluded}",
+        f"Networks, a view of each: {_by_rows(records, _network)}",
+        f"Recipe: `{first.base}`, {first.budget} budget: {group.epochs} epochs, "
+        f"{optim['optimizer']}, lr {optim['lr']:g}, batch {optim['batch_size']}, "
+        f"{first.recipe['precision']} (hash {first.experiment}); start: "
+        f"{_by_rows(records, lambda record: _start(record.recipe['model']))}",
+        f"Seeds: {joined(map(str, group.seeds))}; {len(records)} runs, "
+        f"{timedelta(seconds=round(sum(r.seconds for r in records)))} of training and testing",
+        f"Environment: {_environments(records)}",
+        f"Command: `{first.command}{f' --seeds {seeds}' if seeds > 1 else ''}` (finished runs are "
+        f"read from `records/{first.table}/{first.dataset}-{first.budget}-{first.experiment}/`)",
+    ]
+
+
+def paper_protocol(ablation: Ablation, dataset: DatasetName) -> str:
+    """The name of the paper's test protocol on a data set."""
+    return load_recipe(ablation.base[dataset]).recipe.protocol
+
+
+def _by_rows(records: Sequence[RunRecord], text: Callable[[RunRecord], str]) -> str:
+    """What the runs have in common; where they differ, each text with its rows."""
+    rows: dict[str, dict[str, None]] = {}
+    for record in records:
+        rows.setdefault(text(record), {})[record.row] = None
+    if len(rows) == 1:
+        return next(iter(rows))
+    return "; ".join(f"{key} (rows {', '.join(names)})" for key, names in rows.items())
+
+
+def _network(record: RunRecord) -> str:
+    model, network = record.recipe["model"], record.network
+    blocks = " with non-local blocks" if model["non_local"] else ""
+    return (
+        f"`{model['backbone']}`{blocks}, {model['num_classes']} classes, {model['num_frames']} × "
+        f"{network.size_px}² pixels: {adds(network.macs)} multiply-adds, "
+        f"{mega(network.params)} parameters"
+    )
+
+
+def _start(model: dict[str, Any]) -> str:
+    if model.get("init"):  # records of stsm 0.1 have no such key
+        return f"`{model['init']}`"
+    return "ImageNet weights" if model["weights"] == "imagenet" else "random weights"
+
+
+def _environments(records: Sequence[RunRecord]) -> str:
+    runs = Counter(_environment(record) for record in records)
+    if len(runs) == 1:
+        return next(iter(runs))
+    return "; ".join(f"{text} (runs: {number})" for text, number in sorted(runs.items()))
+
+
+def _environment(record: RunRecord) -> str:
+    known = {**record.environment, **record.environment.get("packages", {})}
+    parts = [
+        f"{key} {known[key]}" for key in ("stsm", "commit", "python", "torch") if known.get(key)
+    ]
+    parts += [str(known[key]) for key in ("platform", "device", "cpu_capability") if known.get(key)]
+    return f"{', '.join(parts)}, decoder {known.get('decoder', 'unknown')}"

@@ -1,0 +1,170 @@
+"""The results on one HTML page that needs nothing else: to open, to print, to send.
+
+Made from the Markdown files that `stsm report` writes and the pictures they show or link to, and
+from nothing else: the same files give the same bytes. The page asks for nothing over the network,
+runs no script, and takes no HTML from the files: what looks like a tag is shown as it stands.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from stsm_cli.analysis.records import write_whole
+
+TITLE = "STSM: the paper's tables, checked and measured"
+MIME = {".svg": "image/svg+xml", ".png": "image/png"}
+TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False}).enable("table")
+SHORT_CELL = 32  # characters of Markdown; a longer cell may be broken into lines
+_ANCHOR = re.compile(r'<a id="(\w+)"></a>')  # how the audit names the heading below
+
+
+def write_page(out: Path, files: Sequence[Path]) -> Path:
+    """Write `index.html` into the folder of results; its path.
+
+    Args:
+        out: The folder of results.
+        files: See `page_html`.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    path = out / "index.html"
+    write_whole(path, page_html(files))
+    return path
+
+
+def page_html(files: Sequence[Path]) -> str:
+    """The page, a chapter for each file.
+
+    Pictures that a file links to and none shows get a chapter of their own behind the first. A
+    link that leads neither to a place on the page nor to another site becomes plain text.
+
+    Args:
+        files: Markdown files of one folder, at least one, in the order of the page. Each opens
+            with its title; the pictures lie beside them.
+    """
+    folder = files[0].parent
+    chapters = [_chapter(file.stem, file.read_text(encoding="utf-8")) for file in files]
+    chapters[1:1] = _linked_pictures(chapters, folder)
+    labels = {chapter.anchor: chapter.title[0] for chapter in chapters}
+    places = {*labels, *_embed_pictures(chapters, folder)}.union(*(c.places for c in chapters))
+    for chapter in chapters:
+        chapter.turn_links(places, labels)
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        title=escape(TITLE),
+        style=STYLE.read_text(encoding="utf-8"),
+        contents="\n".join(chapter.entry() for chapter in chapters),
+        chapters="\n".join(chapter.html() for chapter in chapters),
+    )
+
+
+@dataclass(frozen=True)
+class _Chapter:
+    """A Markdown file: its own place on the page, places in it, which start with it, and text."""
+
+    anchor: str
+    places: Sequence[str]
+    tokens: Sequence[Token]
+
+    @property
+    def title(self) -> tuple[str, str]:
+        """The first heading: what stands before its colon, and behind it if it has one."""
+        heading = next(token for token in self.tokens if token.type == "inline")
+        label, _, rest = "".join(child.content for child in heading.children or ()).partition(": ")
+        return label, rest
+
+    def inline(self) -> Iterator[Token]:
+        for token in self.tokens:
+            yield from token.children or ()
+
+    def turn_links(self, places: Set[str], labels: Mapping[str, str]) -> None:
+        """Make links to files lead to `places`; one that reads as a file's name, to its label."""
+        for link, text in pairwise(self.inline()):
+            if link.type == "link_open":
+                href = str(link.attrs["href"])
+                anchor = self._anchor(href)
+                if anchor in places:
+                    link.attrs["href"] = f"#{anchor}"
+                    if text.content == href:
+                        text.content = labels.get(anchor, href)
+                elif not href.startswith(("https://", "http://")):
+                    del link.attrs["href"]
+
+    def _anchor(self, href: str) -> str:
+        file, _, fragment = href.partition("#")
+        name = _picture(file) if Path(file).suffix in MIME else file.removesuffix(".md")
+        return "-".join(filter(None, (name or self.anchor, fragment)))
+
+    def entry(self) -> str:
+        """The line of the contents."""
+        label, rest = map(escape, self.title)
+        more = f" <span>{rest}</span>" if rest else ""
+        return f'<li><a href="#{self.anchor}"><b>{label}</b>{more}</a></li>'
+
+    def html(self) -> str:
+        body = _MARKDOWN.renderer.render(self.tokens, _MARKDOWN.options, {})
+        body = body.replace("<table>", '<div class="table">\n<table>')  # as text it is escaped
+        body = body.replace("</table>", "</table>\n</div>")
+        return f'<section id="{self.anchor}">\n{body}</section>'
+
+
+def _chapter(anchor: str, markdown: str) -> _Chapter:
+    tokens, places = _MARKDOWN.parse(markdown), []
+    for index, token in enumerate(tokens):
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"  # the page has a title above
+        if token.type == "td_open" and len(tokens[index + 1].content) <= SHORT_CELL:
+            token.attrs["class"] = "short"
+        if token.type == "heading_open" and (found := _ANCHOR.fullmatch(tokens[index - 2].content)):
+            token.attrs["id"] = f"{anchor}-{found[1]}"
+            places.append(f"{anchor}-{found[1]}")
+            for part in tokens[index - 3 : index]:
+                part.hidden, part.children = True, []
+    return _Chapter(anchor, places, tokens)
+
+
+def _picture(path: str) -> str:
+    """The place of a picture, the same for its SVG and its PNG."""
+    return f"picture-{Path(path).with_suffix('')}"
+
+
+def _linked_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[_Chapter]:
+    """A chapter of the pictures that are linked to and not shown, or none."""
+    inline = [token for chapter in chapters for token in chapter.inline()]
+    shown = {_picture(str(token.attrs["src"])) for token in inline if token.type == "image"}
+    lines = ["# Figures"]
+    for link, text in pairwise(inline):
+        path = str(link.attrs.get("href", ""))
+        if _is_picture(folder / path) and _picture(path) not in shown:
+            lines += [f"## {text.content}", f"![{text.content}]({path})"]
+            shown.add(_picture(path))
+    return [_chapter("figures", "\n\n".join(lines))] if len(lines) > 1 else []
+
+
+def _embed_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[str]:
+    """Put the pictures into the page, or their texts where there is none; their places."""
+    places: list[str] = []
+    for image in [token for chapter in chapters for token in chapter.inline()]:
+        if image.type == "image":
+            file, place = folder / str(image.attrs["src"]), _picture(str(image.attrs["src"]))
+            if not _is_picture(file):
+                image.type, image.children = "text", None
+                continue
+            data = b64encode(file.read_bytes()).decode()
+            image.attrs["src"] = f"data:{MIME[file.suffix]};base64,{data}"
+            if place not in places:
+                image.attrs["id"] = place
+                places.append(place)
+    return places
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix in MIME and path.is_file()

@@ -1,0 +1,157 @@
+"""`stsm ablate --dry-run`: the rows of ablations, the channels that move, and the cost."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from stsm_cli.cli import output
+
+if TYPE_CHECKING:
+    from stsm_cli.analysis.plan import Moved, Plan, RowPlan, Work
+
+NO_TIME = "not known"
+
+
+def print_plan(plan: "Plan") -> None:
+    """Show one ablation before it runs: its rows, where channels move, and what is to do."""
+    from stsm_cli.analysis.plan import total_work
+
+    _print_rows(plan)
+    console = output.current()
+    console.text("")
+    title = "Channels that move (from the next + from the previous position), by width of the layer"
+    columns = ["setting", "width", "layers", "moved", "of which"]
+    notes = [*_units([plan]), _to_do(total_work([plan]))]
+    console.table(title, columns, _width_rows(plan.rows), notes)
+
+
+def print_plans(plans: "Sequence[Plan]") -> None:
+    """Show several ablations before they run: a table each, and what is to do in all."""
+    from stsm_cli.analysis.plan import total_work
+
+    console = output.current()
+    for plan in plans:
+        _print_rows(plan)
+        console.text("")
+    work, num_runs = total_work(plans), sum(len(plan.sweep.runs) for plan in plans)
+    distinct = work.num_finished + work.num_missing
+    shared = f"{num_runs} runs, {distinct} of them different: tables share rows"
+    console.text("\n".join([*_units(plans), shared, _to_do(work)]))
+
+
+def plan_record(plan: "Plan") -> dict[str, Any]:
+    """The plan of one ablation as an object of JSON."""
+    from stsm_cli.analysis.plan import total_work
+
+    sweep = plan.sweep
+    return {
+        "schema": "stsm.ablation_plan/2",
+        "name": sweep.name,
+        "table": sweep.ablation.table,
+        "dataset": sweep.dataset,
+        "budget": sweep.budget,
+        "base": sweep.base,
+        "shared": sweep.ablation.shared.get(sweep.dataset, ()),
+        "experiment": sweep.experiment,
+        "rows": [_row_record(plan, row) for row in plan.rows],
+        "work": asdict(total_work([plan])),
+    }
+
+
+def _row_record(plan: "Plan", row: "RowPlan") -> dict[str, Any]:
+    return {
+        "name": row.row.name,
+        "overrides": row.row.on(plan.sweep.dataset),
+        "finished": len(row.finished),
+        "seeds": len(row.finished) + len(row.missing),
+        "size_px": row.size_px,
+        "macs": row.macs,
+        "params": row.params,
+        "num_train_videos": row.num_videos,
+        "epochs": row.epochs,
+        "macs_run": row.macs_run,
+        "seconds_run": row.seconds,
+        "moved": [asdict(moved) for moved in row.moved],
+    }
+
+
+def _print_rows(plan: "Plan") -> None:
+    from stsm_cli.analysis.cells import adds, mega
+
+    sweep = plan.sweep
+    rows = [
+        [
+            row.row.name,
+            f"{len(row.finished)} of {len(row.finished) + len(row.missing)}",
+            adds(row.macs),
+            mega(row.params),
+            _total(row.moved),
+            NO_TIME if row.seconds is None else _time(row.seconds),
+            " ".join(row.row.on(sweep.dataset)),
+        ]
+        for row in plan.rows
+    ]
+    columns = ["setting", "finished", "multiply-adds", "params", "moved", "time a run"]
+    shared = sweep.ablation.shared.get(sweep.dataset)
+    notes = [f"every setting also has {' '.join(shared)}"] if shared else []
+    title = f"Table {sweep.ablation.table} ({sweep.name}): {sweep.ablation.title}; "
+    title += f"{sweep.dataset}, {sweep.budget} budget"
+    output.current().table(title, [*columns, f"overrides of {sweep.base}"], rows, notes)
+
+
+def _width_rows(rows: "Sequence[RowPlan]") -> list[list[str]]:
+    """A line a width; settings that move the same channels share their lines."""
+    settings: dict[tuple[Moved, ...], list[str]] = {}
+    for row in rows:
+        if any(moved.moved for moved in row.moved):
+            settings.setdefault(row.moved, []).append(row.row.name)
+    return [
+        [", ".join(names), str(m.channels), str(m.num_sites), str(m.moved), m.parts or "-"]
+        for widths, names in settings.items()
+        for m in widths
+    ]
+
+
+def _total(moved: "Sequence[Moved]") -> str:
+    channels = sum(m.channels * m.num_sites for m in moved)
+    return f"{sum(m.moved * m.num_sites for m in moved)} of {channels}"
+
+
+def _units(plans: "Sequence[Plan]") -> list[str]:
+    rows = [row for plan in plans for row in plan.rows]
+    sizes = {f"{row.size_px}²" for row in rows}
+    runs = {f"{row.num_videos:,} training videos × {row.epochs} epochs" for row in rows}
+    return [
+        f"multiply-adds: of a view of {_either(sizes)} pixels, forward; "
+        "moved: channels before convolutions",
+        f"a run: {_either(runs)}",
+    ]
+
+
+def _either(texts: set[str]) -> str:
+    return " or ".join(sorted(texts))
+
+
+def _to_do(work: "Work") -> str:
+    from stsm_cli.analysis.cells import adds
+
+    done = f"{work.num_finished} of {work.num_finished + work.num_missing} finished"
+    if not work.num_missing:
+        return f"{done}, nothing to do"
+    return f"{done}, {work.num_missing} to do: {adds(work.macs)} multiply-adds, {_how_long(work)}"
+
+
+def _how_long(work: "Work") -> str:
+    """The time of the missing runs; it does not speak for those that no record tells of."""
+    about = f"about {_time(work.seconds)} one after another by the runs recorded so far"
+    if work.num_timed == work.num_missing:
+        return about
+    if not work.num_timed:
+        return "no record tells how long that takes"
+    rest = work.num_missing - work.num_timed
+    return f"{work.num_timed} of them {about}; of the other {rest} no record tells"
+
+
+def _time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

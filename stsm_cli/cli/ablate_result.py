@@ -1,0 +1,71 @@
+"""What `stsm ablate` says of an ablation that has run: its table, or an object of JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stsm_cli.cli import output
+
+if TYPE_CHECKING:
+    from stsm_cli.analysis.ablation import Sweep
+    from stsm_cli.analysis.paper import PaperTable
+    from stsm_cli.analysis.summary import Group, RowSummary
+
+
+def print_result(sweep: "Sweep", out: Path, files: Sequence[Path]) -> None:
+    """Show the table, what it says, and which files were written."""
+    from stsm_cli.analysis.reading import verdicts
+    from stsm_cli.analysis.tables import main_table
+
+    paper, group, rows = _measured(sweep, out)
+    title = f"Table {paper.table}: {sweep.ablation.title} ({sweep.budget} budget)"
+    notes = [*verdicts(rows), "", f"written: {', '.join(map(str, files))}"]
+    output.current().table(title, *main_table(rows, paper, group), notes)
+
+
+def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str, Any]:
+    """The same as an object of JSON."""
+    from stsm_cli.analysis.reading import verdicts
+
+    _, group, rows = _measured(sweep, out)
+    return {
+        "schema": "stsm.ablation/1",
+        "name": sweep.name,
+        "table": sweep.ablation.table,
+        "dataset": sweep.dataset,
+        "budget": sweep.budget,
+        "epochs": group.epochs,
+        "protocol": group.first.protocol,
+        "experiment": sweep.experiment,
+        "rows": [_row_record(sweep, row) for row in rows],
+        "verdicts": verdicts(rows),
+        "files": [str(path) for path in files],
+    }
+
+
+def _measured(sweep: "Sweep", out: Path) -> "tuple[PaperTable, Group, list[RowSummary]]":
+    """The paper's table, and the records of this very sweep as its rows."""
+    from stsm_cli.analysis.paper import load_paper_table
+    from stsm_cli.analysis.records import read_records
+    from stsm_cli.analysis.summary import Group, summarise
+
+    wanted = (sweep.experiment, sweep.budget)
+    records = read_records(out, sweep.table)
+    group = Group(tuple(r for r in records if (r.experiment, r.budget) == wanted))
+    paper = load_paper_table(sweep.ablation.table)
+    return paper, group, summarise(sweep.ablation, paper, group)
+
+
+def _row_record(sweep: "Sweep", row: "RowSummary") -> dict[str, Any]:
+    top1, pair = row.top1, row.pair_accuracy
+    return {
+        "name": row.row.name,
+        "overrides": row.row.on(sweep.dataset),
+        "paper": [line.model_dump(include={"setting", "top1", "source"}) for line in row.paper],
+        "top1": top1 and top1.mean,
+        "sd": top1 and top1.sd,
+        "seeds": {record.seed: record.score.top1 for record in row.records},
+        "pair_accuracy": pair and pair.mean,
+        "macs": row.records[0].network.macs if row.records else None,
+        "params": row.records[0].network.params if row.records else None,
+    }

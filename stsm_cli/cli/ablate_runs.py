@@ -1,0 +1,132 @@
+"""Carries out the runs of `stsm ablate` on this machine, and shows how they get on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stsm_cli.cli import output
+from stsm_cli.cli.cluster import Submitter, refuse_queued
+from stsm_cli.cli.live import LiveTable, RunProgress
+from stsm_cli.cores import num_cores
+from stsm_cli.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    from stsm_cli.analysis.ablation import Run, Sweep
+    from stsm_cli.analysis.records import RunRecord
+    from stsm_cli.analysis.sweep import Outcome
+    from stsm_cli.data.videos import Videos
+    from stsm_cli.engine.slurm import Submitted
+
+GO_ON = "run the same command again: finished runs are kept, unfinished ones continue"
+
+
+class Runner:
+    """Trains and tests runs of any number of sweeps; the data is opened once for all of them.
+
+    Attributes:
+        pending: Jobs that a sweep waits for: none, runs are done here.
+    """
+
+    pending: "tuple[Submitted, ...]" = ()
+
+    def __init__(
+        self,
+        data: Path | None,
+        device: str,
+        workers: int | None,
+        decoder: str | None,
+        jobs: int | None,
+    ) -> None:
+        from stsm_cli.data.dataset import open_splits
+        from stsm_cli.data.decode import choose_decoder
+        from stsm_cli.engine.device import choose_device, choose_workers
+
+        self._device, self._workers = device, choose_workers(workers)
+        if jobs is None:  # otherwise leave CUDA alone: it does not survive a fork
+            jobs = num_cores() if choose_device(device).type == "cpu" else 1
+        self._jobs = jobs
+        decode, console = choose_decoder(decoder), output.current()
+        self._open = cache(partial(open_splits, root=data, decoder=decode, progress=console))
+
+    def run_all(
+        self, sweep: "Sweep", tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
+    ) -> "Iterator[tuple[int, Outcome]]":
+        """Do runs of `sweep` side by side, each inside its folder."""
+        from stsm_cli.engine.parallel import run_side_by_side
+
+        if not tasks:
+            return iter(())
+        refuse_queued([folder for _, folder in tasks])
+        splits = self._open(tasks[0][0].recipe.data)
+
+        def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
+            return self._run(sweep, *tasks[number], splits, tell)
+
+        return run_side_by_side(
+            len(tasks),
+            work,
+            jobs=self._jobs,
+            on_news=lambda number, news: live.news(tasks[number][0], news),
+        )
+
+    def _run(
+        self,
+        sweep: "Sweep",
+        run: "Run",
+        folder: Path,
+        splits: "tuple[Videos, Videos]",
+        tell: "Callable[[Any], None]",
+    ) -> "Outcome":
+        from stsm_cli.analysis.sweep import Outcome
+        from stsm_cli.engine.device import choose_device
+        from stsm_cli.engine.runlog import RunFolder
+        from stsm_cli.engine.train import train
+
+        files = RunFolder(folder)
+        progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
+        result = train(
+            run.recipe,
+            *splits,
+            out=folder,
+            name=sweep.base,
+            device=choose_device(self._device),
+            workers=self._workers,
+            resume=files.recipe_file.exists(),
+            progress=progress,
+            on_epoch=progress.epoch,
+        )
+        return Outcome(result, files.metrics(), files.environment())
+
+
+def carry_out(sweep: "Sweep", out: Path, runner: Runner | Submitter) -> list[Path]:
+    """Do what is missing of `sweep`; the files of its table.
+
+    Raises:
+        InterruptedRunError: Ctrl-C; what is finished is recorded and in the table.
+    """
+    from stsm_cli.analysis.paper import load_paper_table
+    from stsm_cli.analysis.publish import publish, table_file
+    from stsm_cli.analysis.records import finished
+    from stsm_cli.analysis.sweep import run_sweep
+
+    missing = sum(finished(out, sweep, run) is None for run in sweep.runs)
+    paper = load_paper_table(sweep.ablation.table)
+    with LiveTable(sweep, paper, missing, output.current()) as live:
+
+        def on_record(run: "Run", record: "RunRecord", is_new: bool) -> None:
+            live.finish(run, record)
+            if is_new:
+                publish(out, sweep.name, figures=False)
+
+        try:
+            run_sweep(sweep, out, partial(runner.run_all, sweep, live=live), on_record=on_record)
+            return publish(out, sweep.name)
+        except (KeyboardInterrupt, InterruptedRunError):
+            publish(out, sweep.name)
+            so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""
+            raise InterruptedRunError(
+                f"interrupted after {len(live.records)} of {len(sweep.runs)} runs of "
+                f"{sweep.name}{so_far}",
+                hint=GO_ON,
+            ) from None

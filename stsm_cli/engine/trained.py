@@ -1,0 +1,98 @@
+"""What `stsm eval` and `stsm predict` are about: found and checked before torch is imported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stsm_cli.config.load import describe, load_recipe
+from stsm_cli.config.schema import Recipe
+from stsm_cli.engine.runlog import RunFolder, newest_run
+from stsm_cli.errors import UsageError
+
+TEST_KEYS = ("data.short_side_px", "data.sampling", "precision")  # and all of `test`
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Something to test: weights, the recipe they were trained with, and where results go.
+
+    Attributes:
+        name: The recipe's.
+        recipe: As it was trained, but for `edits` and the `test` section.
+        checkpoint: The weights' file.
+        folder: The run's, unless the weights came by themselves.
+        edits: `KEY=VALUE` of what the test changes outside the protocol.
+    """
+
+    name: str
+    recipe: Recipe
+    checkpoint: Path
+    folder: RunFolder | None
+    edits: tuple[str, ...] = ()
+
+    def protocol(self, recipe: Recipe) -> str:
+        """What a test under `recipe` is called: its protocol, then the edits."""
+        return "+".join((recipe.protocol, *self.edits))
+
+    @property
+    def decoder(self) -> str | None:
+        """The one that the training read with, where that is known."""
+        return self.folder.environment().get("decoder") if self.folder else None
+
+    @property
+    def data_root(self) -> Path | None:
+        """The data set of the training, where that is known."""
+        known = self.folder.environment().get("data") if self.folder else None
+        return None if known is None else Path(known)
+
+
+def trained(
+    run: str | None,
+    checkpoint: Path | None,
+    *,
+    overrides: Sequence[str] = (),
+    best: bool = False,
+) -> Trained:
+    """The run folder `run` (None: the newest finished one), or `checkpoint` under the recipe `run`.
+
+    Args:
+        overrides: `KEY=VALUE` texts that edit the recipe; of a run, only what a test may change.
+        best: Take the run's checkpoint of the best validation accuracy, not its last.
+
+    Raises:
+        UsageError: There is no finished run; a checkpoint comes without a recipe; an override
+            would change what was trained.
+        RecipeError: The recipe or an override is wrong.
+        CheckpointError: `run` is not a run folder, or has no best checkpoint.
+    """
+    if checkpoint is not None:
+        if run is None or best:
+            raise UsageError(
+                f"--checkpoint {checkpoint}: " + ("excludes --best" if best else "needs a recipe"),
+                hint=f"for example `stsm eval synth/stsm --checkpoint {checkpoint}`",
+            )
+        loaded = load_recipe(run, overrides)
+        return Trained(loaded.name, loaded.recipe, checkpoint, None)
+    folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
+    recipe, edits = _edited(folder, overrides)
+    file = folder.best_checkpoint if best else folder.checkpoint
+    return Trained(folder.environment()["recipe"], recipe, file, folder, edits)
+
+
+def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+    """A run's recipe under overrides, and those that change more than the protocol."""
+    recipe = folder.recipe()
+    if not overrides:
+        return recipe, ()
+    file = str(folder.recipe_file)
+    edited = load_recipe(file, overrides)
+    known = {(key, value) for key, value, _ in describe(load_recipe(file))}
+    changed = [(key, value) for key, value, _ in describe(edited) if (key, value) not in known]
+    edits = [(key, value) for key, value in changed if not key.startswith("test.")]
+    for key, value in edits:
+        if key not in TEST_KEYS:
+            raise UsageError(
+                f"--set {key}={value}: would change what was trained",
+                hint=f"a test may change test.*, {', '.join(TEST_KEYS)}",
+            )
+    return edited.recipe, tuple(f"{key}={value}" for key, value in edits)

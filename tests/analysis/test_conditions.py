@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import pytest
+
+from stsm_cli.analysis.ablation import load_ablation
+from stsm_cli.analysis.conditions import conditions, paper_protocol
+from stsm_cli.analysis.records import read_records
+from stsm_cli.analysis.summary import Group
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """The lines of a recorded sweep, some of its records changed, by what they begin with."""
+
+    def do(sweep, change=lambda record: record):
+        group = Group(tuple(map(change, read_records(tmp_path))))
+        return dict(line.split(": ", 1) for line in conditions(sweep.ablation, "k400", group))
+
+    return do
+
+
+def test_how_the_numbers_came_about(measure, lines):
+    sweep = measure("spatial", lambda run: None if run.row.name == "W" else 50, seeds=2)
+    recipe = sweep.runs[0].recipe
+    synth, optim, size = recipe.data.synth, recipe.optim, recipe.test.crop_px
+    assert lines(sweep) == {
+        "Data set": f"embedded set, 100 test videos; train {synth.train}, val {synth.val}, "
+        f"frames {synth.frames}, short_side_px {synth.short_side_px}, "
+        f"difficulty {synth.difficulty}, seed 0",
+        "Protocol": f"`{recipe.protocol}`, uniform sampling; the paper's: `k400-10x3@256`; videos "
+        "that did not decode, counted as wrong: 1",
+        "Networks, a view of each": f"`resnet_small`, 16 classes, 8 × {size}² pixels: 160.4 M "
+        "multiply-adds, 0.27 M parameters",
+        "Recipe": f"`synth/stsm`, short budget: 4 epochs, {optim.optimizer}, lr {optim.lr:g}, "
+        f"batch {optim.batch_size}, {recipe.precision} (hash {sweep.experiment}); start: random "
+        "weights",
+        "Seeds": "0, 1; 10 runs, 0:09:38 of training and testing",
+        "Environment": "stsm 0.1.0, commit abc1234, python 3.11.1, torch 2.6.0, Linux x86_64, cpu, "
+        "AVX2, decoder decord",
+        "Command": "`stsm ablate spatial --seeds 2` (finished runs are read from "
+        f"`records/table2_spatial/synth-short-{sweep.experiment}/`)",
+    }
+
+
+def test_several_networks_are_told_apart_in_the_order_of_the_rows(measure, lines):
+    sweep = measure("backbones-k400", lambda run: 50)
+    size = sweep.runs[0].recipe.test.crop_px
+    view = f"16 classes, 8 × {size}² pixels: 160.4 M multiply-adds, 0.27 M parameters"
+    assert lines(sweep)["Networks, a view of each"] == (
+        f"`resnet_small`, {view} (rows TSN R-50, TSM R-50, STSM R-50); "
+        f"`resnet_small` with non-local blocks, {view} "
+        "(rows TSN R-50+NL, TSM R-50+NL, STSM R-50+NL); "
+        f"`mobilenet_v2_small`, {view} (rows TSN MobileNetV2, TSM MobileNetV2, STSM MobileNetV2)"
+    )
+
+
+def test_rows_tested_under_another_protocol_are_named(measure, lines):
+    sweep = measure("spatial", lambda run: 50 if run.row.name in "TSN" else None)
+
+    def change(record):
+        return replace(record, protocol="x-1x3@48-score") if record.row == "TSN" else record
+
+    common = sweep.runs[0].recipe.protocol
+    assert lines(sweep, change)["Protocol"].startswith(
+        f"`x-1x3@48-score` (rows TSN); `{common}` (rows T), uniform sampling; "
+    )
+
+
+def test_runs_of_several_machines_are_counted(measure, lines):
+    sweep = measure("alpha", lambda run: 50)
+
+    def change(record):
+        torch = {"packages": {"torch": "2.6.0" if record.row == "0" else "2.7.0"}}
+        return replace(record, environment={"stsm": "0.2.0", "device": "cpu"} | torch)
+
+    assert lines(sweep, change)["Environment"] == (
+        "stsm 0.2.0, torch 2.6.0, cpu, decoder unknown (runs: 1); "
+        "stsm 0.2.0, torch 2.7.0, cpu, decoder unknown (runs: 6)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "start"),
+    [
+        ({"weights": "imagenet"}, "ImageNet weights"),
+        ({"weights": None, "init": "weights/tsm.safetensors"}, "`weights/tsm.safetensors`"),
+    ],
+)
+def test_what_the_runs_start_from(measure, lines, model, start):
+    sweep = measure("alpha", lambda run: 50)
+
+    def change(record):
+        return replace(record, recipe=record.recipe | {"model": record.recipe["model"] | model})
+
+    assert lines(sweep, change)["Recipe"].endswith(f"start: {start}")
+
+
+def test_the_papers_protocol_is_that_of_its_data_set():
+    assert paper_protocol(load_ablation("alpha"), "k400") == "k400-10x3@256"
+    assert paper_protocol(load_ablation("backbones-sthv2"), "sthv2") == "sthv2-2x3@256"

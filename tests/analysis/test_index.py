@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+from stsm_cli.analysis.ablation import ablation_names
+from stsm_cli.analysis.index import index_text, write_index
+from stsm_cli.analysis.records import read_records, write_record
+
+
+def test_what_holds_on_which_data_is_seen_at_once(measure, tmp_path):
+    measure("spatial", lambda run: 90 if run.row.name == "T" else 50)
+    measure("backbones-k400", lambda run: 90 if "TSN" in run.row.name else 50)
+    lines = index_text(tmp_path).splitlines()
+    head = lines.index(
+        "| table | the paper's claim | Kinetics-400 | Something-Something V2 | embedded set |"
+    )
+    claim = "TSN < TSM < STSM with the same network and frames"
+    assert lines[head + 2 : head + 9] == [
+        "| [1](table1_alpha.md) | row 3/8 is the best | not run | not run | not run |",
+        "| [2](table2_spatial.md) | row T is the best | not run | not run | holds |",
+        "| [3](table3_spatiotemporal.md) | row T+H+W is the best | not run | not run | not run |",
+        f"| [4](table4_sota-k400.md) | {claim} | not run | – | not run |",
+        f"| [5](table5_sota-sthv2.md) | {claim} | – | not run | not run |",
+        f"| [6](table6_backbones-k400.md) | {claim} | not run | – | does not hold |",
+        f"| [7](table7_backbones-sthv2.md) | {claim} | – | not run | not run |",
+    ]
+
+
+def test_a_table_with_its_protocol_seeds_and_claim(measure, tmp_path):
+    sweep = measure("spatial", lambda run: 90 if run.row.name == "T" else 50, seeds=2)
+    assert (
+        "## [Table 2: Spatial shifts against the temporal one, α = 1/4](table2_spatial.md)\n\n"
+        "Paper: T is best (74.43), 1.87 points above W (72.56); the paper gives no spread.\n\n"
+        "- Embedded set, short budget: 4 epochs, seeds 0, 1, test protocol "
+        f"`{sweep.runs[0].recipe.protocol}` (the paper's: `k400-10x3@256`). The paper's claim (row "
+        "T is the best) holds here (embedded set): of 5 pairs of rows, 5 clearly so.\n"
+        "- Not run on Kinetics-400: `stsm ablate spatial --dataset k400 --data ROOT`\n"
+        "- Not run on Something-Something V2: `stsm ablate spatial --dataset sthv2 --data ROOT`\n"
+    ) in index_text(tmp_path)
+
+
+def test_what_nobody_ran_is_open(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    text = index_text(tmp_path)
+    assert "Open: no run on Kinetics-400 or Something-Something V2 is recorded" in text
+    assert "Not run: `stsm ablate sota-k400`.\n" in text
+    assert "of all 19 that the paper prints, TDN [30], 2D R-50, 8 frames, is best (76.6)." in text
+    path = next(tmp_path.glob("records/*/*/0-seed0.json"))
+    (record,) = [r for r in read_records(tmp_path) if r.row == "0"]
+    write_record(path.with_stem("other"), replace(record, dataset="k400"))
+    text = index_text(tmp_path)
+    assert "Open: no run on Something-Something V2 is recorded" in text
+    assert "- Kinetics-400, short budget: 4 epochs, seed 0, " in text
+
+
+def test_without_any_record_every_table_is_named(tmp_path):
+    text = write_index(tmp_path).read_text()
+    for name in ablation_names():
+        assert f"Not run: `stsm ablate {name}`." in text
+    assert "no run on Kinetics-400 or Something-Something V2 is recorded" in text
+
+
+def test_overridden_runs_are_left_out(measure, tmp_path):
+    measure("alpha", lambda run: 50, overrides=["optim.lr=1"])
+    assert "Not run: `stsm ablate alpha`." in index_text(tmp_path)
+
+
+def test_pictures_are_linked(tmp_path):
+    text = index_text(tmp_path)
+    for name in ("audit.md", "figure1.svg", "figure4.svg", "class_pairs.svg"):
+        assert f"]({name})" in text
