@@ -162,7 +162,7 @@ def _measured(claim: OrderClaim, group: Group | None) -> Finding:
         claim.claim,
         claim.quote,
         f"{LABELS[group.first.dataset]}, {group.extent}: true of {true} of {len(known)} pairs, "
-        f"clear of the spread in {clear}, clearly the other way in {against}",
+        f"clearly in {clear}, clearly the other way in {against}",
         _verdict(len(known), true, clear, against),
     )
 
@@ -182,11 +182,11 @@ def _is_above(better: RowSummary, other: RowSummary) -> bool:
 
 def _verdict(total: int, true: int, clear: int, against: int) -> str:
     if clear == total:
-        return "holds: clear of the spread in every pair"
+        return "holds: clearly, in every pair"
     if against:
         return "does not hold: here, on this data"
     return (
         "open: "
         + ("the order is the same" if true == total else "the order differs")
-        + (", within the spread")
+        + ", not clearly so"
     )

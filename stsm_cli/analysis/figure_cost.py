@@ -5,10 +5,10 @@ own, since they are of other data and another network.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stsm_cli.analysis.figures import FAINT, INK, STYLES, canvas, title_axes
+from stsm_cli.analysis.figure_cost_measured import measured_panel
+from stsm_cli.analysis.figures import FAINT, METHODS, canvas, cut_axes, title_axes
 from stsm_cli.analysis.paper import PaperRow, load_paper_table
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 TABLE = 5
 MARKS = {
-    "STSM": ("#000000", "o"),
-    "TSM": ("#0072B2", "s"),
-    "TSN": ("#555555", "v"),
+    **{name: METHODS[name][:2] for name in ("STSM", "TSM", "TSN")},
     "TRN": ("#D55E00", "^"),
     "SmallBigNet": ("#009E73", "D"),
     "ACTION-Net": ("#CC79A7", "P"),
@@ -50,14 +48,15 @@ def view_gmacs(row: PaperRow) -> float:
 
 def trade_off_figure(rows: Sequence[RowSummary] = (), group: Group | None = None) -> "Figure":
     """Accuracy against the multiply-adds of a view: the paper's panel, and ours if it was run."""
-    with canvas(12.4 if group else 7.4, 5.4) as figure:
-        widths = (3, 2) if group else (1,)
+    is_run = any(row.records for row in rows)
+    with canvas(12.4 if is_run else 7.4, 5.4) as figure:
+        widths = (4, 3) if is_run else (1,)
         grid = figure.add_gridspec(2, len(widths), height_ratios=(5, 1), width_ratios=widths)
         upper = figure.add_subplot(grid[0, 0])
         lower = figure.add_subplot(grid[1, 0], sharex=upper)
         _paper_panel(upper, lower)
-        if group is not None:
-            _measured_panel(figure.add_subplot(grid[:, 1]), rows, group)
+        if group is not None and is_run:
+            measured_panel(figure, grid, rows, group)
     return figure
 
 
@@ -76,14 +75,12 @@ def _paper_panel(upper: "Axes", lower: "Axes") -> None:
     lower.set_ylim(min(float(row.top1) for row in rows) - 1.5, BREAK[0])
     upper.margins(y=0.08)
     upper.set_xscale("log")
-    upper.tick_params(bottom=False, labelbottom=False, which="both")
-    upper.spines["bottom"].set_visible(False)
     lower.set_xlim(1.9, 135)
     lower.set_xticks((2, 5, 10, 20, 50, 100), ("2", "5", "10", "20", "50", "100"))
     lower.minorticks_off()
     lower.set_xlabel("multiply-adds a view (G), as printed")
     upper.set_ylabel("top-1 (%)")
-    _cut(upper, lower)
+    cut_axes(upper, lower)
     _legend(upper)
 
 
@@ -107,19 +104,6 @@ def _draw(axes: "Axes", line: Sequence[PaperRow]) -> None:
             axes.annotate(row.top1, place, (8, -11), textcoords="offset points", fontsize=9)
 
 
-def _cut(upper: "Axes", lower: "Axes") -> None:
-    """Strokes where the axis is cut."""
-    stroke: dict[str, Any] = {
-        "marker": [(-1, -0.6), (1, 0.6)],
-        "markersize": 8,
-        "linestyle": "none",
-        "color": INK,
-        "clip_on": False,
-    }
-    upper.plot([0], [0], transform=upper.transAxes, **stroke)
-    lower.plot([0], [1], transform=lower.transAxes, **stroke)
-
-
 def _legend(axes: "Axes") -> None:
     for name, (colour, marker) in MARKS.items():
         face = colour if name == "STSM" else "white"
@@ -133,23 +117,3 @@ def _legend(axes: "Axes") -> None:
         title_fontsize=8.5,
         title="filled: the paper's own",
     )
-
-
-def _measured_panel(axes: "Axes", rows: Sequence[RowSummary], group: Group) -> None:
-    title_axes(axes, f"Measured: {LABELS[group.first.dataset]}", group.extent)
-    for row, (colour, marker, _) in zip(rows, cycle(STYLES), strict=False):
-        if row.top1 is None:
-            continue
-        macs = row.records[0].network.macs / 1e9
-        axes.errorbar(
-            [macs],
-            [row.top1.mean],
-            yerr=[row.top1.sd or 0],
-            fmt=marker,
-            color=colour,
-            capsize=3,
-            label=row.row.name,
-        )
-    axes.set_xlabel("multiply-adds a view (G), counted")
-    axes.set_ylabel("top-1 (%), mean ± sample standard deviation")
-    axes.legend(loc="best", frameon=False, fontsize=9)

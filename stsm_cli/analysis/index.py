@@ -32,8 +32,8 @@ PAGES = """\
 """
 VERDICTS = """\
 A claim holds if every pair of rows that it orders is clearly in that order, and does not hold if
-any is clearly in the other. Clearly: the means are apart by more than the larger sample standard
-deviation of the two, or, of single seeds, the 95 % intervals do not meet.
+any is clearly in the other. Clearly: every seed of one row is above every seed of the other
+or, of single seeds, the 95 % intervals do not meet.
 """
 
 

@@ -1,9 +1,10 @@
-"""Writes the pictures that belong to no single table: the paper's Figures 1 and 4."""
+"""Writes the pictures that belong to no single table."""
 
 from pathlib import Path
 
 from stsm_cli.analysis.ablation import ablation_names, load_ablation, table_name
 from stsm_cli.analysis.figure_cost import TABLE, trade_off_figure
+from stsm_cli.analysis.figure_pairs import pair_group, pairs_figure
 from stsm_cli.analysis.figure_shift import shift_figure
 from stsm_cli.analysis.figures import encode
 from stsm_cli.analysis.paper import load_paper_table
@@ -12,13 +13,21 @@ from stsm_cli.analysis.summary import Group, RowSummary, comparable, summarise
 
 
 def write_pictures(out: Path) -> list[Path]:
-    """Write `figure1` and `figure4` as SVG and PNG into the folder of results; their paths.
+    """Write `figure1`, `figure4` and `class_pairs` as SVG and PNG into the folder of results.
+
+    `class_pairs` only where runs are recorded that it can show.
+
+    Returns:
+        The paths of what was written.
 
     Raises:
         DataError: A record is broken.
         UsageError: `out` cannot be written.
     """
     figures = {"figure1": trade_off_figure(*_measured(out)), "figure4": shift_figure()}
+    group = pair_group(read_records(out))
+    if group is not None:
+        figures["class_pairs"] = pairs_figure(group)
     files = {
         out / f"{name}.{kind}": encode(figure, kind)
         for name, figure in figures.items()

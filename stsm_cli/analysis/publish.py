@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stsm_cli.analysis.ablation import Sweep, load_ablation, table_name
-from stsm_cli.analysis.figures import Reference, curves_figure, encode, settings_figure
+from stsm_cli.analysis.figure_curves import curves_figure
+from stsm_cli.analysis.figure_networks import networks_figure
+from stsm_cli.analysis.figure_settings import Reference, settings_figure
+from stsm_cli.analysis.figures import encode
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.spread import Spread
-from stsm_cli.analysis.summary import Group, comparable, summarise
+from stsm_cli.analysis.summary import Group, by_network, comparable, summarise
 from stsm_cli.analysis.tables import render
 
 TSM_ROW = "T"  # in spatial and spatiotemporal
@@ -18,6 +21,7 @@ TSM_IN_THE_PAPER = (2, "T(MMAction2)")
 def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
     """Write the table of the ablation `name` and its figures; the paths of what was written.
 
+    Where nothing is recorded, the table has the paper's numbers alone, and there are no figures.
     Runs with overrides of the user's (budget `custom`) get files of their own, `..._custom`.
 
     Raises:
@@ -29,9 +33,10 @@ def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
     custom = [record for record in records if record.budget == "custom"]
     files: dict[str, str | bytes] = {}
     for chosen, suffix in ((standard, ""), (custom, "_custom")):
-        if chosen:
+        if chosen or not suffix:
             files |= _table(name, chosen, suffix)
-            files |= _figures(out, name, chosen, suffix) if figures else {}
+        if chosen and figures:
+            files |= _figures(out, name, chosen, suffix)
     for file, content in files.items():
         write_whole(out / file, content)
     return [out / file for file in files]
@@ -45,16 +50,22 @@ def table_file(sweep: Sweep) -> str:
 def _table(name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, str]:
     ablation = load_ablation(name)
     table, curves = f"{table_name(name, ablation)}{suffix}", f"curves_{name}{suffix}"
-    paper, figures = load_paper_table(ablation.table), [f"{table}.svg", f"{curves}.svg"]
-    return {f"{table}.md": render(ablation, paper, comparable(records), figures)}
+    paper, groups = load_paper_table(ablation.table), comparable(records)
+    figures = [f"{table}.svg", f"{curves}.svg"] if groups else []
+    return {f"{table}.md": render(ablation, paper, groups, figures)}
 
 
 def _figures(out: Path, name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, bytes]:
     ablation, group = load_ablation(name), comparable(records)[0]
-    rows = summarise(ablation, load_paper_table(ablation.table), group)
+    paper = load_paper_table(ablation.table)
+    rows = summarise(ablation, paper, group)
     reference = _tsm(out, group) if name == "alpha" else None
+    if by_network(rows):
+        settings = networks_figure(rows, group, paper)
+    else:
+        settings = settings_figure(rows, group, reference)
     drawn = {
-        f"{table_name(name, ablation)}{suffix}": settings_figure(rows, group, reference),
+        f"{table_name(name, ablation)}{suffix}": settings,
         f"curves_{name}{suffix}": curves_figure(rows, group),
     }
     return {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import comb
 from typing import Literal
 
 from stsm_cli.analysis.agreement import agreement
@@ -140,19 +141,13 @@ def _order_and_gap(order: Sequence[RowSummary]) -> str:
     return (
         f": {'the same order' if means == sorted(set(means)) else 'another order'}; "
         f"{_system(last)} is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
-        f"{_system(below)}, {'more than' if clear else 'within'} the spread"
-        f"{_larger_sd(last, below)}"
+        f"{_system(below)}, {'clearly' if clear else 'within the spread'}"
     )
 
 
 def _system(row: RowSummary) -> str:
     """TSN, TSM or STSM."""
     return row.row.name.split()[0]
-
-
-def _larger_sd(first: RowSummary, second: RowSummary) -> str:
-    sds = [sd for row in (first, second) if (sd := _top1(row).sd) is not None]
-    return f" ({max(sds):.1f})" if len(sds) == 2 else ""
 
 
 def _measured(measured: Sequence[RowSummary]) -> list[str]:
@@ -178,26 +173,32 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
 
 
 def is_clear(best: RowSummary, other: RowSummary) -> bool:
-    """Whether `best` is above `other` by more than the spread; both rows are measured.
+    """Whether `best` is above `other` beyond the luck of seeds; both rows are measured.
 
-    ours: more than the larger sd apart; of a single seed, Wilson intervals that do not meet.
+    ours: its worst seed is above the other's best. For two rows that do not differ that happens
+    once in C(n + m, n) times, whatever the distribution. Of a single seed: Wilson intervals do not
+    meet.
     """
     first, second = _top1(best), _top1(other)
     if first.sd is None or second.sd is None:
         low = min(record.score.top1_interval[0] for record in best.records)
         high = max(record.score.top1_interval[1] for record in other.records)
         return low > high
-    return first.mean - second.mean > max(first.sd, second.sd)
+    return first.low > second.high
 
 
 def _test(rows: Sequence[RowSummary]) -> str:
     """The test of `is_clear`, for these rows, in words."""
-    has_sd = {_top1(row).sd is not None for row in rows}
-    by_sd = "their means are apart by more than the larger sample standard deviation of the two"
+    seeds = [len(row.records) for row in rows]
     by_interval = "the 95 % Wilson intervals of their test videos do not meet"
-    if has_sd == {True}:
-        return by_sd
-    return by_interval if has_sd == {False} else f"{by_sd}, or, with a single seed, {by_interval}"
+    if max(seeds) == 1:
+        return by_interval
+    few = min(number for number in seeds if number > 1)
+    by_seeds = (
+        "every seed of one is above every seed of the other (with "
+        f"{few} seeds each, chance alone puts a given row so 1 time in {comb(2 * few, few)})"
+    )
+    return by_seeds if min(seeds) > 1 else f"{by_seeds}, or, with a single seed, {by_interval}"
 
 
 def still_rising(group: Group) -> list[str]:

@@ -6,6 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from stsm_cli.analysis.ablation import plan_sweep
+from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.analysis.records import read_records
+from stsm_cli.analysis.summary import comparable, summarise
 from stsm_cli.analysis.sweep import Outcome, network, run_sweep
 
 
@@ -79,5 +82,17 @@ def measure(tmp_path):
             on_record=lambda run, record, is_new: None,
         )
         return sweep
+
+    return do
+
+
+@pytest.fixture
+def prepared(measure, tmp_path):
+    """Record a sweep as `measure` does: the rows of its table, and its group."""
+
+    def do(name, correct, **options):
+        sweep = measure(name, correct, **options)
+        (group,) = comparable(read_records(tmp_path))
+        return summarise(sweep.ablation, load_paper_table(sweep.ablation.table), group), group
 
     return do

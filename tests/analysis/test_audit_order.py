@@ -20,9 +20,9 @@ def test_printed_order_of_every_claim():
 @pytest.mark.parametrize(
     ("means", "computed", "verdict"),
     [
-        ((10, 30, 50, 70), "true of 3 of 3 pairs, clear of the spread in 3", "holds: clear of"),
-        ((10, 30, 50, 51), "true of 3 of 3 pairs, clear of the spread in 2", "open: the order is"),
-        ((10, 30, 50, 49), "true of 2 of 3 pairs, clear of the spread in 2", "open: the order d"),
+        ((10, 30, 50, 70), "true of 3 of 3 pairs, clearly in 3", "holds: clearly"),
+        ((10, 30, 50, 51), "true of 3 of 3 pairs, clearly in 2", "open: the order is"),
+        ((10, 30, 50, 49), "true of 2 of 3 pairs, clearly in 2", "open: the order d"),
         ((10, 30, 50, 20), "other way in 1", "does not hold: here"),
     ],
 )
@@ -44,14 +44,14 @@ def test_only_rows_that_were_run_are_compared(measure, tmp_path):
 
 
 def test_networks_are_compared_with_themselves(measure, tmp_path):
-    top1 = {"TSN": 30, "TSM": 60, "STSM": 62}
+    top1 = {"TSN": 30, "TSM": 60, "STSM": 63}
     measure(
         "backbones-k400",
         lambda run: top1[run.row.name.split()[0]] + 20 * ("NL" in run.row.name) + run.seed,
         seeds=3,
     )
     over_tsn, over_tsm, frames = measured_order(tmp_path)[len(CLAIMS) :]
-    assert "true of 3 of 3 pairs, clear of the spread in 3" in over_tsn.computed
+    assert "true of 3 of 3 pairs, clearly in 3" in over_tsn.computed
     assert over_tsm.where == "[table6_backbones-k400.md](table6_backbones-k400.md)"
     assert over_tsm.verdict.startswith("holds")
     assert frames.computed == "not run"

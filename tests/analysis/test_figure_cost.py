@@ -2,9 +2,6 @@ import pytest
 
 from stsm_cli.analysis.figure_cost import MARKS, shown_rows, trade_off_figure
 from stsm_cli.analysis.figures import encode
-from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.records import read_records
-from stsm_cli.analysis.summary import comparable, summarise
 
 # GFLOPs of a view and top-1, typed from the paper's Table 5.
 POINTS = {
@@ -47,17 +44,6 @@ def test_rows_of_eight_and_sixteen_frames_are_joined():
     joined = [line for line in trade_off_figure().axes[0].lines if line.get_linestyle() == "-"]
     pairs = {tuple(line.get_ydata()) for line in joined if len(line.get_ydata()) == 2}
     assert pairs == {(59.7, 62.3), (27.8, 30.0), (58.7, 61.2), (61.3, 63.5), (56.3, 59.2)}
-
-
-def test_ours_stand_in_a_panel_of_their_own(measure, tmp_path):
-    sweep = measure("spatial", lambda run: {"TSN": 30, "T": 70}.get(run.row.name))
-    (group,) = comparable(read_records(tmp_path))
-    rows = summarise(sweep.ablation, load_paper_table(2), group)
-    measured = trade_off_figure(rows, group).axes[2]
-    assert measured.get_title("left") == "Measured: embedded set\n"
-    assert [text.get_text() for text in measured.get_legend().texts] == ["TSN", "T"]
-    shown = [(line.get_xdata()[0], line.get_ydata()[0]) for line in measured.lines[::3]]
-    assert shown == [(pytest.approx(0.160370688), 30), (pytest.approx(0.160370688), 70)]
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

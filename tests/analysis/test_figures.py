@@ -2,102 +2,33 @@ import re
 
 import pytest
 
-from stsm_cli.analysis.figures import Reference, _apart, curves_figure, encode, settings_figure
+from stsm_cli.analysis.figure_curves import curves_figure
+from stsm_cli.analysis.figure_networks import networks_figure
+from stsm_cli.analysis.figure_settings import settings_figure
+from stsm_cli.analysis.figures import METHODS, encode, method
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.records import read_records
-from stsm_cli.analysis.summary import comparable, summarise
-
-CORRECT = {"0": 25, "1/8": 60, "1/4": 80, "3/8": 88, "1/2": 90, "3/4": 91, "1": 89}
-REFERENCE = Reference("TSM", "74.43", "92.0")
+from stsm_cli.analysis.summary import by_network
 
 
-@pytest.fixture
-def prepared(measure, tmp_path):
-    def do(name, correct, **options):
-        sweep = measure(name, correct, **options)
-        (group,) = comparable(read_records(tmp_path))
-        return summarise(sweep.ablation, load_paper_table(sweep.ablation.table), group), group
+@pytest.mark.parametrize(
+    ("name", "kind"), [("alpha", "svg"), ("alpha", "png"), ("backbones-sthv2", "svg")]
+)
+def test_the_same_records_give_the_same_bytes(prepared, name, kind):
+    rows, group = prepared(name, lambda run: 60)
 
-    return do
+    def settings():
+        if name == "alpha":
+            return settings_figure(rows, group)
+        return networks_figure(rows, group, load_paper_table(7))
 
-
-def texts(axes):
-    return [text.get_text() for text in axes.texts if text.get_text()]
-
-
-def test_the_alpha_curve_has_the_paper_and_the_measurement_on_axes_of_their_own(prepared):
-    rows, group = prepared("alpha", lambda run: CORRECT[run.row.name] + 2 * run.seed, seeds=3)
-    paper, measured = settings_figure(rows, group, REFERENCE).axes
-    alphas = [0, 0.125, 0.25, 0.375, 0.5, 0.75, 1]
-    assert list(paper.lines[0].get_xdata()) == list(measured.lines[0].get_xdata()) == alphas
-    assert list(paper.lines[0].get_ydata()) == [72.16, 74.62, 74.77, 75.04, 74.81, 74.49, 73.83]
-    assert list(measured.lines[0].get_ydata()) == [27, 62, 82, 90, 92, 93, 91]
-    assert paper.get_ylim() != measured.get_ylim()
-    assert texts(paper)[1:] == ["72.16", "74.62", "74.77", "75.04", "74.81", "74.49", "73.83"]
-    assert (paper.get_title("left"), measured.get_title("left")) == (
-        "Paper: Kinetics-400\n",
-        "Measured: embedded set\n",
-    )
-
-
-def test_error_bars_are_one_standard_deviation_and_each_seed_is_shown(prepared):
-    rows, group = prepared("alpha", lambda run: CORRECT[run.row.name] + 2 * run.seed, seeds=3)
-    measured = settings_figure(rows, group).axes[1]
-    ends = tuple(measured.collections[0].get_segments()[0][:, 1])
-    assert ends == pytest.approx((25, 29))  # 25, 27, 29: sd 2
-    seeds = [line for line in measured.lines if line.get_markerfacecolor() == "white"]
-    assert list(seeds[0].get_ydata()) == [25, 27, 29]
-
-
-def test_a_single_seed_has_its_wilson_interval(prepared):
-    rows, group = prepared("alpha", lambda run: CORRECT[run.row.name])
-    measured = settings_figure(rows, group).axes[1]
-    ends = tuple(measured.collections[0].get_segments()[0][:, 1])
-    assert ends == pytest.approx((15.5, 33.5))
-    assert texts(measured)[0].endswith("1 seed")
-
-
-def test_tsm_is_a_line_in_both_panels(prepared):
-    rows, group = prepared("alpha", lambda run: CORRECT[run.row.name])
-    panels = settings_figure(rows, group, REFERENCE).axes
-    legends = [[text.get_text() for text in axes.get_legend().texts] for axes in panels]
-    assert [legend[0] for legend in legends] == ["TSM: 74.43", "TSM: 92.0"]
-
-
-def test_named_settings_are_a_dot_chart_and_cited_numbers_are_hollow(prepared):
-    rows, group = prepared("spatial", lambda run: None if run.row.name == "HW" else 50)
-    paper, measured = settings_figure(rows, group).axes
-    names = [label.get_text() for label in paper.get_yticklabels()]
-    assert names == ["TSN", "T", "H", "W", "H+W", "HW"]
-    assert texts(paper)[1:] == ["70.6", "74.43", "72.25", "72.56", "72.53", "72.36"]
-    assert len(texts(measured)) == 1 + 5  # the row that is not run has no mark
-    marks = [line for line in paper.lines if line.get_marker() == "o" and len(line.get_xdata())]
-    hollow = [line.get_markerfacecolor() == "white" for line in marks]
-    assert hollow == [True, True, False, False, False, False]
-
-
-def test_curves_are_means_over_seeds_and_differ_without_colour(prepared):
-    rows, group = prepared("alpha", lambda run: 50, seeds=2)
-    (axes,) = curves_figure(rows, group).axes
-    assert len({(line.get_marker(), line.get_linestyle()) for line in axes.lines[:7]}) == 7
-    assert list(axes.lines[0].get_ydata()) == [30, 40, 50, 60]
-    assert list(axes.lines[0].get_xdata()) == [1, 2, 3, 4]
-    names = [text.split()[0] for text in texts(axes) if "epochs" not in text]
-    assert names == ["0", "1/8", "1/4", "3/8", "1/2", "3/4", "1"]
-
-
-@pytest.mark.parametrize("kind", ["svg", "png"])
-def test_the_same_records_give_the_same_bytes(prepared, kind):
-    rows, group = prepared("alpha", lambda run: CORRECT[run.row.name])
-    for draw in (settings_figure, curves_figure):
-        first, second = (encode(draw(rows, group), kind) for _ in range(2))
+    for draw in (settings, lambda: curves_figure(rows, group)):
+        first, second = (encode(draw(), kind) for _ in range(2))
         assert first == second
         assert not re.search(rb"<dc:date>|Matplotlib v|Software", first)
 
 
-def test_labels_are_pushed_apart_in_their_order():
-    places = _apart([50, 10, 50.5, 51], 2)
-    assert places[1] == 10
-    assert places[0] < places[2] < places[3]
-    assert min(places[2] - places[0], places[3] - places[2]) == pytest.approx(2, abs=0.01)
-    assert _apart([1, 5, 9], 2) == [1, 5, 9]
+@pytest.mark.parametrize("name", ["sota-k400", "sota-sthv2", "backbones-k400", "backbones-sthv2"])
+def test_every_row_of_several_networks_is_one_of_the_methods(prepared, name):
+    rows, _ = prepared(name, lambda run: 60)
+    assert {method(row) for row in rows} == set(METHODS)
+    assert sum(len(of_network) for of_network in by_network(rows).values()) == len(rows)

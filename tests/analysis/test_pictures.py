@@ -16,6 +16,20 @@ def test_figures_1_and_4_are_written(tmp_path):
     assert all(path.stat().st_size > 1000 for path in paths)
 
 
+def test_accuracy_by_pair_is_drawn_where_it_is_known(measure, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(pictures, "trade_off_figure", lambda rows, group: None)
+    monkeypatch.setattr(pictures, "shift_figure", lambda: None)
+    monkeypatch.setattr(pictures, "pair_group", lambda records: "group" if records else None)
+    monkeypatch.setattr(pictures, "pairs_figure", seen.append)
+    monkeypatch.setattr(pictures, "encode", lambda figure, kind: b"")
+    assert len(write_pictures(tmp_path)) == 4
+    measure("alpha", lambda run: 50)
+    names = [path.name for path in write_pictures(tmp_path)]
+    assert names[4:] == ["class_pairs.svg", "class_pairs.png"]
+    assert seen == ["group"]
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     seen = []

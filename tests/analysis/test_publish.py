@@ -39,15 +39,33 @@ def test_the_table_alone(measure, tmp_path):
     assert names(publish(tmp_path, "alpha", figures=False)) == ["table1_alpha.md"]
 
 
-def test_without_records_nothing_is_written(tmp_path):
-    assert publish(tmp_path, "alpha") == []
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("name", ["alpha", "sota-k400"])
+def test_without_records_the_table_is_the_papers_alone(tmp_path, name):
+    (path,) = publish(tmp_path, name)
+    table = path.read_text()
+    assert "not run" in table
+    assert "75.0" in table
+    assert "![" not in table
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_table_of_several_networks_and_its_figures(measure, tmp_path):
+    measure("backbones-sthv2", lambda run: None if "16f" in run.row.name else 50)
+    paths = publish(tmp_path, "backbones-sthv2")
+    assert names(paths)[1::2] == [
+        "table7_backbones-sthv2.svg",
+        "curves_backbones-sthv2.svg",
+    ]
+    assert all(path.stat().st_size > 1000 for path in paths)
 
 
 def test_overridden_runs_have_files_of_their_own(measure, tmp_path):
     measure("alpha", lambda run: 50)
     measure("alpha", lambda run: 99, overrides=["optim.lr=1"])
-    publish(tmp_path, "alpha", figures=False)
+    assert names(publish(tmp_path, "alpha", figures=False)) == [
+        "table1_alpha.md",
+        "table1_alpha_custom.md",
+    ]
     assert "| 99.0 |" not in (tmp_path / "table1_alpha.md").read_text().replace("**", "")
     assert "| 99.0 |" in (tmp_path / "table1_alpha_custom.md").read_text().replace("**", "")
 
