@@ -18,6 +18,7 @@ from markdown_it.token import Token
 
 from stsm_cli.analysis.records import write_whole
 
+PAGE = "index.html"
 TITLE = "STSM: the paper's tables, checked and measured"
 MIME = {".svg": "image/svg+xml", ".png": "image/png"}
 TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
@@ -36,7 +37,7 @@ def write_page(out: Path, files: Sequence[Path]) -> Path:
     Raises:
         UsageError: `out` cannot be written.
     """
-    path = out / "index.html"
+    path = out / PAGE
     write_whole(path, page_html(files))
     return path
 
@@ -123,7 +124,8 @@ def _chapter(anchor: str, markdown: str) -> _Chapter:
             token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"  # the page has a title above
         if token.type == "td_open" and len(tokens[index + 1].content) <= SHORT_CELL:
             token.attrs["class"] = "short"
-        if token.type == "heading_open" and (found := _ANCHOR.fullmatch(tokens[index - 2].content)):
+        before = tokens[index - 2].content if token.type == "heading_open" and index > 2 else ""
+        if found := _ANCHOR.fullmatch(before):
             token.attrs["id"] = f"{anchor}-{found[1]}"
             places.append(f"{anchor}-{found[1]}")
             for part in tokens[index - 3 : index]:
@@ -143,7 +145,7 @@ def _linked_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[_Chapte
     lines = ["# Figures"]
     for link, text in pairwise(inline):
         path = str(link.attrs.get("href", ""))
-        if _is_picture(folder / path) and _picture(path) not in shown:
+        if _is_picture(folder, path) and _picture(path) not in shown:
             lines += [f"## {text.content}", f"![{text.content}]({path})"]
             shown.add(_picture(path))
     return [_chapter("figures", "\n\n".join(lines))] if len(lines) > 1 else []
@@ -155,7 +157,7 @@ def _embed_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[str]:
     for image in [token for chapter in chapters for token in chapter.inline()]:
         if image.type == "image":
             file, place = folder / str(image.attrs["src"]), _picture(str(image.attrs["src"]))
-            if not _is_picture(file):
+            if not _is_picture(folder, str(image.attrs["src"])):
                 image.type, image.children = "text", None
                 continue
             data = b64encode(file.read_bytes()).decode()
@@ -166,5 +168,7 @@ def _embed_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[str]:
     return places
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix in MIME and path.is_file()
+def _is_picture(folder: Path, path: str) -> bool:
+    """Whether a picture lies in the folder: a page that is sent shows nothing from elsewhere."""
+    file = (folder / path).resolve()
+    return file.suffix in MIME and file.is_file() and file.is_relative_to(folder.resolve())

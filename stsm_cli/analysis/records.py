@@ -45,7 +45,7 @@ class Score:
     pair_accuracy: float | None
     """How often a video's class scores above its time reversal; None on sets without such pairs."""
     pairs: tuple[Pair, ...] | None = None
-    """One a pair; None on sets without any, and in records of stsm 0.1."""
+    """One a pair; None on sets without any, and in records from before pairs were counted."""
 
 
 @dataclass(frozen=True)

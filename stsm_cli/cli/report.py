@@ -45,11 +45,12 @@ def _write(out: Path, *, html: bool) -> list[Path]:
     from stsm_cli.analysis.ablation import ablation_names
     from stsm_cli.analysis.audit import write_audit
     from stsm_cli.analysis.index import write_index
-    from stsm_cli.analysis.page import write_page
+    from stsm_cli.analysis.page import PAGE, write_page
     from stsm_cli.analysis.pictures import write_pictures
     from stsm_cli.analysis.publish import publish
 
     names, written = ablation_names(), []
+    html = html or (out / PAGE).exists()  # no page is left behind by its tables
     with output.current().bar("writing results", len(names) + 2 + html) as bar:
         for name in names:
             written += publish(out, name)

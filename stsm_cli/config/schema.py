@@ -100,9 +100,11 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _backbone_allows(self) -> "ModelConfig":
         if self.non_local and self.backbone not in ("resnet50", "resnet_small"):
-            raise ValueError(f"non_local belongs to resnet50 or resnet_small, not {self.backbone}")
+            raise ValueError(
+                f"non_local belongs to backbone resnet50 or resnet_small, not {self.backbone}"
+            )
         if self.weights is not None and self.backbone in get_args(SmallBackbone):
-            raise ValueError(f"weights: there are no ImageNet weights of {self.backbone}")
+            raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
         if self.weights is not None and self.init is not None:
             raise ValueError(
                 "weights and init exclude each other: a network starts from one of them"
@@ -235,13 +237,16 @@ class Recipe(Section):
         if self.test.clips not in allowed:
             raise ValueError(
                 f"test.clips ({self.test.clips}) must be {allowed[0]} or {allowed[1]} "
-                f"with {self.data.sampling} sampling"
+                f"with data.sampling {self.data.sampling}"
             )
         if self.model.num_classes is None and self.data.dataset != "folder":
-            raise ValueError(f"model.num_classes: null is for `folder`, not {self.data.dataset}")
+            raise ValueError(
+                f"model.num_classes: null is for data.dataset folder, not {self.data.dataset}"
+            )
         if self.data.sampling == "dense" and self.model.num_frames > 64:
             raise ValueError(
-                f"model.num_frames ({self.model.num_frames}) must be at most 64 with dense sampling"
+                f"model.num_frames ({self.model.num_frames}) must be at most 64 with data.sampling "
+                "dense"
             )
         return self
 

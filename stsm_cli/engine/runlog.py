@@ -207,8 +207,8 @@ def instead_of(checkpoint: Path) -> str | None:
     if checkpoint != run.checkpoint or not run.best_checkpoint.is_file():
         return None
     return (
-        f"`stsm eval {run.path} --best` tests the checkpoint of its best epoch; to train, "
-        f"delete {run.path} and begin anew"
+        f"`stsm eval {run.path} --best` tests the checkpoint of its best epoch, "
+        f"`stsm train {run.recipe_file} --init {run.best_checkpoint}` starts from it"
     )
 
 

@@ -79,11 +79,13 @@ class Saver:
             raise CheckpointError(f"{file}: belongs to another recipe")
         try:
             return self._restore(state)
-        except KeyError as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # as torch and Python tell
+            what = f"holds no {error}" if isinstance(error, KeyError) else str(error).split("\n")[0]
+            start = f"`stsm train {self.folder.recipe_file} --init {file}` starts from its weights"
             raise CheckpointError(
-                f"{file}: holds no {error}: another version of stsm wrote it",
-                hint=f"delete {self.folder.path} to begin anew, or start another run from its "
-                f"weights with `stsm train --init {file}`",
+                f"{file}: does not continue here, another version of stsm may have written it "
+                f"({what})",
+                hint=start if "model" in state else f"delete {self.folder.path} to begin anew",
             ) from None
 
     def _restore(self, state: dict[str, Any]) -> tuple[Position, int]:

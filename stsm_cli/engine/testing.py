@@ -44,7 +44,10 @@ def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> T
     try:
         model = _filled(config, checkpoint)
     except CheckpointError as error:
-        raise CheckpointError(str(error), hint=error.hint or instead_of(checkpoint)) from None
+        hint = error.hint if checkpoint.exists() else None
+        raise CheckpointError(
+            str(error), hint=hint or instead_of(checkpoint) or error.hint
+        ) from None
     return model.to(device).to(memory_format=torch.channels_last).eval()
 
 

@@ -24,8 +24,8 @@ from stsm_cli.progress import SILENT, Progress
 # ours: channels of `resnet_small`, stage by stage; even the first shift, α = 1/8, moves 4 of them
 SMALL_WIDTHS = (32, 48, 64, 96)
 # ours: `mobilenet_v2_small` as torchvision's (expansion, channels, blocks, stride). Frames of 32
-# pixels become maps of 16, 8, 4 and 2. Strided blocks do not expand: a CPU's backward pass of a
-# strided depthwise convolution in bfloat16 is slow.
+# pixels become maps of 16, 8, 4 and 2. Strided blocks do not expand: a CPU is
+# slow at the backward pass of a strided depthwise convolution in bfloat16, channel by channel.
 SMALL_INVERTED_RESIDUALS = [
     [1, 16, 1, 1],
     *([1, 32, 1, 2], [6, 32, 1, 1]),

@@ -169,6 +169,19 @@ def test_a_page_without_linked_pictures_has_no_chapter_of_them(files):
     assert "figures" not in Page(page_html(files[1:])).ids()
 
 
+def test_nothing_from_outside_the_folder_is_shown(files, tmp_path_factory):
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.svg"
+    secret.write_text(SVG.format(width=3))
+    outside = os.path.relpath(secret, files[0].parent)
+    files[1].write_text(f"# Table\n\n![one]({secret}) ![two]({outside}) [three]({outside})\n")
+    assert not Page(page_html(files[1:2])).all("img")
+
+
+def test_a_name_for_a_heading_that_does_not_follow_is_text(files):
+    files[1].write_text('# Table\n\n<a id="9"></a>\n')
+    assert "9" not in "".join(Page(page_html(files[1:2])).ids())
+
+
 def test_a_picture_that_is_not_there_is_its_text(files):
     assert "<p>not drawn far away</p>" in page_html(files)
 

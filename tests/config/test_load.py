@@ -275,6 +275,11 @@ def test_a_wrong_value_is_told_with_key_rule_and_value(override, message):
             "optim.optimizer=adamw",
             "--set optim.optimizer: optim.policy: tsm belongs to `optimizer: sgd`",
         ),
+        (
+            "model.backbone=resnet_small",
+            "--set model.backbone: model.weights: there are none of ImageNet for backbone "
+            "resnet_small",
+        ),
     ],
 )
 def test_a_broken_rule_names_the_override_that_breaks_it(override, line):

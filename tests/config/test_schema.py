@@ -45,8 +45,12 @@ def test_the_protocol_is_named_after_data_views_and_size():
         ("data", {"dataset": "synth"}, "a `synth` section belongs to `dataset: synth`"),
         ("data", {"synth": {}}, "a `synth` section belongs to `dataset: synth`"),
         ("test", {"crop_px": 288}, r"test.crop_px \(288\) must be at most .* \(256\)"),
-        ("test", {"clips": 2}, r"test.clips \(2\) must be 1 or 10 with dense sampling"),
-        ("model", {"num_frames": 65}, r"model.num_frames \(65\) must be at most 64 with dense"),
+        ("test", {"clips": 2}, r"test.clips \(2\) must be 1 or 10 with data.sampling dense"),
+        (
+            "model",
+            {"num_frames": 65},
+            r"model.num_frames \(65\) must be at most 64 with data.sampling",
+        ),
         (
             "model",
             {"backbone": "resnet18", "non_local": True},
@@ -74,7 +78,7 @@ def test_keys_that_contradict_each_other_are_refused(section, values, message):
 def test_uniform_sampling_takes_one_or_two_clips():
     data = {"dataset": "sthv2", "sampling": "uniform"}
     assert Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 2}}).test.clips == 2
-    with pytest.raises(ValidationError, match=r"test.clips \(10\) must be 1 or 2 with uniform"):
+    with pytest.raises(ValidationError, match=r"test.clips \(10\) must be 1 or 2 with data\.sampling uniform"):
         Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 10}})
 
 

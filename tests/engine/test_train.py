@@ -335,13 +335,30 @@ def test_resume_names_what_a_checkpoint_lacks(recipe, train_videos, val_videos, 
     state = load_checkpoint(path)
     del state[key]
     torch.save(state, path)
-    message = rf"a/checkpoints/last\.pt: holds no '{key}': another version of stsm wrote it"
+    message = rf"last\.pt: does not continue here, another version .* \(holds no '{key}'\)"
     with pytest.raises(CheckpointError, match=message) as caught:
         run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
-    assert caught.value.hint == (
-        f"delete {tmp_path / 'a'} to begin anew, or start another run from its weights "
-        f"with `stsm train --init {path}`"
-    )
+    start = f"`stsm train {tmp_path}/a/recipe.yaml --init {path}` starts from its weights"
+    assert caught.value.hint == (f"delete {tmp_path}/a to begin anew" if key == "model" else start)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda state: state["position"].update(extra=1), "unexpected keyword argument 'extra'"),
+        (lambda state: state["model"].pop("fc.bias"), r"Error\(s\) in loading state_dict for TSN:"),
+        (lambda state: state["optimizer"].update(param_groups=[]), "different number of parameter"),
+    ],
+)
+def test_resume_tells_what_does_not_fit(recipe, train_videos, val_videos, tmp_path, change, what):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=StopAfter("epoch 1", 1))
+    path = RunFolder(tmp_path / "a").checkpoint
+    state = load_checkpoint(path)
+    change(state)
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=rf"does not continue here, .* \(.*{what}"):
+        run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
 
 
 def test_a_damaged_checkpoint_hints_at_the_best_one(recipe, train_videos, val_videos, tmp_path):
@@ -352,8 +369,8 @@ def test_a_damaged_checkpoint_hints_at_the_best_one(recipe, train_videos, val_vi
     with pytest.raises(CheckpointError, match=r"last\.pt: not a readable") as caught:
         run(recipe, train_videos, val_videos, folder.path, resume=True)
     assert caught.value.hint == (
-        f"`stsm eval {folder.path} --best` tests the checkpoint of its best epoch; "
-        f"to train, delete {folder.path} and begin anew"
+        f"`stsm eval {folder.path} --best` tests the checkpoint of its best epoch, "
+        f"`stsm train {folder.recipe_file} --init {folder.best_checkpoint}` starts from it"
     )
 
 

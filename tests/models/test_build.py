@@ -133,5 +133,5 @@ def test_everything_learns():
 
 
 def test_non_local_in_another_network_is_refused():
-    with pytest.raises(ValueError, match="non_local belongs to resnet50 or resnet_small"):
+    with pytest.raises(ValueError, match="non_local belongs to backbone resnet50 or resnet_small"):
         build_model(config("mobilenet_v2", non_local=True))
