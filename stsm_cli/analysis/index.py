@@ -32,8 +32,8 @@ PAGES = """\
 """
 VERDICTS = """\
 A claim holds if every pair of rows that it orders is clearly in that order, and does not hold if
-any is clearly in the other. Clearly: every seed of one row is above every seed of the other
-or, of single seeds, the 95 % intervals do not meet.
+any is clearly in the other. Clearly: an exact permutation test over the seeds of two rows gives
+p ≤ 0.05 (one-sided), or, of single seeds, the 95 % intervals of their test videos do not meet.
 """
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,17 @@ class Spread:
     def high(self) -> float:
         """Largest value."""
         return max(self.values)
+
+
+def chance(high: Sequence[float], low: Sequence[float]) -> float:
+    """How often chance puts the mean of `high` as far above that of `low`, or farther.
+
+    The one-sided p of Fisher's exact permutation test: of all ways to deal the values out anew into
+    groups of these sizes.
+    """
+    values, reached = (*high, *low), math.fsum(high) - 1e-9
+    deals = [math.fsum(deal) >= reached for deal in combinations(values, len(high))]
+    return sum(deals) / len(deals)
 
 
 def ranks(values: Sequence[float]) -> list[float]:

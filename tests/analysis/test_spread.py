@@ -1,6 +1,6 @@
 import pytest
 
-from stsm_cli.analysis.spread import Spread, rank_correlation, ranks
+from stsm_cli.analysis.spread import Spread, chance, rank_correlation, ranks
 
 
 def test_mean_and_sample_standard_deviation():
@@ -34,3 +34,10 @@ def test_rank_correlation():
 def test_without_an_order_there_is_no_correlation():
     assert rank_correlation([1, 2, 3], [5, 5, 5]) is None
     assert rank_correlation([1], [2]) is None
+
+
+def test_chance_by_dealing_out_anew():
+    assert chance((4, 5, 6), (1, 2, 3)) == 1 / 20  # one deal of C(6, 3)
+    assert chance((3, 5, 6), (1, 2, 4)) == 2 / 20  # 6 + 5 + 4 too
+    assert chance((1, 2), (3, 4)) == 1.0
+    assert chance((5, 5), (5, 5)) == 1.0

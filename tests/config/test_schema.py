@@ -78,7 +78,9 @@ def test_keys_that_contradict_each_other_are_refused(section, values, message):
 def test_uniform_sampling_takes_one_or_two_clips():
     data = {"dataset": "sthv2", "sampling": "uniform"}
     assert Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 2}}).test.clips == 2
-    with pytest.raises(ValidationError, match=r"test.clips \(10\) must be 1 or 2 with data\.sampling uniform"):
+    with pytest.raises(
+        ValidationError, match=r"test.clips \(10\) must be 1 or 2 with data\.sampling uniform"
+    ):
         Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 10}})
 
 
