@@ -24,11 +24,13 @@ def agreement(names: Sequence[str], printed: Sequence[float], means: Sequence[fl
     assert rho is not None  # neither are all equal
     best = max(range(len(names)), key=printed.__getitem__)
     about = "" if len(names) <= MOST_ROWS else "about "
+    percent = 100 * share_as_close(printed, means)
+    share = "less than 1" if percent < 1 else f"{about}{percent:.0f}"
     return (
         f"The paper's best row, {names[best]}, is number {ranks(means)[best]:g} of {len(names)} "
         f"as measured. Spearman's rank correlation with the paper's rows is {rho:+.2f} (+1: the "
         f"same order); of all orders of {len(names)} rows, "
-        f"{about}{100 * share_as_close(printed, means):.0f} % agree at least as well."
+        f"{share} % agree at least as well."
     )
 
 

@@ -33,7 +33,8 @@ PAGES = """\
 VERDICTS = """\
 A claim holds if every pair of rows that it orders is clearly in that order, and does not hold if
 any is clearly in the other. Clearly: an exact permutation test over the seeds of two rows gives
-p ≤ 0.05 (one-sided), or, of single seeds, the 95 % intervals of their test videos do not meet.
+p ≤ 0.05 (one-sided), or, of single seeds, the 95 % intervals of their test videos do not meet. No
+correction is made for the number of pairs, and tables that share rows share their runs.
 """
 
 

@@ -82,7 +82,7 @@ def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
 def _counts(num_pairs: int, num_known: int, num_clear: int, against: Sequence[RowPair]) -> str:
     counts = [f"{num_clear} clearly so"]
     if within := num_known - num_clear - len(against):
-        counts.append(f"{within} within the spread")
+        counts.append(f"{within} not clearly")
     if against:
         names = [f"row {other.row.name} above row {row.row.name}" for row, other in against]
         counts.append(f"{len(against)} clearly the other way round ({', '.join(names)})")
@@ -104,10 +104,12 @@ def built(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
     num_built = sum(len(row.paper) for row in rows)
     if num_built == len(paper.rows):
         return []
-    best = max(paper.rows, key=lambda row: row.percent)
+    most = max(row.percent for row in paper.rows)
+    best = [row for row in paper.rows if row.percent == most]
+    labels = " and ".join(f"{row.label} frames" for row in best)
     return [
         f"That is of the {num_built} rows that are built here; of all {len(paper.rows)} that the "
-        f"paper prints, {best.label} frames, is best ({best.top1})."
+        f"paper prints, best is {labels} ({best[0].top1})."
     ]
 
 
@@ -123,7 +125,9 @@ def _paper_best(rows: Sequence[RowSummary]) -> str:
 def _one_network(name: str, rows: Sequence[RowSummary]) -> str:
     """The order of TSN, TSM and STSM in one network: the paper's and the measured one."""
     order = sorted(rows, key=_printed)
-    printed = " < ".join(f"{_system(row)} {row.paper[-1].top1}" for row in order)
+    printed = " < ".join(
+        f"{_system(row)} {row.strongest.top1}" for row in order if row.strongest is not None
+    )
     if not any(row.records for row in order):
         return f"{name}: paper {printed}; not run."
     means = [f"{row.top1.mean:.1f}" if row.top1 else "not run" for row in order]
@@ -142,7 +146,7 @@ def _order_and_gap(order: Sequence[RowSummary]) -> str:
     return (
         f": {'the same order' if means == sorted(set(means)) else 'another order'}; "
         f"{_system(last)} is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
-        f"{_system(below)}, {'clearly' if clear else 'within the spread'}"
+        f"{_system(below)}, {'clearly' if clear else 'not clearly'}"
     )
 
 

@@ -86,12 +86,14 @@ class RowSummary:
         return Spread(known) if known else None
 
     @property
-    def paper_top1(self) -> float | None:
-        """The paper's top-1 in percent.
+    def strongest(self) -> PaperRow | None:
+        """What the paper prints for the row; of several baselines for one setting the best."""
+        return max(self.paper, key=lambda printed: printed.percent, default=None)
 
-        ours: of several baselines for one setting the last, which ran in the paper's own framework.
-        """
-        return float(self.paper[-1].top1) if self.paper else None
+    @property
+    def paper_top1(self) -> float | None:
+        """The paper's top-1 in percent, of `strongest`."""
+        return float(self.strongest.top1) if self.strongest else None
 
 
 def summarise(ablation: Ablation, paper: PaperTable, group: Group | None) -> list[RowSummary]:

@@ -40,7 +40,8 @@ def test_a_sample_is_called_one():
     names, printed = list("abcdefghi"), [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert agreement(names, printed, printed) == (
         "The paper's best row, i, is number 1 of 9 as measured. Spearman's rank correlation with "
-        "the paper's rows is +1.00 (+1: the same order); of all orders of 9 rows, about 0 % agree "
+        "the paper's rows is +1.00 (+1: the same order); of all orders of 9 rows, less than 1 % "
+        "agree "
         "at least as well."
     )
     assert ", 4 % agree" in agreement(names[:4], printed[:4], printed[:4])

@@ -42,7 +42,7 @@ def test_what_nobody_ran_is_open(measure, tmp_path):
     text = index_text(tmp_path)
     assert "Open: no run on Kinetics-400 or Something-Something V2 is recorded" in text
     assert "Not run: `stsm ablate sota-k400`.\n" in text
-    assert "of all 19 that the paper prints, TDN [30], 2D R-50, 8 frames, is best (76.6)." in text
+    assert "of all 19 that the paper prints, best is TDN [30], 2D R-50, 8 frames (76.6)." in text
     path = next(tmp_path.glob("records/*/*/0-seed0.json"))
     (record,) = [r for r in read_records(tmp_path) if r.row == "0"]
     write_record(path.with_stem("other"), replace(record, dataset="k400"))
