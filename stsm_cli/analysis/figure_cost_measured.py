@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from stsm_cli.analysis.figures import METHODS, SOFT, cut_axes, method, number_at, title_axes
+from stsm_cli.analysis.figures import METHODS, SOFT, cut_axes, number_at, title_axes
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary
 
@@ -62,7 +62,7 @@ def _marks(row: RowSummary) -> Iterable[_Mark]:
     if row.top1 is not None:
         model, network = row.records[0].recipe["model"], row.records[0].network
         backbone = f"{model['backbone']}{'+NL' if model['non_local'] else ''}"
-        yield _Mark(method(row), backbone, model["num_frames"], network.macs, row.top1)
+        yield _Mark(row.method, backbone, model["num_frames"], network.macs, row.top1)
 
 
 def _cut(marks: Sequence[_Mark]) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
-from stsm_cli.analysis.figures import METHODS, STYLES, canvas, method, network_text, title_axes
+from stsm_cli.analysis.figures import METHODS, STYLES, canvas, network_text, run_text, title_axes
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
 
@@ -34,8 +34,7 @@ def curves_figure(rows: Sequence[RowSummary], group: Group) -> "Figure":
     ]
     with canvas(7.6, 4.8) as figure:
         axes = figure.subplots()
-        backbone = group.first.recipe["model"]["backbone"]
-        title_axes(axes, _title(group), f"{backbone}, {group.extent}")
+        title_axes(axes, _title(group), run_text(group))
         _draw(axes, lines, group.epochs)
         axes.set_xlabel("epoch")
         axes.set_ylabel("validation top-1 (%), mean over seeds")
@@ -52,7 +51,7 @@ def _panels(networks: dict[str, list[RowSummary]], group: Group) -> "Figure":
         grid = figure.subplots(num_lines, num_columns, sharey=True, squeeze=False)
         drawn = []
         for axes, (network, rows) in zip(grid.flat, networks.items(), strict=True):
-            lines = [_line(row, method(row), METHODS[method(row)]) for row in rows]
+            lines = [_line(row, row.method, METHODS[row.method]) for row in rows]
             title_axes(axes, network, network_text(rows[0].records[0].recipe))
             _draw(axes, lines, group.epochs)
             axes.set_xlabel("epoch")

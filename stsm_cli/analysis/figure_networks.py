@@ -11,9 +11,9 @@ from stsm_cli.analysis.figure_points import (
     draw_dot,
     legend,
     measured_point,
-    paper_points,
+    paper_point,
 )
-from stsm_cli.analysis.figures import SOFT, Align, canvas, method, network_text, title_axes
+from stsm_cli.analysis.figures import SOFT, Align, canvas, network_text, title_axes
 from stsm_cli.analysis.paper import PaperTable
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
 
@@ -32,7 +32,8 @@ def networks_figure(rows: Sequence[RowSummary], group: Group, paper: PaperTable)
         left, right = figure.subplots(1, 2, sharey=True)
         title_axes(left, f"Paper: {LABELS[paper.dataset]}", f"Table {paper.table}, as printed")
         title_axes(right, f"Measured: {LABELS[group.first.dataset]}", group.extent)
-        legend(left, _dots(left, [paper_points(line) if line else [] for _, line in lines]))
+        printed = [line.paper if line else () for _, line in lines]
+        legend(left, _dots(left, [list(map(paper_point, of)) for of in printed]))
         measured = [measured_point(line) if line else None for _, line in lines]
         legend(right, _dots(right, [[point] if point else [] for point in measured]))
         _name_lines(left, lines)
@@ -44,7 +45,7 @@ def _lines(rows: Sequence[RowSummary]) -> list[tuple[str, RowSummary | None]]:
     """What stands in each line of the chart: a network's name, and below it its methods."""
     lines: list[tuple[str, RowSummary | None]] = []
     for network, of_network in by_network(rows).items():
-        lines += [(network, None), *((method(row), row) for row in of_network)]
+        lines += [(network, None), *((row.method, row) for row in of_network)]
     return lines
 
 

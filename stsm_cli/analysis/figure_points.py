@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.analysis.figures import FAINT, INK, Align, number_at
+from stsm_cli.analysis.paper import PaperRow
 from stsm_cli.analysis.summary import RowSummary
 
 if TYPE_CHECKING:
@@ -39,11 +40,9 @@ class Point:
     cited: bool = False
 
 
-def paper_points(row: RowSummary) -> list[Point]:
-    """What the paper prints for a row: more than one mark where it prints several baselines."""
-    return [
-        Point(float(printed.top1), (0, 0), (), printed.top1, printed.cited) for printed in row.paper
-    ]
+def paper_point(printed: PaperRow) -> Point:
+    """What the paper prints for a row."""
+    return Point(float(printed.top1), (0, 0), (), printed.top1, printed.cited)
 
 
 def measured_point(row: RowSummary) -> Point | None:

@@ -16,9 +16,9 @@ from stsm_cli.analysis.figure_points import (
     legend,
     mark,
     measured_point,
-    paper_points,
+    paper_point,
 )
-from stsm_cli.analysis.figures import FAINT, INK, canvas, number_at, title_axes
+from stsm_cli.analysis.figures import FAINT, INK, canvas, number_at, run_text, title_axes
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ def settings_figure(
     sample standard deviation (of a single seed its Wilson interval), and beside it every seed.
     """
     numeric = all(_number(row.row.name) is not None for row in rows)
-    paper = [_last(paper_points(row)) for row in rows]
+    paper = [paper_point(row.strongest) if row.strongest else None for row in rows]
     measured = [measured_point(row) for row in rows]
     with canvas(9.6, 4.4 if numeric else 0.42 * len(rows) + 2.0) as figure:
         left, right = figure.subplots(1, 2, sharey=not numeric)
         title_axes(left, "Paper: Kinetics-400", "ResNet-50, as printed")
-        title_axes(right, f"Measured: {LABELS[group.first.dataset]}", _conditions(group))
+        title_axes(right, f"Measured: {LABELS[group.first.dataset]}", run_text(group))
         names = [row.row.name for row in rows]
         for axes, points in ((left, paper), (right, measured)):
             _curve(axes, names, points) if numeric else _dots(axes, names, points)
@@ -61,20 +61,11 @@ def settings_figure(
     return figure
 
 
-def _conditions(group: Group) -> str:
-    return f"{group.first.recipe['model']['backbone']}, {group.extent}"
-
-
 def _number(name: str) -> float | None:
     try:
         return float(Fraction(name))
     except ValueError:
         return None
-
-
-def _last(points: Sequence[Point]) -> Point | None:
-    """ours: of several baselines for one setting the last, which ran in the paper's framework."""
-    return points[-1] if points else None
 
 
 def _curve(axes: "Axes", names: Sequence[str], points: Sequence[Point | None]) -> None:

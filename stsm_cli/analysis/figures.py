@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from stsm_cli.analysis.summary import RowSummary
+from stsm_cli.analysis.summary import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,13 +113,13 @@ def number_at(
     )
 
 
-def method(row: RowSummary) -> str:
-    """Which of METHODS a row of a table of several networks is."""
-    return row.row.name.partition(" ")[0]
-
-
 def network_text(recipe: dict[str, Any]) -> str:
     """The network of a recipe, for example `resnet_small with non-local blocks, 8 frames`."""
     model = recipe["model"]
     blocks = " with non-local blocks" if model["non_local"] else ""
     return f"{model['backbone']}{blocks}, {model['num_frames']} frames"
+
+
+def run_text(group: Group) -> str:
+    """The one network of a group and how long it ran: `resnet_small, 20 epochs, 3 seeds`."""
+    return f"{group.first.recipe['model']['backbone']}, {group.extent}"

@@ -87,7 +87,7 @@ def _table(name: str, records: list[RunRecord]) -> _Table:
 
 def _overview(tables: list[_Table]) -> str:
     """What the paper claims by each table, and whether it holds on each data set."""
-    datasets = [known for known in LABELS if any(known in table.ablation.base for table in tables)]
+    datasets = _asked(tables)
     cells = [
         [
             f"[{table.ablation.table}]({table.file}.md)",
@@ -100,6 +100,11 @@ def _overview(tables: list[_Table]) -> str:
     return "\n".join(["## Does it hold?", "", *markdown(columns, cells), "", VERDICTS])
 
 
+def _asked(tables: list[_Table]) -> list[DatasetName]:
+    """The data sets that some table has a recipe for."""
+    return [known for known in LABELS if any(known in table.ablation.base for table in tables)]
+
+
 def _holds(table: _Table, dataset: DatasetName) -> str:
     if dataset not in table.ablation.base:
         return "–"
@@ -109,8 +114,7 @@ def _holds(table: _Table, dataset: DatasetName) -> str:
 
 def _open(tables: list[_Table]) -> str:
     """The real data sets that nobody has run anything on."""
-    asked = [known for known in LABELS if any(known in table.ablation.base for table in tables)]
-    absent = [known for known in asked if not any(table.group(known) for table in tables)]
+    absent = [known for known in _asked(tables) if not any(table.group(known) for table in tables)]
     real = [LABELS[known] for known in absent if known != "synth"]
     if not real:
         return ""

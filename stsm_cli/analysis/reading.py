@@ -73,7 +73,7 @@ def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
     if networks:
         orders = [sorted(members, key=_printed) for members in networks.values()]
         pairs = [(better, other) for order in orders for other, better in pairwise(order)]
-        names = [" < ".join(map(_system, order)) for order in orders]
+        names = [" < ".join(row.method for row in order) for order in orders]
         return f"{max(names, key=len)} with the same network and frames", pairs
     best = max(rows, key=_printed)
     return f"row {best.row.name} is the best", [(best, row) for row in rows if row is not best]
@@ -126,12 +126,12 @@ def _one_network(name: str, rows: Sequence[RowSummary]) -> str:
     """The order of TSN, TSM and STSM in one network: the paper's and the measured one."""
     order = sorted(rows, key=_printed)
     printed = " < ".join(
-        f"{_system(row)} {row.strongest.top1}" for row in order if row.strongest is not None
+        f"{row.method} {row.strongest.top1}" for row in order if row.strongest is not None
     )
     if not any(row.records for row in order):
         return f"{name}: paper {printed}; not run."
     means = [f"{row.top1.mean:.1f}" if row.top1 else "not run" for row in order]
-    measured = ", ".join(f"{_system(row)} {mean}" for row, mean in zip(order, means, strict=True))
+    measured = ", ".join(f"{row.method} {mean}" for row, mean in zip(order, means, strict=True))
     return f"{name}: paper {printed}; measured {measured}{_order_and_gap(order)}."
 
 
@@ -145,14 +145,9 @@ def _order_and_gap(order: Sequence[RowSummary]) -> str:
     clear = is_clear(last, below) or is_clear(below, last)
     return (
         f": {'the same order' if means == sorted(set(means)) else 'another order'}; "
-        f"{_system(last)} is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
-        f"{_system(below)}, {'clearly' if clear else 'not clearly'}"
+        f"{last.method} is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
+        f"{below.method}, {'clearly' if clear else 'not clearly'}"
     )
-
-
-def _system(row: RowSummary) -> str:
-    """TSN, TSM or STSM."""
-    return row.row.name.split()[0]
 
 
 def _measured(measured: Sequence[RowSummary]) -> list[str]:

@@ -74,6 +74,16 @@ class RowSummary:
     records: tuple[RunRecord, ...]
 
     @property
+    def method(self) -> str:
+        """Of a row of several networks, such as `TSM R-50 8f`, its method: TSN, TSM or STSM."""
+        return self.row.name.partition(" ")[0]
+
+    @property
+    def network(self) -> str:
+        """And its network with its frames; empty in a table of one network."""
+        return self.row.name.partition(" ")[2]
+
+    @property
     def top1(self) -> Spread | None:
         """Measured top-1 in percent, one value a seed; None if nobody has run the row."""
         return Spread(tuple(r.score.top1 for r in self.records)) if self.records else None
@@ -140,7 +150,6 @@ def by_network(rows: Sequence[RowSummary]) -> dict[str, list[RowSummary]]:
     """
     networks: dict[str, list[RowSummary]] = {}
     for row in rows:
-        _, _, network = row.row.name.partition(" ")
-        if network:
-            networks.setdefault(network, []).append(row)
+        if row.network:
+            networks.setdefault(row.network, []).append(row)
     return networks

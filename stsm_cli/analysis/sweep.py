@@ -11,7 +11,9 @@ from typing import Any
 
 from stsm_cli.analysis.ablation import Run, Sweep
 from stsm_cli.analysis.cost import model_cost
+from stsm_cli.analysis.counted import paper_model
 from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.analysis.paper_cost import TRAIN_CROP_PX
 from stsm_cli.analysis.records import (
     Curve,
     Network,
@@ -23,7 +25,6 @@ from stsm_cli.analysis.records import (
     record_path,
     write_record,
 )
-from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ModelConfig
 
 MACHINE_KEYS = ("command", "data", "recipe")  # of the environment: paths, and what records hold
@@ -126,8 +127,7 @@ def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
 def paper_network(sweep: Sweep, run: Run) -> Network:
     """The paper's network for the row of `run`: at 224², where the paper counts FLOPs."""
     dataset = load_paper_table(sweep.ablation.table).dataset
-    recipe = load_recipe(sweep.ablation.base[dataset], run.row.on(dataset)).recipe
-    return network(recipe.model, recipe.data.crop_px)
+    return network(paper_model(sweep.ablation, run.row, dataset), TRAIN_CROP_PX)
 
 
 @lru_cache

@@ -7,15 +7,13 @@ bytes. Nothing in the text is a typed result: every sentence about numbers is bu
 from collections.abc import Callable, Sequence
 
 from stsm_cli.analysis.ablation import Ablation, ablation_names, load_ablation
-from stsm_cli.analysis.cells import adds, joined, markdown, mega
+from stsm_cli.analysis.cells import adds, joined, markdown
 from stsm_cli.analysis.conditions import conditions
 from stsm_cli.analysis.cost_table import NOT_BUILT, cost_legend, cost_table
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.reading import built, still_rising, verdicts
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, printed_lines, summarise
-
-__all__ = ["adds", "main_table", "mean_cell", "mega", "paper_cell", "render"]
 
 NOT_RUN = "not run"
 EMBEDDED_SET = (
@@ -154,7 +152,7 @@ class _Cells:
 
     def paper(self, printed: Sequence[PaperRow]) -> str:
         is_best = any(row.percent == self._best_paper for row in printed)
-        return self._mark(printed_cell(printed), is_best)
+        return self._mark(paper_cell(printed), is_best)
 
     def measured(self, row: RowSummary | None) -> list[str]:
         if row is None or row.top1 is None:
@@ -171,13 +169,8 @@ class _Cells:
         return f"{self._bold}{text}{self._bold}" if is_best else text
 
 
-def paper_cell(row: RowSummary) -> str:
-    """Printed top-1, with its source where the paper cites it."""
-    return printed_cell(row.paper)
-
-
-def printed_cell(printed: Sequence[PaperRow]) -> str:
-    """As `paper_cell`, of printed rows."""
+def paper_cell(printed: Sequence[PaperRow]) -> str:
+    """Printed top-1 of a line, with its source where the paper cites it."""
     cited = [f"{line.top1} {line.source}" if line.cited else line.top1 for line in printed]
     return ", ".join(cited) or "–"
 

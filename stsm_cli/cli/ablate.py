@@ -1,6 +1,7 @@
 """`stsm ablate`."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,11 +94,17 @@ def ablate(
         else:
             print_plan(plans[0])
         return
+    from stsm_cli.data.dataset import open_splits
+    from stsm_cli.data.decode import choose_decoder
+
+    reader = choose_decoder(decoder)
+    # cached: ablations of one data set open it once
+    open_data = cache(partial(open_splits, root=data, decoder=reader, progress=console))
     runner: Runner | Submitter
     if slurm is None:
-        runner = Runner(data, device, workers, decoder, jobs)
+        runner = Runner(open_data, device, workers, jobs)
     else:
-        runner = Submitter(slurm, data, device, workers, decoder, jobs)
+        runner = Submitter(slurm, open_data, data, device, workers, decoder, jobs)
     records = _run(sweeps, out, runner, as_json)
     if as_json:
         _print_json(records, is_all)

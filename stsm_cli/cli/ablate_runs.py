@@ -1,7 +1,7 @@
 """Carries out the runs of `stsm ablate` on this machine, and shows how they get on."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
     from stsm_cli.analysis.records import RunRecord
     from stsm_cli.analysis.sweep import Outcome
+    from stsm_cli.cli.cluster import OpenData
     from stsm_cli.data.videos import Videos
     from stsm_cli.engine.slurm import Submitted
 
@@ -22,7 +23,11 @@ GO_ON = "run the same command again: finished runs are kept, unfinished ones con
 
 
 class Runner:
-    """Trains and tests runs of any number of sweeps; the data is opened once for all of them.
+    """Trains and tests runs of any number of sweeps.
+
+    Args:
+        open_data: Opens the training and the validation videos of a data set.
+        jobs: How many runs go side by side; None: one a CPU, or one on a GPU.
 
     Attributes:
         pending: Jobs that a sweep waits for: none, runs are done here.
@@ -32,22 +37,17 @@ class Runner:
 
     def __init__(
         self,
-        data: Path | None,
+        open_data: "OpenData",
         device: str,
         workers: int | None,
-        decoder: str | None,
         jobs: int | None,
     ) -> None:
-        from stsm_cli.data.dataset import open_splits
-        from stsm_cli.data.decode import choose_decoder
         from stsm_cli.engine.device import choose_device, choose_workers
 
         self._device, self._workers = device, choose_workers(workers)
         if jobs is None:  # otherwise leave CUDA alone: it does not survive a fork
             jobs = num_cores() if choose_device(device).type == "cpu" else 1
-        self._jobs = jobs
-        decode, console = choose_decoder(decoder), output.current()
-        self._open = cache(partial(open_splits, root=data, decoder=decode, progress=console))
+        self._jobs, self._open = jobs, open_data
 
     def run_all(
         self, sweep: "Sweep", tasks: "Sequence[tuple[Run, Path]]", live: LiveTable

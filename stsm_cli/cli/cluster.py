@@ -1,8 +1,7 @@
 """`--slurm` of `stsm train` and `stsm ablate`: runs become jobs, the same command collects them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +14,12 @@ from stsm_cli.errors import UsageError
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
     from stsm_cli.analysis.sweep import Outcome
+    from stsm_cli.config.schema import DataConfig
+    from stsm_cli.data.videos import Videos
     from stsm_cli.engine.cluster import Cluster
     from stsm_cli.engine.slurm import Submitted
+
+    OpenData = Callable[[DataConfig], tuple[Videos, Videos]]
 
 Slurm = Annotated[
     str | None,
@@ -37,6 +40,7 @@ class Submitter:
 
     Args:
         settings: What `--slurm` was given.
+        open_data: Opens the training and the validation videos of a data set.
         at_once: How many jobs of a sweep may run side by side.
 
     Attributes:
@@ -47,20 +51,17 @@ class Submitter:
     def __init__(
         self,
         settings: str,
+        open_data: "OpenData",
         data: Path | None,
         device: str,
         workers: int | None,
         decoder: str | None,
         at_once: int | None,
     ) -> None:
-        from stsm_cli.data.dataset import open_splits
-        from stsm_cli.data.decode import choose_decoder
         from stsm_cli.engine.cluster import parse_cluster
 
-        self._at_once = at_once
+        self._at_once, self._open = at_once, open_data
         self._cluster = parse_cluster(settings, workers=workers)
-        decode, console = choose_decoder(decoder), output.current()
-        self._open = cache(partial(open_splits, root=data, decoder=decode, progress=console))
         self._options = ["--device", device, "--workers", str(self._cluster.workers)]
         self._options += ["--data", str(data)] if data else []
         self._options += ["--decoder", decoder] if decoder else []

@@ -177,7 +177,9 @@ class LiveTable:
             if running:
                 measured = ", ".join([measured] * bool(row.records) + running)
             pair = mean_cell(row.pair_accuracy) if row.pair_accuracy else ""
-            rows.append([row.row.name, paper_cell(row), measured, pair, str(len(row.records))])
+            rows.append(
+                [row.row.name, paper_cell(row.paper), measured, pair, str(len(row.records))]
+            )
         return rows
 
     def _now(self, row: "Row | None" = None) -> "list[tuple[Run, float, str]]":

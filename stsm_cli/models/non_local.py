@@ -13,12 +13,17 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from stsm_cli.models.backbones import SMALL_WIDTHS
+
 Stages = Mapping[str, tuple[int, tuple[int, ...]]]
 """By stage: its channels, and the residual blocks that a non-local block follows."""
 
 STAGES: dict[str, Stages] = {
     "resnet50": {"layer2": (512, (0, 2)), "layer3": (1024, (0, 2, 4))},
-    "resnet_small": {"layer2": (48, (0,)), "layer3": (64, (0,))},  # ours: the same two stages
+    "resnet_small": {  # ours: the same two stages
+        "layer2": (SMALL_WIDTHS[1], (0,)),
+        "layer3": (SMALL_WIDTHS[2], (0,)),
+    },
 }
 """By backbone."""
 

@@ -5,7 +5,7 @@ import pytest
 from stsm_cli.analysis.figure_curves import curves_figure
 from stsm_cli.analysis.figure_networks import networks_figure
 from stsm_cli.analysis.figure_settings import settings_figure
-from stsm_cli.analysis.figures import METHODS, encode, method
+from stsm_cli.analysis.figures import METHODS, encode
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.summary import by_network
 
@@ -30,5 +30,5 @@ def test_the_same_records_give_the_same_bytes(prepared, name, kind):
 @pytest.mark.parametrize("name", ["sota-k400", "sota-sthv2", "backbones-k400", "backbones-sthv2"])
 def test_every_row_of_several_networks_is_one_of_the_methods(prepared, name):
     rows, _ = prepared(name, lambda run: 60)
-    assert {method(row) for row in rows} == set(METHODS)
+    assert {row.method for row in rows} == set(METHODS)
     assert sum(len(of_network) for of_network in by_network(rows).values()) == len(rows)

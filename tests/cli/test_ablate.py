@@ -7,21 +7,6 @@ from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.app import run
 from stsm_cli.errors import InterruptedRunError
 
-TINY = [
-    word
-    for override in (
-        "data.synth.train=16",
-        "data.synth.val=16",
-        "data.synth.frames=8",
-        "model.num_frames=2",
-        "optim.epochs=1",
-        "optim.warmup_epochs=0",
-        "optim.batch_size=8",
-        "optim.lr_batch_size=8",
-        "precision=fp32",
-    )
-    for word in ("--set", override)
-]
 RESULT = {
     "num_videos": 16,
     "num_listed": 16,
@@ -98,8 +83,8 @@ def test_missing_data_of_another_set_is_a_data_error(capsys):
     assert "error: nowhere" in capsys.readouterr().err
 
 
-def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path):
-    command = ["ablate", "spatial", *TINY, "--data", data, "--json"]
+def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path, tiny):
+    command = ["ablate", "spatial", *tiny, "--data", data, "--json"]
     assert run(command) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
@@ -116,7 +101,9 @@ def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path):
     assert err.count("finished before") == 6
 
 
-def test_interrupted_it_says_how_to_go_on_and_does(capsys, data, monkeypatch, no_figures, tmp_path):
+def test_interrupted_it_says_how_to_go_on_and_does(
+    capsys, data, monkeypatch, no_figures, tmp_path, tiny
+):
     from stsm_cli.engine import train as engine
 
     real, calls = engine.train, []
@@ -129,7 +116,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(capsys, data, monkeypatch, no
         return real(*arguments, **options)
 
     monkeypatch.setattr(engine, "train", stops_at_the_third)
-    command = ["ablate", "alpha", *TINY, "--data", data, "--jobs", "1"]
+    command = ["ablate", "alpha", *tiny, "--data", data, "--jobs", "1"]
     assert run(command) == 130
     out, err = capsys.readouterr()
     assert out == ""
@@ -150,12 +137,14 @@ def test_interrupted_it_says_how_to_go_on_and_does(capsys, data, monkeypatch, no
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_between_runs_is_an_interruption_too(capsys, data, monkeypatch, no_figures, jobs):
+def test_ctrl_c_between_runs_is_an_interruption_too(
+    capsys, data, monkeypatch, no_figures, jobs, tiny
+):
     def pressed(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stsm_cli.engine.train.train", pressed)
-    assert run(["ablate", "alpha", *TINY, "--data", data, "--jobs", jobs]) == 130
+    assert run(["ablate", "alpha", *tiny, "--data", data, "--jobs", jobs]) == 130
     assert (
         "error: interrupted after 0 of 7 runs of alpha\nhint: run the same"
         in capsys.readouterr().err
@@ -188,10 +177,10 @@ def trained(monkeypatch):
     return done, interrupted_at
 
 
-def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(capsys, data, trained):
+def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(capsys, data, trained, tiny):
     done, interrupted_at = trained
     interrupted_at.add(10)
-    command = ["ablate", "all", *TINY, "--data", data, "--jobs", "1", "--json"]
+    command = ["ablate", "all", *tiny, "--data", data, "--jobs", "1", "--json"]
     assert run(command) == 130
     out, err = capsys.readouterr()
     assert out == ""
@@ -227,7 +216,9 @@ def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(capsys, data
     assert len(done) == 26
 
 
-def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(capsys, data, trained, monkeypatch):
+def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(
+    capsys, data, trained, monkeypatch, tiny
+):
     drawn = []
 
     def publish(out, name, *, figures=True):
@@ -237,6 +228,6 @@ def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(capsys, data, tra
         return []
 
     monkeypatch.setattr("stsm_cli.analysis.publish.publish", publish)
-    assert run(["ablate", "spatial", *TINY, "--data", data, "--jobs", "1"]) == 130
+    assert run(["ablate", "spatial", *tiny, "--data", data, "--jobs", "1"]) == 130
     assert drawn == [False] * 6 + [True, True]
     assert "error: interrupted after 6 of 6 runs of spatial; the" in capsys.readouterr().err

@@ -13,21 +13,6 @@ from stsm_cli.analysis.records import Network
 from stsm_cli.cli.app import run
 from stsm_cli.engine.slurm import Submitted, TrainJob
 
-TINY = [
-    word
-    for override in (
-        "data.synth.train=16",
-        "data.synth.val=16",
-        "data.synth.frames=8",
-        "model.num_frames=2",
-        "optim.epochs=2",
-        "optim.warmup_epochs=0",
-        "optim.batch_size=8",
-        "optim.lr_batch_size=8",
-        "precision=fp32",
-    )
-    for word in ("--set", override)
-]
 LOCAL = ["--slurm", "cluster=local,time=10"]
 PREEMPTED = """
 import os, signal, socket, sys
@@ -47,6 +32,12 @@ def log_epoch(folder, metrics, real=RunFolder.log_epoch):
 RunFolder.log_epoch = log_epoch
 sys.exit(run(["train", *sys.argv[1:]]))
 """
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny):
+    """With a second epoch, before which a run can be taken from its machine."""
+    return [*tiny, "--set", "optim.epochs=2"]
 
 
 @pytest.fixture
@@ -84,12 +75,14 @@ def data(tmp_path_factory):
     return str(root)
 
 
-def test_submitted_preempted_resumed_and_collected(capsys, data, local_jobs, monkeypatch, one_row):
+def test_submitted_preempted_resumed_and_collected(
+    capsys, data, local_jobs, monkeypatch, one_row, tiny
+):
     def preempted(arguments, out):
         return TrainJob((sys.executable, "-c", PREEMPTED, *arguments, "--out", str(out)), out)
 
     monkeypatch.setattr("stsm_cli.engine.slurm.train_job", preempted)
-    command = ["ablate", "alpha", *TINY, "--data", data, "--device", "cpu", "--json", *LOCAL]
+    command = ["ablate", "alpha", *tiny, "--data", data, "--device", "cpu", "--json", *LOCAL]
     assert run(command) == 0
     told = json.loads(capsys.readouterr().out)
     (job,) = local_jobs
@@ -114,18 +107,18 @@ def test_submitted_preempted_resumed_and_collected(capsys, data, local_jobs, mon
     assert len(local_jobs) == 1
 
 
-def test_ablate_makes_a_job_of_each_run(capsys, data, submitted, monkeypatch):
+def test_ablate_makes_a_job_of_each_run(capsys, data, submitted, monkeypatch, tiny):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     settings = "partition=gpu,gpus_per_node=8,time=48:00:00"
-    command = ["ablate", "alpha", *TINY, "--data", data, "--seeds", "2", "--jobs", "3"]
+    command = ["ablate", "alpha", *tiny, "--data", data, "--seeds", "2", "--jobs", "3"]
     assert run([*command, "--decoder", "pyav", "--slurm", settings]) == 0
     job, cluster, logs, at_once = submitted[8]
     assert (len(submitted), cluster.tasks_per_node, at_once) == (14, 8, 3)
     assert (job.out.name, logs) == ("1-8-seed1", job.out.parent / "slurm")
     words = list(job.command[3:])
     assert words[:2] == ["train", "synth/stsm"]
-    assert words[2 : 2 + len(TINY)] == TINY
-    assert words[2 + len(TINY) :] == [
+    assert words[2 : 2 + len(tiny)] == tiny
+    assert words[2 + len(tiny) :] == [
         *("--set", "model.shift.alpha=1/8", "--set", "seed=1"),
         *("--device", "auto", "--workers", "7", "--data", data, "--decoder", "pyav"),
         *("--out", str(job.out)),
@@ -136,8 +129,8 @@ def test_ablate_makes_a_job_of_each_run(capsys, data, submitted, monkeypatch):
     assert "run the same command again" in out
 
 
-def test_ablate_all_submits_what_tables_share_once(capsys, data, submitted):
-    command = ["ablate", "all", *TINY, "--data", data, *LOCAL]
+def test_ablate_all_submits_what_tables_share_once(capsys, data, submitted, tiny):
+    command = ["ablate", "all", *tiny, "--data", data, *LOCAL]
     assert run([*command, "--json"]) == 0
     assert len(submitted) == len({job.command[:-2] for job, *_ in submitted}) == 26
     told = json.loads(capsys.readouterr().out)
@@ -156,8 +149,8 @@ def test_ablate_all_submits_what_tables_share_once(capsys, data, submitted):
     assert sum(line.startswith("their output is in ") for line in lines) == 6
 
 
-def test_train_becomes_a_job_as_it_was_typed(capsys, data, submitted):
-    typed = ["train", "synth/tsm", *TINY, "--data", data, "--compile", "--decoder", "pyav"]
+def test_train_becomes_a_job_as_it_was_typed(capsys, data, submitted, tiny):
+    typed = ["train", "synth/tsm", *tiny, "--data", data, "--compile", "--decoder", "pyav"]
     assert run([*typed, *LOCAL]) == 0
     ((job, cluster, logs, _),) = submitted
     assert list(job.command[3:]) == [
@@ -179,10 +172,10 @@ def test_what_is_wrong_is_told_before_anything_is_queued(capsys, submitted):
     assert submitted == []
 
 
-def test_a_job_that_left_no_result_is_submitted_again(capsys, data, monkeypatch):
+def test_a_job_that_left_no_result_is_submitted_again(capsys, data, monkeypatch, tiny):
     def submit(new, cluster, logs, at_once=None):
         return [Submitted(new[0].out, "8", is_new=True, failed_id="7")]
 
     monkeypatch.setattr("stsm_cli.engine.slurm.submit", submit)
-    assert run(["train", "synth/tsm", *TINY, "--data", data, *LOCAL]) == 0
+    assert run(["train", "synth/tsm", *tiny, "--data", data, *LOCAL]) == 0
     assert "submitted again; 7 left no result" in capsys.readouterr().out

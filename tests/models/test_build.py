@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from typing import get_args
 
 import pytest
@@ -7,6 +8,7 @@ from torchvision.models import get_model
 from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
+from stsm_cli.models.non_local import STAGES
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
 STSM = ShiftConfig(dims="T+H+W", alpha="3/8")
@@ -135,3 +137,9 @@ def test_everything_learns():
 def test_non_local_in_another_network_is_refused():
     with pytest.raises(ValueError, match="non_local belongs to backbone resnet50 or resnet_small"):
         build_model(config("mobilenet_v2", non_local=True))
+
+
+@pytest.mark.parametrize("backbone", get_args(Backbone))
+def test_non_local_blocks_have_a_place_in_every_backbone_that_may_have_them(backbone):
+    with nullcontext() if backbone in STAGES else pytest.raises(ValueError, match="non_local"):
+        config(backbone, non_local=True)
