@@ -26,7 +26,17 @@ MAY_IMPORT = {
     "progress": set(),
     "resources": set(),
 }
-HEAVY = {"torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "requests", "submitit"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "decord",
+    "av",
+    "matplotlib",
+    "fvcore",
+    "requests",
+    "scipy",
+    "submitit",
+}
 
 
 def imports(tree):

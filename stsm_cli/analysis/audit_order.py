@@ -1,13 +1,12 @@
 """What the paper says about the order of rows of its ablations: in its numbers and in ours."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stsm_cli.analysis.ablation import load_ablation, table_name
+from stsm_cli.analysis.comparison import Comparison, compare, judge
 from stsm_cli.analysis.finding import Finding
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.reading import is_clear
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, comparable, summarise
 
@@ -149,44 +148,31 @@ def _paper(row: RowSummary) -> float:
 
 def _measured(claim: OrderClaim, group: Group | None) -> Finding:
     rows = _rows(claim, group)
-    known = [(rows[a], rows[b]) for a, b in claim.pairs if rows[a].records and rows[b].records]
-    ablation = load_ablation(claim.ablation)
-    file = f"{table_name(claim.ablation, ablation)}.md"
+    comparisons = compare([(rows[better], rows[other]) for better, other in claim.pairs])
+    known = [pair for pair in comparisons if pair.is_run]
+    file = f"{table_name(claim.ablation, load_ablation(claim.ablation))}.md"
     where = f"[{file}]({file})"
     if group is None or not known:
         return Finding(where, claim.claim, claim.quote, "not run", "open: nobody has measured it")
-    true, clear = _count(known, _is_above), _count(known, is_clear)
-    against = _count([(b, a) for a, b in known], is_clear)
     return Finding(
         where,
         claim.claim,
         claim.quote,
-        f"{LABELS[group.first.dataset]}, {group.extent}: true of {true} of {len(known)} pairs, "
-        f"clearly in {clear}, clearly the other way in {against}",
-        _verdict(len(claim.pairs), len(known), true, clear, against),
+        f"{LABELS[group.first.dataset]}, {group.extent}: true of "
+        f"{sum(pair.gap > 0 for pair in known)} of {len(known)} pairs, clearly in "
+        f"{sum(pair.holds for pair in known)}, clearly the other way in "
+        f"{sum(pair.is_contradicted for pair in known)}",
+        _verdict(comparisons),
     )
 
 
-def _count(
-    pairs: Sequence[tuple[RowSummary, RowSummary]],
-    test: Callable[[RowSummary, RowSummary], bool],
-) -> int:
-    return sum(test(better, other) for better, other in pairs)
-
-
-def _is_above(better: RowSummary, other: RowSummary) -> bool:
-    assert better.top1 is not None  # only pairs with records come here
-    assert other.top1 is not None
-    return better.top1.mean > other.top1.mean
-
-
-def _verdict(total: int, known: int, true: int, clear: int, against: int) -> str:
-    if clear == total:
+def _verdict(comparisons: list[Comparison]) -> str:
+    verdict = judge(comparisons)
+    if verdict == "holds":
         return "holds: clearly, in every pair"
-    if against:
+    if verdict == "does not hold":
         return "does not hold: here, on this data"
-    return (
-        "open: "
-        + ("the order is the same" if true == known else "the order differs")
-        + (", not clearly so" if known == total else f", {total - known} pairs not run")
-    )
+    known = [pair for pair in comparisons if pair.is_run]
+    same = "the order is the same" if all(pair.gap > 0 for pair in known) else "the order differs"
+    missing = len(comparisons) - len(known)
+    return f"open: {same}, {f'{missing} pairs not run' if missing else 'not clearly so'}"

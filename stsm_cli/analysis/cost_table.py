@@ -40,7 +40,7 @@ def cost_legend(paper: PaperTable) -> str:
         f"{TRAIN_CROP_PX}² pixels, where the paper counts its FLOPs, and of {TEST_CROP_PX}², where "
         "it tests; a shift adds none. Channels shifted: over the inputs of all convolutions that "
         "stand behind a shift, and of them in each group of axes. Why printed and counted differ: "
-        "[the audit](audit.md)."
+        "`audit.md`, which `stsm report` writes."
     )
 
 

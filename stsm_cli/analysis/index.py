@@ -5,10 +5,13 @@ from pathlib import Path
 
 from stsm_cli.analysis.ablation import Ablation, ablation_names, load_ablation, table_name
 from stsm_cli.analysis.cells import joined, markdown
+from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.conditions import paper_protocol
+from stsm_cli.analysis.figure_pairs import pair_group
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
 from stsm_cli.analysis.reading import built, conclude, verdicts
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
+from stsm_cli.analysis.shared import in_words, shared_runs
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, comparable, summarise
 from stsm_cli.config.schema import DatasetName
 
@@ -27,14 +30,19 @@ PAGES = """\
   counted and measured here.
 - [Figure 1](figure1.svg): accuracy against multiply-adds. [Figure 4](figure4.svg): which channel
   takes its value from where, read off the operator's own output.
+"""
+CLASS_PAIRS = """\
 - [Class by class](class_pairs.svg): accuracy of TSN, TSM and STSM on each pair of classes of the
   embedded set that are each other's time reversal.
 """
-VERDICTS = """\
+VERDICTS = f"""\
 A claim holds if every pair of rows that it orders is clearly in that order, and does not hold if
-any is clearly in the other. Clearly: an exact permutation test over the seeds of two rows gives
-p ≤ 0.05 (one-sided), or, of single seeds, the 95 % intervals of their test videos do not meet. No
-correction is made for the number of pairs, and tables that share rows share their runs.
+any is clearly in the other; otherwise it is undecided, which single seeds always are.
+{TEST}
+"""
+SHARED = """\
+Tables share rows, and a shared row is the same runs wherever it stands: what two such rows say of
+each other is one measurement, in however many tables it is read. On {}:
 """
 
 
@@ -56,10 +64,11 @@ def index_text(out: Path) -> str:
     Raises:
         DataError: A record is broken.
     """
-    records = [record for record in read_records(out) if record.budget != "custom"]
+    records = read_records(out)
     tables = [_table(name, records) for name in ablation_names()]
-    parts = [HEAD, _overview(tables), _open(tables), PAGES, *map(_section, tables)]
-    return "\n".join(parts)
+    pages = PAGES if pair_group(records) is None else PAGES + CLASS_PAIRS
+    parts = [HEAD, _overview(tables), _shared(tables), _open(tables), pages]
+    return "\n".join([*filter(None, parts), *map(_section, tables)])
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class _Table:
     ablation: Ablation
     paper: PaperTable
     groups: tuple[Group, ...]
+    has_custom: bool
+    """Whether runs with overrides of the user's are recorded, which have a file of their own."""
 
     def group(self, dataset: DatasetName) -> Group | None:
         """What was measured on a data set, the longest budget."""
@@ -81,8 +92,10 @@ class _Table:
 def _table(name: str, records: list[RunRecord]) -> _Table:
     ablation = load_ablation(name)
     file = table_name(name, ablation)
-    groups = comparable([record for record in records if record.table == file])
-    return _Table(name, file, ablation, load_paper_table(ablation.table), tuple(groups))
+    own = [record for record in records if record.table == file]
+    groups = comparable([record for record in own if record.budget != "custom"])
+    has_custom = any(record.budget == "custom" for record in own)
+    return _Table(name, file, ablation, load_paper_table(ablation.table), tuple(groups), has_custom)
 
 
 def _overview(tables: list[_Table]) -> str:
@@ -109,7 +122,21 @@ def _holds(table: _Table, dataset: DatasetName) -> str:
     if dataset not in table.ablation.base:
         return "–"
     group = table.group(dataset)
-    return conclude(table.rows(group)).verdict.removeprefix("is ") if group else "not run"
+    if group is None:
+        return "not run"
+    conclusion = conclude(table.rows(group))
+    verdict = conclusion.verdict.removeprefix("is ").removesuffix(" by these seeds")
+    return f"{verdict}: {conclusion.counts}"
+
+
+def _shared(tables: list[_Table]) -> str:
+    """The rows that several tables share, of each data set that something was measured on."""
+    parts = []
+    for dataset in _asked(tables):
+        if any(table.group(dataset) for table in tables):
+            lines = [f"- {in_words(places)}" for places in shared_runs(dataset)]
+            parts.append("\n".join([SHARED.format(_named(dataset)), *lines, ""]))
+    return "\n".join(parts)
 
 
 def _open(tables: list[_Table]) -> str:
@@ -129,14 +156,19 @@ def _section(table: _Table) -> str:
     rows = table.rows(None)
     lines = [f"## [Table {table.ablation.table}: {table.ablation.title}]({table.file}.md)", ""]
     lines += [" ".join([verdicts(rows)[0], *built(rows, table.paper)]), ""]
-    if not table.groups:
-        return "\n".join([*lines, f"Not run: `stsm ablate {table.name}`.", ""])
     lines += [f"- {_measured(table, group)}" for group in table.groups]
     for dataset in table.ablation.base:
         if table.group(dataset) is None:
-            command = f"stsm ablate {table.name} --dataset {dataset} --data ROOT"
-            lines.append(f"- Not run on {LABELS[dataset]}: `{command}`")
+            where = "" if dataset == "synth" else f" --dataset {dataset} --data ROOT"
+            lines.append(f"- Not run on {_named(dataset)}: `stsm ablate {table.name}{where}`")
+    if table.has_custom:
+        custom = f"{table.file}_custom.md"
+        lines.append(f"- Runs with `--set`, which no claim above counts: [{custom}]({custom})")
     return "\n".join([*lines, ""])
+
+
+def _named(dataset: DatasetName) -> str:
+    return f"the {LABELS[dataset]}" if dataset == "synth" else LABELS[dataset]
 
 
 def _measured(table: _Table, group: Group) -> str:

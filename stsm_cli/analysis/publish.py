@@ -21,8 +21,8 @@ TSM_IN_THE_PAPER = (2, "T(MMAction2)")
 def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
     """Write the table of the ablation `name` and its figures; the paths of what was written.
 
-    Where nothing at all is recorded, the table has the paper's numbers alone, without figures.
-    Runs with overrides of the user's (budget `custom`) get files of their own, `..._custom`.
+    Where nothing is recorded, the table has the paper's numbers alone, without figures. Runs with
+    overrides of the user's (budget `custom`) get files of their own, `..._custom`.
 
     Raises:
         DataError: A record is broken.
@@ -33,7 +33,7 @@ def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
     custom = [record for record in records if record.budget == "custom"]
     files: dict[str, str | bytes] = {}
     for chosen, suffix in ((standard, ""), (custom, "_custom")):
-        if chosen or not (suffix or custom):
+        if chosen or not suffix:
             files |= _table(name, chosen, suffix)
         if chosen and figures:
             files |= _figures(out, name, chosen, suffix)

@@ -3,19 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 from stsm_cli.analysis.agreement import agreement
+from stsm_cli.analysis.comparison import Comparison, RowPair, Verdict, compare, judge, meaning
 from stsm_cli.analysis.paper import PaperTable
-from stsm_cli.analysis.spread import Spread, chance
+from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
-
-Verdict = Literal["holds", "does not hold", "is undecided by these seeds", "is open"]
-
-MOST_CHANCE = 0.05
-
-RowPair = tuple[RowSummary, RowSummary]
-"""Two rows, the better one by the paper first."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +22,26 @@ class Conclusion:
     """Both, with the counts behind them."""
     test: str
     """What `clearly` means in it; empty if nothing is measured."""
+    comparisons: tuple[Comparison, ...]
+    """The pairs of rows that the claim orders."""
+
+    @property
+    def counts(self) -> str:
+        """How many of the pairs are so, in words."""
+        return _counts(self.comparisons)
 
 
 def verdicts(rows: Sequence[RowSummary]) -> list[str]:
     """What the paper's numbers say, what the measured ones do, and whether the claim holds."""
     measured = [row for row in rows if row.top1 is not None]
+    conclusion, networks = conclude(rows), by_network(rows)
     sentences = [_paper_best(rows)]
     if len(measured) < len(rows):
         sentences.append(f"{len(rows) - len(measured)} of {len(rows)} rows are not run.")
-    sentences += [_one_network(name, members) for name, members in by_network(rows).items()]
-    if len(measured) > 1:
+    for name, members in networks.items():
+        sentences.append(_one_network(name, members, conclusion.comparisons))
+    if len(measured) > 1 and not networks:  # rows of several networks have no common order
         sentences += _measured(measured)
-    conclusion = conclude(rows)
     return [*sentences, f"{conclusion.sentence} {conclusion.test}".rstrip()]
 
 
@@ -48,23 +49,19 @@ def conclude(rows: Sequence[RowSummary]) -> Conclusion:
     """The paper's claim against the measurement.
 
     In a table of several networks the claim is the paper's order within each of them; in any other
-    it is the paper's best row. It holds if it is clear in every pair of rows that it is about, and
-    does not if any pair is clearly the other way round (`is_clear`).
+    it is the paper's best row.
     """
     claim, pairs = _claim(rows)
-    known = [pair for pair in pairs if pair[0].records and pair[1].records]
-    against = [pair for pair in known if is_clear(pair[1], pair[0])]
-    num_clear = sum(is_clear(*pair) for pair in known)
-    verdict = _verdict(len(pairs), len(known), num_clear, len(against))
+    comparisons = compare(pairs)
+    verdict = judge(comparisons)
+    known = [pair for pair in comparisons if pair.is_run]
     text = f"The paper's claim ({claim}) {verdict}"
-    if not known:
+    if known:
+        data = LABELS[known[0].better.records[0].dataset]
+        sentence = f"{text} here ({data}): of {len(pairs)} pairs of rows, {_counts(comparisons)}."
+    else:
         sentence = f"{text}: of {len(pairs)} pairs of rows, none is run."
-        return Conclusion(claim, verdict, sentence, "")
-    data = LABELS[known[0][0].records[0].dataset]
-    counts = _counts(len(pairs), len(known), num_clear, against)
-    sentence = f"{text} here ({data}): of {len(pairs)} pairs of rows, {counts}."
-    test = f"Two rows differ clearly if {_test([row for pair in known for row in pair])}."
-    return Conclusion(claim, verdict, sentence, test)
+    return Conclusion(claim, verdict, sentence, meaning(comparisons), tuple(comparisons))
 
 
 def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
@@ -79,24 +76,20 @@ def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
     return f"row {best.row.name} is the best", [(best, row) for row in rows if row is not best]
 
 
-def _counts(num_pairs: int, num_known: int, num_clear: int, against: Sequence[RowPair]) -> str:
-    counts = [f"{num_clear} clearly so"]
-    if within := num_known - num_clear - len(against):
-        counts.append(f"{within} not clearly")
-    if against:
-        names = [f"row {other.row.name} above row {row.row.name}" for row, other in against]
-        counts.append(f"{len(against)} clearly the other way round ({', '.join(names)})")
-    if num_known < num_pairs:
-        counts.append(f"{num_pairs - num_known} not run")
-    return ", ".join(counts)
-
-
-def _verdict(num_pairs: int, num_known: int, num_clear: int, num_against: int) -> Verdict:
-    if num_against:
-        return "does not hold"
-    if num_known < num_pairs:
-        return "is open"
-    return "holds" if num_clear == num_pairs else "is undecided by these seeds"
+def _counts(comparisons: Sequence[Comparison]) -> str:
+    known = [pair for pair in comparisons if pair.is_run]
+    close = [pair.gap for pair in known if not pair.is_clear]
+    against = [pair for pair in known if pair.is_contradicted]
+    names = ", ".join(f"row {p.other.row.name} above row {p.better.row.name}" for p in against)
+    counts = {
+        "clearly so": sum(pair.holds for pair in known),
+        "so, but not clearly": sum(gap > 0 for gap in close),
+        "equal": close.count(0),
+        "the other way round, but not clearly": sum(gap < 0 for gap in close),
+        f"clearly the other way round ({names})": len(against),
+        "not run": len(comparisons) - len(known),
+    }
+    return "; ".join(f"{number} {what}" for what, number in counts.items() if number)
 
 
 def built(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
@@ -122,7 +115,7 @@ def _paper_best(rows: Sequence[RowSummary]) -> str:
     )
 
 
-def _one_network(name: str, rows: Sequence[RowSummary]) -> str:
+def _one_network(name: str, rows: Sequence[RowSummary], comparisons: Sequence[Comparison]) -> str:
     """The order of TSN, TSM and STSM in one network: the paper's and the measured one."""
     order = sorted(rows, key=_printed)
     printed = " < ".join(
@@ -132,21 +125,26 @@ def _one_network(name: str, rows: Sequence[RowSummary]) -> str:
         return f"{name}: paper {printed}; not run."
     means = [f"{row.top1.mean:.1f}" if row.top1 else "not run" for row in order]
     measured = ", ".join(f"{row.method} {mean}" for row, mean in zip(order, means, strict=True))
-    return f"{name}: paper {printed}; measured {measured}{_order_and_gap(order)}."
+    text = f"{name}: paper {printed}; measured {measured}"
+    if not all(row.records for row in order):
+        return f"{text}."
+    last = [_gap(pair) for pair in comparisons if pair.better is order[-1]]
+    return "; ".join([f"{text}: {_order([_top1(row).mean for row in order])}", *last]) + "."
 
 
-def _order_and_gap(order: Sequence[RowSummary]) -> str:
-    """Whether measured rows rise in this order, and how far the last is from the one before."""
-    if len(order) < 2 or not all(row.records for row in order):
-        return ""
-    means = [_top1(row).mean for row in order]
-    below, last = order[-2:]
-    gap = means[-1] - means[-2]
-    clear = is_clear(last, below) or is_clear(below, last)
+def _order(means: Sequence[float]) -> str:
+    """Whether means in the paper's order of their rows rise."""
+    steps = [after - before for before, after in pairwise(means)]
+    if min(steps, default=1) > 0:
+        return "the same order"
+    return "the same order but for ties" if min(steps) == 0 else "another order"
+
+
+def _gap(pair: Comparison) -> str:
     return (
-        f": {'the same order' if means == sorted(set(means)) else 'another order'}; "
-        f"{last.method} is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
-        f"{below.method}, {'clearly' if clear else 'not clearly'}"
+        f"{pair.better.method} is {abs(pair.gap):.1f} points "
+        f"{'above' if pair.gap >= 0 else 'below'} {pair.other.method}, "
+        f"{'clearly' if pair.is_clear else 'not clearly'}"
     )
 
 
@@ -159,44 +157,16 @@ def _measured(measured: Sequence[RowSummary]) -> list[str]:
 
 
 def _measured_best(measured: Sequence[RowSummary]) -> str:
-    ordered = sorted(measured, key=lambda row: -_top1(row).mean)
-    best, second = ordered[:2]
-    gap = _top1(best).mean - _top1(second).mean
+    best, *others = sorted(measured, key=lambda row: -_top1(row).mean)
+    comparisons = compare([(best, other) for other in others])
     text = (
-        f"Measured: {best.row.name} is best ({_top1(best).mean:.1f}), {gap:.1f} points above "
-        f"{second.row.name} ({_top1(second).mean:.1f})"
+        f"Measured: {best.row.name} is best ({_top1(best).mean:.1f}), {comparisons[0].gap:.1f} "
+        f"points above {others[0].row.name} ({_top1(others[0]).mean:.1f})"
     )
-    close = [row.row.name for row in ordered[1:] if not is_clear(best, row)]
+    close = [pair.other.row.name for pair in comparisons if not pair.holds]
     if not close:
         return f"{text}; it is clear of every other row."
     return f"{text}; it is not clear of {', '.join(close)}."
-
-
-def is_clear(best: RowSummary, other: RowSummary) -> bool:
-    """Whether `best` is above `other` beyond the luck of seeds; both rows are measured.
-
-    ours: an exact permutation test over the seeds, p at most 0.05, for which either row needs
-    three; of a single seed, Wilson intervals that do not meet.
-    """
-    first, second = _top1(best), _top1(other)
-    if first.sd is None or second.sd is None:
-        low = min(record.score.top1_interval[0] for record in best.records)
-        high = max(record.score.top1_interval[1] for record in other.records)
-        return low > high
-    return chance(first.values, second.values) <= MOST_CHANCE
-
-
-def _test(rows: Sequence[RowSummary]) -> str:
-    """The test of `is_clear`, for these rows, in words."""
-    seeds = [len(row.records) for row in rows]
-    by_interval = "the 95 % Wilson intervals of their test videos do not meet"
-    if max(seeds) == 1:
-        return by_interval
-    by_seeds = (
-        f"an exact permutation test over their seeds gives p ≤ {MOST_CHANCE:g} (one-sided; it "
-        "takes three seeds a row)"
-    )
-    return by_seeds if min(seeds) > 1 else f"{by_seeds}, or, with a single seed, {by_interval}"
 
 
 def still_rising(group: Group) -> list[str]:

@@ -1,9 +1,10 @@
-"""What a handful of seeds says: mean, spread, and whether two orders of rows agree."""
+"""What a handful of seeds says: mean and spread, and whether two settings differ."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -36,31 +37,21 @@ class Spread:
         return max(self.values)
 
 
-def chance(high: Sequence[float], low: Sequence[float]) -> float:
-    """How often chance puts the mean of `high` as far above that of `low`, or farther.
+def welch(first: Spread, second: Spread) -> float:
+    """Two-sided p of Welch's t-test, which assumes no equal spreads; of two values each, or more.
 
-    The one-sided p of Fisher's exact permutation test: of all ways to deal the values out anew into
-    groups of these sizes.
+    1 where neither side varies: such seeds leave nothing to judge a difference by.
     """
-    values, reached = (*high, *low), math.fsum(high) - 1e-9
-    deals = [math.fsum(deal) >= reached for deal in combinations(values, len(high))]
-    return sum(deals) / len(deals)
+    if not first.sd and not second.sd:
+        return 1.0
+    sides = [(side.mean, side.sd, len(side.values)) for side in (first, second)]
+    return float(stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue)
 
 
-def ranks(values: Sequence[float]) -> list[float]:
-    """Rank of each value, 1 for the largest; equal values share the mean of their ranks."""
-    return [
-        1 + sum(other > value for other in values) + (values.count(value) - 1) / 2
-        for value in values
-    ]
-
-
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's ρ with ties; None where an order does not exist (all values equal, or < 2)."""
-    a, b = ranks(first), ranks(second)
-    middle = (len(a) + 1) / 2
-    covariance = math.fsum((x - middle) * (y - middle) for x, y in zip(a, b, strict=True))
-    scale = math.sqrt(
-        math.fsum((x - middle) ** 2 for x in a) * math.fsum((y - middle) ** 2 for y in b)
-    )
-    return covariance / scale if scale else None
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction for as many comparisons as there are values, in the same order."""
+    corrected, most = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        most = max(most, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = most
+    return corrected

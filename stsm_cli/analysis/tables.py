@@ -13,7 +13,14 @@ from stsm_cli.analysis.cost_table import NOT_BUILT, cost_legend, cost_table
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.reading import built, still_rising, verdicts
 from stsm_cli.analysis.spread import Spread
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, printed_lines, summarise
+from stsm_cli.analysis.summary import (
+    LABELS,
+    Group,
+    RowSummary,
+    by_network,
+    printed_lines,
+    summarise,
+)
 
 NOT_RUN = "not run"
 EMBEDDED_SET = (
@@ -22,10 +29,10 @@ EMBEDDED_SET = (
     "the order of the rows.**"
 )
 LEGEND = (
-    "Top-1 in percent, the best of each column bold. Measured: mean over seeds; spread: sample "
-    "standard deviation (smallest – largest), or of a single seed the 95 % Wilson interval of its "
-    "test videos. “In pair”: how often a video's class scores above its time reversal (chance: "
-    "50). Multiply-adds: of a view in the measured network."
+    "Top-1 in percent; bold: the paper's best, and the best measured{}. Measured: mean over seeds; "
+    "spread: sample standard deviation (smallest – largest), or of a single seed the 95 % Wilson "
+    "interval of its test videos. “In pair”: how often a video's class scores above its time "
+    "reversal (chance: 50). Multiply-adds: of a view in the measured network."
 )
 PRINTED: dict[str, Callable[[PaperRow], str | None]] = {
     "model": lambda row: row.setting,
@@ -79,7 +86,7 @@ def _section(
         "",
         *markdown(*_whole_table(rows, paper, group)),
         "",
-        LEGEND,
+        _legend(rows, paper),
         "",
         *(f"![{figure}]({figure})\n" for figure in figures),
         "What these numbers say, computed from them:",
@@ -91,6 +98,12 @@ def _section(
         *(f"- {line}" for line in conditions(ablation, paper.dataset, group)),
         "",
     ]
+
+
+def _legend(rows: Sequence[RowSummary], paper: PaperTable) -> str:
+    text = LEGEND.format(" in each network" if by_network(rows) else "")
+    cites = any(row.cited for row in paper.rows)
+    return f"{text} Numbers in brackets: the paper's references." if cites else text
 
 
 def _not_run(ablation: Ablation, paper: PaperTable) -> list[str]:
@@ -111,7 +124,7 @@ def _not_run(ablation: Ablation, paper: PaperTable) -> list[str]:
 def main_table(
     rows: Sequence[RowSummary], paper: PaperTable, group: Group | None, *, bold: str = ""
 ) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of the rows that this suite builds; `bold` goes around each column's best."""
+    """Head and cells of the rows that this suite builds; `bold` goes around the best."""
     cells = _Cells(rows, paper, bold)
     return ["setting", *_heads(paper, group)], [
         [row.row.name, cells.paper(row.paper), *cells.measured(row)] for row in rows
@@ -126,9 +139,10 @@ def _whole_table(
         return main_table(rows, paper, group, bold="**")
     printed = {head: of for head, of in PRINTED.items() if any(map(of, paper.rows))}
     cells = _Cells(rows, paper, "**")
-    return [*printed, *_heads(paper, group)], [
+    return [*printed, "row here", *_heads(paper, group)], [
         [
             *(joined(map(of, line.printed)) for of in printed.values()),
+            line.row.row.name if line.row else "–",
             cells.paper(line.printed),
             *cells.measured(line.row),
         ]
@@ -143,12 +157,16 @@ def _heads(paper: PaperTable, group: Group | None) -> list[str]:
 
 
 class _Cells:
-    """Cells of one table; `bold` goes around each column's best."""
+    """Cells of one table; `bold` goes around the paper's best, and each network's best measured."""
 
     def __init__(self, rows: Sequence[RowSummary], paper: PaperTable, bold: str) -> None:
         self._bold = bold
         self._best_paper = max(row.percent for row in paper.rows)
-        self._best = max((row.top1.mean for row in rows if row.top1), default=None)
+        self._best: dict[str, float] = {}  # by network
+        for row in rows:
+            if row.top1:
+                best = self._best.get(row.network, 0.0)
+                self._best[row.network] = max(best, row.top1.mean)
 
     def paper(self, printed: Sequence[PaperRow]) -> str:
         is_best = any(row.percent == self._best_paper for row in printed)
@@ -158,7 +176,7 @@ class _Cells:
         if row is None or row.top1 is None:
             return [NOT_RUN if row else NOT_BUILT, "–", "–", "–", "–"]
         return [
-            self._mark(mean_cell(row.top1), row.top1.mean == self._best),
+            self._mark(mean_cell(row.top1), row.top1.mean == self._best[row.network]),
             _spread(row, row.top1),
             str(len(row.records)),
             mean_cell(row.pair_accuracy) if row.pair_accuracy else "–",

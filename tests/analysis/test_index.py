@@ -5,9 +5,13 @@ from stsm_cli.analysis.index import index_text, write_index
 from stsm_cli.analysis.records import read_records, write_record
 
 
+def t_is_best(run):
+    return (90 if run.row.name == "T" else 50) + run.seed
+
+
 def test_what_holds_on_which_data_is_seen_at_once(measure, tmp_path):
-    measure("spatial", lambda run: 90 if run.row.name == "T" else 50)
-    measure("backbones-k400", lambda run: 90 if "TSN" in run.row.name else 50)
+    measure("spatial", t_is_best, seeds=3)
+    measure("backbones-k400", lambda run: (90 if "TSN" in run.row.name else 50) + run.seed, seeds=3)
     lines = index_text(tmp_path).splitlines()
     head = lines.index(
         "| table | the paper's claim | Kinetics-400 | Something-Something V2 | embedded set |"
@@ -15,17 +19,19 @@ def test_what_holds_on_which_data_is_seen_at_once(measure, tmp_path):
     claim = "TSN < TSM < STSM with the same network and frames"
     assert lines[head + 2 : head + 9] == [
         "| [1](table1_alpha.md) | row 3/8 is the best | not run | not run | not run |",
-        "| [2](table2_spatial.md) | row T is the best | not run | not run | holds |",
+        "| [2](table2_spatial.md) | row T is the best | not run | not run | holds: 5 clearly so |",
         "| [3](table3_spatiotemporal.md) | row T+H+W is the best | not run | not run | not run |",
         f"| [4](table4_sota-k400.md) | {claim} | not run | – | not run |",
         f"| [5](table5_sota-sthv2.md) | {claim} | – | not run | not run |",
-        f"| [6](table6_backbones-k400.md) | {claim} | not run | – | does not hold |",
+        f"| [6](table6_backbones-k400.md) | {claim} | not run | – | does not hold: 1 clearly so; "
+        "2 equal; 3 clearly the other way round (row TSM R-50 above row STSM R-50, row TSN R-50+NL "
+        "above row TSM R-50+NL, row TSN MobileNetV2 above row TSM MobileNetV2) |",
         f"| [7](table7_backbones-sthv2.md) | {claim} | – | not run | not run |",
     ]
 
 
 def test_a_table_with_its_protocol_seeds_and_claim(measure, tmp_path):
-    sweep = measure("spatial", lambda run: 90 if run.row.name == "T" else 50, seeds=3)
+    sweep = measure("spatial", t_is_best, seeds=3)
     assert (
         "## [Table 2: Spatial shifts against the temporal one, α = 1/4](table2_spatial.md)\n\n"
         "Paper: T is best (74.43), 1.87 points above W (72.56); the paper gives no spread.\n\n"
@@ -41,7 +47,7 @@ def test_what_nobody_ran_is_open(measure, tmp_path):
     measure("alpha", lambda run: 50)
     text = index_text(tmp_path)
     assert "Open: no run on Kinetics-400 or Something-Something V2 is recorded" in text
-    assert "Not run: `stsm ablate sota-k400`.\n" in text
+    assert "- Not run on the embedded set: `stsm ablate sota-k400`\n" in text
     assert "of all 19 that the paper prints, best is TDN [30], 2D R-50, 8 frames (76.6)." in text
     path = next(tmp_path.glob("records/*/*/0-seed0.json"))
     (record,) = [r for r in read_records(tmp_path) if r.row == "0"]
@@ -54,16 +60,31 @@ def test_what_nobody_ran_is_open(measure, tmp_path):
 def test_without_any_record_every_table_is_named(tmp_path):
     text = write_index(tmp_path).read_text()
     for name in ablation_names():
-        assert f"Not run: `stsm ablate {name}`." in text
+        assert f"- Not run on the embedded set: `stsm ablate {name}`\n" in text
     assert "no run on Kinetics-400 or Something-Something V2 is recorded" in text
 
 
-def test_overridden_runs_are_left_out(measure, tmp_path):
+def test_overridden_runs_are_linked_and_count_for_no_claim(measure, tmp_path):
     measure("alpha", lambda run: 50, overrides=["optim.lr=1"])
-    assert "Not run: `stsm ablate alpha`." in index_text(tmp_path)
-
-
-def test_pictures_are_linked(tmp_path):
     text = index_text(tmp_path)
-    for name in ("audit.md", "figure1.svg", "figure4.svg", "class_pairs.svg"):
+    assert "- Not run on the embedded set: `stsm ablate alpha`\n" in text
+    assert (
+        "- Runs with `--set`, which no claim above counts: "
+        "[table1_alpha_custom.md](table1_alpha_custom.md)\n"
+    ) in text
+    assert "table2_spatial_custom" not in text
+
+
+def test_rows_that_tables_share_are_named(measure, tmp_path):
+    assert "share rows" not in index_text(tmp_path)
+    measure("alpha", lambda run: 50)
+    text = index_text(tmp_path)
+    assert "in however many tables it is read. On the embedded set:" in text
+    assert "- 3/8 in Table 1; T+H+W in Table 3; STSM R-50 in Tables 4, 6; STSM R-50 8f in " in text
+
+
+def test_only_pictures_that_are_drawn_are_linked(measure, tmp_path):
+    text = index_text(tmp_path)
+    for name in ("audit.md", "figure1.svg", "figure4.svg"):
         assert f"]({name})" in text
+    assert "class_pairs" not in text  # no run tells of pairs

@@ -1,6 +1,8 @@
+import math
+
 import pytest
 
-from stsm_cli.analysis.spread import Spread, chance, rank_correlation, ranks
+from stsm_cli.analysis.spread import Spread, holm, welch
 
 
 def test_mean_and_sample_standard_deviation():
@@ -19,25 +21,21 @@ def test_equal_values():
     assert Spread((5.0, 5.0)).sd == 0
 
 
-def test_ranks_share_ties():
-    assert ranks([10, 30, 20, 30]) == [4, 1.5, 3, 1.5]
+def test_welch_against_tabled_values():
+    # t = 2 / √(1/3 + 1/3) = √6 at 4 degrees of freedom
+    assert welch(Spread((4, 5, 6)), Spread((2, 3, 4))) == pytest.approx(0.070484, abs=1e-6)
+    # equal means; spreads that differ do not matter then
+    assert welch(Spread((1, 5)), Spread((3, 3))) == 1
+    # t = 6 at 1 degree of freedom, where p = 1 − 2/π · atan(t)
+    p = 1 - 2 / math.pi * math.atan(6)
+    assert welch(Spread((2, 4)), Spread((9, 9))) == pytest.approx(p)
 
 
-def test_rank_correlation():
-    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 90]) == 1
-    assert rank_correlation([1, 2, 3, 4], [9, 8, 7, 6]) == -1
-    # ranks 1 2 3 4 5 against 2 1 4 3 5: ρ = 1 − 6·4 / (5·24)
-    assert rank_correlation([5, 4, 3, 2, 1], [4, 5, 2, 3, 1]) == pytest.approx(0.8)
-    assert rank_correlation([1, 2, 2, 3], [1, 2, 2, 3]) == pytest.approx(1)
+def test_seeds_that_never_vary_give_nothing_to_judge_by():
+    assert welch(Spread((1, 1, 1)), Spread((9, 9, 9))) == 1
 
 
-def test_without_an_order_there_is_no_correlation():
-    assert rank_correlation([1, 2, 3], [5, 5, 5]) is None
-    assert rank_correlation([1], [2]) is None
-
-
-def test_chance_by_dealing_out_anew():
-    assert chance((4, 5, 6), (1, 2, 3)) == 1 / 20  # one deal of C(6, 3)
-    assert chance((3, 5, 6), (1, 2, 4)) == 2 / 20  # 6 + 5 + 4 too
-    assert chance((1, 2), (3, 4)) == 1.0
-    assert chance((5, 5), (5, 5)) == 1.0
+def test_holm_by_hand():
+    assert holm([0.04, 0.01, 0.03]) == [0.06, 0.03, 0.06]  # 3·.01, 2·.03, and no less after it
+    assert holm([0.5, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -20,13 +20,13 @@ multiply-adds |
 | HW | 72.36 | not run | – | – | – | – |
 """
 NETWORKS = """\
-| model | backbone | #F | paper: Something-Something V2 | measured: embedded set | spread | \
-seeds | in pair | multiply-adds |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| TSN from [33] | R-50 | 8 | 27.8 [33] | not run | – | – | – | – |
-| TSM+TSN [17], TSM+TSN from [33] | R-50 | 8 | 59.1 [17], 57.8 [33] | **50.0** | [40.5, 58.5] | 1 \
-| 75.0 | 160.4 M |
-| STSM+TSN | R-50 | 8 | 61.3 | **50.0** | [40.5, 58.5] | 1 | 75.0 | 160.4 M |
+| model | backbone | #F | row here | paper: Something-Something V2 | measured: embedded set | \
+spread | seeds | in pair | multiply-adds |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| TSN from [33] | R-50 | 8 | TSN R-50 8f | 27.8 [33] | not run | – | – | – | – |
+| TSM+TSN [17], TSM+TSN from [33] | R-50 | 8 | TSM R-50 8f | 59.1 [17], 57.8 [33] | **50.0** | \
+[40.5, 58.5] | 1 | 75.0 | 160.4 M |
+| STSM+TSN | R-50 | 8 | STSM R-50 8f | 61.3 | **50.0** | [40.5, 58.5] | 1 | 75.0 | 160.4 M |
 """
 CORRECT = {"TSN": 24, "T": 74, "H": 24}
 
@@ -56,11 +56,13 @@ def test_the_table_is_the_papers_beside_the_measured(measure, markdown):
 
 
 def test_the_claim_stands_after_the_sentences(measure, markdown):
-    text = markdown(measure("spatial", lambda run: 70 if run.row.name == "T" else 20))
+    means = {"T": 70}
+    text = markdown(measure("spatial", lambda run: means.get(run.row.name, 20) + run.seed, seeds=3))
     assert (
         "\n\n**The paper's claim (row T is the best) holds here (embedded set): of 5 pairs of "
-        "rows, 5 clearly so. Two rows differ clearly if the 95 % Wilson intervals of their test "
-        "videos do not meet.**\n\n- Data set: "
+        "rows, 5 clearly so. Two rows differ clearly if Welch's t-test over their seeds, with "
+        "Holm's correction for all pairs of the claim, gives p ≤ 0.05 (two-sided).**\n\n- Data "
+        "set: "
     ) in text
 
 
@@ -72,14 +74,27 @@ def test_a_row_stands_where_its_first_line_is_printed(measure, markdown):
 
 def test_other_systems_are_not_built(measure, markdown):
     text = markdown(measure("sota-k400", lambda run: 50))
-    assert "| model | backbone | stream | pretrain | #F | paper: Kinetics-400 |" in text
+    assert "| model | backbone | stream | pretrain | #F | row here | paper: Kinetics-400 |" in text
     assert (
-        "| Two-Stream R(2+1)D [28] | (2+1)D R-50 | RGB+Flow | none | 16 | 73.9 [28] | not built | "
-        "– | – | – | – |\n"
+        "| Two-Stream R(2+1)D [28] | (2+1)D R-50 | RGB+Flow | none | 16 | – | 73.9 [28] | not "
+        "built | – | – | – | – |\n"
     ) in text
-    assert "| TDN [30] | 2D R-50 | RGB | ImageNet | 8 | **76.6 [30]** | not built |" in text
-    assert "| STSM+TSN | 2D R-50 | RGB | ImageNet | 8 | 75.0 | **50.0** | [40.5, 58.5] |" in text
+    assert "| TDN [30] | 2D R-50 | RGB | ImageNet | 8 | – | **76.6 [30]** | not built |" in text
+    assert (
+        "| STSM+TSN | 2D R-50 | RGB | ImageNet | 8 | STSM R-50 | 75.0 | **50.0** | [40.5, 58.5] |"
+        in text
+    )
     assert "of all 19 that the paper prints, best is TDN [30], 2D R-50, 8 frames (76.6)." in text
+
+
+def test_the_best_of_each_network_is_bold(measure, markdown):
+    text = markdown(measure("backbones-k400", lambda run: len(run.row.name)))
+    assert "| STSM+TSN | R-50 | 8 | STSM R-50 | 75.0 | **9.0** |" in text
+    assert "| STSM+TSN+NL | R-50 | 8 | STSM R-50+NL | **75.9** | **12.0** |" in text
+    assert "| STSM+TSN | Mb_V2 | 8 | STSM MobileNetV2 | 69.9 | **16.0** |" in text
+    assert text.count("** |") == 4
+    assert "best measured in each network. " in text
+    assert "Numbers in brackets: the paper's references." in text
 
 
 @pytest.mark.parametrize("name", ["alpha", "sota-sthv2", "backbones-k400"])

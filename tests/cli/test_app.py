@@ -10,7 +10,7 @@ from stsm_cli.cli import app, output
 from stsm_cli.config import load
 from stsm_cli.errors import DataError
 
-HEAVY = ["torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "numpy"]
+HEAVY = ["torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "numpy", "scipy"]
 
 
 @pytest.fixture

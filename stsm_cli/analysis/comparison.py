@@ -1,0 +1,91 @@
+"""Whether rows differ by more than the luck of their seeds, and what that makes of a claim."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from stsm_cli.analysis.spread import holm, welch
+from stsm_cli.analysis.summary import RowSummary
+
+Verdict = Literal["holds", "does not hold", "is undecided by these seeds", "is open"]
+
+LEVEL = 0.05
+TEST = (
+    "Two rows differ clearly if Welch's t-test over their seeds, with Holm's correction for all "
+    f"pairs of the claim, gives p ≤ {LEVEL:g} (two-sided)."
+)
+ONE_SEED = "Of a single seed no difference is clear: `--seeds 3` adds two."
+
+RowPair = tuple[RowSummary, RowSummary]
+"""Two rows, the better one by a claim first."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the measurement says of two rows, of which a claim calls the first the better one."""
+
+    better: RowSummary
+    other: RowSummary
+    p: float | None
+    """That seeds alone set them apart so far, corrected; None if either has fewer than two."""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether both are measured."""
+        return bool(self.better.records and self.other.records)
+
+    @property
+    def gap(self) -> float:
+        """By how many points of top-1 the first is above the second; of measured rows."""
+        assert self.better.top1 is not None
+        assert self.other.top1 is not None
+        return self.better.top1.mean - self.other.top1.mean
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether they differ clearly, either way."""
+        return self.p is not None and self.p <= LEVEL
+
+    @property
+    def holds(self) -> bool:
+        """Whether the first is clearly above the second."""
+        return self.is_clear and self.gap > 0
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether the second is clearly above the first."""
+        return self.is_clear and self.gap < 0
+
+
+def compare(pairs: Sequence[RowPair]) -> list[Comparison]:
+    """The pairs of one claim; p is corrected for all of them that have seeds."""
+    raw = [_p(*pair) for pair in pairs]
+    corrected = iter(holm([p for p in raw if p is not None]))
+    return [
+        Comparison(*pair, None if p is None else next(corrected))
+        for pair, p in zip(pairs, raw, strict=True)
+    ]
+
+
+def _p(first: RowSummary, second: RowSummary) -> float | None:
+    if len(first.records) < 2 or len(second.records) < 2:
+        return None
+    assert first.top1 is not None
+    assert second.top1 is not None
+    return welch(first.top1, second.top1)
+
+
+def judge(comparisons: Sequence[Comparison]) -> Verdict:
+    """The claim holds if every pair does, and does not if any is contradicted."""
+    if any(pair.is_contradicted for pair in comparisons):
+        return "does not hold"
+    if not all(pair.is_run for pair in comparisons):
+        return "is open"
+    return "holds" if all(pair.holds for pair in comparisons) else "is undecided by these seeds"
+
+
+def meaning(comparisons: Sequence[Comparison]) -> str:
+    """What `clearly` means for these pairs; empty if none is run."""
+    known = [pair.p for pair in comparisons if pair.is_run]
+    seeded = [p for p in known if p is not None]
+    return " ".join([TEST] * bool(seeded) + [ONE_SEED] * (len(seeded) < len(known)))

@@ -1,0 +1,64 @@
+import pytest
+
+from stsm_cli.analysis.comparison import ONE_SEED, TEST, compare, judge, meaning
+
+
+@pytest.fixture
+def pairs(prepared):
+    """Row T of Table 2 against each other row; `correct(name, seed)` answers right."""
+
+    def do(correct, seeds=3):
+        rows, _ = prepared("spatial", lambda run: correct(run.row.name, run.seed), seeds=seeds)
+        best = rows[1]
+        assert best.row.name == "T"
+        return compare([(best, row) for row in rows if row is not best])
+
+    return do
+
+
+def test_p_is_corrected_for_all_pairs(pairs):
+    found = pairs(lambda name, seed: {"T": 5, "TSN": 3}.get(name, 9) + seed)
+    # 2 apart: t = √6, p = 0.0705, the largest of five; 4 apart: t = 2 √6, p = 0.00805
+    assert found[0].p == pytest.approx(0.0705, abs=1e-4)
+    assert [pair.p for pair in found[1:]] == pytest.approx([5 * 0.00805] * 4, abs=1e-4)
+    assert [pair.gap for pair in found] == [2, -4, -4, -4, -4]
+    assert [pair.is_clear for pair in found] == [False, True, True, True, True]
+    assert not any(pair.holds for pair in found)
+    assert [pair.is_contradicted for pair in found] == [False, True, True, True, True]
+    assert judge(found) == "does not hold"
+
+
+def test_four_of_five_are_undecided(pairs):
+    found = pairs(lambda name, seed: {"T": 50, "W": 49}.get(name, 10) + seed)
+    assert sum(pair.holds for pair in found) == 4
+    assert judge(found) == "is undecided by these seeds"
+    assert meaning(found) == TEST
+
+
+def test_all_hold(pairs):
+    assert judge(pairs(lambda name, seed: (50 if name == "T" else 10) + seed)) == "holds"
+
+
+def test_two_seeds_can_be_clear(pairs):
+    found = pairs(lambda name, seed: (90 if name == "T" else 10) + seed, seeds=2)
+    assert judge(found) == "holds"
+
+
+def test_a_single_seed_says_nothing(pairs):
+    found = pairs(lambda name, seed: 90 if name == "T" else 10, seeds=1)
+    assert [pair.p for pair in found] == [None] * 5
+    assert judge(found) == "is undecided by these seeds"
+    assert meaning(found) == ONE_SEED
+
+
+def test_rows_that_are_not_run_leave_a_claim_open(pairs):
+    found = pairs(lambda name, seed: {"T": 50 + seed, "H": 10 + seed}.get(name))
+    assert [pair.is_run for pair in found] == [False, True, False, False, False]
+    assert judge(found) == "is open"
+    assert found[1].holds
+
+
+def test_without_any_run_nothing_is_tested(pairs):
+    found = pairs(lambda name, seed: 1 if name == "T" else None)
+    assert judge(found) == "is open"
+    assert meaning(found) == ""
