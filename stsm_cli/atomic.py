@@ -36,3 +36,20 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextmanager
+def folder_if_filled(path: Path) -> Iterator[None]:
+    """A folder for the block, made with those above it; what is new and stays empty goes again.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in new:
+            with suppress(OSError):  # it holds something now
+                folder.rmdir()

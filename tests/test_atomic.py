@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import folder_if_filled, whole_file
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -54,3 +54,19 @@ def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotADirectoryError), whole_file(tmp_path / "file" / "a"):
         pass
+
+
+def test_a_folder_that_stays_empty_goes_with_those_that_were_made_for_it(tmp_path):
+    with folder_if_filled(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old").mkdir()
+    with pytest.raises(ZeroDivisionError), folder_if_filled(tmp_path / "old"):
+        1 / 0  # noqa: B018
+    assert (tmp_path / "old").is_dir()
+
+
+def test_a_folder_that_holds_something_stays(tmp_path):
+    with folder_if_filled(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "file").touch()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["file"]

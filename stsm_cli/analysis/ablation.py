@@ -82,9 +82,9 @@ def load_ablation(name: str) -> Ablation:
     path = resource_dir("recipes") / "ablations" / f"{name}.yaml"
     if not re.fullmatch(r"[\w-]+", name) or not path.is_file():
         names = ablation_names()
-        near = get_close_matches(name, names, n=1)
+        near = get_close_matches(name, [*names, "all"], n=1)
         raise UsageError(
-            f"ablation {name}: unknown; there are {', '.join(names)}",
+            f"ablation {name}: unknown; there are {', '.join(names)}, and all",
             hint=f"did you mean `{near[0]}`?" if near else None,
         )
     return read_definition(path, Ablation)

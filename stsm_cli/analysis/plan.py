@@ -171,17 +171,21 @@ def _cost_with_any_shift(recipe: Recipe) -> Cost:
 
 def _seconds(recipe: Recipe, records: Sequence[RunRecord]) -> float | None:
     """Mean seconds an epoch of the runs alike, times the epochs."""
-    wanted = recipe.model_dump(mode="json")
-    alike = [record for record in records if _is_alike(record, wanted)]
+    wanted = _work(recipe.model_dump(mode="json"))
+    alike = [record for record in records if _work(record.recipe) == wanted]
     if not alike:
         return None
     seconds = sum(record.seconds / len(record.curve.val_top1) for record in alike)
     return seconds / len(alike) * recipe.optim.epochs
 
 
-def _is_alike(record: RunRecord, recipe: dict[str, Any]) -> bool:
-    """Whether a record's seconds tell about `recipe`: only the shift and the epochs may differ."""
-    sizes = ("backbone", "num_frames", "non_local")
-    return record.recipe["data"] == recipe["data"] and all(
-        record.recipe["model"][key] == recipe["model"][key] for key in sizes
-    )
+def _work(recipe: dict[str, Any]) -> list[Any]:
+    """What the seconds of an epoch depend on."""
+    keys = {
+        "model": ("backbone", "num_frames", "non_local"),
+        "data": ("dataset", "sampling", "short_side_px", "crop_px", "synth"),
+        "optim": ("optimizer", "batch_size"),
+        "test": ("clips", "crops", "crop_px"),
+    }
+    parts = [recipe[section][key] for section, names in keys.items() for key in names]
+    return [*parts, recipe["precision"]]

@@ -126,7 +126,7 @@ def _one_network(name: str, rows: Sequence[RowSummary], comparisons: Sequence[Co
     means = [f"{row.top1.mean:.1f}" if row.top1 else "not run" for row in order]
     measured = ", ".join(f"{row.method} {mean}" for row, mean in zip(order, means, strict=True))
     text = f"{name}: paper {printed}; measured {measured}"
-    if not all(row.records for row in order):
+    if len(order) < 2 or not all(row.records for row in order):
         return f"{text}."
     last = [_gap(pair) for pair in comparisons if pair.better is order[-1]]
     return "; ".join([f"{text}: {_order([_top1(row).mean for row in order])}", *last]) + "."
@@ -135,7 +135,7 @@ def _one_network(name: str, rows: Sequence[RowSummary], comparisons: Sequence[Co
 def _order(means: Sequence[float]) -> str:
     """Whether means in the paper's order of their rows rise."""
     steps = [after - before for before, after in pairwise(means)]
-    if min(steps, default=1) > 0:
+    if min(steps) > 0:
         return "the same order"
     return "the same order but for ties" if min(steps) == 0 else "another order"
 

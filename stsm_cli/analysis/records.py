@@ -7,6 +7,8 @@ hash of the recipe: a run is finished if, and only if, its record is there with 
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +16,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import folder_if_filled, whole_file
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.errors import DataError, UsageError
 
@@ -86,8 +88,6 @@ class RunRecord:
     seconds: float
     """Training and test together."""
     network: Network
-    paper_network: Network
-    """The paper's network with this row's shift, measured the same way."""
     recipe: dict[str, Any]
     environment: dict[str, Any]
 
@@ -116,7 +116,9 @@ def read_record(path: Path) -> RunRecord:
         DataError: It is not one.
     """
     try:
-        return _ADAPTER.validate_json(path.read_bytes(), strict=True)
+        record = _ADAPTER.validate_json(path.read_bytes(), strict=True)
+        _check_curve(path, record)
+        return record
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -124,6 +126,18 @@ def read_record(path: Path) -> RunRecord:
             f"{path}: not a run record: {where}{': ' if where else ''}{first['msg']}",
             hint="delete the file; the run is done again",
         ) from None
+
+
+def _check_curve(path: Path, record: RunRecord) -> None:
+    """Refuse a record of a run that two processes wrote at once, as stsm 0.3 let them."""
+    epochs = record.recipe["optim"]["epochs"]
+    for name, values in asdict(record.curve).items():
+        if len(values) > epochs:
+            raise DataError(
+                f"{path}: curve.{name} has {len(values)} values, more than the recipe's "
+                f"optim.epochs of {epochs}",
+                hint="delete the file and the run's folder below runs/; the run is done again",
+            )
 
 
 def write_record(path: Path, record: RunRecord) -> None:
@@ -151,6 +165,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise UsageError(f"--out: {path} cannot be written ({error.strerror})") from None
 
 
+@contextmanager
+def records_folder(out: Path) -> Iterator[None]:
+    """The folder of records, tried before hours of training; gone again if nothing is recorded.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(folder_if_filled(out / "records"))
+        except OSError as error:
+            raise _cannot_make(out / "records", error) from None
+        yield
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it.
 
@@ -160,7 +189,11 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out: {path} cannot be made ({error.strerror})") from None
+        raise _cannot_make(path, error) from None
+
+
+def _cannot_make(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"--out: {path} cannot be made ({error.strerror})")
 
 
 def finished(out: Path, sweep: Sweep, run: Run) -> RunRecord | None:

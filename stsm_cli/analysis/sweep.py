@@ -11,9 +11,6 @@ from typing import Any
 
 from stsm_cli.analysis.ablation import Run, Sweep
 from stsm_cli.analysis.cost import model_cost
-from stsm_cli.analysis.counted import paper_model
-from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.paper_cost import TRAIN_CROP_PX
 from stsm_cli.analysis.records import (
     Curve,
     Network,
@@ -21,8 +18,8 @@ from stsm_cli.analysis.records import (
     RunRecord,
     Score,
     finished,
-    make_folder,
     record_path,
+    records_folder,
     write_record,
 )
 from stsm_cli.config.schema import ModelConfig
@@ -73,23 +70,23 @@ def run_sweep(
         UsageError: `out` cannot be written.
         DataError: A record is broken.
     """
-    make_folder(out / "records")  # before hours of training
-    missing = []
-    for run in sweep.runs:
-        old = finished(out, sweep, run)
-        if old is None:
-            missing.append(run)
-        else:
-            write_record(record_path(out, sweep, run), old)
-            on_record(run, old, False)
-    for number, outcome in run_all([(run, run_folder(out, sweep, run)) for run in missing]):
-        record = make_record(sweep, missing[number], outcome)
-        write_record(record_path(out, sweep, missing[number]), record)
-        on_record(missing[number], record, True)
+    with records_folder(out):
+        missing = []
+        for run in sweep.runs:
+            old = finished(out, sweep, run)
+            if old is None:
+                missing.append(run)
+            else:
+                write_record(record_path(out, sweep, run), old)
+                on_record(run, old, False)
+        for number, outcome in run_all([(run, run_folder(out, sweep, run)) for run in missing]):
+            record = make_record(sweep, missing[number], outcome)
+            write_record(record_path(out, sweep, missing[number]), record)
+            on_record(missing[number], record, True)
 
 
 def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
-    """What is kept of a run; its network and the paper's are counted here."""
+    """What is kept of a run; its network is counted here."""
     result, model = outcome.result, run.recipe.model
     score = {part.name: result[part.name] for part in fields(Score)}
     score["top1_interval"] = tuple(score["top1_interval"])
@@ -116,18 +113,11 @@ def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
         curve=Curve(**curve),
         seconds=round(result["seconds_train"] + result["seconds_eval"], 1),
         network=network(model, run.recipe.test.crop_px),
-        paper_network=paper_network(sweep, run),
         recipe=run.recipe.model_dump(mode="json"),
         environment={
             key: value for key, value in outcome.environment.items() if key not in MACHINE_KEYS
         },
     )
-
-
-def paper_network(sweep: Sweep, run: Run) -> Network:
-    """The paper's network for the row of `run`: at 224², where the paper counts FLOPs."""
-    dataset = load_paper_table(sweep.ablation.table).dataset
-    return network(paper_model(sweep.ablation, run.row, dataset), TRAIN_CROP_PX)
 
 
 @lru_cache

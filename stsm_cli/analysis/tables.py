@@ -162,11 +162,11 @@ class _Cells:
     def __init__(self, rows: Sequence[RowSummary], paper: PaperTable, bold: str) -> None:
         self._bold = bold
         self._best_paper = max(row.percent for row in paper.rows)
-        self._best: dict[str, float] = {}  # by network
+        means: dict[str, list[float]] = {}  # by network
         for row in rows:
             if row.top1:
-                best = self._best.get(row.network, 0.0)
-                self._best[row.network] = max(best, row.top1.mean)
+                means.setdefault(row.network, []).append(row.top1.mean)
+        self._best = {name: max(found) for name, found in means.items() if len(found) > 1}
 
     def paper(self, printed: Sequence[PaperRow]) -> str:
         is_best = any(row.percent == self._best_paper for row in printed)
@@ -176,7 +176,7 @@ class _Cells:
         if row is None or row.top1 is None:
             return [NOT_RUN if row else NOT_BUILT, "–", "–", "–", "–"]
         return [
-            self._mark(mean_cell(row.top1), row.top1.mean == self._best[row.network]),
+            self._mark(mean_cell(row.top1), row.top1.mean == self._best.get(row.network)),
             _spread(row, row.top1),
             str(len(row.records)),
             mean_cell(row.pair_accuracy) if row.pair_accuracy else "–",

@@ -88,16 +88,19 @@ def _print_rows(plan: "Plan") -> None:
             mega(row.params),
             _total(row.moved),
             NO_TIME if row.seconds is None else _time(row.seconds),
-            " ".join(row.row.on(sweep.dataset)),
         ]
         for row in plan.rows
     ]
     columns = ["setting", "finished", "multiply-adds", "params", "moved", "time a run"]
-    shared = sweep.ablation.shared.get(sweep.dataset)
-    notes = [f"every setting also has {' '.join(shared)}"] if shared else []
+    shared = sweep.ablation.shared.get(sweep.dataset, ())
+    width = max(len(row.row.name) for row in plan.rows)
+    notes = [f"overrides of {sweep.base}{''.join(f' {edit}' for edit in shared)}:"]
+    notes += [
+        f"{row.row.name.ljust(width)}  {' '.join(row.row.on(sweep.dataset))}" for row in plan.rows
+    ]
     title = f"Table {sweep.ablation.table} ({sweep.name}): {sweep.ablation.title}; "
     title += f"{sweep.dataset}, {sweep.budget} budget"
-    output.current().table(title, [*columns, f"overrides of {sweep.base}"], rows, notes)
+    output.current().table(title, columns, rows, notes)
 
 
 def _width_rows(rows: "Sequence[RowPlan]") -> list[list[str]]:
@@ -121,7 +124,10 @@ def _total(moved: "Sequence[Moved]") -> str:
 def _units(plans: "Sequence[Plan]") -> list[str]:
     rows = [row for plan in plans for row in plan.rows]
     sizes = {f"{row.size_px}²" for row in rows}
-    runs = {f"{row.num_videos:,} training videos × {row.epochs} epochs" for row in rows}
+    runs = {
+        f"{row.num_videos:,} training videos × {row.epochs} epoch{'s' if row.epochs > 1 else ''}"
+        for row in rows
+    }
     return [
         f"multiply-adds: of a view of {_either(sizes)} pixels, forward; "
         "moved: channels before convolutions",

@@ -53,6 +53,8 @@ def prepared_as(root: Path) -> str | None:
     Raises:
         DataError: The report cannot be read.
     """
+    if (root / "synth.json").is_file():
+        return "synth"
     path = report_path(root)
     if not path.exists():
         return None

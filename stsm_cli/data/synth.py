@@ -49,6 +49,8 @@ def ensure_synth(root: Path, config: SynthConfig, *, progress: Progress = SILENT
     if all((root / "manifest" / f"{split}.csv").is_file() for split in SPLITS):
         _check_config(root, config)
     else:
+        num_videos = config.train + config.val
+        progress.message(f"{root}: no embedded set yet; making one of {num_videos:,} videos")
         prepare_synth(root, config, progress=progress)
 
 

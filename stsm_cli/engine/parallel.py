@@ -82,14 +82,21 @@ def _child(task: int, work: Work, connection: Connection) -> None:
         connection.send((False, news))
 
     try:
-        connection.send((True, work(task, tell)))
-    except StsmError as error:
-        connection.send(error)
+        outcome = _outcome(task, work, tell)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too
     except KeyboardInterrupt:
-        with suppress(OSError):
-            connection.send(InterruptedRunError("interrupted"))
+        outcome = InterruptedRunError("interrupted")
+    with suppress(OSError):  # nobody listens
+        connection.send(outcome)
+
+
+def _outcome(task: int, work: Work, tell: Callable[[Any], None]) -> tuple[bool, Any] | StsmError:
+    try:
+        return True, work(task, tell)
+    except StsmError as error:
+        return error
     except Exception as error:  # the parent tells it in one line
-        connection.send(StsmError(f"run {task + 1} failed: {type(error).__name__}: {error}"))
+        return StsmError(f"run {task + 1} failed: {type(error).__name__}: {error}")
 
 
 def _receive(connection: Connection, task: int) -> tuple[bool, Any]:

@@ -6,6 +6,7 @@ environment.json   versions, device, decoder, data set, commit, command
 metrics.jsonl      one JSON object an epoch
 checkpoints/       last.pt; best.pt, of the epoch with the best validation accuracy
 tensorboard/       on request
+.lock              while a process is training in it
 result.json        written last: a run without it is unfinished
 """
 
@@ -20,6 +21,7 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, read_classes
+from stsm_cli.engine.lock import LOCK
 from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 
 
@@ -50,7 +52,7 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file, not a folder")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(file.name != LOCK for file in self.path.iterdir()):
             raise UsageError(
                 f"--out {self.path}: exists and is not empty",
                 hint=f"continue it with `--resume --out {self.path}`, or choose another folder",

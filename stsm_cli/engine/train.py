@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from stsm_cli.engine.board import Board, require_tensorboard
 from stsm_cli.engine.distributed import current_world, gather_objects, together
 from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.identity import identify_data, weights_sha256
+from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Trainer
@@ -54,7 +55,8 @@ def train(
         on_epoch: Told each epoch's metrics, likewise.
 
     Raises:
-        UsageError: `out` exists, or TensorBoard is asked for and not installed.
+        UsageError: `out` exists, or another process is training in it, or TensorBoard is asked for
+            and not installed.
         RecipeError: The batch cannot be shared out equally.
         CheckpointError: `out` cannot be resumed or written.
         DataError: The data set does not fit the recipe, or too many videos are broken.
@@ -77,40 +79,44 @@ def train(
         finished = folder.result() if resume else None
     if finished is not None:
         return finished
-    progress = progress if world.is_main else SILENT
-    progress.message(str(plan))
-    trainer = Trainer(
-        recipe,
-        train_videos,
-        val_videos,
-        folder,
-        device=device,
-        workers=workers,
-        compile_with=compile_with,
-        progress=progress,
-        resume=gather_objects(resume and folder.checkpoint.exists())[0],
-    )
-    with together():
-        if world.is_main and not resume:
-            about = _about(recipe, name, train_videos.manifest, plan)
-            about |= {"workers": workers, "compile": compile_with}
-            about |= describe_environment(device, train_videos.decoder)
-            folder.create(recipe, about, train_videos.manifest.classes)
-    board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
-    with closing(board), listening() as stop:
-        result = {
-            "schema": "stsm.result/1",
-            "name": name,
-            "protocol": recipe.protocol,
-            "recipe_hash": recipe_hash(recipe),
-            **trainer.run(stop, board, on_epoch),
-            **identity,
-            "weights_sha256": weights_sha256(trainer.stepper.model),
-        }
-    with together():
-        if world.is_main:
-            write_json(folder.result_file, result)
-    return result
+    with ExitStack() as held:
+        with together():
+            if world.is_main:
+                held.enter_context(alone_in(out))
+        progress = progress if world.is_main else SILENT
+        progress.message(str(plan))
+        trainer = Trainer(
+            recipe,
+            train_videos,
+            val_videos,
+            folder,
+            device=device,
+            workers=workers,
+            compile_with=compile_with,
+            progress=progress,
+            resume=gather_objects(resume and folder.checkpoint.exists())[0],
+        )
+        with together():
+            if world.is_main and not resume:
+                about = _about(recipe, name, train_videos.manifest, plan)
+                about |= {"workers": workers, "compile": compile_with}
+                about |= describe_environment(device, train_videos.decoder)
+                folder.create(recipe, about, train_videos.manifest.classes)
+        board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
+        with closing(board), listening() as stop:
+            result = {
+                "schema": "stsm.result/1",
+                "name": name,
+                "protocol": recipe.protocol,
+                "recipe_hash": recipe_hash(recipe),
+                **trainer.run(stop, board, on_epoch),
+                **identity,
+                "weights_sha256": weights_sha256(trainer.stepper.model),
+            }
+        with together():
+            if world.is_main:
+                write_json(folder.result_file, result)
+        return result
 
 
 def _fit_classes(recipe: Recipe, manifest: Manifest) -> Recipe:

@@ -72,8 +72,16 @@ def test_records_tell_what_is_finished_and_how_long_the_rest_takes(measure, tmp_
     assert seconds == pytest.approx([57.8 / 4 * 8] * 7)  # the record's 4 epochs took 57.8
     plan = describe(plan_sweep("alpha"), tmp_path)
     assert [len(row.finished) for row in plan.rows] == [1, 0, 0, 0, 0, 0, 0]
-    other = describe(plan_sweep("alpha", overrides=["data.synth.train=9"]), tmp_path)
-    assert {row.seconds for row in other.rows} == {None}  # other data tell nothing
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["data.synth.train=9", "optim.batch_size=8", "precision=fp32", "test.crops=3"],
+)
+def test_records_of_other_work_tell_no_time(measure, tmp_path, other):
+    measure("alpha", lambda run: 50 if run.row.name == "0" else None)
+    plan = describe(plan_sweep("alpha", overrides=[other]), tmp_path)
+    assert {row.seconds for row in plan.rows} == {None}
 
 
 def test_a_record_tells_the_time_of_its_own_network_alone(measure, tmp_path):

@@ -182,6 +182,11 @@ def test_the_best_of_all_printed_rows():
     ]
 
 
+def test_a_row_alone_in_its_network_has_no_order(read):
+    sentences = read("sota-sthv2", lambda run: 50)
+    assert sentences[4] == "MobileNetV2 16f: paper STSM 59.2; measured STSM 50.0."
+
+
 @pytest.mark.parametrize("name", ["sota-k400", "sota-sthv2", "backbones-k400", "backbones-sthv2"])
 def test_in_every_network_the_papers_order_is_the_one_claimed(name):
     ablation = load_ablation(name)

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -42,8 +43,30 @@ def test_a_record_holds_the_run_and_nothing_of_the_machine_paths(path, sweep):
     assert "/home" not in path.read_text()
 
 
+def test_a_record_of_stsm_0_3_reads_as_one_of_today(path):
+    record = read_record(path)
+    old = '"paper_network": {"size_px": 224, "macs": 1, "params": 1},\n"recipe":'
+    path.write_text(path.read_text().replace('"recipe":', old, 1))
+    assert read_record(path) == record
+
+
+def test_a_record_that_two_processes_wrote_is_refused(path, tmp_path):
+    epochs = read_record(path).recipe["optim"]["epochs"]
+    twice = f'"val_top1": [{", ".join(["50.0"] * (epochs + 1))}]'
+    path.write_text(re.sub(r'"val_top1": \[.*?\]', twice, path.read_text()))
+    with pytest.raises(DataError) as error:
+        read_records(tmp_path)
+    assert str(error.value) == (
+        f"{path}: curve.val_top1 has {epochs + 1} values, more than the recipe's optim.epochs of "
+        f"{epochs}"
+    )
+    assert error.value.hint == (
+        "delete the file and the run's folder below runs/; the run is done again"
+    )
+
+
 def test_records_are_compact(path):
-    assert len(path.read_text().splitlines()) == 20
+    assert len(path.read_text().splitlines()) == 19
     assert path.stat().st_size < 4000
 
 

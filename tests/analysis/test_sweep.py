@@ -1,10 +1,9 @@
 import pytest
 
-from stsm_cli.analysis import sweep as module
 from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.records import Network, read_records
 from stsm_cli.analysis.sweep import run_folder, run_sweep
-from stsm_cli.errors import InterruptedRunError, UsageError
+from stsm_cli.errors import DataError, InterruptedRunError, UsageError
 
 
 class Trainer:
@@ -84,21 +83,17 @@ def test_out_is_tried_before_anything_is_trained(tmp_path, fake_outcome):
     assert trainer.done == []
 
 
-def test_the_papers_network_has_the_rows_shift(monkeypatch):
-    seen = []
-    monkeypatch.setattr(module, "network", lambda config, size_px: seen.append((config, size_px)))
-    sweep = plan_sweep("spatial", overrides=["model.num_frames=4"])
-    module.paper_network(sweep, sweep.runs[2])
-    ((config, size_px),) = seen
-    assert (config.backbone, config.num_frames, config.num_classes) == ("resnet50", 8, 400)
-    assert (config.shift.dims, size_px) == ("H", 224)
+def test_where_nothing_is_recorded_nothing_is_left(tmp_path):
+    def fails(run, folder):
+        raise DataError("videos.csv: is broken")
+
+    with pytest.raises(DataError, match="is broken"):
+        do(plan_sweep("alpha"), tmp_path / "results", fails)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_networks_are_counted_at_the_size_of_the_test_and_of_the_papers_flops(
-    tmp_path, fake_outcome
-):
+def test_networks_are_counted_at_the_size_of_the_test(tmp_path, fake_outcome):
     sweep = plan_sweep("alpha")
     do(sweep, tmp_path, Trainer(fake_outcome))
     for record in read_records(tmp_path):
         assert record.network == Network(sweep.runs[0].recipe.test.crop_px, 160_370_688, 273_168)
-        assert record.paper_network == Network(224, 32_703_643_648, 24_327_632)

@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from stsm_cli.analysis.records import Network
 from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.app import run
 from stsm_cli.errors import InterruptedRunError
@@ -29,14 +28,6 @@ RECORDS = "results/records/table1_alpha"
 def data(tmp_path_factory):
     """A tiny embedded set, made once by the first command that needs it."""
     return str(tmp_path_factory.getbasetemp() / "ablate-data")
-
-
-@pytest.fixture(autouse=True)
-def quick_paper_network(monkeypatch):
-    """Counting the ResNet-50 of every row takes seconds; test_sweep.py looks at it."""
-    monkeypatch.setattr(
-        "stsm_cli.analysis.sweep.paper_network", lambda sweep, run: Network(224, 1, 1)
-    )
 
 
 @pytest.fixture
@@ -92,7 +83,7 @@ def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path, tiny):
     assert [row["name"] for row in result["rows"]] == ["TSN", "T", "H", "W", "H+W", "HW"]
     assert all(row["seeds"]["0"] == row["top1"] for row in result["rows"])
     assert (result["budget"], result["epochs"]) == ("custom", 1)
-    assert [(tmp_path / file).is_file() for file in result["files"]] == [True] * 5
+    assert [(tmp_path / file).is_file() for file in result["files"]] == [True] * 6
     assert "6 of 6 runs" in err
 
     assert run(command) == 0

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from stsm_cli.analysis.ablation import plan_sweep
-from stsm_cli.analysis.records import Network
 from stsm_cli.cli.app import run
 from stsm_cli.engine.slurm import Submitted, TrainJob
 
@@ -62,7 +61,6 @@ def one_row(monkeypatch):
             plan_sweep(*words, **options), runs=plan_sweep(*words, **options).runs[:1]
         ),
     )
-    monkeypatch.setattr("stsm_cli.analysis.sweep.paper_network", lambda *_: Network(224, 1, 1))
     monkeypatch.setattr("stsm_cli.analysis.publish.encode", lambda figure, kind: b"")
 
 

@@ -36,3 +36,11 @@ def test_a_set_prepared_as_another_is_refused(tmp_path):
     with pytest.raises(DataError, match=says) as caught:
         open_split(config(dataset="k400"), tmp_path, "val", decoder="pyav")
     assert caught.value.hint.startswith("choose a recipe of sthv2")
+
+
+def test_the_embedded_set_is_no_other(tmp_path):
+    (tmp_path / "synth.json").write_text("{}")
+    with pytest.raises(
+        DataError, match=r"was prepared as synth, the recipe's data\.dataset is k400"
+    ):
+        open_split(config(dataset="k400"), tmp_path, "val", decoder="pyav")

@@ -53,6 +53,20 @@ def test_an_error_comes_back_with_its_hint():
     assert error.value.hint == "mend it"
 
 
+def test_an_error_comes_back_though_the_process_is_stopped_while_it_tells_it(capfd):
+    class Late(StsmError):
+        def __reduce__(self):
+            signal.raise_signal(signal.SIGINT)
+            return StsmError, (str(self),)
+
+    def fail(task, tell):
+        raise Late("videos.csv: is broken")
+
+    with pytest.raises(StsmError, match="is broken"):
+        list(run_side_by_side(1, fail, jobs=2, on_news=ignore))
+    assert capfd.readouterr().err == ""
+
+
 def test_any_other_error_is_one_line():
     def fill_the_disk(task, tell):
         raise OSError(28, "No space left on device")

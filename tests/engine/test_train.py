@@ -310,6 +310,23 @@ def test_an_existing_folder_is_not_overwritten(recipe, train_videos, val_videos,
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_is_under_way_is_not_disturbed(
+    recipe, train_videos, val_videos, tmp_path, resume
+):
+    refused = []
+
+    def meanwhile(metrics):
+        message = "--out .* is not empty" if not resume else "another process is training in it"
+        with pytest.raises(UsageError, match=message):
+            run(recipe, train_videos, val_videos, tmp_path / "run", resume=resume)
+        refused.append(metrics["epoch"])
+
+    run(recipe, train_videos, val_videos, tmp_path / "run", on_epoch=meanwhile)
+    assert refused == [metrics["epoch"] for metrics in RunFolder(tmp_path / "run").metrics()]
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
 def test_resume_refuses_another_recipe(recipe, train_videos, val_videos, tmp_path):
     run(recipe, train_videos, val_videos, tmp_path / "a")
     other = recipe.model_copy(update={"seed": 7})

@@ -1,0 +1,94 @@
+import errno
+import fcntl
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from stsm_cli.engine.lock import LOCK, alone_in
+from stsm_cli.errors import UsageError
+
+
+def test_a_second_one_is_refused_and_told_what_to_do(tmp_path):
+    run = tmp_path / "run"
+    with alone_in(run), pytest.raises(UsageError, match="another") as error, alone_in(run):
+        pass
+    assert str(error.value) == f"{tmp_path}/run: another process is training in it"
+    assert error.value.hint == (
+        "wait for its end, or stop it; the same command then goes on from there"
+    )
+
+
+def test_one_after_the_other(tmp_path):
+    for _ in range(2):
+        with alone_in(tmp_path / "run"):
+            assert (tmp_path / "run" / LOCK).exists()
+            (tmp_path / "run" / "result.json").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["result.json"]
+
+
+def test_two_folders_at_once(tmp_path):
+    with alone_in(tmp_path / "a"), alone_in(tmp_path / "b"):
+        pass
+
+
+def test_a_folder_that_stays_empty_is_not_left_behind(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("new", "old"):
+        with pytest.raises(ZeroDivisionError), alone_in(tmp_path / name):
+            1 / 0  # noqa: B018
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def hold(folder, is_held):
+    with alone_in(folder):
+        is_held.set()
+        signal.pause()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    context = multiprocessing.get_context("fork")
+    is_held = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, is_held))
+    process.start()
+    assert is_held.wait(30)
+    with pytest.raises(UsageError, match="another process is training in it"), alone_in(tmp_path):
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert (tmp_path / LOCK).exists()
+    with alone_in(tmp_path):
+        pass
+
+
+def test_a_lock_that_its_holder_deletes_before_it_is_taken_is_taken_anew(tmp_path, monkeypatch):
+    real, calls = fcntl.flock, []
+
+    def flock(descriptor, how):
+        real(descriptor, how)
+        calls.append(descriptor)
+        if len(calls) == 1:
+            (tmp_path / LOCK).unlink()
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with alone_in(tmp_path):
+        assert len(calls) == 2
+        assert (tmp_path / LOCK).exists()
+
+
+def test_without_locks_in_the_file_system_it_goes_on(tmp_path, monkeypatch):
+    def flock(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with alone_in(tmp_path), alone_in(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    message = r"--out .*/file/run: cannot be written \(Not a directory\)"
+    with pytest.raises(UsageError, match=message), alone_in(tmp_path / "file" / "run"):
+        pass
