@@ -17,6 +17,7 @@ from stsm_cli.analysis.audit_method import method_findings
 from stsm_cli.analysis.audit_order import measured_order, printed_order
 from stsm_cli.analysis.audit_protocol import protocol_findings
 from stsm_cli.analysis.audit_something import something_findings
+from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.finding import KINDS, Finding
 from stsm_cli.analysis.records import write_whole
 
@@ -28,11 +29,12 @@ paper's own tables, against what its sources publish, and against what is counte
 here. “Printed” is what the paper says; “computed” is worked out, whenever this page is made, from
 the paper's tables as data (`datasets/paper/`), from the networks as fvcore counts them, and from
 the run records. What others publish is quoted with its source (`datasets/paper/elsewhere.yaml`).
-What is open can only be settled by the authors or by training on the real data sets.
+What is open can only be settled by the authors, by training on the real data sets or, where an
+order that was measured is not clear, with more seeds.
 """
 MEASURED = (
     "Runs on the embedded set: small videos that `stsm` generates, and a small network. They can "
-    "say whether an order of settings carries over, not what Kinetics-400 would give."
+    f"say whether an order of settings carries over, not what Kinetics-400 would give. {TEST}"
 )
 
 

@@ -175,4 +175,4 @@ def _verdict(comparisons: list[Comparison]) -> str:
     known = [pair for pair in comparisons if pair.is_run]
     same = "the order is the same" if all(pair.gap > 0 for pair in known) else "the order differs"
     missing = len(comparisons) - len(known)
-    return f"open: {same}, {f'{missing} pairs not run' if missing else 'not clearly so'}"
+    return f"open: {same}, {f'{missing} pairs not run' if missing else 'undecided by these seeds'}"

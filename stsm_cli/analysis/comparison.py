@@ -9,10 +9,11 @@ from stsm_cli.analysis.summary import RowSummary
 
 Verdict = Literal["holds", "does not hold", "is undecided by these seeds", "is open"]
 
-LEVEL = 0.05
+LEVEL = 0.05  # ours
 TEST = (
     "Two rows differ clearly if Welch's t-test over their seeds, with Holm's correction for all "
-    f"pairs of the claim, gives p ≤ {LEVEL:g} (two-sided)."
+    "pairs of the claim (or of the best row with the others), gives "
+    f"p ≤ {LEVEL:g} (two-sided)."
 )
 ONE_SEED = "Of a single seed no difference is clear: `--seeds 3` adds two."
 
@@ -58,12 +59,12 @@ class Comparison:
 
 
 def compare(pairs: Sequence[RowPair]) -> list[Comparison]:
-    """The pairs of one claim; p is corrected for all of them that have seeds."""
+    """The pairs of one claim; p is corrected for all of them, also those that nobody has run."""
     raw = [_p(*pair) for pair in pairs]
-    corrected = iter(holm([p for p in raw if p is not None]))
+    corrected = holm([1.0 if p is None else p for p in raw])
     return [
-        Comparison(*pair, None if p is None else next(corrected))
-        for pair, p in zip(pairs, raw, strict=True)
+        Comparison(*pair, None if before is None else after)
+        for pair, before, after in zip(pairs, raw, corrected, strict=True)
     ]
 
 
@@ -76,7 +77,10 @@ def _p(first: RowSummary, second: RowSummary) -> float | None:
 
 
 def judge(comparisons: Sequence[Comparison]) -> Verdict:
-    """The claim holds if every pair does, and does not if any is contradicted."""
+    """The claim holds if every pair does, and does not if any is contradicted.
+
+    The correction is for the latter; for the former, where all pairs have to pass, it is strict.
+    """
     if any(pair.is_contradicted for pair in comparisons):
         return "does not hold"
     if not all(pair.is_run for pair in comparisons):
@@ -84,8 +88,7 @@ def judge(comparisons: Sequence[Comparison]) -> Verdict:
     return "holds" if all(pair.holds for pair in comparisons) else "is undecided by these seeds"
 
 
-def meaning(comparisons: Sequence[Comparison]) -> str:
-    """What `clearly` means for these pairs; empty if none is run."""
-    known = [pair.p for pair in comparisons if pair.is_run]
-    seeded = [p for p in known if p is not None]
-    return " ".join([TEST] * bool(seeded) + [ONE_SEED] * (len(seeded) < len(known)))
+def meaning(rows: Sequence[RowSummary]) -> str:
+    """What `clearly` means for these rows; empty if none is run."""
+    seeds = [len(row.records) for row in rows if row.records]
+    return " ".join([TEST] * any(number > 1 for number in seeds) + [ONE_SEED] * (1 in seeds))

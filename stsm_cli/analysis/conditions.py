@@ -8,7 +8,6 @@ from typing import Any
 from stsm_cli.analysis.ablation import Ablation
 from stsm_cli.analysis.cells import adds, joined, mega
 from stsm_cli.analysis.records import RunRecord
-from stsm_cli.analysis.shared import elsewhere
 from stsm_cli.analysis.summary import LABELS, Group
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import DatasetName
@@ -43,20 +42,10 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
         f"{_by_rows(records, lambda record: _start(record.recipe['model']))}",
         f"Seeds: {joined(map(str, group.seeds))}; {len(records)} runs, "
         f"{timedelta(seconds=round(sum(r.seconds for r in records)))} of training and testing",
-        *_shared(ablation, group),
         f"Environment: {_environments(records)}",
         f"Command: `{first.command}{f' --seeds {seeds}' if seeds > 1 else ''}` (finished runs are "
         f"read from `records/{first.table}/{first.dataset}-{first.budget}-{first.experiment}/`)",
     ]
-
-
-def _shared(ablation: Ablation, group: Group) -> list[str]:
-    """The rows whose runs other tables show too."""
-    if group.first.budget == "custom":
-        return []
-    rows = [row.name for row in ablation.rows if group.of(row.name)]
-    others = elsewhere(ablation.table, rows, group.first.dataset)
-    return [f"Runs that other tables show too: {others}"] if others else []
 
 
 def paper_protocol(ablation: Ablation, dataset: DatasetName) -> str:

@@ -11,7 +11,7 @@ from stsm_cli.analysis.figure_pairs import pair_group
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
 from stsm_cli.analysis.reading import built, conclude, verdicts
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
-from stsm_cli.analysis.shared import in_words, shared_runs
+from stsm_cli.analysis.shared import in_words, shared_settings
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, comparable, summarise
 from stsm_cli.config.schema import DatasetName
 
@@ -37,12 +37,13 @@ CLASS_PAIRS = """\
 """
 VERDICTS = f"""\
 A claim holds if every pair of rows that it orders is clearly in that order, and does not hold if
-any is clearly in the other; otherwise it is undecided, which single seeds always are.
+any is clearly in the other. It is open while pairs are not run, and otherwise undecided.
 {TEST}
 """
 SHARED = """\
-Tables share rows, and a shared row is the same runs wherever it stands: what two such rows say of
-each other is one measurement, in however many tables it is read. On {}:
+Tables share settings: the same recipe and seed, and so the same result (a table with more seeds has
+other means). What two such rows say of each other is one finding, in however many tables it stands.
+On {}:
 """
 
 
@@ -130,11 +131,11 @@ def _holds(table: _Table, dataset: DatasetName) -> str:
 
 
 def _shared(tables: list[_Table]) -> str:
-    """The rows that several tables share, of each data set that something was measured on."""
+    """The settings that several tables share, of each data set that something was measured on."""
     parts = []
     for dataset in _asked(tables):
         if any(table.group(dataset) for table in tables):
-            lines = [f"- {in_words(places)}" for places in shared_runs(dataset)]
+            lines = [f"- {in_words(places)}" for places in shared_settings(dataset)]
             parts.append("\n".join([SHARED.format(_named(dataset)), *lines, ""]))
     return "\n".join(parts)
 
@@ -146,9 +147,9 @@ def _open(tables: list[_Table]) -> str:
     if not real:
         return ""
     return (
-        f"Open: no run on {' or '.join(real)} is recorded, so nothing here says whether the "
-        "paper's accuracies are reached there. The recipes are shipped; what is missing is "
-        "somebody with the videos and the GPUs.\n"
+        f"Open: no run of these tables on {' or '.join(real)} is recorded, so nothing here says "
+        "whether the paper's accuracies are reached there. The recipes are shipped; what is "
+        "missing is somebody with the videos and the GPUs.\n"
     )
 
 

@@ -21,7 +21,7 @@ class Conclusion:
     sentence: str
     """Both, with the counts behind them."""
     test: str
-    """What `clearly` means in it; empty if nothing is measured."""
+    """What `clearly` means in it; empty if no row is run."""
     comparisons: tuple[Comparison, ...]
     """The pairs of rows that the claim orders."""
 
@@ -41,7 +41,7 @@ def verdicts(rows: Sequence[RowSummary]) -> list[str]:
     for name, members in networks.items():
         sentences.append(_one_network(name, members, conclusion.comparisons))
     if len(measured) > 1 and not networks:  # rows of several networks have no common order
-        sentences += _measured(measured)
+        sentences += _measured(measured, is_whole=len(measured) == len(rows))
     return [*sentences, f"{conclusion.sentence} {conclusion.test}".rstrip()]
 
 
@@ -61,7 +61,7 @@ def conclude(rows: Sequence[RowSummary]) -> Conclusion:
         sentence = f"{text} here ({data}): of {len(pairs)} pairs of rows, {_counts(comparisons)}."
     else:
         sentence = f"{text}: of {len(pairs)} pairs of rows, none is run."
-    return Conclusion(claim, verdict, sentence, meaning(comparisons), tuple(comparisons))
+    return Conclusion(claim, verdict, sentence, meaning(rows), tuple(comparisons))
 
 
 def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
@@ -148,10 +148,12 @@ def _gap(pair: Comparison) -> str:
     )
 
 
-def _measured(measured: Sequence[RowSummary]) -> list[str]:
+def _measured(measured: Sequence[RowSummary], *, is_whole: bool) -> list[str]:
     means = [_top1(row).mean for row in measured]
     if len(set(means)) == 1:
         return ["The measured rows are all equal: there is no order to compare with the paper's."]
+    if not is_whole:
+        return [_measured_best(measured)]
     names = [row.row.name for row in measured]
     return [_measured_best(measured), agreement(names, [_printed(row) for row in measured], means)]
 
@@ -159,14 +161,17 @@ def _measured(measured: Sequence[RowSummary]) -> list[str]:
 def _measured_best(measured: Sequence[RowSummary]) -> str:
     best, *others = sorted(measured, key=lambda row: -_top1(row).mean)
     comparisons = compare([(best, other) for other in others])
+    mean, second = f"{_top1(best).mean:.1f}", others[0]
+    if ties := [pair.other.row.name for pair in comparisons if pair.gap == 0]:
+        return f"Measured: {' and '.join([best.row.name, *ties])} are best ({mean})."
     text = (
-        f"Measured: {best.row.name} is best ({_top1(best).mean:.1f}), {comparisons[0].gap:.1f} "
-        f"points above {others[0].row.name} ({_top1(others[0]).mean:.1f})"
+        f"Measured: {best.row.name} is best ({mean}), {comparisons[0].gap:.1f} points above "
+        f"{second.row.name} ({_top1(second).mean:.1f})"
     )
     close = [pair.other.row.name for pair in comparisons if not pair.holds]
     if not close:
-        return f"{text}; it is clear of every other row."
-    return f"{text}; it is not clear of {', '.join(close)}."
+        return f"{text}; it is clearly above every other row."
+    return f"{text}; it is not clearly above {', '.join(close)}."
 
 
 def still_rising(group: Group) -> list[str]:

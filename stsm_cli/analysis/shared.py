@@ -1,4 +1,4 @@
-"""Rows of different tables that are the same runs: one measurement, however often it is shown."""
+"""Rows of different tables that are one setting: the same recipe, and so the same result."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,28 +11,14 @@ Place = tuple[int, str]
 
 
 @lru_cache
-def shared_runs(dataset: DatasetName) -> tuple[tuple[Place, ...], ...]:
-    """Of each run on a data set that stands in several tables, all its places, by table."""
+def shared_settings(dataset: DatasetName) -> tuple[tuple[Place, ...], ...]:
+    """Of each setting that several tables try on a data set, all its places, by table."""
     places: dict[str, list[Place]] = {}
     for name in names_with(dataset):
         sweep = plan_sweep(name, dataset)
         for run in sweep.runs:
             places.setdefault(run.recipe_hash, []).append((sweep.ablation.table, run.row.name))
     return tuple(tuple(several) for several in places.values() if len(several) > 1)
-
-
-def elsewhere(table: int, rows: Sequence[str], dataset: DatasetName) -> str:
-    """Which of a table's rows other tables show too; empty if none does.
-
-    For example `T+H+W in Table 1; TSN, T in Table 2`.
-    """
-    tables: dict[int, list[str]] = {}
-    for row in rows:
-        for places in shared_runs(dataset):
-            if (table, row) in places:
-                for other in dict.fromkeys(number for number, _ in places if number != table):
-                    tables.setdefault(other, []).append(row)
-    return in_words([(number, ", ".join(names)) for number, names in sorted(tables.items())])
 
 
 def in_words(places: Sequence[Place]) -> str:

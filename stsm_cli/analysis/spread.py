@@ -16,13 +16,16 @@ class Spread:
     @property
     def mean(self) -> float:
         """Arithmetic mean."""
-        return math.fsum(self.values) / len(self.values)
+        # trap: thirds of equal sums differ in their last bit, and would not be a tie
+        return round(math.fsum(self.values) / len(self.values), 9)
 
     @property
     def sd(self) -> float | None:
         """Sample standard deviation (n − 1); None for a single value."""
         if len(self.values) < 2:
             return None
+        if self.low == self.high:
+            return 0.0
         squares = math.fsum((value - self.mean) ** 2 for value in self.values)
         return math.sqrt(squares / (len(self.values) - 1))
 

@@ -32,7 +32,6 @@ def test_four_of_five_are_undecided(pairs):
     found = pairs(lambda name, seed: {"T": 50, "W": 49}.get(name, 10) + seed)
     assert sum(pair.holds for pair in found) == 4
     assert judge(found) == "is undecided by these seeds"
-    assert meaning(found) == TEST
 
 
 def test_all_hold(pairs):
@@ -48,7 +47,6 @@ def test_a_single_seed_says_nothing(pairs):
     found = pairs(lambda name, seed: 90 if name == "T" else 10, seeds=1)
     assert [pair.p for pair in found] == [None] * 5
     assert judge(found) == "is undecided by these seeds"
-    assert meaning(found) == ONE_SEED
 
 
 def test_rows_that_are_not_run_leave_a_claim_open(pairs):
@@ -58,7 +56,22 @@ def test_rows_that_are_not_run_leave_a_claim_open(pairs):
     assert found[1].holds
 
 
-def test_without_any_run_nothing_is_tested(pairs):
-    found = pairs(lambda name, seed: 1 if name == "T" else None)
-    assert judge(found) == "is open"
-    assert meaning(found) == ""
+@pytest.mark.parametrize(
+    ("apart", "p", "verdict"),
+    [
+        (4, 0.00805, "does not hold"),  # whatever the others will give
+        (3, 0.0213, "is open"),  # t = 1.5 √6
+    ],
+)
+def test_a_pair_is_corrected_for_those_that_are_not_run(pairs, apart, p, verdict):
+    found = pairs(lambda name, seed: {"T": 5 + seed, "H": 5 + apart + seed}.get(name))
+    assert found[1].p == pytest.approx(5 * p, abs=3e-4)
+    assert judge(found) == verdict
+
+
+def test_what_clearly_means_is_said_of_all_rows_that_are_run(prepared):
+    one, _ = prepared("spatial", lambda run: 50 if run.row.name == "T" else None)
+    assert meaning(one) == ONE_SEED
+    assert meaning([row for row in one if not row.records]) == ""
+    some, _ = prepared("spatial", lambda run: None if run.row.name == "H" else 9, seeds=2)
+    assert meaning(some) == TEST

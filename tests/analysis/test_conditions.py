@@ -35,7 +35,6 @@ def test_how_the_numbers_came_about(measure, lines):
         f"batch {optim.batch_size}, {recipe.precision} (hash {sweep.experiment}); start: random "
         "weights",
         "Seeds": "0, 1; 10 runs, 0:09:38 of training and testing",
-        "Runs that other tables show too": "TSN in Table 1; TSN, T in Tables 3, 4, 5, 6, 7",
         "Environment": "stsm 0.1.0, commit abc1234, python 3.11.1, torch 2.6.0, Linux x86_64, cpu, "
         "AVX2, decoder decord",
         "Command": "`stsm ablate spatial --seeds 2` (finished runs are read from "

@@ -46,14 +46,16 @@ def test_a_table_with_its_protocol_seeds_and_claim(measure, tmp_path):
 def test_what_nobody_ran_is_open(measure, tmp_path):
     measure("alpha", lambda run: 50)
     text = index_text(tmp_path)
-    assert "Open: no run on Kinetics-400 or Something-Something V2 is recorded" in text
+    assert (
+        "Open: no run of these tables on Kinetics-400 or Something-Something V2 is recorded" in text
+    )
     assert "- Not run on the embedded set: `stsm ablate sota-k400`\n" in text
     assert "of all 19 that the paper prints, best is TDN [30], 2D R-50, 8 frames (76.6)." in text
     path = next(tmp_path.glob("records/*/*/0-seed0.json"))
     (record,) = [r for r in read_records(tmp_path) if r.row == "0"]
     write_record(path.with_stem("other"), replace(record, dataset="k400"))
     text = index_text(tmp_path)
-    assert "Open: no run on Something-Something V2 is recorded" in text
+    assert "Open: no run of these tables on Something-Something V2 is recorded" in text
     assert "- Kinetics-400, short budget: 4 epochs, seed 0, " in text
 
 
@@ -61,7 +63,7 @@ def test_without_any_record_every_table_is_named(tmp_path):
     text = write_index(tmp_path).read_text()
     for name in ablation_names():
         assert f"- Not run on the embedded set: `stsm ablate {name}`\n" in text
-    assert "no run on Kinetics-400 or Something-Something V2 is recorded" in text
+    assert "no run of these tables on Kinetics-400 or Something-Something V2 is recorded" in text
 
 
 def test_overridden_runs_are_linked_and_count_for_no_claim(measure, tmp_path):
@@ -76,10 +78,10 @@ def test_overridden_runs_are_linked_and_count_for_no_claim(measure, tmp_path):
 
 
 def test_rows_that_tables_share_are_named(measure, tmp_path):
-    assert "share rows" not in index_text(tmp_path)
+    assert "share settings" not in index_text(tmp_path)
     measure("alpha", lambda run: 50)
     text = index_text(tmp_path)
-    assert "in however many tables it is read. On the embedded set:" in text
+    assert "in however many tables it stands.\nOn the embedded set:" in text
     assert "- 3/8 in Table 1; T+H+W in Table 3; STSM R-50 in Tables 4, 6; STSM R-50 8f in " in text
 
 

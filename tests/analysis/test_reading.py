@@ -26,26 +26,28 @@ def test_clear_where_seeds_do_not_mix(read):
     sentences = read("alpha", lambda run: MEANS[run.row.name] + run.seed, seeds=3)
     assert sentences == [
         PAPER,
-        "Measured: 1 is best (81.0), 10.0 points above 3/4 (71.0); it is clear of every other row.",
+        "Measured: 1 is best (81.0), 10.0 points above 3/4 (71.0); it is clearly above every other "
+        "row.",
         "The paper's best row, 3/8, is number 4 of 7 as measured. Spearman's rank correlation with "
         "the paper's rows is +0.07 (+1: the same order); of all orders of 7 rows, 45 % agree at "
         "least as well.",
         "The paper's claim (row 3/8 is the best) does not hold here (embedded set): of 6 pairs of "
         "rows, 3 clearly so; 3 clearly the other way round (row 1/2 above row 3/8, row 3/4 above "
         "row 3/8, row 1 above row 3/8). Two rows differ clearly if Welch's t-test over their "
-        "seeds, with Holm's correction for all pairs of the claim, gives p ≤ 0.05 (two-sided).",
+        "seeds, with Holm's correction for all pairs of the claim (or of the best row with the "
+        "others), gives p ≤ 0.05 (two-sided).",
     ]
 
 
 def test_not_clear_where_seeds_scatter(read):
     scatter = {0: -5, 1: 0, 2: 5}  # t of 1 above 3/4: 10 / √(25/3 + 25/3) = 2.45, p 0.07
     best = read("alpha", lambda run: MEANS[run.row.name] + scatter[run.seed], seeds=3)[1]
-    assert best.endswith("; it is not clear of 3/4.")
+    assert best.endswith("; it is not clearly above 3/4.")
 
 
 def test_a_single_seed_is_never_clear(read):
     _, best, _, claim = read("alpha", lambda run: MEANS[run.row.name])
-    assert best.endswith("; it is not clear of 3/4, 1/2, 3/8, 1/4, 1/8, 0.")
+    assert best.endswith("; it is not clearly above 3/4, 1/2, 3/8, 1/4, 1/8, 0.")
     assert claim == (
         "The paper's claim (row 3/8 is the best) is undecided by these seeds here (embedded set): "
         "of 6 pairs of rows, 3 so, but not clearly; 3 the other way round, but not clearly. Of a "
@@ -78,12 +80,26 @@ def test_the_papers_order_is_recognised(read):
     assert order.endswith("of all orders of 7 rows, less than 1 % agree at least as well.")
 
 
+def test_a_part_of_the_rows_has_no_order_of_the_papers(read):
+    correct = {"0": 20, "1/4": 40, "1": 80}
+    _, missing, best, claim = read("alpha", lambda run: correct.get(run.row.name))
+    assert missing == "4 of 7 rows are not run."
+    assert best.startswith("Measured: 1 is best (80.0), 40.0 points above 1/4")
+    assert claim.endswith("Of a single seed no difference is clear: `--seeds 3` adds two.")
+
+
+def test_two_best_rows(read):
+    best = read("alpha", lambda run: 50 if run.row.name in ("0", "1") else 40)[1]
+    assert best == "Measured: 0 and 1 are best (50.0)."
+
+
 def test_rows_that_are_missing_are_counted(read):
     sentences = read("alpha", lambda run: 50 if run.row.name == "0" else None)
     assert sentences == [
         PAPER,
         "6 of 7 rows are not run.",
-        "The paper's claim (row 3/8 is the best) is open: of 6 pairs of rows, none is run.",
+        "The paper's claim (row 3/8 is the best) is open: of 6 pairs of rows, none is run. Of "
+        "a single seed no difference is clear: `--seeds 3` adds two.",
     ]
 
 

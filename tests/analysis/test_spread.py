@@ -19,6 +19,12 @@ def test_one_value_has_no_standard_deviation():
 
 def test_equal_values():
     assert Spread((5.0, 5.0)).sd == 0
+    assert Spread((100 * 3121 / 24_777,) * 6).sd == 0  # their mean has another last bit
+
+
+def test_equal_sums_have_equal_means():
+    one, other = ([100 * n / 960 for n in found] for found in ((895, 895, 897), (895, 896, 896)))
+    assert Spread(tuple(one)).mean == Spread(tuple(other)).mean
 
 
 def test_welch_against_tabled_values():

@@ -61,8 +61,8 @@ def test_the_claim_stands_after_the_sentences(measure, markdown):
     assert (
         "\n\n**The paper's claim (row T is the best) holds here (embedded set): of 5 pairs of "
         "rows, 5 clearly so. Two rows differ clearly if Welch's t-test over their seeds, with "
-        "Holm's correction for all pairs of the claim, gives p ≤ 0.05 (two-sided).**\n\n- Data "
-        "set: "
+        "Holm's correction for all pairs of the claim (or of the best row with the others), gives "
+        "p ≤ 0.05 (two-sided).**\n\n- Data set: "
     ) in text
 
 
@@ -85,6 +85,14 @@ def test_other_systems_are_not_built(measure, markdown):
         in text
     )
     assert "of all 19 that the paper prints, best is TDN [30], 2D R-50, 8 frames (76.6)." in text
+
+
+def test_a_row_alone_in_its_network_is_no_best(measure, markdown):
+    text = markdown(measure("sota-sthv2", lambda run: 50))
+    assert (
+        "| STSM+Mb_V2 | 2D Mb_V2 | RGB | ImageNet | 16 | STSM MobileNetV2 16f | 59.2 | 50.0 |"
+        in text
+    )
 
 
 def test_the_best_of_each_network_is_bold(measure, markdown):
