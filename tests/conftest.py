@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ os.environ |= {
     "PYTHONPATH": str(Path(stsm_cli.__file__).parents[1]),
 }
 os.environ.pop("FORCE_COLOR", None)
+# In the background of a shell it is ignored, and tests that press Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -128,7 +128,8 @@ class Sweep:
     Attributes:
         name: The ablation's name.
         base: The base recipe's name.
-        command: What repeats the sweep, but for the number of seeds.
+        command: What repeats the sweep, but for the number of seeds and, as `ROOT`, the place of
+            data that are not made here.
         experiment: Hash of the recipe that the rows share; only runs with the same one compare.
     """
 
@@ -193,7 +194,8 @@ def plan_sweep(
     is_full = full or chosen not in ablation.full
     budget: Budget = "custom" if overrides else "full" if is_full else "short"
     words = ["stsm", "ablate", name]
-    words += ["--dataset", dataset] if dataset != "synth" else []
+    # records hold no path of a machine: who repeats the sweep says where the data lie
+    words += ["--dataset", dataset, "--data", "ROOT"] if dataset != "synth" else []
     words += ["--full"] if full else []
     words += [word for override in overrides for word in ("--set", override)]
     return Sweep(name, ablation, chosen, base, budget, shlex.join(words), recipe_hash(common), runs)

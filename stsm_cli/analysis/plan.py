@@ -1,19 +1,29 @@
 """What sweeps would do: the channels that really move, and what training costs, row by row."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from stsm_cli.analysis.ablation import Row, Run, Sweep
 from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.records import RunRecord, read_records
 from stsm_cli.config.load import load_yaml
-from stsm_cli.config.schema import Recipe, ShiftConfig
+from stsm_cli.config.schema import OptimConfig, Recipe, ShiftConfig
 from stsm_cli.models.shift import channel_slices
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.resources import resource_dir
+
+TIMELESS: dict[str, bool | set[str]] = {  # keys that do not change how long an epoch takes
+    "model": {"shift", "dropout", "weights", "init"},
+    "optim": set(OptimConfig.model_fields) - {"optimizer", "batch_size", "accumulate"},
+    "seed": True,
+}
 
 
 @dataclass(frozen=True)
@@ -171,21 +181,23 @@ def _cost_with_any_shift(recipe: Recipe) -> Cost:
 
 def _seconds(recipe: Recipe, records: Sequence[RunRecord]) -> float | None:
     """Mean seconds an epoch of the runs alike, times the epochs."""
-    wanted = _work(recipe.model_dump(mode="json"))
-    alike = [record for record in records if _work(record.recipe) == wanted]
+    wanted = _work(recipe.model_dump_json())
+    alike = [record for record in records if _work(json.dumps(record.recipe)) == wanted]
     if not alike:
         return None
     seconds = sum(record.seconds / len(record.curve.val_top1) for record in alike)
     return seconds / len(alike) * recipe.optim.epochs
 
 
-def _work(recipe: dict[str, Any]) -> list[Any]:
-    """What the seconds of an epoch depend on."""
-    keys = {
-        "model": ("backbone", "num_frames", "non_local"),
-        "data": ("dataset", "sampling", "short_side_px", "crop_px", "synth"),
-        "optim": ("optimizer", "batch_size"),
-        "test": ("clips", "crops", "crop_px"),
-    }
-    parts = [recipe[section][key] for section, names in keys.items() for key in names]
-    return [*parts, recipe["precision"]]
+@cache
+def _work(recipe: str) -> dict[str, Any] | None:
+    """What decides how long an epoch of a recipe takes; None of one that is not read any more.
+
+    Args:
+        recipe: As JSON; a record's may be of an older version, with fewer keys.
+    """
+    try:
+        whole = Recipe.model_validate_json(recipe)
+    except ValidationError:
+        return None
+    return whole.model_dump(exclude=TIMELESS)

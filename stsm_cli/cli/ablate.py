@@ -60,7 +60,7 @@ def ablate(
             min=1,
             metavar="N",
             help="Runs side by side, each in a process with one CPU thread; default one a CPU, "
-            "or one on a GPU.",
+            "or one on a GPU. With --slurm: jobs that run at once, of each table.",
             show_default=False,
         ),
     ] = None,
@@ -105,7 +105,7 @@ def ablate(
         runner = Runner(open_data, device, workers, jobs)
     else:
         runner = Submitter(slurm, open_data, data, device, workers, decoder, jobs)
-    records = _run(sweeps, out, runner, as_json)
+    records = _run(sweeps, out, data, runner, as_json)
     if as_json:
         _print_json(records, is_all)
 
@@ -129,7 +129,11 @@ def _plan_sweeps(name: str, dataset: str, **options: Any) -> "list[Sweep]":  # n
 
 
 def _run(
-    sweeps: "Sequence[Sweep]", out: Path, runner: Runner | Submitter, as_json: bool
+    sweeps: "Sequence[Sweep]",
+    out: Path,
+    data: Path | None,
+    runner: Runner | Submitter,
+    as_json: bool,
 ) -> list[dict[str, Any]]:
     """Carry out sweeps, showing each result as it comes; what JSON says of them."""
     console, records, several = output.current(), [], len(sweeps) > 1
@@ -137,7 +141,7 @@ def _run(
     for number, sweep in enumerate(sweeps, start=1):
         if several:
             console.message(f"{sweep.name}, {number} of {len(sweeps)}")
-        files = carry_out(sweep, out, runner)
+        files = carry_out(sweep, out, data, runner)
         if runner.pending:
             pending |= {job.out: job for job in runner.pending}
             records.append({"name": sweep.name} | jobs_record(runner.pending))

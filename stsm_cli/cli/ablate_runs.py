@@ -52,23 +52,29 @@ class Runner:
     def run_all(
         self, sweep: "Sweep", tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
     ) -> "Iterator[tuple[int, Outcome]]":
-        """Do runs of `sweep` side by side, each inside its folder."""
+        """Do runs of `sweep` side by side, each inside its folder.
+
+        Raises:
+            UsageError: Another process does this sweep, or a job one of its runs.
+        """
+        from stsm_cli.engine.lock import alone_in
         from stsm_cli.engine.parallel import run_side_by_side
 
         if not tasks:
-            return iter(())
+            return
         refuse_queued([folder for _, folder in tasks])
-        splits = self._open(tasks[0][0].recipe.data)
+        with alone_in(tasks[0][1].parent):  # else two would take each other's runs
+            splits = self._open(tasks[0][0].recipe.data)
 
-        def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
-            return self._run(sweep, *tasks[number], splits, tell)
+            def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
+                return self._run(sweep, *tasks[number], splits, tell)
 
-        return run_side_by_side(
-            len(tasks),
-            work,
-            jobs=self._jobs,
-            on_news=lambda number, news: live.news(tasks[number][0], news),
-        )
+            yield from run_side_by_side(
+                len(tasks),
+                work,
+                jobs=self._jobs,
+                on_news=lambda number, news: live.news(tasks[number][0], news),
+            )
 
     def _run(
         self,
@@ -99,20 +105,26 @@ class Runner:
         return Outcome(result, files.metrics(), files.environment())
 
 
-def carry_out(sweep: "Sweep", out: Path, runner: Runner | Submitter) -> list[Path]:
+def carry_out(
+    sweep: "Sweep", out: Path, data: Path | None, runner: Runner | Submitter
+) -> list[Path]:
     """Do what is missing of `sweep`; the files of its table.
 
     Raises:
+        DataError: `data` (or the default place) holds another data set; nothing was done.
         InterruptedRunError: Ctrl-C; what is finished is recorded and in the table.
     """
     from stsm_cli.analysis.paper import load_paper_table
     from stsm_cli.analysis.publish import publish, table_file
     from stsm_cli.analysis.records import finished
     from stsm_cli.analysis.sweep import run_sweep
+    from stsm_cli.data.dataset import check_place
 
-    missing = sum(finished(out, sweep, run) is None for run in sweep.runs)
+    missing = [run for run in sweep.runs if finished(out, sweep, run) is None]
+    if missing:
+        check_place(missing[0].recipe.data, data)
     paper = load_paper_table(sweep.ablation.table)
-    with LiveTable(sweep, paper, missing, output.current()) as live:
+    with LiveTable(sweep, paper, len(missing), output.current()) as live:
 
         def on_record(run: "Run", record: "RunRecord", is_new: bool) -> None:
             live.finish(run, record)

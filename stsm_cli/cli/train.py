@@ -1,7 +1,7 @@
 """`stsm train`."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,7 +94,8 @@ def train(
     edits = [*(overrides or []), *_init_edits(init)]
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
-        _print_plan(load(), data, max(nproc, current_world().size), as_json)
+        loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
+        _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     if slurm is not None:
         from stsm_cli.engine.cluster import parse_cluster
@@ -162,6 +163,18 @@ def _job(
     if resume:
         return continued_job(recipe, edits, out, data, decoder)
     return new_job(load_recipe(recipe or DEFAULT_RECIPE, edits), out, data, decoder)
+
+
+def _continued(
+    recipe: str | None, edits: list[str], out: Path | None, data: Path | None
+) -> "tuple[LoadedRecipe, Path | None]":
+    """What a continued run has: its own recipe, and where its data lie."""
+    from stsm_cli.config.load import load_recipe
+    from stsm_cli.engine.job import continued_job
+
+    job = continued_job(recipe, edits, out, data, None)
+    assert job.folder is not None
+    return replace(load_recipe(str(job.folder.recipe_file)), name=job.name), job.data
 
 
 def _init_edits(init: Path | None) -> list[str]:

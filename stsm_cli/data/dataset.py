@@ -5,7 +5,7 @@ from pathlib import Path
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
-from stsm_cli.data.synth import ensure_synth
+from stsm_cli.data.synth import check_synth, ensure_synth
 from stsm_cli.data.videos import Videos, open_videos
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
@@ -31,15 +31,27 @@ def open_split(
     Raises:
         DataError: The set is missing, broken, or not the one the recipe asks for.
     """
-    root = root if root is not None else Path("data") / config.dataset
+    root = check_place(config, root)
     if config.synth is not None:
         ensure_synth(root, config.synth, progress=progress)
+    return open_videos(root, split, config.short_side_px, decoder=decoder, progress=progress)
+
+
+def check_place(config: DataConfig, root: Path | None) -> Path:
+    """The folder of the recipe's data set, after a look at what it was made as; it may be absent.
+
+    Raises:
+        DataError: It holds another set than the recipe's.
+    """
+    root = root if root is not None else Path("data") / config.dataset
+    if config.synth is not None:
+        check_synth(root, config.synth)
     elif (found := prepared_as(root)) not in (None, config.dataset):
         raise DataError(
             f"{root}: was prepared as {found}, the recipe's data.dataset is {config.dataset}",
             hint=f"choose a recipe of {found}, or name another folder with --data",
         )
-    return open_videos(root, split, config.short_side_px, decoder=decoder, progress=progress)
+    return root
 
 
 def open_splits(

@@ -34,6 +34,7 @@ GENERATOR_VERSION = 1
 
 FPS = 16
 _PREVIEW_FRAMES = 7
+_BYTES = 9  # a frame and pixel of its short side, at the default difficulty
 STALE_SECONDS = 600  # after which a half-written video (10 ms of work) is nobody's
 _CHUNK = 8  # videos a worker makes at a time: a fifth of a second, which Ctrl-C has to wait for
 
@@ -46,12 +47,22 @@ def ensure_synth(root: Path, config: SynthConfig, *, progress: Progress = SILENT
     Raises:
         DataError: `root` holds something else, or cannot be written.
     """
-    if all((root / "manifest" / f"{split}.csv").is_file() for split in SPLITS):
-        _check_config(root, config)
-    else:
-        num_videos = config.train + config.val
-        progress.message(f"{root}: no embedded set yet; making one of {num_videos:,} videos")
+    check_synth(root, config)
+    if not all((root / "manifest" / f"{split}.csv").is_file() for split in SPLITS):
+        progress.message(f"{root}: making the embedded set here, {_how_much(config)}")
         prepare_synth(root, config, progress=progress)
+
+
+def check_synth(root: Path, config: SynthConfig) -> None:
+    """Refuse a place where the set of `config` neither is nor can be made.
+
+    Raises:
+        DataError: `root` is a file, or holds something else.
+    """
+    if root.exists() and not root.is_dir():
+        raise DataError(f"{root}: must be a folder, is a file")
+    if root.is_dir() and any(root.iterdir()):
+        _check_config(root, config)
 
 
 def prepare_synth(
@@ -130,16 +141,21 @@ def _framed(frame: Frames) -> Frames:
     return np.pad(frame, ((0, 0), (0, max(2, len(frame) // 32)), (0, 0)), constant_values=255)
 
 
+def _how_much(config: SynthConfig) -> str:
+    num_videos = config.train + config.val
+    if config.difficulty != SynthConfig().difficulty:
+        return f"{num_videos:,} videos"
+    megabytes = num_videos * config.frames * config.short_side_px * _BYTES / 1e6
+    return f"{num_videos:,} videos, about {max(1, round(megabytes))} MB"
+
+
 def _identity(config: SynthConfig) -> dict[str, Any]:
     return {"generator": GENERATOR_VERSION, **config.model_dump(mode="json")}
 
 
 def _claim(root: Path, config: SynthConfig) -> None:
     """Mark `root` as this set's, before the first video lies in it."""
-    if root.exists() and not root.is_dir():
-        raise DataError(f"{root}: must be a folder, is a file")
-    if root.is_dir() and any(root.iterdir()):
-        _check_config(root, config)
+    check_synth(root, config)
     root.mkdir(parents=True, exist_ok=True)
     _write_json(root / "synth.json", _identity(config))
     for split in SPLITS:
@@ -165,7 +181,8 @@ def _check_config(root: Path, config: SynthConfig) -> None:
     hint = "choose another folder, or delete this one"
     if "generator" not in differing:
         edits = " ".join(f"--set data.synth.{key}={found.get(key)}" for key in differing)
-        hint = f"train on it as it is with `{edits}`, or choose another folder"
+        hint = f"to train on this set: `{edits}`\n"
+        hint += "to make the other one: name another folder, in training with `--data FOLDER`"
     values = ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in differing)
     raise DataError(f"{path}: the set was made with {values}", hint=hint)
 

@@ -16,23 +16,26 @@ LOCK = ".lock"  # in the run folder while a run goes on; a killed one leaves it 
 def alone_in(folder: Path) -> Iterator[None]:
     """A block that no other process is in for the same folder, which is made if need be.
 
-    The system lets go of the lock when its holder dies. Where the file system knows no locks the
-    block runs without one.
+    The system lets go of the lock when its holder dies. Where the file system knows no locks, or
+    the folder cannot be written, the block runs without one.
 
     Raises:
-        UsageError: Another process is in such a block, or the folder cannot be written.
+        UsageError: Another process is in such a block, or the folder cannot be made.
     """
     with ExitStack() as held:
         try:
             held.enter_context(folder_if_filled(folder))
+        except OSError as error:
+            raise UsageError(f"--out {folder}: cannot be written ({error.strerror})") from None
+        try:
             held.enter_context(_locked(folder / LOCK))
         except BlockingIOError:
             raise UsageError(
                 f"{folder}: another process is training in it",
-                hint="wait for its end, or stop it; the same command then goes on from there",
+                hint="wait for its end, then run the same command again",
             ) from None
-        except OSError as error:
-            raise UsageError(f"--out {folder}: cannot be written ({error.strerror})") from None
+        except OSError:  # a finished run may well be read only
+            pass
         yield
 
 

@@ -136,15 +136,26 @@ class RunFolder:
         return read_json(self.result_file) if self.result_file.is_file() else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The epochs logged so far."""
+        """The epochs logged so far.
+
+        Raises:
+            CheckpointError: A line is not the next epoch's.
+        """
         if not self.metrics_file.is_file():
             return []
         lines = self.metrics_file.read_text().splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]  # a kill may leave half of one
         try:
-            return [json.loads(line) for line in whole]
+            epochs = [json.loads(line) for line in whole]
         except ValueError as error:
             raise CheckpointError(f"{self.metrics_file}: not readable as JSON ({error})") from None
+        for number, epoch in enumerate(epochs, start=1):
+            if epoch["epoch"] != number:
+                raise CheckpointError(
+                    f"{self.metrics_file}:{number}: is epoch {epoch['epoch']}, not {number}",
+                    hint=f"delete {self.path} to begin anew",
+                )
+        return epochs
 
     def tidy(self, epochs: int) -> None:
         """Forget what a run left that was killed after the checkpoint, which ends `epochs` epochs.

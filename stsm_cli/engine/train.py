@@ -73,16 +73,19 @@ def train(
         if resume:
             folder.check_same(recipe)
             folder.check_classes(train_videos.manifest)
-        else:
-            folder.check_new()
         identity = identify_data(val_videos)
-        finished = folder.result() if resume else None
-    if finished is not None:
-        return finished
     with ExitStack() as held:
+        finished = None
         with together():
-            if world.is_main:
+            if world.is_main:  # before it looks: of two that begin at once, one goes on
                 held.enter_context(alone_in(out))
+            if resume:
+                finished = folder.result()
+            else:
+                folder.check_new()
+        if finished is not None:
+            return finished
+        goes_on = gather_objects(resume and folder.checkpoint.exists())[0]
         progress = progress if world.is_main else SILENT
         progress.message(str(plan))
         trainer = Trainer(
@@ -94,7 +97,7 @@ def train(
             workers=workers,
             compile_with=compile_with,
             progress=progress,
-            resume=gather_objects(resume and folder.checkpoint.exists())[0],
+            resume=goes_on,
         )
         with together():
             if world.is_main and not resume:
@@ -102,6 +105,8 @@ def train(
                 about |= {"workers": workers, "compile": compile_with}
                 about |= describe_environment(device, train_videos.decoder)
                 folder.create(recipe, about, train_videos.manifest.classes)
+            elif world.is_main and not goes_on:
+                folder.tidy(0)
         board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
         with closing(board), listening() as stop:
             result = {

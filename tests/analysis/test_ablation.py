@@ -118,7 +118,7 @@ def test_the_papers_own_recipes_are_the_full_budget():
     sweep = plan_sweep("alpha", "k400")
     assert (sweep.budget, sweep.base) == ("full", "k400/stsm_r50_8f")
     assert sweep.runs[0].recipe.optim.epochs == 100
-    assert sweep.command == "stsm ablate alpha --dataset k400"
+    assert sweep.command == "stsm ablate alpha --dataset k400 --data ROOT"
 
 
 def test_overrides_reach_every_row_but_do_not_undo_it():

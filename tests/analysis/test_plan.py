@@ -1,3 +1,4 @@
+import json
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from stsm_cli.analysis.plan import (
     num_train_videos,
     total_work,
 )
+from stsm_cli.analysis.records import record_path
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ShiftConfig
 
@@ -76,12 +78,46 @@ def test_records_tell_what_is_finished_and_how_long_the_rest_takes(measure, tmp_
 
 @pytest.mark.parametrize(
     "other",
-    ["data.synth.train=9", "optim.batch_size=8", "precision=fp32", "test.crops=3"],
+    [
+        "data.synth.train=9",
+        "data.synth.val=9",
+        "data.flip=none",
+        "optim.batch_size=8",
+        "optim.accumulate=2",
+        "precision=fp32",
+        "test.crops=3",
+        "model.num_frames=4",
+    ],
 )
 def test_records_of_other_work_tell_no_time(measure, tmp_path, other):
     measure("alpha", lambda run: 50 if run.row.name == "0" else None)
     plan = describe(plan_sweep("alpha", overrides=[other]), tmp_path)
     assert {row.seconds for row in plan.rows} == {None}
+
+
+@pytest.mark.parametrize(
+    "other", ["seed=5", "optim.lr=1", "optim.clip_grad_norm=null", "model.dropout=0.5"]
+)
+def test_records_of_other_numbers_tell_the_time(measure, tmp_path, other):
+    measure("alpha", lambda run: 50 if run.row.name == "0" else None)
+    plan = describe(plan_sweep("alpha", overrides=[other]), tmp_path)
+    assert None not in {row.seconds for row in plan.rows}
+
+
+@pytest.mark.parametrize(
+    ("damage", "tells"),
+    [
+        (lambda recipe: recipe["optim"].pop("policy"), True),  # as older versions wrote them
+        (lambda recipe: recipe["optim"].update(policy="of old"), False),
+    ],
+)
+def test_records_of_other_versions(measure, tmp_path, damage, tells):
+    sweep = measure("alpha", lambda run: 50 if run.row.name == "0" else None)
+    path = record_path(tmp_path, sweep, sweep.runs[0])
+    content = json.loads(path.read_text())
+    damage(content["recipe"])
+    path.write_text(json.dumps(content))
+    assert (describe(sweep, tmp_path).rows[1].seconds is not None) == tells
 
 
 def test_a_record_tells_the_time_of_its_own_network_alone(measure, tmp_path):

@@ -1,8 +1,10 @@
 import json
+import re
 
 import pytest
 
 from stsm_cli.analysis.sweep import Outcome
+from stsm_cli.cli.ablate_runs import Runner
 from stsm_cli.cli.app import run
 from stsm_cli.errors import InterruptedRunError
 
@@ -166,6 +168,46 @@ def trained(monkeypatch):
     monkeypatch.setattr("stsm_cli.cli.ablate_runs.Runner._run", outcome)
     monkeypatch.setattr("stsm_cli.analysis.publish.publish", lambda out, name, **_: [out / name])
     return done, interrupted_at
+
+
+def test_of_two_at_once_the_second_ends_and_the_first_goes_on(
+    capsys, data, monkeypatch, trained, tiny
+):
+    done, _ = trained
+    outcome, codes = Runner._run, []
+    command = ["ablate", "alpha", *tiny, "--data", data, "--jobs", "1"]
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(Runner, "_run", outcome)
+        codes.append(run(command))
+        return outcome(*arguments)
+
+    monkeypatch.setattr(Runner, "_run", meanwhile)
+    assert run(command) == 0
+    out, err = capsys.readouterr()
+    assert codes == [2]
+    assert re.search(
+        r"error: results/runs/alpha-synth-custom-\w+: another process is training in it\n"
+        "hint: wait for its end, then run the same command again\n0, seed 0: ",
+        err,
+    )
+    assert len(done) == 7
+    assert "not run" not in out
+
+    assert run(command) == 0
+    assert capsys.readouterr().err.count("finished before") == 7
+
+
+def test_other_data_are_refused_before_anything_is_made_or_told(capsys, tmp_path, trained, tiny):
+    assert run(["prepare", "synth", "set", "--train", "16", "--val", "16", "--frames", "8"]) == 0
+    capsys.readouterr()
+    assert run(["ablate", "alpha", *tiny, "--data", "set", "--set", "data.synth.train=32"]) == 1
+    assert capsys.readouterr().err == (
+        "error: set/synth.json: the set was made with train 16, not 32\n"
+        "hint: to train on this set: `--set data.synth.train=16`\n"
+        "hint: to make the other one: name another folder, in training with `--data FOLDER`\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(capsys, data, trained, tiny):

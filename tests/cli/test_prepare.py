@@ -52,7 +52,7 @@ def test_another_configuration_fails(capsys):
     assert prepare("synth", "set", *TINY, "--seed", "2") == 1
     error = capsys.readouterr().err
     assert "set/synth.json: the set was made with seed 0, not 2" in error
-    assert "train on it as it is with `--set data.synth.seed=0`" in error.replace("\n", " ")
+    assert "to train on this set: `--set data.synth.seed=0`" in error.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

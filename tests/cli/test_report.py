@@ -36,7 +36,8 @@ def test_a_folder_without_records_says_so(tmp_path, capsys, without_pictures):
     shown = capsys.readouterr()
     assert f"no run is recorded below {tmp_path}: `stsm ablate alpha` makes some" in shown.err
     assert f"{tmp_path / 'audit.md'}\n" in shown.out
-    assert "Not run: `stsm ablate alpha`." in (tmp_path / "README.md").read_text()
+    index = (tmp_path / "README.md").read_text()
+    assert "- Not run on the embedded set: `stsm ablate alpha`\n" in index
 
 
 def test_html_makes_one_page_of_them_all(tmp_path, capsys, without_pictures):

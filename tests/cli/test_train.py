@@ -33,6 +33,20 @@ def test_the_plan_tells_batch_learning_rate_and_steps(capsys):
     assert capsys.readouterr().out.splitlines()[-1].endswith("; no videos at nowhere yet")
 
 
+def test_the_plan_of_a_continued_run_is_of_its_own_recipe(small_run, capsys, tmp_path):
+    small_run.result_file.unlink()
+    plan = ["train", "--resume", "--dry-run", "--json"]
+    assert run(plan) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["name"] == "synth/stsm"
+    assert told["recipe"] == small_run.recipe().model_dump(mode="json")
+    assert told["steps_per_epoch"] == 1  # of the one video where its data lie
+    assert run([*plan, "--set", "seed=5"]) == 1
+    assert "another recipe: seed is 0 there, 5 here" in capsys.readouterr().err
+    assert run([*plan, "--out", str(tmp_path)]) == 1
+    assert "not a run folder" in capsys.readouterr().err
+
+
 def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, tmp_path):
     Path("a file: #1.safetensors").touch()
     plan = ["train", "k400/stsm_r50_8f", "--dry-run", "--json", "--init", "a file: #1.safetensors"]

@@ -202,3 +202,21 @@ def test_the_preview_is_a_picture(tmp_path):
 def test_a_preview_that_cannot_be_written_is_told(tmp_path, name, reason):
     with pytest.raises(DataError, match=rf"{name}: the preview cannot be written \({reason}"):
         preview(tmp_path / name, TINY)
+
+
+def test_where_a_set_is_made_and_how_large_it_will_be_is_told_first(tmp_path, monkeypatch):
+    told = []
+
+    class Saying(Interrupting):
+        def message(self, text):
+            told.append(text)
+
+    monkeypatch.setattr(synth, "prepare_synth", lambda *_, progress: told.append("made"))
+    for config in (SynthConfig(), TINY):
+        ensure_synth(tmp_path / "typo", config, progress=Saying(0))
+    assert told == [
+        f"{tmp_path}/typo: making the embedded set here, 2,960 videos, about 82 MB",
+        "made",
+        f"{tmp_path}/typo: making the embedded set here, 48 videos",
+        "made",
+    ]

@@ -1,16 +1,22 @@
 import multiprocessing
 import os
+import signal
 import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine import distributed
+from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.train import train
+
+TIMES = ("seconds", "seconds_val", "data_share")
 
 
 @pytest.fixture
@@ -61,6 +67,114 @@ def val_videos():
 @pytest.fixture
 def make_split():
     return make_videos
+
+
+@pytest.fixture
+def optim_edited():
+    """optim_edited(recipe, **changes of its section `optim`)."""
+
+    def optim_edited(recipe, **changes):
+        return recipe.model_copy(update={"optim": recipe.optim.model_copy(update=changes)})
+
+    return optim_edited
+
+
+@pytest.fixture
+def with_another_test():
+    """The recipe with another test than the validation, which is then done after the last epoch."""
+    return lambda recipe: recipe.model_copy(
+        update={"test": recipe.test.model_copy(update={"crops": 3})}
+    )
+
+
+@pytest.fixture
+def run():
+    """`train` on the CPU."""
+
+    def run(recipe, train_videos, val_videos, out, **options):
+        options = {"name": "tiny", "device": torch.device("cpu")} | options
+        return train(recipe, train_videos, val_videos, out, **options)
+
+    return run
+
+
+@pytest.fixture
+def comparable():
+    """Everything a run leaves in its folder, less the clock."""
+
+    def comparable(folder):
+        metrics = [{k: v for k, v in m.items() if k not in TIMES} for m in folder.metrics()]
+        result = {k: v for k, v in folder.result().items() if not k.startswith("seconds")}
+        return metrics, result, load_checkpoint(folder.checkpoint)["model"]
+
+    return comparable
+
+
+@pytest.fixture
+def assert_same():
+    """That two runs left the same, to the bit."""
+
+    def assert_same(one, other):
+        assert one[:2] == other[:2]
+        assert one[2].keys() == other[2].keys()
+        assert all(torch.equal(one[2][key], other[2][key]) for key in one[2])
+
+    return assert_same
+
+
+class StopAfter:
+    """A progress that does `act` after so many steps of bars labelled `label`..."""
+
+    def __init__(self, label, steps, act=lambda: signal.raise_signal(signal.SIGINT)):
+        self.label, self.left, self.act = label, steps, act
+
+    def message(self, text):
+        pass
+
+    def bar(self, label, total):
+        outer = self
+
+        class Bar:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *exception):
+                pass
+
+            def advance(self, steps=1, status=""):
+                if label.startswith(outer.label) and steps:
+                    outer.left -= 1
+                    if outer.left == 0:
+                        outer.act()
+
+        return Bar()
+
+
+class Saying(StopAfter):
+    """A progress that notes messages and bars."""
+
+    def __init__(self):
+        super().__init__("", -1)
+        self.lines, self.bars = [], []
+
+    def message(self, text):
+        self.lines.append(text)
+
+    def bar(self, label, total):
+        self.bars.append(label)
+        return super().bar(label, total)
+
+
+@pytest.fixture
+def stop_after():
+    """stop_after(label, steps, act): a progress that presses Ctrl-C, or does `act`, there."""
+    return StopAfter
+
+
+@pytest.fixture
+def said():
+    """A progress that notes `lines` and `bars`."""
+    return Saying()
 
 
 def _member(rank, port, work, connection):

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from stsm_cli.engine import distributed
 from stsm_cli.engine.lock import LOCK, alone_in
 from stsm_cli.errors import UsageError
 
@@ -15,9 +16,7 @@ def test_a_second_one_is_refused_and_told_what_to_do(tmp_path):
     with alone_in(run), pytest.raises(UsageError, match="another") as error, alone_in(run):
         pass
     assert str(error.value) == f"{tmp_path}/run: another process is training in it"
-    assert error.value.hint == (
-        "wait for its end, or stop it; the same command then goes on from there"
-    )
+    assert error.value.hint == "wait for its end, then run the same command again"
 
 
 def test_one_after_the_other(tmp_path):
@@ -63,6 +62,19 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
         pass
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_all_processes_of_a_job_are_refused(
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, run, in_two_processes
+):
+    monkeypatch.setattr(distributed, "TELLING_SECONDS", 0.0)
+    with alone_in(tmp_path / "run"):
+        first, second = in_two_processes(
+            lambda rank: run(recipe, train_videos, val_videos, tmp_path / "run")
+        )
+    assert str(first) == f"{tmp_path}/run: another process is training in it"
+    assert (type(first), type(second), second.code) == (UsageError, SystemExit, 2)
+
+
 def test_a_lock_that_its_holder_deletes_before_it_is_taken_is_taken_anew(tmp_path, monkeypatch):
     real, calls = fcntl.flock, []
 
@@ -85,6 +97,15 @@ def test_without_locks_in_the_file_system_it_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", flock)
     with alone_in(tmp_path), alone_in(tmp_path):
         pass
+
+
+def test_in_a_folder_that_cannot_be_written_it_goes_on(tmp_path, monkeypatch):
+    def read_only(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", read_only)
+    with alone_in(tmp_path):
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -103,6 +103,18 @@ def test_broken_metrics_are_named(tmp_path):
         folder.metrics()
 
 
+@pytest.mark.parametrize(("epochs", "line"), [((1, 2, 2), 3), ((1, 1, 2), 2), ((2,), 1)])
+def test_metrics_of_two_processes_are_refused(tmp_path, epochs, line):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for epoch in epochs:
+        folder.log_epoch({"epoch": epoch})
+    message = rf"run/metrics\.jsonl:{line}: is epoch {epochs[line - 1]}, not {line}$"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        folder.metrics()
+    assert caught.value.hint == f"delete {folder.path} to begin anew"
+
+
 @pytest.mark.parametrize("write", [RunFolder.log_epoch, lambda f, v: write_json(f.result_file, v)])
 def test_what_cannot_be_written_is_named(tmp_path, write):
     folder = RunFolder(tmp_path / "absent")

@@ -1,0 +1,126 @@
+"""Data that do not fit, are broken or slow, and numbers that are not finite."""
+
+import dataclasses
+import json
+import math
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from stsm_cli.config.schema import Recipe
+from stsm_cli.engine import trainer
+from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import DataError, DivergedError, InterruptedRunError
+
+
+def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run):
+    model = recipe.model.model_copy(update={"num_classes": 5})
+    with pytest.raises(DataError, match=r"holds 16 classes, the recipe's model\.num_classes is 5"):
+        run(recipe.model_copy(update={"model": model}), train_videos, val_videos, tmp_path / "a")
+    assert not (tmp_path / "a").exists()  # the corrected command may use it
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(recipe, train_videos, val_videos, tmp_path, run):
+    class Broken(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3, 16)
+
+        def forward(self, videos):
+            return self.fc(videos.mean((1, 3, 4))) * float("nan")
+
+    videos = ", ".join(rf"train/{index}\.mp4" for index in (4, 19, 6, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "build_model", lambda config, progress: Broken())
+        message = rf"loss is nan at step 0 \(epoch 1, lr 8\.33e-05, videos {videos}\)"
+        with pytest.raises(DivergedError, match=message) as error:
+            run(recipe, train_videos, val_videos, tmp_path / "a")
+    assert error.value.hint == "lower optim.lr or set optim.clip_grad_norm"
+    assert not RunFolder(tmp_path / "a").checkpoint.exists()
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, run
+):
+    steps, real = [], nn.utils.clip_grad_norm_
+
+    def clip(parameters, limit):
+        assert limit == math.inf  # the recipe does not clip
+        steps.append(1)
+        return torch.tensor(math.inf) if len(steps) == 8 else real(parameters, limit)
+
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", clip)
+    message = r"the gradient's norm is inf at step 7 \(epoch 2, lr 8\.33e-05, videos train/"
+    with pytest.raises(DivergedError, match=message) as error:
+        run(recipe, train_videos, val_videos, tmp_path / "a")
+    folder = RunFolder(tmp_path / "a")
+    assert error.value.hint.endswith(f"; {folder.checkpoint} is from before")
+    state = load_checkpoint(folder.checkpoint)
+    assert (state["position"]["epoch"], state["position"]["batches"]) == (0, 5)
+
+
+def break_videos(videos, count):
+    error = DataError("bad.mp4: does not decode")
+    cache = (error,) * count + videos.cache[count:]
+    return dataclasses.replace(videos, cache=cache)
+
+
+def test_too_many_broken_training_videos_stop_the_run(
+    recipe, train_videos, val_videos, tmp_path, run
+):
+    with pytest.raises(DataError, match=r"1 training videos do not decode, more than 0\.5%: bad"):
+        run(recipe, break_videos(train_videos, 1), val_videos, tmp_path / "a")
+
+
+def test_a_few_broken_training_videos_are_skipped_and_counted(
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, run
+):
+    monkeypatch.setattr(trainer, "MAX_BROKEN_SHARE", 0.5)
+    run(recipe, break_videos(train_videos, 3), val_videos, tmp_path / "a")
+    assert [m["broken"] for m in RunFolder(tmp_path / "a").metrics()] == [3, 3]
+
+
+def test_broken_test_videos_count_as_wrong_and_are_listed(
+    recipe, train_videos, val_videos, tmp_path, run
+):
+    result = run(recipe, train_videos, break_videos(val_videos, 2), tmp_path / "a")
+    assert (result["num_videos"], result["num_listed"]) == (9, 11)
+    assert result["broken"] == ["val/0.mp4", "val/1.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "more"), [(2, "raise --workers (now 0, of 2 cores), or "), (0, "")]
+)
+def test_waiting_for_data_is_told_once_with_the_cure(
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, cores, more, said, run
+):
+    cached = train_videos.read
+    monkeypatch.setattr(trainer, "WAITING_SHARE", -1.0)
+    monkeypatch.setattr(trainer, "num_cores", lambda: cores)
+    monkeypatch.setattr(type(train_videos), "read", lambda self, *at: cached(*at))
+    from_files = dataclasses.replace(train_videos, cache=None)
+    run(recipe, from_files, val_videos, tmp_path / "a", progress=said)
+    (hint,) = said.lines[1:]
+    assert re.fullmatch(
+        rf"hint: \d+% of the time was spent waiting for data: {re.escape(more)}re-encode "
+        r"the videos for fast access: `stsm prepare \.\.\. --short-side 256 --gop 16`",
+        hint,
+    )
+
+
+def test_the_data_set_gives_the_number_of_classes_where_the_recipe_leaves_it_open(
+    recipe, train_videos, val_videos, tmp_path, stop_after, run
+):
+    tree = recipe.model_dump(mode="json")
+    tree["model"]["num_classes"] = None
+    tree["data"] |= {"dataset": "folder", "synth": None, "flip": "none"}
+    wanted = Recipe.model_validate_json(json.dumps(tree))
+    stop = stop_after("epoch 2", 1)
+    with pytest.raises(InterruptedRunError):
+        run(wanted, train_videos, val_videos, tmp_path / "a", progress=stop)
+    assert RunFolder(tmp_path / "a").recipe().model.num_classes == 16
+    result = run(wanted, train_videos, val_videos, tmp_path / "a", resume=True)
+    assert result["num_videos"] == 11

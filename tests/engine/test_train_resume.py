@@ -1,0 +1,138 @@
+"""`train(..., resume=True)`: what it refuses, and what it needs."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import CheckpointError, DataError, InterruptedRunError
+
+
+def test_resuming_a_finished_run_returns_its_result(
+    recipe, train_videos, val_videos, tmp_path, run
+):
+    result = run(recipe, train_videos, val_videos, tmp_path / "a")
+    assert run(recipe, train_videos, val_videos, tmp_path / "a", resume=True) == result
+
+
+def test_without_its_checkpoint_a_run_begins_anew(
+    recipe, train_videos, val_videos, tmp_path, comparable, assert_same, run
+):
+    run(recipe, train_videos, val_videos, tmp_path / "whole")
+    run(recipe, train_videos, val_videos, tmp_path / "cut")
+    folder = RunFolder(tmp_path / "cut")
+    folder.result_file.unlink()
+    folder.checkpoint.unlink()
+    run(recipe, train_videos, val_videos, folder.path, resume=True)
+    assert_same(comparable(RunFolder(tmp_path / "whole")), comparable(folder))
+
+
+def test_resume_refuses_another_recipe(recipe, train_videos, val_videos, tmp_path, run):
+    run(recipe, train_videos, val_videos, tmp_path / "a")
+    other = recipe.model_copy(update={"seed": 7})
+    with pytest.raises(CheckpointError, match="another recipe: seed is 0 there, 7 here"):
+        run(other, train_videos, val_videos, tmp_path / "a", resume=True)
+
+
+def test_resume_refuses_a_checkpoint_of_another_recipe(
+    recipe, train_videos, val_videos, tmp_path, run
+):
+    run(recipe, train_videos, val_videos, tmp_path / "a")
+    other = recipe.model_copy(update={"seed": 7})
+    run(other, train_videos, val_videos, tmp_path / "b")
+    (tmp_path / "a" / "result.json").unlink()
+    RunFolder(tmp_path / "b").checkpoint.replace(RunFolder(tmp_path / "a").checkpoint)
+    with pytest.raises(CheckpointError, match=r"last\.pt: belongs to another recipe"):
+        run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
+
+
+@pytest.mark.parametrize("key", ["position", "model", "optimizer", "scaler", "random"])
+def test_resume_names_what_a_checkpoint_lacks(
+    recipe, train_videos, val_videos, tmp_path, key, stop_after, run
+):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=stop_after("epoch 1", 1))
+    path = RunFolder(tmp_path / "a").checkpoint
+    state = load_checkpoint(path)
+    del state[key]
+    torch.save(state, path)
+    message = rf"last\.pt: does not continue here, another version .* \(holds no '{key}'\)"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
+    start = f"`stsm train {tmp_path}/a/recipe.yaml --init {path}` starts from its weights"
+    assert caught.value.hint == (f"delete {tmp_path}/a to begin anew" if key == "model" else start)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda state: state["position"].update(extra=1), "unexpected keyword argument 'extra'"),
+        (lambda state: state["model"].pop("fc.bias"), r"Error\(s\) in loading state_dict for TSN:"),
+        (lambda state: state["optimizer"].update(param_groups=[]), "different number of parameter"),
+    ],
+)
+def test_resume_tells_what_does_not_fit(
+    recipe, train_videos, val_videos, tmp_path, change, what, stop_after, run
+):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=stop_after("epoch 1", 1))
+    path = RunFolder(tmp_path / "a").checkpoint
+    state = load_checkpoint(path)
+    change(state)
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=rf"does not continue here, .* \(.*{what}"):
+        run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
+
+
+def test_a_damaged_checkpoint_hints_at_the_best_one(
+    recipe, train_videos, val_videos, tmp_path, stop_after, run
+):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=stop_after("epoch 2", 1))
+    folder = RunFolder(tmp_path / "a")
+    folder.checkpoint.write_bytes(b"half")
+    with pytest.raises(CheckpointError, match=r"last\.pt: not a readable") as caught:
+        run(recipe, train_videos, val_videos, folder.path, resume=True)
+    assert caught.value.hint == (
+        f"`stsm eval {folder.path} --best` tests the checkpoint of its best epoch, "
+        f"`stsm train {folder.recipe_file} --init {folder.best_checkpoint}` starts from it"
+    )
+
+
+def test_resume_refuses_another_class_list(recipe, train_videos, val_videos, tmp_path, run):
+    run(recipe, train_videos, val_videos, tmp_path / "a")
+    manifest = train_videos.manifest
+    turned = dataclasses.replace(manifest, classes=manifest.classes[::-1])
+    other = dataclasses.replace(train_videos, manifest=turned)
+    with pytest.raises(DataError, match=r"its class list \(\w+\) is not the one of the training"):
+        run(recipe, other, val_videos, tmp_path / "a", resume=True)
+
+
+def test_weights_to_start_from_are_not_needed_to_go_on(
+    recipe, train_videos, val_videos, tmp_path, comparable, assert_same, stop_after, run
+):
+    run(recipe, train_videos, val_videos, tmp_path / "first")
+    init = tmp_path / "init.pt"
+    RunFolder(tmp_path / "first").checkpoint.rename(init)
+    tuned = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init": str(init)})})
+    run(tuned, train_videos, val_videos, tmp_path / "whole")
+    assert len(RunFolder(tmp_path / "whole").environment()["init_sha256"]) == 64
+    with pytest.raises(InterruptedRunError):
+        run(tuned, train_videos, val_videos, tmp_path / "cut", progress=stop_after("epoch 1", 3))
+    init.unlink()
+    run(tuned, train_videos, val_videos, tmp_path / "cut", resume=True)
+    assert_same(comparable(RunFolder(tmp_path / "whole")), comparable(RunFolder(tmp_path / "cut")))
+
+
+def test_one_process_may_continue_what_several_began_and_says_so(
+    recipe, train_videos, val_videos, tmp_path, stop_after, said, run
+):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=stop_after("epoch 1", 3))
+    path = RunFolder(tmp_path / "a").checkpoint
+    state = load_checkpoint(path)
+    torch.save(state | {"random": state["random"] * 2}, path)
+    run(recipe, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
+    assert "warning: begun with 2 processes, goes on with 1: " in said.lines[1]
