@@ -85,7 +85,7 @@ def predict(
     model = load_model(config.model, subject.checkpoint, where)
     classes = _class_names(subject, data, model.fc.out_features)
     name = subject.protocol(config)
-    console.message(f"{subject.checkpoint} under {name}")
+    console.message(f"predicting with {subject.checkpoint} under {name}")
     found = look_at(model, config, classes, videos, where, decoder=reader, progress=console)
     for error in found.failed.values():
         console.error(error)

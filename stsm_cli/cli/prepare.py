@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,7 +84,9 @@ def prepare(
     ] = None,
     val_share: Annotated[
         float | None,
-        typer.Option("--val-share", help="folder: for validation, where no split is; 0.2."),
+        typer.Option(
+            "--val-share", help="folder: share of a class to validate on, where no split is; 0.2."
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="folder: of that split. synth: of the videos. 0.")
@@ -116,7 +119,7 @@ def prepare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a data set ready: find its videos, decode each, and list in ROOT/manifest what is sound.
+    """Make a data set ready: find its videos, decode each, list in ROOT/manifest what can be used.
 
     What is done is kept, so an interrupted command is continued by running it again. Originals are
     never changed. k400 and sthv2 take archives, unpacked folders and the lists of other projects;
@@ -238,9 +241,10 @@ def _prepare_real(
     if as_json:
         console.json(report | {"root": str(root)})
     else:
-        notes = [*sentences(report), _closing(root)]
-        console.table(title(report), COLUMNS, rows(report), notes=notes)
+        console.table(title(report), COLUMNS, rows(report), notes=sentences(report))
     check_usable(report)
+    if not as_json:
+        console.text(_closing(root))
 
 
 def _list(dataset: str, root: Path, given: Given) -> "Listing":
@@ -289,4 +293,4 @@ def _either(names: tuple[str, ...]) -> str:
 
 
 def _closing(root: Path) -> str:
-    return f"data set {root}, for `--data {root}`"
+    return f"data set {root}, for `--data {quote(str(root))}`"

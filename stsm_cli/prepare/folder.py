@@ -1,6 +1,6 @@
 """A folder of your own videos.
 
-    ROOT/CLASS/*.mp4              a split is drawn (`split.py`)
+    ROOT/CLASS/*.mp4              a split is to be drawn (`split.py`)
     ROOT/train/CLASS, val/CLASS   validation/, valid/ or test/ where there is no val/
     ROOT/train.csv, val.csv       or videos.csv (`folder_csv.py`)
 
@@ -8,25 +8,15 @@ UCF101 and HMDB51 are such folders, and their official splits are used where the
 videos (`official_splits.py`). The classes may lie deeper, as in ROOT/UCF-101/CLASS.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import from_class_folders
 from stsm_cli.prepare.copies import find_copies
 from stsm_cli.prepare.folder_csv import from_csv, read_classes
-from stsm_cli.prepare.listing import VIDEO_SUFFIXES, Listing
-from stsm_cli.prepare.matching import (
-    SPLITS,
-    Entries,
-    Found,
-    Source,
-    assign,
-    check_classes,
-    sorted_classes,
-)
+from stsm_cli.prepare.listing import VIDEO_SUFFIXES, Draw, Listing
+from stsm_cli.prepare.matching import SPLITS, Found, Source, assign, check_classes, sorted_classes
 from stsm_cli.prepare.official_splits import from_official_split
-from stsm_cli.prepare.split import seeded_split
 from stsm_cli.prepare.tree import scan
 from stsm_cli.progress import SILENT, Progress
 
@@ -39,7 +29,7 @@ _LAYOUTS = (
 def list_folder(
     root: Path, *, val_share: float = 0.2, seed: int = 0, progress: Progress = SILENT
 ) -> Listing:
-    """The videos below a folder, with their classes and their split.
+    """The videos below a folder, with their classes and their split, or how that is to be drawn.
 
     The labels are those of a `classes.txt` in the folder, else of the official list, else the ranks
     of the sorted class names.
@@ -62,48 +52,29 @@ def list_folder(
         suffixes = ", ".join(VIDEO_SUFFIXES)
         raise DataError(f"{root}: no video found", hint=f"videos are files ending in {suffixes}")
     source = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
-    entries, split_notes = _split(root, source, val_share, seed)
-    classes = _classes(root, source, entries)
+    if not source.entries["train"]:
+        raise DataError(f"{root}: no training video found", hint=_LAYOUTS)
+    classes = _classes(root, source)
     found = Found(root, tree.videos, source.key)
-    splits, again = assign(root, entries, classes, lambda entry: found.take(entry.key))
-    train, val = ([video.path for video in splits[split] if video.path] for split in SPLITS)
-    copies = find_copies(root, (*train, *val))
+    splits, again = assign(root, source.entries, classes, lambda entry: found.take(entry.key))
+    present = (video.path for split in SPLITS for video in splits[split] if video.path)
     unlisted = (path for path in found.unlisted() if source.key(path) not in source.left_out)
     return Listing(
         root,
         classes,
         splits,
         unlisted=tuple(sorted(unlisted)),
-        duplicates=tuple(sorted({*again, *found.copies()})),
-        copies=copies,
-        notes=(*source.notes, *split_notes, *_tell_copies(copies, set(train))),
+        duplicates=tuple(sorted({*again, *found.duplicates()})),
+        copies=find_copies(root, present),
+        notes=source.notes,
+        draw=None if source.entries["val"] else Draw(val_share, seed),
     )
 
 
-def _split(root: Path, source: Source, val_share: float, seed: int) -> tuple[Entries, list[str]]:
-    """The entries of both splits, the second one drawn where there is none."""
-    if not source.entries["train"]:
-        raise DataError(f"{root}: no training video found", hint=_LAYOUTS)
-    if source.entries["val"]:
-        return source.entries, []
-    entries, notes = seeded_split(source.entries["train"], val_share, seed)
-    if not entries["val"]:
-        raise DataError(f"{root}: no class has a second video to validate on")
-    return entries, notes
-
-
-def _tell_copies(copies: Mapping[str, str], train: set[str]) -> list[str]:
-    if not copies:
-        return []
-    leaks = sum(first in train and path not in train for path, first in copies.items())
-    leak = f"; warning: {leaks:,} of them would validate what was trained on" if leaks else ""
-    return [f"{len(copies):,} videos are byte for byte the same as another{leak}"]
-
-
-def _classes(root: Path, source: Source, entries: Entries) -> tuple[str, ...]:
-    found = sorted_classes(entries)
+def _classes(root: Path, source: Source) -> tuple[str, ...]:
+    found = sorted_classes(source.entries)
     classes = read_classes(root) or source.classes or found
-    check_classes(entries["train"], classes, "the class list lacks")
+    check_classes(source.entries["train"], classes, "the class list lacks")
     if len(found) == 1:
         raise DataError(f"{root}: at least two classes are needed, got {found[0]!r}", hint=_LAYOUTS)
     return classes

@@ -56,7 +56,7 @@ def list_k400(root: Path, *, progress: Progress = SILENT) -> Listing:
         classes,
         splits,
         unlisted=tuple(sorted(clips.unlisted())),
-        duplicates=tuple(sorted({*again, *clips.copies()})),
+        duplicates=tuple(sorted({*again, *clips.duplicates()})),
         notes=(*notes, source, *_class_notes(classes), *clips.notes()),
     )
 
@@ -116,9 +116,9 @@ class _Clips:
         """Clips that no list names."""
         return self._videos.unlisted() + self._replacements.unlisted()
 
-    def copies(self) -> list[str]:
+    def duplicates(self) -> list[str]:
         """Clips that are there more than once."""
-        return self._videos.copies() + self._replacements.copies()
+        return self._videos.duplicates() + self._replacements.duplicates()
 
     def notes(self) -> list[str]:
         """What was decided about them."""

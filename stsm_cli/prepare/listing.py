@@ -30,6 +30,19 @@ class ListedVideo:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """A validation part that is still to be drawn by chance (`split.py`).
+
+    Attributes:
+        val_share: Share of each class for validation, between 0 and 1.
+        seed: Another seed, another split.
+    """
+
+    val_share: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class Listing:
     """A data set as listed and as found.
 
@@ -41,6 +54,7 @@ class Listing:
         duplicates: Names listed or files found more than once, sorted; the first one counts.
         copies: Paths of listed videos that are byte for byte an earlier one, each with that one's.
         notes: What the reader decided, a sentence each (which layout, which list, which rule).
+        draw: How `val`, which is empty until then, is to be drawn from `train`; None: it is not.
     """
 
     root: Path
@@ -50,3 +64,4 @@ class Listing:
     duplicates: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    draw: Draw | None = None

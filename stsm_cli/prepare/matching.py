@@ -81,8 +81,8 @@ class Found:
         """The files that nobody took."""
         return [path for key in self._paths.keys() - self._taken for path in self._paths[key]]
 
-    def copies(self) -> list[str]:
-        """Further files of videos that were taken; another link to the same file is no copy."""
+    def duplicates(self) -> list[str]:
+        """Further files of videos that were taken, other than links to the same file."""
         several = (self._paths[key] for key in self._taken if len(self._paths[key]) > 1)
         return [
             path for first, *others in several for path in others if not self._same(first, path)

@@ -3,7 +3,7 @@
     trainlist01.txt, testlist01.txt, classInd.txt    UCF101 (ucfTrainTestlist/)
     CLASS_test_split1.txt                            HMDB51 (testTrainMulti_7030_splits/)
 
-The test part is `val`. A video is known by its class folder and its name without suffix, so copies
+The test part is `val`. A video is known by its class folder and its name without suffix, so files
 in another format serve as well.
 """
 

@@ -18,6 +18,7 @@ from stsm_cli.prepare.report import (
     write_problems,
     write_report,
 )
+from stsm_cli.prepare.split import draw_split
 from stsm_cli.prepare.transcode import Encoding, remove_drafts
 from stsm_cli.progress import SILENT, Progress
 
@@ -32,6 +33,8 @@ def prepare_listing(
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Verify or re-encode what is listed, and write the manifest of what can be used.
+
+    A split that is to be drawn is drawn from what can be used.
 
     Leaves `ROOT/manifest/{train,val}.csv`, `classes.txt`, `report.json` and `problems.csv`. Worker
     processes are spawned: a script that calls this needs `if __name__ == "__main__"`.
@@ -59,6 +62,9 @@ def prepare_listing(
     task = reencoding(root, encoding) if encoding else verification(root, quick=quick)
     try:
         checks = examine(root, paths, task, workers=workers or num_cores(), progress=progress)
+        if listing.draw:
+            usable = {path for path, check in checks.items() if check.status == "ok"}
+            listing = draw_split(listing, listing.draw, usable)
         for split in listing.splits:
             write_manifest(_manifest(listing, split, checks, encoding))
         report = build_report(listing, checks, dataset=dataset, quick=quick, encoding=encoding)
@@ -74,10 +80,10 @@ def prepare_listing(
 
 
 def check_usable(report: dict[str, Any]) -> None:
-    """Raise where a split that lists videos has none that can be used.
+    """Raise where a split has nothing: no video that can be used, or none that could be drawn.
 
     Raises:
-        DataError: It has none; says what became of them.
+        DataError: It has none; says what became of those that are listed.
     """
     for split, counts in report["splits"].items():
         if counts["listed"] and not counts["usable"]:
@@ -86,6 +92,11 @@ def check_usable(report: dict[str, Any]) -> None:
                 f"{split}: none of {counts['listed']:,} listed videos can be used ({reasons})",
                 hint="manifest/problems.csv has each with its reason",
             )
+    if report["drawn"] and not report["splits"]["val"]["listed"]:
+        raise DataError(
+            "val: no class has a second usable video to validate on",
+            hint="a video and its copies count as one",
+        )
 
 
 def _check_names(paths: Sequence[str], encoding: Encoding) -> None:
@@ -117,8 +128,12 @@ def _record(video: ListedVideo, checks: Checks, encoding: Encoding | None) -> Vi
 
 
 def _failed(error: OSError, root: Path) -> DataError:
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "free some space and run the same command again to go on"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        hint = "what is found is written below ROOT: prepare a folder of links to what is in it"
     return DataError(
         f"{error.filename or root}: cannot be read or written ({error.strerror or error})",
-        hint="free some space and run the same command again to go on" if is_full else None,
+        hint=hint,
     )

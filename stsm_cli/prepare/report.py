@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ _Problem = tuple[str, str, str, str]  # as the columns
 _PROBLEM_COLUMNS = ("video", "split", "status", "reason")
 _PROBLEMS_SHOWN = 5
 COLUMNS = ("split", "listed", "present", "usable", "missing", "corrupt", "short")
+_NAMES_SHOWN = 3
 _IN_WORDS = {"listed": "officially listed", "present": "in the official archives"}
 
 
@@ -56,7 +58,9 @@ def build_report(
         "splits": {split: count.as_dict() for split, count in counts.items()},
         "unlisted": len(listing.unlisted),
         "duplicates": len(listing.duplicates),
-        "notes": [*listing.notes, *filter(None, known)],
+        "notes": [*listing.notes, *filter(None, known), *_tell_copies(listing, checks)],
+        "drawn": asdict(listing.draw) if listing.draw else None,
+        "classes_without_usable": _classes_without_usable(listing, checks),
         "num_problems": len(problems),
         "first_problems": [_told(*problem) for problem in problems[:_PROBLEMS_SHOWN]],
         "verification": "quick" if quick else "full",
@@ -80,6 +84,33 @@ def _compare(dataset: str, split: str, usable: int) -> str | None:
     return f"{split}: {usable:,} usable; known are {', '.join(others)}"
 
 
+def _tell_copies(listing: Listing, checks: Checks) -> list[str]:
+    copies = _usable_copies(listing, checks)
+    if not copies:
+        return []
+    train = {video.path for video in listing.splits["train"]}
+    leaks = sum((first in train) != (path in train) for path, first in copies.items())
+    leak = f"; warning: {leaks:,} of them would validate what is trained on"
+    told = leak if leaks else ", each in that video's split"
+    return [f"copies, byte for byte, of another video: {len(copies):,}{told}"]
+
+
+def _usable_copies(listing: Listing, checks: Checks) -> dict[str, str]:
+    """The copies that matter: broken downloads, say, are often alike."""
+    copies = listing.copies.items()
+    return {path: first for path, first in copies if checks[path].status == "ok"}
+
+
+def _classes_without_usable(listing: Listing, checks: Checks) -> dict[str, list[str]]:
+    """Of each split that lists videos the classes that it can show none of."""
+    without = {}
+    for split, videos in listing.splits.items():
+        labels = {video.label for video in videos if check_of(video, checks).status == "ok"}
+        names = [name for label, name in enumerate(listing.classes) if label not in labels]
+        without[split] = names if videos else []
+    return without
+
+
 def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
     """Every video that is not usable, not listed once, or a copy; the broken ones first."""
     problems = [
@@ -90,11 +121,12 @@ def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
     ]
     problems.sort(key=lambda problem: problem[2] == "missing")
     again = "listed or found more than once; the first one counts"
+    copies = _usable_copies(listing, checks)
     return [
         *problems,
         *((path, "", "unlisted", "no list names it") for path in listing.unlisted),
         *((name, "", "duplicate", again) for name in listing.duplicates),
-        *((path, "", "copy", f"byte for byte {first}") for path, first in listing.copies.items()),
+        *((path, "", "copy", f"byte for byte {first}") for path, first in copies.items()),
     ]
 
 
@@ -138,6 +170,11 @@ def rows(report: Mapping[str, Any]) -> list[list[str]]:
 def sentences(report: Mapping[str, Any]) -> list[str]:
     """What is to be said below the table."""
     said = list(report["notes"])
+    for split, names in report["classes_without_usable"].items():
+        if names:
+            shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+            told = f"classes without a usable video: {len(names)} of {report['num_classes']}"
+            said.append(f"warning: {split}: {told} ({shown})")
     said.append(f"{report['unlisted']} unlisted, {report['duplicates']} duplicates")
     if report["num_problems"]:
         said += [f"  {text}" for text in report["first_problems"]]

@@ -2,59 +2,94 @@
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 
-from stsm_cli.prepare.matching import Entry
+from stsm_cli.prepare.listing import Draw, ListedVideo, Listing
 from stsm_cli.prepare.tree import stem
 
-_NAMES_SHOWN = 3
 _UCF101 = re.compile(r"v_.+_g(\d+)_c\d+")  # clips of one group are cut from the same video
 
+Group = tuple[str, str]  # a class and a name: what belongs into one split
 
-def seeded_split(
-    entries: Sequence[Entry], val_share: float, seed: int
-) -> tuple[dict[str, list[Entry]], list[str]]:
-    """The entries as `train` and `val`, and what to say about it.
 
-    Each class is split for itself; clips that UCF101's names put into one group stay together. A
-    class keeps something to train on, and gives something to validate on if it has two groups. The
-    order is that of SHA-256, so a video that is added later moves few others.
+def draw_split(listing: Listing, draw: Draw, usable: Container[str | None]) -> Listing:
+    """The listing with a validation part drawn from its training part.
+
+    Only usable videos are drawn. Each class is split for itself and keeps something to train on; it
+    gives something to validate on if it has two groups. A group is a video with its copies, or the
+    clips that UCF101's names put together; one that is in two classes stays in training. The order
+    is that of SHA-256, so a video that is added later moves few others.
 
     Args:
-        entries: Videos.
-        val_share: Share of each class for validation, between 0 and 1.
-        seed: Another seed, another split.
+        listing: Its videos are all in `train`.
+        draw: How to draw.
+        usable: Paths of the videos that can be used.
     """
-    classes: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
-    for entry in entries:
-        classes[entry.class_name][_group(entry)].append(entry)
-    chosen: set[str] = set()
-    for class_name, groups in classes.items():
-        wanted = max(1, round(val_share * sum(map(len, groups.values()))))
-        order = sorted(groups, key=lambda group: _lot(f"{seed}/{class_name}/{group}"))
-        for group in order[:-1]:
-            if wanted > 0:
-                chosen.update(entry.name for entry in groups[group])
-                wanted -= len(groups[group])
+    videos = listing.splits["train"]
+    group_of = _groups(listing)
+    classes: dict[int, dict[Group, list[ListedVideo]]] = defaultdict(lambda: defaultdict(list))
+    for video in videos:
+        if video.path in usable:
+            classes[video.label][group_of[video]].append(video)
+    num_classes = Counter(group for groups in classes.values() for group in groups)
+    mixed = {group for group, count in num_classes.items() if count > 1}
+    chosen = {video for groups in classes.values() for video in _choose(groups, mixed, draw)}
     splits = {
-        "train": [entry for entry in entries if entry.name not in chosen],
-        "val": [entry for entry in entries if entry.name in chosen],
+        "train": tuple(video for video in videos if video not in chosen),
+        "val": tuple(video for video in videos if video in chosen),
     }
-    notes = [f"no split found: {val_share:.0%} of each class drawn for validation, seed {seed}"]
-    if any(_UCF101.fullmatch(stem(entry.name)) for entry in entries):
+    return replace(listing, splits=splits, notes=(*listing.notes, *_notes(listing, draw)))
+
+
+def _choose(
+    groups: Mapping[Group, Sequence[ListedVideo]], mixed: Container[Group], draw: Draw
+) -> list[ListedVideo]:
+    """The validation videos of a class, from its groups; none of those that are mixed."""
+    wanted = max(1, round(draw.val_share * sum(map(len, groups.values()))))
+    order = [group for group in groups if group not in mixed]
+    order.sort(key=lambda group: (len(groups[group]) > wanted, _lot(draw.seed, group)))
+    if len(order) == len(groups):
+        order.pop()  # something to train on
+    chosen: list[ListedVideo] = []
+    for group in order:
+        if len(chosen) < wanted:
+            chosen += groups[group]
+    return chosen
+
+
+def _groups(listing: Listing) -> dict[ListedVideo, Group]:
+    """The group of each video; copies join groups."""
+    videos = listing.splits["train"]
+    groups = {video: (listing.classes[video.label], _name(video)) for video in videos}
+    by_path = {video.path: group for video, group in groups.items()}
+    joined: dict[Group, Group] = {}
+
+    def whole(group: Group) -> Group:
+        while group in joined:
+            group = joined[group]
+        return group
+
+    for path, original in listing.copies.items():
+        one, other = whole(by_path[path]), whole(by_path[original])
+        if one != other:
+            joined[one] = other
+    return {video: whole(group) for video, group in groups.items()}
+
+
+def _name(video: ListedVideo) -> str:
+    match = _UCF101.fullmatch(stem(video.name))
+    return match[1] if match else video.name
+
+
+def _lot(seed: int, group: Group) -> bytes:
+    return hashlib.sha256("/".join((str(seed), *group)).encode()).digest()
+
+
+def _notes(listing: Listing, draw: Draw) -> list[str]:
+    drawn = f"{draw.val_share:.0%} of the usable videos of each class drawn for validation"
+    notes = [f"no split found: {drawn}, seed {draw.seed}"]
+    if any(_UCF101.fullmatch(stem(video.name)) for video in listing.splits["train"]):
         notes.append("clips of one UCF101 group (v_X_gNN_cMM) are in the same split")
-    alone = sorted(name for name, groups in classes.items() if len(groups) == 1)
-    if alone:
-        shown = ", ".join(alone[:_NAMES_SHOWN]) + (", ..." if len(alone) > _NAMES_SHOWN else "")
-        notes.append(f"classes with too few videos to validate on: {len(alone)} ({shown})")
-    return splits, notes
-
-
-def _group(entry: Entry) -> str:
-    match = _UCF101.fullmatch(stem(entry.name))
-    return match[1] if match else entry.name
-
-
-def _lot(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+    return notes

@@ -70,7 +70,7 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
         classes,
         splits,
         unlisted=tuple(sorted(unlisted - test)),
-        duplicates=tuple(sorted({*again, *found.copies()})),
+        duplicates=tuple(sorted({*again, *found.duplicates()})),
         notes=tuple(notes),
     )
 

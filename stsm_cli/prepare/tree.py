@@ -55,11 +55,11 @@ def scan(root: Path, progress: Progress) -> Tree:
         progress: Is told: on a slow disk this takes minutes.
 
     Raises:
-        DataError: There is no such folder, it is empty, a folder cannot be read, or a video's name
-            is not UTF-8.
+        DataError: There is no such folder, it is none or empty, a folder cannot be read, or a
+            video's name is not UTF-8.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
+        raise DataError(f"{root}: {'is no folder' if root.exists() else 'no such folder'}")
     progress.message(f"looking through {root}")
     files: list[str] = []
     folders: list[str] = []

@@ -141,6 +141,12 @@ def test_a_folder_becomes_a_manifest_and_a_table(mine, capsys):
     ]  # fmt: skip
 
 
+def test_a_root_with_spaces_is_told_as_it_is_typed(mine, capsys):
+    mine.rename("my videos")
+    assert prepare("folder", "my videos", "--workers", "1", "--quick") == 0
+    assert "data set my videos, for `--data 'my videos'`" in capsys.readouterr().out
+
+
 def test_the_report_is_one_object(mine, capsys):
     options = ["--short-side", "16", "--gop", "4", "--quality", "30", "--seed", "3", "--json"]
     assert prepare("folder", "mine", "--workers", "2", *options) == 0
@@ -157,6 +163,7 @@ def test_where_nothing_can_be_used_it_fails_and_still_reports(mine, capsys):
     assert prepare("folder", "mine", "--workers", "1") == 1
     output = capsys.readouterr()
     assert "error: train: none of" in output.err
+    assert "for `--data" not in output.out
     assert "does not open" in output.out
 
 

@@ -38,6 +38,27 @@ def _encode(path, pictures, codec, *, pix_fmt="yuv420p", times_ms=None, **option
         container.mux(stream.encode())
 
 
+def _remux(source, target, *, hidden=0, never_shown=None, **options):
+    """Copy a video without re-encoding.
+
+    Its first `hidden` frames come before time 0; packet `never_shown`, of VP8, is marked as such.
+    """
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        first, second = sorted(packet.pts for packet in packets)[:2]
+        for number, packet in enumerate(packets):
+            if number == never_shown:
+                content = bytes(packet)
+                dark = av.Packet(bytes([content[0] & ~0x10]) + content[1:])  # RFC 6386, 9.1
+                dark.pts, dark.dts, dark.time_base = packet.pts, packet.dts, packet.time_base
+                packet = dark
+            packet.pts -= hidden * (second - first)
+            packet.dts -= hidden * (second - first)
+            packet.stream = stream
+            new.mux(packet)
+
+
 @pytest.fixture(scope="session")
 def encode():
     """encode(path, frames, codec, pix_fmt=..., **encoder_options) writes a video.
@@ -69,3 +90,21 @@ def read_counter():
         return (bits << np.arange(BITS)).sum(1).tolist()
 
     return read_counter
+
+
+@pytest.fixture(scope="module")
+def counters(tmp_path_factory, encode_counter):
+    """A folder of `gop12.mp4` and `vp8.webm`, 60 such frames each, and `one.mp4`."""
+    folder = tmp_path_factory.mktemp("counters")
+    encode_counter(folder / "gop12.mp4", 60, "libx264", g=12, bf=2)
+    encode_counter(
+        folder / "vp8.webm", 60, "libvpx", g=12, **{"deadline": "realtime", "cpu-used": 8}
+    )
+    encode_counter(folder / "one.mp4", 1, "libx264")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def remux():
+    """remux(source, target, hidden=..., never_shown=..., **muxer_options) copies its packets."""
+    return _remux

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import re
 import struct
 import tarfile
@@ -12,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import av
 import numpy as np
 import pytest
+
+from stsm_cli.prepare.download import Download, download_files
 
 CLIPS = {  # by split: class and name; youtube ids have 11 characters
     "train": {
@@ -102,6 +105,32 @@ def server(monkeypatch):
     http.shutdown()
     thread.join()
     http.server_close()
+
+
+@pytest.fixture
+def fetch(server, tmp_path):
+    """Download `names` from the server into `disk/`; the files that are there afterwards."""
+
+    def run(*names, **options):
+        items = [Download(f"{server.url}/{name}", disk / name) for name in names]
+        download_files(items, **{"pause_seconds": 0.0, "retries": run.retries} | options)
+        return {path.relative_to(disk).as_posix() for path in disk.rglob("*") if path.is_file()}
+
+    disk = tmp_path / "disk"
+    run.disk, run.retries = disk, 2
+    return run
+
+
+@pytest.fixture
+def put_part(fetch):
+    """Leaves the beginning of the file `a`, of a version, as a command that was stopped does."""
+
+    def put(content, version):
+        fetch.disk.mkdir()
+        (fetch.disk / "a.part").write_bytes(content)
+        (fetch.disk / "a.part.json").write_text(json.dumps({"validator": version}))
+
+    return put
 
 
 @dataclass

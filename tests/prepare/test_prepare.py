@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +10,7 @@ from stsm_cli.data.decode import read_frames
 from stsm_cli.data.manifest import VideoRecord, read_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.prepare import prepare
-from stsm_cli.prepare.listing import ListedVideo, Listing
+from stsm_cli.prepare.listing import Draw, ListedVideo, Listing
 from stsm_cli.prepare.prepare import check_usable, prepare_listing
 from stsm_cli.prepare.report import rows, sentences, title
 from stsm_cli.prepare.transcode import Encoding
@@ -88,6 +90,10 @@ def test_the_report_says_what_the_numbers_mean(listing):
         "19,796 in MMAction2's copy" in text
     )
     assert "val b/text.mp4: corrupt, does not open (moov atom not found)" in text
+    assert report["classes_without_usable"] == {"train": [], "val": ["archery"]}
+    assert "warning: val: classes without a usable video: 1 of 2 (archery)" in text
+    leak = "copies, byte for byte, of another video: 1; warning: 1 of them would validate what is"
+    assert leak in text
     assert "1 unlisted, 1 duplicates" in text
     assert "7 problems in all, in manifest/problems.csv" in text
     assert "every frame of every video was decoded" in text
@@ -147,12 +153,83 @@ def test_a_split_that_lists_nothing_is_no_failure(listing):
     check_usable(make(Listing(listing.root, listing.classes, splits)))
 
 
-def test_a_full_disk_is_one_line(listing, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device", "manifest/problems.csv")
+def test_broken_videos_that_are_alike_are_no_copies(listing):
+    report = make(replace(listing, copies={"b/text.mp4": "a/cut.mp4"}))
+    assert report["num_problems"] == 6
+    assert "byte for byte" not in "\n".join(sentences(report))
 
-    monkeypatch.setattr(prepare, "write_problems", full)
-    message = r"manifest/problems\.csv: cannot be read or written \(No space left on device\)"
+
+def test_only_the_first_classes_without_a_video_are_shown(listing):
+    classes = ("archery", "playing guitar", "c", "d", "e", "f")
+    text = "\n".join(sentences(make(replace(listing, classes=classes))))
+    assert "warning: train: classes without a usable video: 4 of 6 (c, d, e, ...)" in text
+
+
+@pytest.fixture
+def unsplit(plant):
+    """Two classes of three videos, of which the first is broken; all are in `train`."""
+    paths = [f"{name}/{number}.mp4" for name in "ab" for number in "123"]
+    root = plant({path: "text" if "1" in path else None for path in paths})
+    videos = tuple(ListedVideo(path, "ab".index(path[0]), path) for path in paths)
+    return Listing(root, ("a", "b"), {"train": videos, "val": ()}, draw=Draw(0.5, 0))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_split_is_drawn_from_what_can_be_used(unsplit, seed):
+    report = make(replace(unsplit, draw=Draw(0.5, seed)))
+    check_usable(report)
+    for split in ("train", "val"):
+        assert [video.label for video in read_manifest(unsplit.root, split).records] == [0, 1]
+    assert rows(report) == [
+        ["train", "4", "4", "2", "0", "2", "0"],
+        ["val", "2", "2", "2", "0", "0", "0"],
+    ]
+    assert report["drawn"] == {"val_share": 0.5, "seed": seed}
+    assert report["classes_without_usable"] == {"train": [], "val": []}
+
+
+def test_a_class_with_one_usable_video_is_told(unsplit):
+    (unsplit.root / "a/2.mp4").write_text("text")
+    report = make(unsplit)
+    check_usable(report)
+    assert report["classes_without_usable"] == {"train": [], "val": ["a"]}
+    text = "\n".join(sentences(report))
+    assert "warning: val: classes without a usable video: 1 of 2 (a)" in text
+    assert "warning: train" not in text
+
+
+def test_copies_are_drawn_into_one_split(unsplit):
+    copies = {"a/3.mp4": "a/2.mp4"}
+    report = make(replace(unsplit, copies=copies))
+    assert [video.label for video in read_manifest(unsplit.root, "val").records] == [1]
+    assert "copies, byte for byte, of another video: 1, each in that video's split" in "\n".join(
+        sentences(report)
+    )
+
+
+def test_where_nothing_can_be_drawn_there_is_nothing_to_validate_on(unsplit):
+    for name in "ab":
+        (unsplit.root / name / "2.mp4").write_text("text")
+    report = make(unsplit)
+    message = r"^val: no class has a second usable video to validate on$"
+    with pytest.raises(DataError, match=message) as caught:
+        check_usable(report)
+    assert caught.value.hint == "a video and its copies count as one"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "hint"),
+    [
+        (errno.ENOSPC, "No space left on device", "free some space"),
+        (errno.EROFS, "Read-only file system", "prepare a folder of links"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_one_line(listing, monkeypatch, code, reason, hint):
+    def refuse(*_):
+        raise OSError(code, reason, "manifest/problems.csv")
+
+    monkeypatch.setattr(prepare, "write_problems", refuse)
+    message = rf"manifest/problems\.csv: cannot be read or written \({reason}\)"
     with pytest.raises(DataError, match=message) as caught:
         make(listing)
-    assert "free some space" in caught.value.hint
+    assert hint in caught.value.hint

@@ -74,6 +74,9 @@ def test_a_folder_says_which_split_it_holds(folder, split):
 def test_a_root_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'none'}: no such folder")):
         scan(tmp_path / "none", SILENT)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'file'}: is no folder")):
+        scan(tmp_path / "file", SILENT)
 
 
 def test_an_empty_root(tmp_path):

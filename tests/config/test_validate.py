@@ -1,0 +1,137 @@
+"""All problems of a recipe at once, each with its place, key, rule and value."""
+
+import pytest
+
+
+def test_all_problems_are_told_at_once_in_the_file_s_order(write, problems):
+    write(
+        "mine.yaml",
+        "extends: synth/stsm\n"
+        "model:\n"
+        "  droput: 0.1\n"
+        "  shift: {alpha: 5/4}\n"
+        "optm: {lr: 0.1}\n"
+        "optim:\n"
+        "  epochs: 2.5\n"
+        "  lr: 1e-3\n"
+        '  lr: "0.1"\n'
+        "data:\n"
+        "  crop_px: 300\n",
+    )
+    lines, hints = problems("mine.yaml")
+    assert lines == [
+        "mine.yaml:3: model.droput: unknown key",
+        "mine.yaml:4: model.shift.alpha: alpha 5/4 is outside [0, 1]",
+        "mine.yaml:5: optm.lr: unknown key",
+        "mine.yaml:7: optim.epochs: must be a whole number, got 2.5",
+        "mine.yaml:9: optim.lr: duplicate key, first in mine.yaml:8",
+        "mine.yaml:11: data.crop_px (300) must be at most short_side_px (36)",
+    ]
+    assert hints == [
+        "did you mean `model.dropout` for `model.droput`?",
+        "did you mean `optim.lr` for `optm.lr`?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.lr='0.1'", 'optim.lr: must be a number, got "0.1"'),
+        ("optim.lr=true", "optim.lr: must be a number, got true"),
+        ("optim.lr=0", "optim.lr: must be greater than 0, got 0"),
+        ("seed=true", "seed: must be a whole number, got true"),
+        ("seed=1.0", "seed: must be a whole number, got 1.0"),
+        ("model.non_local=1", "model.non_local: must be true or false, got 1"),
+        ("model.non_local=yes", 'model.non_local: must be true or false, got "yes"'),
+        ("model.shift=3", "model.shift: must be a section of keys, got 3"),
+        ("model.shift.dims=3", "model.shift.dims: must be text, got 3"),
+        ("model.shift.dims=T+X", "model.shift.dims: dims 'T+X': unknown axis 'X'"),
+        ("model.shift.alpha=[1]", "model.shift.alpha: alpha [1] is not a number"),
+        ("optim.milestones_epochs=5", "optim.milestones_epochs: must be a list, got 5"),
+        ("optim.milestones_epochs=[x]", "optim.milestones_epochs.0: must be a whole number"),
+        ("precision=fp8", "precision: must be 'fp32', 'bf16' or 'fp16', got \"fp8\""),
+        ("optim=null", "optim: must be a section of keys, got null"),
+    ],
+)
+def test_a_wrong_value_is_told_with_key_rule_and_value(problems, override, message):
+    lines, _ = problems("synth/stsm", [override])
+    assert lines[0].startswith(f"--set: {message}")
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "optim.epochs=1",
+            "--set optim.epochs: optim.warmup_epochs (3.0) must be less than epochs (1)",
+        ),
+        (
+            "optim.warmup_epochs=9",
+            "--set: optim.warmup_epochs (9.0) must be less than epochs (8)",
+        ),
+        (
+            "data.short_side_px=8",
+            "--set data.short_side_px: data.crop_px (224) must be at most short_side_px (8)",
+        ),
+        (
+            "data={short_side_px: 225}",
+            "--set data.short_side_px: test.crop_px (256) must be at most data.short_side_px (225)",
+        ),
+        (
+            "optim.optimizer=adamw",
+            "--set optim.optimizer: optim.policy: tsm belongs to `optimizer: sgd`",
+        ),
+        (
+            "model.backbone=resnet_small",
+            "--set model.backbone: model.weights: there are none of ImageNet for backbone "
+            "resnet_small",
+        ),
+    ],
+)
+def test_a_broken_rule_names_the_override_that_breaks_it(write, problems, override, line):
+    write("mine.yaml", "extends: base/folder\noptim: {epochs: 8, warmup_epochs: 3}\n")
+    assert problems("mine.yaml", ["model.backbone=resnet18", override])[0] == [line]
+
+
+@pytest.mark.parametrize(
+    ("key", "known"),
+    [
+        ("optim.milestone_epochs", "optim.milestones_epochs"),
+        ("model.lr", "optim.lr"),
+        ("alpha", "model.shift.alpha"),
+        ("data.crop", "data.crop_px"),
+        ("optim.", "optim"),
+    ],
+)
+def test_an_unknown_key_gets_the_nearest_known_one(problems, key, known):
+    lines, hints = problems("synth/stsm", [f"{key}=1"])
+    assert lines == [f"--set: {key}: unknown key"]
+    assert hints == [f"did you mean `{known}` for `{key}`?"]
+
+
+def test_an_unknown_key_like_no_other_gets_no_hint(problems):
+    assert problems("synth/stsm", ["zzz=1"]) == (["--set: zzz: unknown key"], [])
+
+
+def test_an_unknown_choice_gets_the_nearest_known_one(problems):
+    _, hints = problems("k400/tsn_r50_8f", ["model.backbone=resnet-50"])
+    assert hints == ["did you mean `resnet50` for `resnet-50`?"]
+
+
+def test_missing_keys_are_named_at_their_section(write, problems):
+    write("mine.yaml", "seed: 1\nmodel: {num_classes: 2}\noptim: {lr: 1, epochs: 1}\n")
+    lines, _ = problems("mine.yaml")
+    assert lines == ["mine.yaml:1: data: missing key", "mine.yaml:2: model.backbone: missing key"]
+
+
+def test_a_key_that_is_not_text_is_one_problem(write, problems):
+    lines, hints = problems(write("mine.yaml", "extends: synth/stsm\n1: 2\n"))
+    assert (lines, hints) == (["mine.yaml:2: keys must be text, got 1"], [])
+    assert problems("synth/stsm", ["optim={1: 2}"])[0] == ["--set: keys must be text, got 1"]
+
+
+@pytest.mark.parametrize(("text", "got"), [("", "null"), ("[1]", "[1]"), ("text", '"text"')])
+def test_a_file_that_is_not_a_section_is_refused(write, problems, text, got):
+    lines, _ = problems(write("mine.yaml", text))
+    assert lines[0].startswith("mine.yaml")
+    assert lines[0].endswith(f"the recipe: must be a section of keys, got {got}")

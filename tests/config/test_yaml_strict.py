@@ -1,0 +1,71 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.config.load import load_yaml, read_recipe
+from stsm_cli.errors import RecipeError
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("7.5e-3", 7.5e-3),
+        ("-.5", -0.5),
+        ("1.", 1.0),
+        ("+3", 3),
+        ("0", 0),
+        ("true", True),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("True", "True"),
+        ("010", "010"),
+        ("0x1f", "0x1f"),
+        ("1_000", "1_000"),
+        ("12:30", "12:30"),
+        ("2024-01-01", "2024-01-01"),
+        (".inf", ".inf"),
+        ("3/8", "3/8"),
+        ("'1'", "1"),
+        ("[40, 8e1]", [40, 80.0]),
+        ("{a: {b: 1}}", {"a": {"b": 1}}),
+    ],
+)
+def test_scalars_mean_what_they_look_like(write, text, value):
+    read = load_yaml(Path(write("a.yaml", f"key: {text}\n")))["key"]
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "a.yaml:3: a: duplicate key, first in a.yaml:1"),
+        ("a:\n  b: [{c: 1, c: 2}]\n", "a.yaml:2: a.b.0.c: duplicate key, first in a.yaml:2"),
+        ("a: &x 1\nb: *x\n", "a.yaml:2: aliases are not allowed"),
+        ("[a]: 1\n", 'a.yaml:1: keys must be text, got ["a"]'),
+        ("a:\n  1: 2\n", "a.yaml:2: keys must be text, got 1"),
+        ("true: 1\n", "a.yaml:1: keys must be text, got true"),
+        ("null: 1\n", "a.yaml:1: keys must be text, got null"),
+        ("a: 1\n\tb: 2\n", "a.yaml:2: found character '\\t'"),
+        ("a: [1\n", "a.yaml:2: expected ',' or ']'"),
+        ("a: 1\n---\nb: 2\n", "a.yaml:2: but found another document"),
+        ("a: !point 3\n", "a.yaml:1: could not determine a constructor for the tag '!point'"),
+        ("a: \x00\n", "a.yaml: contains characters that YAML does not allow"),
+    ],
+)
+def test_what_is_not_plain_yaml_is_refused_with_its_line(write, text, message):
+    with pytest.raises(RecipeError, match=f"^{re.escape(message)}"):
+        load_yaml(Path(write("a.yaml", text)))
+
+
+def test_an_unreadable_file_is_named():
+    with pytest.raises(RecipeError, match=r"^gone\.yaml: cannot be read: No such file"):
+        load_yaml(Path("gone.yaml"))
+    Path("latin.yaml").write_bytes(b"a: \xff\n")
+    with pytest.raises(RecipeError, match=r"^latin\.yaml: cannot be read: not UTF-8 text"):
+        read_recipe(Path("latin.yaml"))

@@ -1,0 +1,119 @@
+"""Checkpoints of other projects of which not every tensor finds its place, or that are none."""
+
+import pytest
+import torch
+
+from stsm_cli.errors import CheckpointError
+
+CLASSES = 7  # of the networks in conftest.py
+
+
+@pytest.mark.parametrize("source", ["mit", "mmaction2"])
+@pytest.mark.parametrize(
+    ("name", "non_local"), [("resnet50", True), ("mobilenet_v2", False), ("resnet18", False)]
+)
+def test_no_tensor_may_be_dropped(source, name, non_local, read, state_of):
+    state = state_of(source, name, non_local=non_local)
+    for key in sorted(state)[::23] + [
+        key for key in state if key.endswith(("fc.bias", "W.0.bias"))
+    ]:
+        rest = {other: value for other, value in state.items() if other != key}
+        with pytest.raises(
+            CheckpointError, match=rf"theirs.pth: not {source}'s {name}.* missing \("
+        ):
+            read(rest, source)
+
+
+@pytest.mark.parametrize("source", ["mit", "mmaction2"])
+def test_no_tensor_may_be_too_many(source, read, state_of):
+    state = state_of(source) | {"n_round": torch.zeros(1), "backbone.layer5.x": torch.zeros(1)}
+    with pytest.raises(
+        CheckpointError, match=r"resnet18.*: 2 unexpected \(n_round, backbone.layer5"
+    ):
+        read(state, source)
+
+
+def test_no_tensor_may_come_twice(read, state_of):
+    state = state_of("mit") | {"base_model.fc.bias": torch.zeros(CLASSES)}
+    with pytest.raises(CheckpointError, match=r": 1 unexpected \(base_model.fc.bias\)"):
+        read(state, "mit")
+
+
+def test_other_shapes_are_named(read, state_of):
+    state = state_of("mmaction2") | {"backbone.conv1.conv.weight": torch.zeros(64, 10, 7, 7)}
+    text = r": 1 of another shape \(backbone.conv1.weight \(64, 10, 7, 7\), not \(64, 3, 7, 7\)\)"
+    with pytest.raises(CheckpointError, match=text):  # optical flow
+        read(state, "mmaction2")
+
+
+def test_of_many_the_first_five_are_named(read, state_of):
+    state = state_of("mit", shift=False)
+    rest = {key: value for key, value in state.items() if ".layer4." not in key}
+    with pytest.raises(CheckpointError, match=r": 30 missing \(([\w.]+, ){5}\.\.\.\)"):
+        read(rest, "mit")
+
+
+@pytest.mark.parametrize("said", ["mit", "mmaction2", "torchvision"])
+@pytest.mark.parametrize("source", ["mit", "mmaction2", "torchvision"])
+def test_another_project_s_file_is_recognised(source, said, read, state_of):
+    if source == said:
+        return
+    with pytest.raises(CheckpointError, match=f"pth: looks like {source}, not {said}") as caught:
+        read({f"module.{key}": value for key, value in state_of(source).items()}, said)
+    assert caught.value.hint == f"use --from {source}"
+
+
+def test_our_own_need_no_conversion(read, state_of):
+    weights = read(state_of("mit"), "mit").weights
+    for state in (weights, {"model": weights}):
+        with pytest.raises(CheckpointError, match="looks like stsm, not mit") as caught:
+            read(state, "mit")
+        assert "no conversion" in caught.value.hint
+
+
+def test_a_network_unknown_here_is_refused(read):
+    state = {
+        "base_model.conv1_7x7_s2.weight": torch.zeros(64, 3, 7, 7),
+        "new_fc.bias": torch.ones(4),
+    }
+    with pytest.raises(
+        CheckpointError, match=r"the nearest network known here: .* missing"
+    ) as caught:
+        read(state, "mit")
+    assert "2 unexpected" not in str(caught.value)
+    assert "1 unexpected (base_model.conv1_7x7_s2.weight)" in str(caught.value)
+
+
+def test_other_non_local_blocks_are_refused(read, state_of):
+    state = state_of("mmaction2", "resnet50", non_local=True)
+    with pytest.raises(CheckpointError, match="mode dot_product, unknown here"):
+        read(state, "mmaction2", meta={"cfg": "non_local_cfg=dict(mode='dot_product')"})
+    gaussian = {key: v for key, v in state.items() if "theta" not in key and "phi" not in key}
+    with pytest.raises(CheckpointError, match=r": 20 missing \(backbone.layer2.non_local0.theta"):
+        read(gaussian, "mmaction2")
+
+
+def test_a_shift_elsewhere_is_refused(read, state_of):
+    state = state_of("mit", "resnet101", shift=False)
+    everywhere = {key.replace("conv1.weight", "conv1.net.weight"): v for key, v in state.items()}
+    with pytest.raises(CheckpointError, match="pth: shifts 34 convolutions, not the 18 of TSM's"):
+        read(everywhere, "mit")
+    blocks = {
+        key.replace("layer1.0.", "layer1.0.net."): value
+        for key, value in state_of("mit", "resnet50", shift=False).items()
+    }
+    text = r"shifts 4 convolutions, not the 16 .* differ in backbone.layer1.0.conv2.weight"
+    with pytest.raises(CheckpointError, match=text):
+        read(blocks, "mit")
+
+
+@pytest.mark.parametrize("content", [{}, {"state_dict": None}, {"state_dict": {}}])
+def test_no_state_dict_at_all(content, read):
+    with pytest.raises(CheckpointError, match="pth: holds no state dict"):
+        read(content, "mit")
+
+
+@pytest.mark.parametrize("state", [{"epoch": 3}, {0: torch.zeros(1)}])
+def test_what_is_no_named_tensor(state, read):
+    with pytest.raises(CheckpointError, match=r"('epoch' is int|0 is Tensor), not a named tensor"):
+        read(state, "mit")

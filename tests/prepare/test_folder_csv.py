@@ -1,0 +1,121 @@
+import unicodedata
+
+import pytest
+
+from stsm_cli.errors import DataError
+from stsm_cli.prepare.folder import list_folder
+from stsm_cli.prepare.listing import Draw
+
+
+def by_path(listing, split):
+    return {video.path: listing.classes[video.label] for video in listing.splits[split]}
+
+
+def error(root, **options):
+    with pytest.raises(DataError) as caught:
+        list_folder(root, **options)
+    return caught.value
+
+
+def test_csv_files(plant):
+    csv = {
+        "train.csv": "path,label\na/1.mp4,zumba\n./a/2.mp4,archery\nnone.mp4,archery\n",
+        "val.csv": "label,path,who\nzumba,a/3.mp4,me\n",
+    }
+    root = plant(csv | {f"a/{number}.mp4": None for number in (1, 2, 3, 4)})
+    listing = list_folder(root)
+    assert listing.classes == ("archery", "zumba")
+    train = [(video.name, video.label, video.path) for video in listing.splits["train"]]
+    assert train == [
+        ("a/1.mp4", 1, "a/1.mp4"),
+        ("./a/2.mp4", 0, "a/2.mp4"),
+        ("none.mp4", 0, None),
+    ]
+    assert by_path(listing, "val") == {"a/3.mp4": "zumba"}
+    assert listing.unlisted == ("a/4.mp4",)
+    assert listing.notes == ("videos listed by train.csv and val.csv",)
+
+
+def test_csv_files_name_videos_whatever_the_disk_makes_of_accents(plant):
+    composed, decomposed = (unicodedata.normalize(form, "é.mp4") for form in ("NFC", "NFD"))
+    csv = f"path,label\n{composed},a\nb.mp4,b\nc.mp4,a\nd.mp4,b\n"
+    root = plant({"train.csv": csv} | dict.fromkeys((decomposed, "b.mp4", "c.mp4", "d.mp4")))
+    assert by_path(list_folder(root), "train")[decomposed] == "a"
+
+
+def test_one_csv_with_splits_and_absolute_paths(plant):
+    root = plant({f"{number}.mp4": None for number in range(3)})
+    rows = [f"{root / '0.mp4'},a,train", "1.mp4,b,train", "2.mp4,a,test"]
+    (root / "videos.csv").write_text("\n".join(["path,label,split", *rows]))
+    listing = list_folder(root)
+    assert by_path(listing, "train") == {"0.mp4": "a", "1.mp4": "b"}
+    assert by_path(listing, "val") == {"2.mp4": "a"}
+
+
+@pytest.mark.parametrize("name", ["videos.csv", "train.csv"])
+def test_one_csv_without_splits_is_to_be_split(plant, name):
+    rows = [f"{number}.mp4,{'ab'[number % 2]}" for number in range(10)]
+    root = plant({f"{number}.mp4": None for number in range(10)})
+    (root / name).write_text("\n".join(["path,label", *rows]))
+    listing = list_folder(root, val_share=0.4)
+    assert (len(listing.splits["train"]), listing.draw) == (10, Draw(0.4, 0))
+
+
+def test_numbers_are_labels_where_classes_are_named(plant):
+    csv = "path,label\n1.mp4,1\n2.mp4,0\n3.mp4,cat\n4.mp4,dog\n"
+    root = plant(
+        {f"{n}.mp4": None for n in "1234"} | {"videos.csv": csv, "classes.txt": "dog\ncat\n"}
+    )
+    listing = list_folder(root)
+    assert listing.classes == ("dog", "cat")
+    assert by_path(listing, "train") == {
+        "1.mp4": "cat",
+        "2.mp4": "dog",
+        "3.mp4": "cat",
+        "4.mp4": "dog",
+    }
+
+
+def test_numbers_without_names_are_refused(plant):
+    root = plant({"1.mp4": None, "videos.csv": "path,label\n1.mp4,7\n2.mp4,8\n"})
+    caught = error(root)
+    assert str(caught) == (
+        f"{root / 'videos.csv'}:2: label 7 is a number as all others are, "
+        "and no classes.txt names the classes"
+    )
+    assert caught.hint == f"write {root / 'classes.txt'}, one name a line, that of label 0 first"
+
+
+def test_wrong_rows_are_named_all_at_once(plant):
+    rows = ["../x.mp4,dog,train", "/x.mp4,dog,train", ",dog,train", "1.mp4,,train"]
+    rows += ["1.mp4,2,train"]
+    csv = "\n".join(["path,label,split", *rows])
+    root = plant({"1.mp4": None, "videos.csv": csv, "classes.txt": "dog\ncat\n"})
+    where = root / "videos.csv"
+    assert str(error(root)).splitlines() == [
+        f"{where}:2: path must be below {root}, got '../x.mp4'",
+        f"{where}:3: path must be below {root}, got '/x.mp4'",
+        f"{where}:4: path must be below {root}, got ''",
+        f"{where}:5: label is empty",
+        f"{where}:6: label must be one of the names in classes.txt or 0 to 1, got '2'",
+    ]
+
+
+def test_a_split_of_another_name(plant):
+    root = plant({"1.mp4": None, "videos.csv": "path,label,split\n1.mp4,dog,dev\n"})
+    assert str(error(root)) == (
+        f"{root / 'videos.csv'}:2: split must be one of train, val, validation, valid, test, "
+        "got 'dev'"
+    )
+
+
+def test_a_video_listed_twice_counts_once(plant):
+    csv = "path,label,split\n1.mp4,a,train\n1.mp4,b,val\n2.mp4,b,train\n3.mp4,a,val\n"
+    listing = list_folder(plant({f"{n}.mp4": None for n in "123"} | {"videos.csv": csv}))
+    assert listing.duplicates == ("1.mp4",)
+    assert by_path(listing, "val") == {"3.mp4": "a"}
+
+
+def test_only_a_list_for_validation(plant):
+    root = plant({"1.mp4": None, "val.csv": "path,label\n1.mp4,a\n"})
+    assert str(error(root)) == f"{root}: no training video found"
