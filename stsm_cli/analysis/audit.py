@@ -29,12 +29,14 @@ paper's own tables, against what its sources publish, and against what is counte
 here. “Printed” is what the paper says; “computed” is worked out, whenever this page is made, from
 the paper's tables as data (`datasets/paper/`), from the networks as fvcore counts them, and from
 the run records. What others publish is quoted with its source (`datasets/paper/elsewhere.yaml`).
-What is open can only be settled by the authors, by training on the real data sets or, where an
-order that was measured is not clear, with more seeds.
+What is undecided is measured, but not clear by these seeds; what is open can only be settled by the
+authors or by training on the real data sets.
 """
 MEASURED = (
     "Runs on the embedded set: small videos that `stsm` generates, and a small network. They can "
-    f"say whether an order of settings carries over, not what Kinetics-400 would give. {TEST}"
+    "say whether an order of settings carries over, not what Kinetics-400 would give. "
+    f"{TEST} A sentence here may order other pairs than a table's own claim, and another number of "
+    "them, so p after the correction may differ."
 )
 
 
@@ -99,7 +101,7 @@ def _overview(findings: Sequence[Finding]) -> list[str]:
     ]
     return [
         f"{len(findings)} statements: "
-        + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+        + ", ".join(f"{kind}: {counts[kind]}" for kind in KINDS if counts[kind])
         + ".",
         "",
         "| | where | claim | verdict |",
@@ -108,11 +110,16 @@ def _overview(findings: Sequence[Finding]) -> list[str]:
     ]
 
 
+def _heading(claim: str) -> str:
+    """With a capital, but for a Greek letter, whose capital says something else."""
+    return claim[0].upper() + claim[1:] if claim[0].isascii() else claim
+
+
 def _details(number: int, finding: Finding) -> list[str]:
     kind, reason = finding.verdict.split(": ", 1)
     lines = [
         f'<a id="{number}"></a>',
-        f"### {number}. {finding.claim[0].upper()}{finding.claim[1:]}",
+        f"### {number}. {_heading(finding.claim)}",
         "",
         f"- Where: {finding.where}",
         f"- Printed: {finding.printed}",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stsm_cli.analysis.ablation import load_ablation, table_name
-from stsm_cli.analysis.comparison import Comparison, compare, judge
+from stsm_cli.analysis.comparison import Comparison, compare, judge, name_pairs
 from stsm_cli.analysis.finding import Finding
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
@@ -161,7 +161,7 @@ def _measured(claim: OrderClaim, group: Group | None) -> Finding:
         f"{LABELS[group.first.dataset]}, {group.extent}: true of "
         f"{sum(pair.gap > 0 for pair in known)} of {len(known)} pairs, clearly in "
         f"{sum(pair.holds for pair in known)}, clearly the other way in "
-        f"{sum(pair.is_contradicted for pair in known)}",
+        f"{sum(pair.is_contradicted for pair in known)}: {name_pairs(known)}",
         _verdict(comparisons),
     )
 
@@ -175,4 +175,4 @@ def _verdict(comparisons: list[Comparison]) -> str:
     known = [pair for pair in comparisons if pair.is_run]
     same = "the order is the same" if all(pair.gap > 0 for pair in known) else "the order differs"
     missing = len(comparisons) - len(known)
-    return f"open: {same}, {f'{missing} pairs not run' if missing else 'undecided by these seeds'}"
+    return f"open: {same}, {missing} pairs not run" if missing else f"undecided: {same}"

@@ -58,6 +58,17 @@ class Comparison:
         return self.is_clear and self.gap < 0
 
 
+def name_pairs(comparisons: Sequence[Comparison]) -> str:
+    """Measured pairs: which row is above which, with the corrected p if there is one."""
+    texts = []
+    for pair in comparisons:
+        rows = [pair.better.row.name, pair.other.row.name]
+        above, below = rows if pair.gap > 0 else reversed(rows)
+        chance = "" if pair.p is None else f" (p {pair.p:.2g})"
+        texts.append(f"{above} {'above' if pair.gap else 'equal to'} {below}{chance}")
+    return ", ".join(texts)
+
+
 def compare(pairs: Sequence[RowPair]) -> list[Comparison]:
     """The pairs of one claim; p is corrected for all of them, also those that nobody has run."""
     raw = [_p(*pair) for pair in pairs]

@@ -29,14 +29,21 @@ def pair_group(records: Sequence[RunRecord]) -> Group | None:
     """Runs of TSN, TSM and STSM that compare, each once, whatever table they stand in.
 
     Of the embedded set, in `resnet_small` with 8 frames and with counts of each pair; of the
-    longest budget, of that the most runs. None if there is no such run.
+    longest budget, of that the most runs, and of these the seeds that all its methods have. None if
+    there is no such run.
     """
     runs: dict[str, RunRecord] = {}
     for record in records:
         if record.score.pairs and record.budget != "custom" and _method(record) is not None:
             runs.setdefault(record.recipe_hash, record)
     groups = comparable(list(runs.values()))
-    return groups[0] if groups else None
+    if not groups:
+        return None
+    seeds: dict[str | None, set[int]] = {}
+    for record in groups[0].records:
+        seeds.setdefault(_method(record), set()).add(record.seed)
+    shared = set.intersection(*seeds.values())
+    return Group(tuple(r for r in groups[0].records if r.seed in shared)) if shared else groups[0]
 
 
 def pairs_figure(group: Group) -> "Figure":

@@ -7,7 +7,7 @@ from stsm_cli.analysis.definition import read_definition
 from stsm_cli.config.schema import Section
 from stsm_cli.resources import resource_dir
 
-KINDS = ("holds", "does not hold", "inexact", "contradiction", "not stated", "open")
+KINDS = ("holds", "does not hold", "inexact", "contradiction", "not stated", "undecided", "open")
 """How a verdict begins."""
 
 

@@ -32,7 +32,8 @@ def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
     standard = [record for record in records if record.budget != "custom"]
     custom = [record for record in records if record.budget == "custom"]
     files: dict[str, str | bytes] = {}
-    for chosen, suffix in ((standard, ""), (custom, "_custom")):
+    parts = [(standard, ""), (custom, "_custom")]
+    for chosen, suffix in sorted(parts, key=lambda part: not part[0]):  # what is measured first
         if chosen or not suffix:
             files |= _table(name, chosen, suffix)
         if chosen and figures:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from stsm_cli.analysis.agreement import agreement
-from stsm_cli.analysis.comparison import Comparison, RowPair, Verdict, compare, judge, meaning
+from stsm_cli.analysis.comparison import (
+    Comparison,
+    RowPair,
+    Verdict,
+    compare,
+    judge,
+    meaning,
+    name_pairs,
+)
 from stsm_cli.analysis.paper import PaperTable
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
@@ -42,6 +50,8 @@ def verdicts(rows: Sequence[RowSummary]) -> list[str]:
         sentences.append(_one_network(name, members, conclusion.comparisons))
     if len(measured) > 1 and not networks:  # rows of several networks have no common order
         sentences += _measured(measured, is_whole=len(measured) == len(rows))
+    if known := [pair for pair in conclusion.comparisons if pair.is_run]:
+        sentences.append(f"The pairs of the claim: {name_pairs(known)}.")
     return [*sentences, f"{conclusion.sentence} {conclusion.test}".rstrip()]
 
 
@@ -78,15 +88,13 @@ def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
 
 def _counts(comparisons: Sequence[Comparison]) -> str:
     known = [pair for pair in comparisons if pair.is_run]
-    close = [pair.gap for pair in known if not pair.is_clear]
-    against = [pair for pair in known if pair.is_contradicted]
-    names = ", ".join(f"row {p.other.row.name} above row {p.better.row.name}" for p in against)
+    close = [pair for pair in known if not pair.is_clear]
     counts = {
         "clearly so": sum(pair.holds for pair in known),
-        "so, but not clearly": sum(gap > 0 for gap in close),
-        "equal": close.count(0),
-        "the other way round, but not clearly": sum(gap < 0 for gap in close),
-        f"clearly the other way round ({names})": len(against),
+        "so, but not clearly": sum(pair.gap > 0 for pair in close),
+        "equal": sum(pair.gap == 0 for pair in close),
+        "the other way round, but not clearly": sum(pair.gap < 0 for pair in close),
+        "clearly the other way round": sum(pair.is_contradicted for pair in known),
         "not run": len(comparisons) - len(known),
     }
     return "; ".join(f"{number} {what}" for what, number in counts.items() if number)

@@ -104,9 +104,23 @@ def read_records(out: Path, table: str = "*") -> list[RunRecord]:
     """All records below `out`, of one table or of all, in the order of their paths.
 
     Raises:
-        DataError: A file is not a record.
+        DataError: A file is not a record, or lies with another table's, or tells of the same run as
+            another.
     """
-    return [read_record(path) for path in sorted(out.glob(f"records/{table}/*/*.json"))]
+    found: dict[tuple[str, ...], Path] = {}
+    records = []
+    for path in sorted(out.glob(f"records/{table}/*/*.json")):
+        record = read_record(path)
+        if record.table != path.parents[1].name:
+            raise DataError(
+                f"{path}: is a record of {record.table}", hint="move it there, or delete it"
+            )
+        run = (record.table, record.dataset, record.budget, record.recipe_hash)
+        other = found.setdefault(run, path)
+        if other != path:
+            raise DataError(f"{path}: tells of the same run as {other}", hint="delete one of them")
+        records.append(record)
+    return records
 
 
 def read_record(path: Path) -> RunRecord:
@@ -118,6 +132,7 @@ def read_record(path: Path) -> RunRecord:
     try:
         record = _ADAPTER.validate_json(path.read_bytes(), strict=True)
         _check_curve(path, record)
+        _check_score(path, record.score)
         return record
     except ValidationError as error:
         first = error.errors()[0]
@@ -129,15 +144,27 @@ def read_record(path: Path) -> RunRecord:
 
 
 def _check_curve(path: Path, record: RunRecord) -> None:
-    """Refuse a record of a run that two processes wrote at once, as stsm 0.3 let them."""
+    """Refuse a record of a run that lost its metrics, or that two wrote at once (stsm 0.3)."""
     epochs = record.recipe["optim"]["epochs"]
     for name, values in asdict(record.curve).items():
-        if len(values) > epochs:
+        if len(values) != epochs:
             raise DataError(
-                f"{path}: curve.{name} has {len(values)} values, more than the recipe's "
-                f"optim.epochs of {epochs}",
+                f"{path}: curve.{name} has {len(values)} values, the recipe's optim.epochs is "
+                f"{epochs}",
                 hint="delete the file and the run's folder below runs/; the run is done again",
             )
+
+
+def _check_score(path: Path, score: Score) -> None:
+    """Refuse an accuracy that is not that of the counts."""
+    counted = 100 * score.correct / score.num_listed
+    low, high = score.top1_interval
+    if not (abs(score.top1 - counted) < 1e-6 and low <= score.top1 <= high):
+        raise DataError(
+            f"{path}: score.top1 is {score.top1:g} in {low:g} to {high:g}, but "
+            f"{score.correct} of {score.num_listed} videos are {counted:g} %",
+            hint="delete the file; the run is done again",
+        )
 
 
 def write_record(path: Path, record: RunRecord) -> None:
@@ -205,9 +232,9 @@ def finished(out: Path, sweep: Sweep, run: Run) -> RunRecord | None:
         DataError: A record is broken.
     """
     path = record_path(out, sweep, run)
-    candidates = [read_record(path)] if path.is_file() else []
-    candidates += read_records(out)
-    for record in candidates:
+    if path.is_file() and (own := read_record(path)).recipe_hash == run.recipe_hash:
+        return _as_part_of(sweep, run, own)
+    for record in read_records(out):
         if record.recipe_hash == run.recipe_hash:
             return _as_part_of(sweep, run, record)
     return None

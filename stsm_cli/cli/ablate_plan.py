@@ -118,7 +118,7 @@ def _width_rows(rows: "Sequence[RowPlan]") -> list[list[str]]:
 
 def _total(moved: "Sequence[Moved]") -> str:
     channels = sum(m.channels * m.num_sites for m in moved)
-    return f"{sum(m.moved * m.num_sites for m in moved)} of {channels}"
+    return f"{sum(m.moved * m.num_sites for m in moved):,} of {channels:,}"
 
 
 def _units(plans: "Sequence[Plan]") -> list[str]:
@@ -145,7 +145,8 @@ def _to_do(work: "Work") -> str:
     done = f"{work.num_finished} of {work.num_finished + work.num_missing} finished"
     if not work.num_missing:
         return f"{done}, nothing to do"
-    return f"{done}, {work.num_missing} to do: {adds(work.macs)} multiply-adds, {_how_long(work)}"
+    to_do = f"{work.num_missing} to do: {adds(work.macs)} multiply-adds forward"
+    return f"{done}, {to_do}, {_how_long(work)}"
 
 
 def _how_long(work: "Work") -> str:

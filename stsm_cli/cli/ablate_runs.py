@@ -9,7 +9,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Submitter, refuse_queued
 from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cores import num_cores
-from stsm_cli.errors import InterruptedRunError
+from stsm_cli.errors import CheckpointError, InterruptedRunError, RecipeError
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
@@ -90,19 +90,27 @@ class Runner:
         from stsm_cli.engine.train import train
 
         files = RunFolder(folder)
+        is_begun = files.recipe_file.exists()
         progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
-        result = train(
-            run.recipe,
-            *splits,
-            out=folder,
-            name=sweep.base,
-            device=choose_device(self._device),
-            workers=self._workers,
-            resume=files.recipe_file.exists(),
-            progress=progress,
-            on_epoch=progress.epoch,
-        )
-        return Outcome(result, files.metrics(), files.environment())
+        try:
+            result = train(
+                run.recipe,
+                *splits,
+                out=folder,
+                name=sweep.base,
+                device=choose_device(self._device),
+                workers=self._workers,
+                resume=is_begun,
+                progress=progress,
+                on_epoch=progress.epoch,
+            )
+            return Outcome(result, files.finished_metrics(), files.environment())
+        except (CheckpointError, RecipeError) as error:
+            if not is_begun:
+                raise
+            raise CheckpointError(
+                str(error), hint=f"delete {folder}; the same command then does that run anew"
+            ) from None
 
 
 def carry_out(

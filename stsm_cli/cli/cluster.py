@@ -83,7 +83,7 @@ class Submitter:
                 missing.append((run, folder))
             else:
                 files.check_same(run.recipe)
-                yield number, Outcome(result, files.metrics(), files.environment())
+                yield number, Outcome(result, files.finished_metrics(), files.environment())
         self._submit(sweep, [task for task in missing if task[0].recipe_hash not in self._jobs])
         self.pending = tuple(self._jobs[run.recipe_hash] for run, _ in missing)
 

@@ -128,6 +128,8 @@ def evaluate(
 
             where = choose_device(device)
         console.message(f"testing {subject.checkpoint} under {subject.protocol(recipe)}")
+        if subject.folder is not None and not subject.folder.result_file.is_file():
+            console.warn(f"{subject.folder.path}: its training has not finished")
         tested = run_test(
             subject,
             recipe,

@@ -157,6 +157,19 @@ class RunFolder:
                 )
         return epochs
 
+    def finished_metrics(self) -> list[dict[str, Any]]:
+        """The epochs of a run that has finished.
+
+        Raises:
+            CheckpointError: They are not all there.
+        """
+        epochs, found = self.recipe().optim.epochs, self.metrics()
+        if len(found) != epochs:
+            raise CheckpointError(
+                f"{self.metrics_file}: holds {len(found)} of the {epochs} epochs of a finished run"
+            )
+        return found
+
     def tidy(self, epochs: int) -> None:
         """Forget what a run left that was killed after the checkpoint, which ends `epochs` epochs.
 

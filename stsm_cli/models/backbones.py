@@ -101,7 +101,8 @@ def _download(url: str, file: Path, sha256: str, name: Backbone) -> None:
         raise CheckpointError(
             f"ImageNet weights of {name} cannot be downloaded from {url}: {error}",
             hint=f"fetch the file elsewhere and put it at {file} (or set TORCH_HOME to a folder "
-            f"that holds it as hub/checkpoints/{file.name})",
+            f"that holds it as hub/checkpoints/{file.name}), or start from random weights with "
+            "`--set model.weights=null`",
         ) from error
 
 

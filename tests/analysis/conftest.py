@@ -12,8 +12,9 @@ from stsm_cli.analysis.summary import comparable, summarise
 from stsm_cli.analysis.sweep import Outcome, network, run_sweep
 
 
-def outcome(correct, *, curve=(30.0, 40.0, 50.0, 60.0)):
-    """A test of 100 videos with `correct` right answers."""
+def outcome(correct, run):
+    """A test of 100 videos with `correct` right answers, at the end of `run`."""
+    curve = [30.0 + epoch for epoch in range(run.recipe.optim.epochs)]
     return Outcome(
         result={
             "num_videos": 99,
@@ -78,7 +79,7 @@ def measure(tmp_path):
         run_sweep(
             replace(sweep, runs=wanted),
             tmp_path,
-            lambda tasks: ((i, outcome(correct(run))) for i, (run, _) in enumerate(tasks)),
+            lambda tasks: ((i, outcome(correct(run), run)) for i, (run, _) in enumerate(tasks)),
             on_record=lambda run, record, is_new: None,
         )
         return sweep

@@ -1,6 +1,6 @@
 import pytest
 
-from stsm_cli.analysis.comparison import ONE_SEED, TEST, compare, judge, meaning
+from stsm_cli.analysis.comparison import ONE_SEED, TEST, compare, judge, meaning, name_pairs
 
 
 @pytest.fixture
@@ -75,3 +75,15 @@ def test_what_clearly_means_is_said_of_all_rows_that_are_run(prepared):
     assert meaning([row for row in one if not row.records]) == ""
     some, _ = prepared("spatial", lambda run: None if run.row.name == "H" else 9, seeds=2)
     assert meaning(some) == TEST
+
+
+def test_pairs_are_named_as_they_were_measured(pairs):
+    found = pairs(lambda name, seed: {"T": 50, "W": 53, "H": 50}.get(name, 10) + seed)
+    assert name_pairs(found[:3]) == (
+        "T above TSN (p 5.2e-06), H equal to T (p 1), W above T (p 0.043)"
+    )
+
+
+def test_pairs_of_single_seeds_have_no_p(pairs):
+    found = pairs(lambda name, seed: 90 if name == "T" else 10, seeds=1)
+    assert name_pairs(found[:1]) == "T above TSN"

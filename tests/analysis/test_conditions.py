@@ -31,7 +31,7 @@ def test_how_the_numbers_came_about(measure, lines):
         "that did not decode, counted as wrong: 1",
         "Networks, a view of each": f"`resnet_small`, 16 classes, 8 × {size}² pixels: 160.4 M "
         "multiply-adds, 0.27 M parameters",
-        "Recipe": f"`synth/stsm`, short budget: 4 epochs, {optim.optimizer}, lr {optim.lr:g}, "
+        "Recipe": f"`synth/stsm`, short budget: 11 epochs, {optim.optimizer}, lr {optim.lr:g}, "
         f"batch {optim.batch_size}, {recipe.precision} (hash {sweep.experiment}); start: random "
         "weights",
         "Seeds": "0, 1; 10 runs, 0:09:38 of training and testing",

@@ -44,7 +44,7 @@ def test_the_panels_say_what_they_are_of(prepared):
     assert paper.get_title("left") == "Paper: Something-Something V2\n"
     assert texts(paper)[0] == "Table 7, as printed"
     assert measured.get_title("left") == "Measured: embedded set\n"
-    assert texts(measured)[0] == "4 epochs, 2 seeds"
+    assert texts(measured)[0] == "11 epochs, 2 seeds"
     assert texts(measured)[-3:] == [
         "resnet_small, 8 frames",
         "resnet_small, 16 frames",

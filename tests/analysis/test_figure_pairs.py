@@ -46,8 +46,8 @@ def test_runs_of_the_three_methods_are_taken_from_all_tables_once(measure, recor
     group = pair_group(records())
     runs = [(run.recipe["model"]["shift"], run.seed) for run in group.records]
     tsm, stsm = {"dims": "T", "alpha": "1/4"}, {"dims": "T+H+W", "alpha": "3/8"}
-    assert len(runs) == 5
-    assert all(run in runs for run in [(None, 0), (None, 1), (tsm, 0), (stsm, 0), (stsm, 1)])
+    assert len(runs) == 3  # seed 1 has no run of TSM
+    assert all(run in runs for run in [(None, 0), (tsm, 0), (stsm, 0)])
     assert all(run.recipe["model"]["num_frames"] == 8 for run in group.records)
 
 
@@ -95,11 +95,11 @@ def test_the_figure_says_what_it_is_of(measure, records):
     assert left.get_title("left") == "Measured: embedded set, pair by pair\n"
     texts = [axes.texts[0].get_text() for axes in (left, right)]
     assert texts == [
-        "resnet_small, 8 frames; short budget, 4 epochs",
+        "resnet_small, 8 frames; short budget, 11 epochs",
         "40 videos a pair; bars: ± sample standard deviation",
     ]
     labels = [text.get_text() for text in figure.legends[0].texts]
-    assert labels[1:] == ["TSN (3 seeds)", "TSM (3 seeds)", "STSM (1 seed)"]
+    assert labels[1:] == ["TSN (1 seed)", "TSM (1 seed)", "STSM (1 seed)"]
 
 
 def test_a_method_that_nobody_ran_is_left_out(measure, records):

@@ -70,8 +70,8 @@ def test_each_row_costs_what_its_own_network_does(tmp_path):
 def test_records_tell_what_is_finished_and_how_long_the_rest_takes(measure, tmp_path):
     measure("alpha", lambda run: 50 if run.row.name == "0" else None)
     longer = describe(plan_sweep("alpha", overrides=["optim.epochs=8"]), tmp_path)
-    seconds = [row.seconds for row in longer.rows]
-    assert seconds == pytest.approx([57.8 / 4 * 8] * 7)  # the record's 4 epochs took 57.8
+    seconds, epochs = [row.seconds for row in longer.rows], load_recipe("synth/stsm").recipe.optim
+    assert seconds == pytest.approx([57.8 / epochs.epochs * 8] * 7)  # the record's took 57.8
     plan = describe(plan_sweep("alpha"), tmp_path)
     assert [len(row.finished) for row in plan.rows] == [1, 0, 0, 0, 0, 0, 0]
 

@@ -36,7 +36,7 @@ def test_a_record_holds_the_run_and_nothing_of_the_machine_paths(path, sweep):
     assert (record.row, record.seed, record.recipe_hash) == ("3/8", 0, run.recipe_hash)
     assert record.score.correct == 70
     assert record.score.top1_interval == (60.5, 78.5)
-    assert record.curve.val_top1 == (30.0, 40.0, 50.0, 60.0)
+    assert record.curve.val_top1 == tuple(30.0 + i for i in range(run.recipe.optim.epochs))
     assert record.seconds == 57.8
     assert record.recipe == run.recipe.model_dump(mode="json")
     assert record.environment["decoder"] == "decord"
@@ -50,19 +50,55 @@ def test_a_record_of_stsm_0_3_reads_as_one_of_today(path):
     assert read_record(path) == record
 
 
-def test_a_record_that_two_processes_wrote_is_refused(path, tmp_path):
+@pytest.mark.parametrize("curve", ["train_loss", "train_top1", "val_top1"])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_curve_of_another_length_than_the_recipes_is_refused(path, tmp_path, curve, more):
     epochs = read_record(path).recipe["optim"]["epochs"]
-    twice = f'"val_top1": [{", ".join(["50.0"] * (epochs + 1))}]'
-    path.write_text(re.sub(r'"val_top1": \[.*?\]', twice, path.read_text()))
+    other = f'"{curve}": [{", ".join(["50.0"] * (epochs + more))}]'
+    path.write_text(re.sub(rf'"{curve}": \[.*?\]', other, path.read_text()))
     with pytest.raises(DataError) as error:
         read_records(tmp_path)
     assert str(error.value) == (
-        f"{path}: curve.val_top1 has {epochs + 1} values, more than the recipe's optim.epochs of "
-        f"{epochs}"
+        f"{path}: curve.{curve} has {epochs + more} values, the recipe's optim.epochs is {epochs}"
     )
     assert error.value.hint == (
         "delete the file and the run's folder below runs/; the run is done again"
     )
+
+
+@pytest.mark.parametrize("top1", ["NaN", "80.0"])
+def test_an_accuracy_that_is_not_that_of_the_counts_is_refused(path, tmp_path, top1):
+    path.write_text(path.read_text().replace('"top1": 70.0', f'"top1": {top1}'))
+    with pytest.raises(
+        DataError, match=r"score\.top1 is .* but 70 of 100 videos are 70 %"
+    ) as error:
+        read_records(tmp_path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_an_accuracy_outside_its_interval_is_refused(path, tmp_path):
+    path.write_text(path.read_text().replace("[60.5, 78.5]", "[71.5, 78.5]"))
+    with pytest.raises(DataError, match=r"score\.top1 is 70 in 71\.5 to 78\.5, but 70 of 100"):
+        read_records(tmp_path)
+
+
+def test_two_records_of_one_run_are_refused(path, tmp_path):
+    twin = path.with_stem("copy")
+    twin.write_bytes(path.read_bytes())
+    with pytest.raises(DataError) as error:
+        read_records(tmp_path)
+    assert str(error.value) == f"{twin}: tells of the same run as {path}"
+    assert error.value.hint == "delete one of them"
+
+
+def test_a_record_among_those_of_another_table_is_refused(path, tmp_path):
+    other = tmp_path / "records" / "table2_spatial" / path.parent.name / path.name
+    other.parent.mkdir(parents=True)
+    path.rename(other)
+    with pytest.raises(DataError) as error:
+        read_records(tmp_path)
+    assert str(error.value) == f"{other}: is a record of table1_alpha"
+    assert error.value.hint == "move it there, or delete it"
 
 
 def test_records_are_compact(path):

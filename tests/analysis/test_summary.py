@@ -38,7 +38,7 @@ def test_runs_of_different_recipes_are_never_in_one_group(measure, tmp_path):
 def test_rows_hold_their_seeds_in_order(measure, tmp_path):
     sweep = measure("spatial", lambda run: 60 + run.seed, seeds=3)
     (group,) = groups(tmp_path)
-    assert (group.seeds, group.extent) == ([0, 1, 2], "4 epochs, 3 seeds")
+    assert (group.seeds, group.extent) == ([0, 1, 2], "11 epochs, 3 seeds")
     row = summarise(sweep.ablation, load_paper_table(2), group)[3]
     assert (row.row.name, row.top1.values) == ("W", (60.0, 61.0, 62.0))
     assert row.pair_accuracy.mean == 80.5

@@ -16,7 +16,7 @@ class Trainer:
         if len(self.done) == self.stop_at:
             raise InterruptedRunError("interrupted")
         self.done.append((run.row.name, run.seed, folder))
-        return self.outcome(50 + run.seed)
+        return self.outcome(50 + run.seed, run)
 
 
 def do(sweep, out, trainer):

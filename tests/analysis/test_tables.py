@@ -136,8 +136,8 @@ def test_both_budgets_have_a_section_the_longer_one_first(measure, markdown):
     text = markdown(measure("alpha", lambda run: 70, full=True, seeds=2))
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        "## Embedded set, full budget: 4 epochs, 2 seeds",
-        "## Embedded set, short budget: 4 epochs, 1 seed",
+        "## Embedded set, full budget: 20 epochs, 2 seeds",
+        "## Embedded set, short budget: 11 epochs, 1 seed",
         "## Cost of the paper's networks",
     ]
     assert text.count("![a.svg](a.svg)") == 1

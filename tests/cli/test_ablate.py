@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 
@@ -264,3 +265,22 @@ def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(
     assert run(["ablate", "spatial", *tiny, "--data", data, "--jobs", "1"]) == 130
     assert drawn == [False] * 6 + [True, True]
     assert "error: interrupted after 6 of 6 runs of spatial; the" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["metrics.jsonl", "result.json", "recipe.yaml"])
+def test_a_damaged_run_is_named_with_the_way_out(capsys, data, no_figures, tmp_path, tiny, file):
+    command = ["ablate", "spatial", *tiny, "--data", data, "--jobs", "2"]
+    assert run(command) == 0
+    (folder,) = (tmp_path / "results" / "runs").glob("*/HW-seed0")
+    (record,) = (tmp_path / "results" / "records").glob("*/*/HW-seed0.json")
+    record.unlink()
+    (folder / file).write_bytes(b"" if file == "metrics.jsonl" else b"\xff")
+    capsys.readouterr()
+    assert run(command) == 1
+    name = folder.relative_to(tmp_path)
+    err = capsys.readouterr().err
+    assert f"error: {name}/{file}: " in err
+    assert f"hint: delete {name}; the same command then does that run anew\n" in err
+    assert not record.exists()
+    shutil.rmtree(folder)
+    assert run(command) == 0

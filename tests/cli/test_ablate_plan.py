@@ -24,7 +24,7 @@ def test_dry_run_shows_rows_channels_and_cost_without_any_data(capsys, tmp_path)
     lines = lines_of(capsys.readouterr().out)
     assert lines[0].startswith("Table 3 (spatiotemporal): Spatio-temporal shifts")
     assert lines[2].endswith("moved time a run")
-    assert "T+HW 0 of 1 32.70 G 24.33 M 4920 of 13120 not known" in lines
+    assert "T+HW 0 of 1 32.70 G 24.33 M 4,920 of 13,120 not known" in lines
     assert "T+HW model.shift.dims=T+HW model.shift.alpha=3/8" in lines
     assert "T+HW 256 3 96 T 24+24, HW 24+24" in lines
     assert "TSN 64 1 0 -" not in lines  # nothing moves
@@ -35,7 +35,8 @@ def test_dry_run_shows_rows_channels_and_cost_without_any_data(capsys, tmp_path)
     assert lines[-3:] == [
         "multiply-adds: of a view of 224² pixels, forward; moved: channels before convolutions",
         "a run: 240,258 training videos × 100 epochs",
-        "0 of 7 finished, 7 to do: 5.50 E multiply-adds, no record tells how long that takes",
+        "0 of 7 finished, 7 to do: 5.50 E multiply-adds forward, no record tells how long that "
+        "takes",
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -103,8 +104,12 @@ def test_all_leaves_out_what_has_no_recipe_for_the_data_set(capsys):
     ("num_missing", "num_timed", "text"),
     [
         (0, 0, "9 of 9 finished, nothing to do"),
-        (2, 0, "9 of 11 finished, 2 to do: 1.50 T multiply-adds, no record tells how long "),
-        (2, 2, "2 to do: 1.50 T multiply-adds, about 1:01:01 one after another by the runs "),
+        (2, 0, "9 of 11 finished, 2 to do: 1.50 T multiply-adds forward, no record tells how "),
+        (
+            2,
+            2,
+            "2 to do: 1.50 T multiply-adds forward, about 1:01:01 one after another by the runs ",
+        ),
         (3, 2, "2 of them about 1:01:01 one after another by the runs recorded so far; of the "),
         (3, 2, "; of the other 1 no record tells"),
     ],

@@ -143,3 +143,11 @@ def test_nproc_inside_a_job_is_refused(small_run, monkeypatch, capsys):
     assert run(["eval", "--nproc", "2"]) == 2
     (line,) = last_error(capsys)
     assert "--nproc 2: this is one of 3 processes already" in line
+
+
+def test_a_run_that_has_not_finished_is_tested_with_a_warning(small_run, capsys):
+    assert run(["eval", "runs/small", "-q"]) == 0
+    assert capsys.readouterr().err == ""
+    Path("runs/small/result.json").unlink()
+    assert run(["eval", "runs/small", "-q"]) == 0
+    assert capsys.readouterr().err == "warning: runs/small: its training has not finished\n"

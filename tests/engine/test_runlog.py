@@ -135,3 +135,16 @@ def test_broken_json(tmp_path, text, message):
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(CheckpointError, match=rf"result\.json: {message}"):
         read_json(tmp_path / "result.json")
+
+
+def test_a_finished_run_has_all_its_epochs(recipe, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(recipe, {}, ["a", "b"])
+    epochs = recipe.optim.epochs
+    for epoch in range(1, epochs):
+        folder.log_epoch({"epoch": epoch})
+    says = rf"metrics\.jsonl: holds {epochs - 1} of the {epochs} epochs of a finished run"
+    with pytest.raises(CheckpointError, match=says):
+        folder.finished_metrics()
+    folder.log_epoch({"epoch": epochs})
+    assert len(folder.finished_metrics()) == epochs
