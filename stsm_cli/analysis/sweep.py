@@ -18,6 +18,7 @@ from stsm_cli.analysis.records import (
     RunRecord,
     Score,
     finished,
+    read_record,
     record_path,
     records_folder,
     write_record,
@@ -73,12 +74,13 @@ def run_sweep(
     with records_folder(out):
         missing = []
         for run in sweep.runs:
-            old = finished(out, sweep, run)
+            old, path = finished(out, sweep, run), record_path(out, sweep, run)
             if old is None:
                 missing.append(run)
-            else:
-                write_record(record_path(out, sweep, run), old)
-                on_record(run, old, False)
+                continue
+            if not path.is_file() or read_record(path) != old:  # it is another table's
+                write_record(path, old)
+            on_record(run, old, False)
         for number, outcome in run_all([(run, run_folder(out, sweep, run)) for run in missing]):
             record = make_record(sweep, missing[number], outcome)
             write_record(record_path(out, sweep, missing[number]), record)

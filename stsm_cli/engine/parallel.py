@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -45,8 +45,9 @@ def run_side_by_side(
         while waiting or running:
             while waiting and len(running) < jobs:
                 task = waiting.pop(0)
-                connection, process = _start(task, work)
-                running[connection] = task, process
+                with _ctrl_c_held():
+                    connection, process = _start(task, work)
+                    running[connection] = task, process
             for ready in wait(list(running)):
                 assert isinstance(ready, Connection)
                 task, process = running[ready]
@@ -61,6 +62,16 @@ def run_side_by_side(
         raise InterruptedRunError("interrupted; the runs that had begun are saved") from None
     finally:
         _stop([process for _, process in running.values()])
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Have Ctrl-C wait: a process that is told between its fork and its work would go on as us."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(task: int, work: Work) -> tuple[Connection, ForkProcess]:
@@ -82,6 +93,7 @@ def _child(task: int, work: Work, connection: Connection) -> None:
         connection.send((False, news))
 
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         outcome = _outcome(task, work, tell)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too
     except KeyboardInterrupt:

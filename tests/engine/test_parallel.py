@@ -67,6 +67,23 @@ def test_an_error_comes_back_though_the_process_is_stopped_while_it_tells_it(cap
     assert capfd.readouterr().err == ""
 
 
+def test_a_process_that_is_told_as_it_is_forked_does_not_go_on_as_its_parent(monkeypatch):
+    real = os.fork
+
+    def fork():
+        pid = real()
+        if pid == 0:
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                os._exit(3)  # from here it would unwind into the test itself
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(InterruptedRunError, match="interrupted"):
+        list(run_side_by_side(2, lambda task, tell: task, jobs=2, on_news=ignore))
+
+
 def test_any_other_error_is_one_line():
     def fill_the_disk(task, tell):
         raise OSError(28, "No space left on device")
