@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ TIMELESS: dict[str, bool | set[str]] = {  # keys that do not change how long an 
     "optim": set(OptimConfig.model_fields) - {"optimizer", "batch_size", "accumulate"},
     "seed": True,
 }
+Time = tuple[dict[str, Any], float]
+"""What a recorded run had to do in an epoch (`_work`), and the seconds that took."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,15 @@ def describe_sweeps(
         DataError: A record is broken.
     """
     records = read_records(out)
+    recorded = {record.recipe_hash for record in records}
+    times = _times(records)
     with progress.bar("counting multiply-adds", sum(len(s.ablation.rows) for s in sweeps)) as bar:
         plans = []
         for sweep in sweeps:
             rows = []
             for row in sweep.ablation.rows:
                 runs = [run for run in sweep.runs if run.row == row]
-                rows.append(_row_plan(runs, records))
+                rows.append(_row_plan(runs, recorded, times))
                 bar.advance(1, sweep.name)
             plans.append(Plan(sweep, tuple(rows)))
     return tuple(plans)
@@ -153,11 +157,10 @@ def moved_channels(shift: ShiftConfig | None, channels: int, num_sites: int) -> 
     return Moved(channels, num_sites, sum(sizes), parts if sum(sizes) else "")
 
 
-def _row_plan(runs: Sequence[Run], records: Sequence[RunRecord]) -> RowPlan:
+def _row_plan(runs: Sequence[Run], recorded: Container[str], times: Sequence[Time]) -> RowPlan:
     recipe = runs[0].recipe
     cost = _cost_with_any_shift(recipe)
     widths = sorted(Counter(site.channels for site in cost.sites).items())
-    recorded = {record.recipe_hash for record in records}
     hashes = [run.recipe_hash for run in runs]
     return RowPlan(
         row=runs[0].row,
@@ -168,7 +171,7 @@ def _row_plan(runs: Sequence[Run], records: Sequence[RunRecord]) -> RowPlan:
         params=cost.params,
         num_videos=num_train_videos(recipe),
         epochs=recipe.optim.epochs,
-        seconds=_seconds(recipe, records),
+        seconds=_seconds(recipe, times),
         moved=tuple(moved_channels(recipe.model.shift, *width) for width in widths),
     )
 
@@ -179,25 +182,22 @@ def _cost_with_any_shift(recipe: Recipe) -> Cost:
     return model_cost(recipe.model.model_copy(update=anyhow), size_px=recipe.data.crop_px)
 
 
-def _seconds(recipe: Recipe, records: Sequence[RunRecord]) -> float | None:
+def _times(records: Sequence[RunRecord]) -> list[Time]:
+    times = []
+    for record in records:
+        with suppress(ValidationError):  # of an older version, and not read any more
+            recipe = Recipe.model_validate_json(json.dumps(record.recipe))  # fills in newer keys
+            times.append((_work(recipe), record.seconds / len(record.curve.val_top1)))
+    return times
+
+
+def _seconds(recipe: Recipe, times: Sequence[Time]) -> float | None:
     """Mean seconds an epoch of the runs alike, times the epochs."""
-    wanted = _work(recipe.model_dump_json())
-    alike = [record for record in records if _work(json.dumps(record.recipe)) == wanted]
-    if not alike:
-        return None
-    seconds = sum(record.seconds / len(record.curve.val_top1) for record in alike)
-    return seconds / len(alike) * recipe.optim.epochs
+    wanted = _work(recipe)
+    alike = [seconds for work, seconds in times if work == wanted]
+    return sum(alike) / len(alike) * recipe.optim.epochs if alike else None
 
 
-@cache
-def _work(recipe: str) -> dict[str, Any] | None:
-    """What decides how long an epoch of a recipe takes; None of one that is not read any more.
-
-    Args:
-        recipe: As JSON; a record's may be of an older version, with fewer keys.
-    """
-    try:
-        whole = Recipe.model_validate_json(recipe)
-    except ValidationError:
-        return None
-    return whole.model_dump(exclude=TIMELESS)
+def _work(recipe: Recipe) -> dict[str, Any]:
+    """What decides how long an epoch of a recipe takes."""
+    return recipe.model_dump(exclude=TIMELESS)

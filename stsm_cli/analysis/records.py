@@ -223,21 +223,25 @@ def _cannot_make(path: Path, error: OSError) -> UsageError:
     return UsageError(f"--out: {path} cannot be made ({error.strerror})")
 
 
-def finished(out: Path, sweep: Sweep, run: Run) -> RunRecord | None:
-    """The record of `run`, or None if it has not finished.
+def finished(out: Path, sweep: Sweep) -> dict[str, RunRecord]:
+    """The records of the runs of `sweep` that have finished, by the recipe's hash.
 
     Tables share rows (TSN, T), so a record of the same recipe under another table counts too.
 
     Raises:
         DataError: A record is broken.
     """
-    path = record_path(out, sweep, run)
-    if path.is_file() and (own := read_record(path)).recipe_hash == run.recipe_hash:
-        return _as_part_of(sweep, run, own)
-    for record in read_records(out):
-        if record.recipe_hash == run.recipe_hash:
-            return _as_part_of(sweep, run, record)
-    return None
+    wanted = {run.recipe_hash: run for run in sweep.runs}
+    found: dict[str, RunRecord] = {}
+    for record in sorted(read_records(out), key=lambda record: not _is_of(sweep, record)):
+        if run := wanted.get(record.recipe_hash):
+            found.setdefault(record.recipe_hash, _as_part_of(sweep, run, record))
+    return found
+
+
+def _is_of(sweep: Sweep, record: RunRecord) -> bool:
+    own = (sweep.table, sweep.budget, sweep.experiment)
+    return (record.table, record.budget, record.experiment) == own
 
 
 def _as_part_of(sweep: Sweep, run: Run, record: RunRecord) -> RunRecord:

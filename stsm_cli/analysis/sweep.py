@@ -72,9 +72,9 @@ def run_sweep(
         DataError: A record is broken.
     """
     with records_folder(out):
-        missing = []
+        recorded, missing = finished(out, sweep), []
         for run in sweep.runs:
-            old, path = finished(out, sweep, run), record_path(out, sweep, run)
+            old, path = recorded.get(run.recipe_hash), record_path(out, sweep, run)
             if old is None:
                 missing.append(run)
                 continue

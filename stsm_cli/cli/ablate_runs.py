@@ -91,8 +91,8 @@ class Runner:
 
         files = RunFolder(folder)
         is_begun = files.recipe_file.exists()
-        progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
         try:
+            progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
             result = train(
                 run.recipe,
                 *splits,
@@ -128,7 +128,8 @@ def carry_out(
     from stsm_cli.analysis.sweep import run_sweep
     from stsm_cli.data.dataset import check_place
 
-    missing = [run for run in sweep.runs if finished(out, sweep, run) is None]
+    recorded = finished(out, sweep)
+    missing = [run for run in sweep.runs if run.recipe_hash not in recorded]
     if missing:
         check_place(missing[0].recipe.data, data)
     paper = load_paper_table(sweep.ablation.table)

@@ -125,12 +125,12 @@ def test_a_broken_record_is_named(path, tmp_path, damage, problem):
 
 def test_only_the_same_recipe_is_finished(path, sweep, tmp_path):
     run = sweep.runs[3]
-    assert finished(tmp_path, sweep, run) == read_record(path)
+    assert finished(tmp_path, sweep)[run.recipe_hash] == read_record(path)
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"recipe_hash": "0" * 12}))
-    assert finished(tmp_path, sweep, run) is None
+    assert finished(tmp_path, sweep).get(run.recipe_hash) is None
     path.unlink()
-    assert finished(tmp_path, sweep, run) is None
+    assert finished(tmp_path, sweep).get(run.recipe_hash) is None
 
 
 def test_a_place_that_cannot_be_written(path, tmp_path):

@@ -267,14 +267,24 @@ def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(
     assert "error: interrupted after 6 of 6 runs of spatial; the" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("file", ["metrics.jsonl", "result.json", "recipe.yaml"])
-def test_a_damaged_run_is_named_with_the_way_out(capsys, data, no_figures, tmp_path, tiny, file):
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metrics.jsonl", b""),
+        ("metrics.jsonl", b"xx\n"),
+        ("result.json", b"\xff"),
+        ("recipe.yaml", b"\xff"),
+    ],
+)
+def test_a_damaged_run_is_named_with_the_way_out(
+    capsys, data, no_figures, tmp_path, tiny, file, content
+):
     command = ["ablate", "spatial", *tiny, "--data", data, "--jobs", "2"]
     assert run(command) == 0
     (folder,) = (tmp_path / "results" / "runs").glob("*/HW-seed0")
     (record,) = (tmp_path / "results" / "records").glob("*/*/HW-seed0.json")
     record.unlink()
-    (folder / file).write_bytes(b"" if file == "metrics.jsonl" else b"\xff")
+    (folder / file).write_bytes(content)
     capsys.readouterr()
     assert run(command) == 1
     name = folder.relative_to(tmp_path)

@@ -14,7 +14,9 @@ import av
 import numpy as np
 import pytest
 
+from stsm_cli.errors import DataError
 from stsm_cli.prepare.download import Download, download_files
+from stsm_cli.prepare.folder import list_folder
 
 CLIPS = {  # by split: class and name; youtube ids have 11 characters
     "train": {
@@ -51,6 +53,28 @@ def plant(tmp_path, clip_bytes):
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def by_path():
+    """The class of each video of a listing's split: `by_path(listing, split)`."""
+
+    def do(listing, split):
+        return {video.path: listing.classes[video.label] for video in listing.splits[split]}
+
+    return do
+
+
+@pytest.fixture(scope="session")
+def error():
+    """What `list_folder(root, **options)` fails with."""
+
+    def do(root, **options):
+        with pytest.raises(DataError) as caught:
+            list_folder(root, **options)
+        return caught.value
+
+    return do
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ import unicodedata
 
 import pytest
 
-from stsm_cli.errors import DataError
 from stsm_cli.prepare.folder import list_folder
 from stsm_cli.prepare.listing import Draw
 
@@ -14,17 +13,7 @@ def tree(prefix="", count=5, classes=CLASSES):
     return {f"{prefix}{name}/{number}.mp4": None for name in classes for number in range(count)}
 
 
-def by_path(listing, split):
-    return {video.path: listing.classes[video.label] for video in listing.splits[split]}
-
-
-def error(root, **options):
-    with pytest.raises(DataError) as caught:
-        list_folder(root, **options)
-    return caught.value
-
-
-def test_a_folder_for_each_class_is_to_be_split(plant):
+def test_a_folder_for_each_class_is_to_be_split(plant, by_path):
     root = plant(tree())
     listing = list_folder(root)
     assert listing.classes == CLASSES
@@ -46,7 +35,7 @@ def test_a_share_is_between_0_and_1(plant, share):
 
 
 @pytest.mark.parametrize("val", ["val", "validation", "valid", "test", "Val"])
-def test_a_split_by_folders(plant, val):
+def test_a_split_by_folders(plant, val, by_path):
     root = plant(tree("train/", 2) | tree(f"{val}/", 1))
     listing = list_folder(root)
     assert by_path(listing, "train") == {
@@ -57,7 +46,7 @@ def test_a_split_by_folders(plant, val):
     assert listing.draw is None
 
 
-def test_test_is_left_out_where_there_is_val(plant):
+def test_test_is_left_out_where_there_is_val(plant, by_path):
     root = plant(tree("train/") | tree("val/") | tree("test/") | {"extra/x.mp4": None})
     listing = list_folder(root)
     assert all(path.startswith("val/") for path in by_path(listing, "val"))
@@ -92,7 +81,7 @@ def test_classes_may_lie_deeper_and_have_folders_of_their_own(plant):
     assert listing.notes[0] == f"classes are the folders in {root / 'a/b'}"
 
 
-def test_names_are_the_same_from_every_disk(plant):
+def test_names_are_the_same_from_every_disk(plant, by_path):
     decomposed = unicodedata.normalize("NFD", "été")
     listing = list_folder(plant(tree(classes=(decomposed, "b"))))
     assert listing.classes == ("b", "été")
@@ -112,29 +101,29 @@ def test_an_empty_class_folder_is_noted(plant):
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\r", " "])
-def test_a_class_that_a_list_of_lines_cannot_hold(plant, name):
+def test_a_class_that_a_list_of_lines_cannot_hold(plant, name, error):
     root = plant(tree(classes=(name, "b")))
     assert str(error(root)) == f"{root}: a class name must be one line of text, got {name!r}"
 
 
-def test_a_class_only_in_val(plant):
+def test_a_class_only_in_val(plant, error):
     root = plant(tree("train/") | tree("val/") | {"val/zumba/1.mp4": None, "val/zumba/2.mp4": None})
     assert str(error(root)) == f"{root / 'val/zumba'}: no training video has class 'zumba'"
 
 
-def test_a_classes_txt_orders_the_labels(plant):
+def test_a_classes_txt_orders_the_labels(plant, by_path):
     root = plant(tree() | {"classes.txt": "跳\nspare\nété\ndog walking\n"})
     listing = list_folder(root)
     assert listing.classes == ("跳", "spare", "été", "dog walking")
     assert by_path(listing, "train") == {f"{c}/{n}.mp4": c for c in CLASSES for n in range(5)}
 
 
-def test_a_classes_txt_must_have_them_all(plant):
+def test_a_classes_txt_must_have_them_all(plant, error):
     root = plant(tree() | {"classes.txt": "été\n跳\n"})
     assert str(error(root)) == f"{root / 'dog walking'}: the class list lacks class 'dog walking'"
 
 
-def test_a_classes_txt_has_each_once(plant):
+def test_a_classes_txt_has_each_once(plant, error):
     root = plant(tree() | {"classes.txt": "été\n跳\nété\n"})
     assert str(error(root)) == f"{root / 'classes.txt'}:3: class 'été' stands there twice"
 
@@ -145,21 +134,21 @@ def test_rarer_kinds_of_videos(plant, suffix):
     assert len(list_folder(plant(files)).splits["train"]) == 6
 
 
-def test_one_class_is_none(plant):
+def test_one_class_is_none(plant, error):
     caught = error(plant({"videos/1.mp4": None, "videos/2.mp4": None}))
     assert str(caught).endswith("at least two classes are needed, got 'videos'")
     assert caught.hint.startswith("accepted are CLASS/*.mp4, train/CLASS/*.mp4")
 
 
 @pytest.mark.parametrize("files", [{"1.mp4": None}, tree("val/"), {"train/1.mp4": None}])
-def test_nothing_to_train_on(plant, files):
+def test_nothing_to_train_on(plant, files, error):
     root = plant(files)
     caught = error(root)
     assert str(caught) == f"{root}: no training video found"
     assert "videos.csv, of columns path,label" in caught.hint
 
 
-def test_pictures_are_no_videos(plant):
+def test_pictures_are_no_videos(plant, error):
     root = plant({"a/img_00001.jpg": b""})
     caught = error(root)
     assert str(caught) == f"{root}: no video found"

@@ -2,22 +2,11 @@ import unicodedata
 
 import pytest
 
-from stsm_cli.errors import DataError
 from stsm_cli.prepare.folder import list_folder
 from stsm_cli.prepare.listing import Draw
 
 
-def by_path(listing, split):
-    return {video.path: listing.classes[video.label] for video in listing.splits[split]}
-
-
-def error(root, **options):
-    with pytest.raises(DataError) as caught:
-        list_folder(root, **options)
-    return caught.value
-
-
-def test_csv_files(plant):
+def test_csv_files(plant, by_path):
     csv = {
         "train.csv": "path,label\na/1.mp4,zumba\n./a/2.mp4,archery\nnone.mp4,archery\n",
         "val.csv": "label,path,who\nzumba,a/3.mp4,me\n",
@@ -36,14 +25,14 @@ def test_csv_files(plant):
     assert listing.notes == ("videos listed by train.csv and val.csv",)
 
 
-def test_csv_files_name_videos_whatever_the_disk_makes_of_accents(plant):
+def test_csv_files_name_videos_whatever_the_disk_makes_of_accents(plant, by_path):
     composed, decomposed = (unicodedata.normalize(form, "é.mp4") for form in ("NFC", "NFD"))
     csv = f"path,label\n{composed},a\nb.mp4,b\nc.mp4,a\nd.mp4,b\n"
     root = plant({"train.csv": csv} | dict.fromkeys((decomposed, "b.mp4", "c.mp4", "d.mp4")))
     assert by_path(list_folder(root), "train")[decomposed] == "a"
 
 
-def test_one_csv_with_splits_and_absolute_paths(plant):
+def test_one_csv_with_splits_and_absolute_paths(plant, by_path):
     root = plant({f"{number}.mp4": None for number in range(3)})
     rows = [f"{root / '0.mp4'},a,train", "1.mp4,b,train", "2.mp4,a,test"]
     (root / "videos.csv").write_text("\n".join(["path,label,split", *rows]))
@@ -61,7 +50,7 @@ def test_one_csv_without_splits_is_to_be_split(plant, name):
     assert (len(listing.splits["train"]), listing.draw) == (10, Draw(0.4, 0))
 
 
-def test_numbers_are_labels_where_classes_are_named(plant):
+def test_numbers_are_labels_where_classes_are_named(plant, by_path):
     csv = "path,label\n1.mp4,1\n2.mp4,0\n3.mp4,cat\n4.mp4,dog\n"
     root = plant(
         {f"{n}.mp4": None for n in "1234"} | {"videos.csv": csv, "classes.txt": "dog\ncat\n"}
@@ -76,7 +65,7 @@ def test_numbers_are_labels_where_classes_are_named(plant):
     }
 
 
-def test_numbers_without_names_are_refused(plant):
+def test_numbers_without_names_are_refused(plant, error):
     root = plant({"1.mp4": None, "videos.csv": "path,label\n1.mp4,7\n2.mp4,8\n"})
     caught = error(root)
     assert str(caught) == (
@@ -86,7 +75,7 @@ def test_numbers_without_names_are_refused(plant):
     assert caught.hint == f"write {root / 'classes.txt'}, one name a line, that of label 0 first"
 
 
-def test_wrong_rows_are_named_all_at_once(plant):
+def test_wrong_rows_are_named_all_at_once(plant, error):
     rows = ["../x.mp4,dog,train", "/x.mp4,dog,train", ",dog,train", "1.mp4,,train"]
     rows += ["1.mp4,2,train"]
     csv = "\n".join(["path,label,split", *rows])
@@ -101,7 +90,7 @@ def test_wrong_rows_are_named_all_at_once(plant):
     ]
 
 
-def test_a_split_of_another_name(plant):
+def test_a_split_of_another_name(plant, error):
     root = plant({"1.mp4": None, "videos.csv": "path,label,split\n1.mp4,dog,dev\n"})
     assert str(error(root)) == (
         f"{root / 'videos.csv'}:2: split must be one of train, val, validation, valid, test, "
@@ -109,13 +98,13 @@ def test_a_split_of_another_name(plant):
     )
 
 
-def test_a_video_listed_twice_counts_once(plant):
+def test_a_video_listed_twice_counts_once(plant, by_path):
     csv = "path,label,split\n1.mp4,a,train\n1.mp4,b,val\n2.mp4,b,train\n3.mp4,a,val\n"
     listing = list_folder(plant({f"{n}.mp4": None for n in "123"} | {"videos.csv": csv}))
     assert listing.duplicates == ("1.mp4",)
     assert by_path(listing, "val") == {"3.mp4": "a"}
 
 
-def test_only_a_list_for_validation(plant):
+def test_only_a_list_for_validation(plant, error):
     root = plant({"1.mp4": None, "val.csv": "path,label\n1.mp4,a\n"})
     assert str(error(root)) == f"{root}: no training video found"

@@ -1,19 +1,5 @@
-import pytest
-
-from stsm_cli.errors import DataError
 from stsm_cli.prepare.folder import list_folder
 from stsm_cli.prepare.listing import Draw
-
-
-def by_path(listing, split):
-    return {video.path: listing.classes[video.label] for video in listing.splits[split]}
-
-
-def error(root, **options):
-    with pytest.raises(DataError) as caught:
-        list_folder(root, **options)
-    return caught.value
-
 
 UCF101 = [f"v_{name}_g{group:02}_c01" for name in ("Archery", "YoYo") for group in (1, 8, 9)]
 
@@ -50,7 +36,7 @@ def test_ucf101_without_it(plant):
     assert (len(listing.splits["train"]), listing.draw) == (6, Draw(0.2, 0))
 
 
-def test_wrong_lines_of_ucf101(plant):
+def test_wrong_lines_of_ucf101(plant, error):
     files = {"l/trainlist01.txt": "v_YoYo_g01_c01.avi 1\n", "l/testlist01.txt": ""}
     root = plant(ucf101() | files)
     message = (
@@ -59,7 +45,7 @@ def test_wrong_lines_of_ucf101(plant):
     assert str(error(root)) == message
 
 
-def test_wrong_numbers_of_ucf101(plant):
+def test_wrong_numbers_of_ucf101(plant, error):
     lists = {"l/trainlist01.txt": "YoYo/v_YoYo_g01_c01.avi 1\n", "l/testlist01.txt": ""}
     root = plant(ucf101() | lists | {"l/classInd.txt": "1 YoYo\n3 Archery\n"})
     assert str(error(root)) == f"{root / 'l/classInd.txt'}:2: expected `2 Class`, got '3 Archery'"
@@ -79,7 +65,7 @@ def hmdb51():
     return videos, lists
 
 
-def test_hmdb51_with_its_official_split(plant):
+def test_hmdb51_with_its_official_split(plant, by_path):
     videos, lists = hmdb51()
     listing = list_folder(plant(videos | lists))
     assert listing.classes == ("brush_hair", "wave")
@@ -101,7 +87,7 @@ def test_hmdb51_without_it(plant):
     assert (len(listing.splits["train"]), listing.draw) == (6, Draw(0.2, 0))
 
 
-def test_wrong_lines_of_hmdb51(plant):
+def test_wrong_lines_of_hmdb51(plant, error):
     videos, lists = hmdb51()
     path = "testTrainMulti_7030_splits/wave_test_split1.txt"
     root = plant(videos | lists | {path: "a.avi 3\nb.avi\n"})
