@@ -1,6 +1,6 @@
 """What the shift costs in ResNet-50 on 8 frames of 224² pixels: time, and memory in training.
 
-    python benchmarks/shift.py [--device cuda] [--memory] [--rounds 15]
+    python benchmarks/shift.py [--device cuda] [--memory | --compile] [--rounds 15]
 
 Variants take turns in one process, and ratios are medians over the rounds of (variant / baseline
 of the same round): a machine that others use too slows both alike. *TSM's code* is the shift as
@@ -121,7 +121,7 @@ def step(model: nn.Module, frames: Tensor, precision: torch.dtype) -> Tensor:
     return loss
 
 
-def measure_time(device: str, num_rounds: int) -> None:
+def measure_time(device: str, num_rounds: int, *, is_compiled: bool) -> None:
     """Whole networks, then the 16 shifts alone."""
     for precision in [torch.float32, *([torch.bfloat16] if device == "cuda" else [])]:
         for layout, memory_format in LAYOUTS.items():
@@ -132,6 +132,9 @@ def measure_time(device: str, num_rounds: int) -> None:
                 name: model.to(device, memory_format=memory_format)
                 for name, model in networks().items()
             }
+            if is_compiled:
+                torch.compiler.reset()
+                models = {name: torch.compile(model) for name, model in models.items()}
             for training in (False, True):
                 variants = {
                     name: partial(step, model.train(training), frames, precision)
@@ -142,7 +145,8 @@ def measure_time(device: str, num_rounds: int) -> None:
                 show(f"R-50, {'training step' if training else 'forward'}, {where}", seconds)
                 if not training:
                     forward = median(seconds["no shift"])
-            measure_shifts(where, device, precision, memory_format, num_rounds, forward)
+            if not is_compiled:
+                measure_shifts(where, device, precision, memory_format, num_rounds, forward)
 
 
 def shift_all(function: Callable[[Tensor], Tensor], sites: list[Tensor]) -> None:
@@ -241,13 +245,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What the shift costs in ResNet-50")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--memory", action="store_true", help="memory instead of time")
+    parser.add_argument("--compile", action="store_true", help="through torch.compile")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     if options.memory:
         measure_memory(options.device)
     else:
-        measure_time(options.device, options.rounds)
+        measure_time(options.device, options.rounds, is_compiled=options.compile)
 
 
 if __name__ == "__main__":

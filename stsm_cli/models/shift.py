@@ -273,13 +273,14 @@ class _Shift(torch.autograd.Function):
 
 def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
     """The shifted `x` as a new tensor, every element of it written once."""
+    if x.is_cuda and x.numel() and (kernel := _cuda_kernel()) is not None:
+        shifted: Tensor | None = kernel.shifted(x, num_frames, slices)
+        if shifted is not None:
+            return shifted
     out = torch.empty_like(x)
     if x.numel() == 0:
         return out
     source, target = _features(x, num_frames), _features(out, num_frames)
-    kernel = _cuda_kernel() if x.is_cuda else None
-    if kernel is not None and kernel.fill(target, source, slices):
-        return out
     for axes, direction, start, stop in slices:
         if start < stop:
             _move(target[:, start:stop], source[:, start:stop], axes, direction)

@@ -12,8 +12,8 @@ Shapes: N videos, C channels, T frames, H rows, W columns.
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import functools
-import subprocess
 import warnings
+from collections.abc import Callable
 
 import torch
 import triton
@@ -25,37 +25,39 @@ from stsm_cli.models.shift_slices import ChannelSlice
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _TILE = 2048  # elements of one program
 _MOST_COLUMNS = 1024
+_ALIGNMENT = 16  # bytes; the kernels are built for addresses that are multiples of it
+_TAKES_CONSTANTS = not triton.__version__.startswith("3.2.")  # a built kernel, at its launch
 
 
-def fill(target: Tensor, source: Tensor, slices: tuple[ChannelSlice, ...]) -> bool:
-    """Write the shifted `source` (N, C, T, H, W), which is not empty, into `target`.
+def shifted(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor | None:
+    """The shifted `x`, which is not empty, as a new tensor of the same layout.
+
+    Args:
+        x: frames (N·T, C, H, W) or features (N, C, T, H, W) on a CUDA device.
+        num_frames: T.
+        slices: The channels that move.
 
     Returns:
-        False, and nothing is written, where this type or order of memory is not known here.
+        None where its type, layout or address is not one that the kernel is built for.
     """
-    layout = _layout(source)
-    if layout is None or layout != _layout(target) or source.dtype not in _DTYPES:
-        return False
-    inner, strides = layout
-    columns = min(triton.next_power_of_2(inner), _MOST_COLUMNS)
-    rows = _TILE // columns
-    num_rows = source.numel() // inner
-    grid = (triton.cdiv(num_rows, rows), triton.cdiv(inner, columns))
-    moves = _moves(source.shape[1], slices, source.device)
-    with torch.cuda.device_of(source):
-        _kernel[grid](
-            target, source, moves, num_rows, inner, *source.shape[1:], *strides, rows, columns
-        )
-    return True
+    if x.data_ptr() % _ALIGNMENT:
+        return None
+    with torch.cuda.device_of(x):
+        launch = _launcher(x.shape, x.stride(), x.dtype, x.device, num_frames, slices)
+        if launch is None:
+            return None
+        out = torch.empty_like(x)
+        launch(out, x)
+    return out
 
 
 @functools.cache
 def works() -> bool:
-    """Whether Triton can build a kernel on this machine; if not, one warning says why."""
-    x = torch.ones(1, 1, 2, 1, 1, device="cuda")
+    """Whether Triton can build and start a kernel here; if not, one warning says why."""
+    x = torch.ones(2, 1, 1, 1, device="cuda")
     try:
-        return fill(torch.empty_like(x), x, (ChannelSlice((0,), 1, 0, 1),))
-    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        return shifted(x, 2, (ChannelSlice((0,), 1, 0, 1),)) is not None
+    except Exception as error:  # whatever keeps it from running, slice copies do the same
         warnings.warn(
             f"Triton cannot build the shift's kernel here ({error}); it runs as slice copies, "
             "slower: install a C compiler and Python's headers",
@@ -64,15 +66,60 @@ def works() -> bool:
         return False
 
 
-def _layout(x: Tensor) -> tuple[int, tuple[int, int, int, int]] | None:
+@functools.lru_cache(maxsize=1024)
+def _launcher(
+    shape: torch.Size,
+    stride: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+    num_frames: int,
+    slices: tuple[ChannelSlice, ...],
+) -> Callable[[Tensor, Tensor], None] | None:
+    """What writes the shifted second tensor into the first, both of this shape and layout.
+
+    Found once for each shape: Triton's own way from the arguments to the built kernel takes longer
+    than a small kernel runs.
+    """
+    plan = _plan(shape, stride, num_frames)
+    if plan is None or dtype not in _DTYPES:
+        return None
+    grid, num_rows, constants = plan
+    moves = _moves(shape[1], slices, device)
+    built = _kernel.warmup(
+        dtype, dtype, moves.dtype, num_rows, *constants, grid=grid, enable_fp_fusion=False
+    )
+    run = built[grid]
+    others = (moves, num_rows, *(constants if _TAKES_CONSTANTS else ()))
+    return lambda target, source: run(target, source, *others)
+
+
+def _plan(
+    shape: torch.Size, stride: tuple[int, ...], num_frames: int
+) -> tuple[tuple[int, int, int], int, tuple[int, ...]] | None:
+    """The kernel's grid, its `num_rows`, and its constants; None for a layout not known here."""
+    layout = _layout(shape, stride)
+    if layout is None:
+        return None
+    inner, strides = layout
+    columns = min(triton.next_power_of_2(inner), _MOST_COLUMNS)
+    rows = _TILE // columns
+    num_rows = shape.numel() // inner
+    grid = (triton.cdiv(num_rows, rows), triton.cdiv(inner, columns), 1)
+    return grid, num_rows, (inner, shape[1], num_frames, *shape[-2:], *strides, rows, columns)
+
+
+def _layout(
+    shape: torch.Size, stride: tuple[int, ...]
+) -> tuple[int, tuple[int, int, int, int]] | None:
     """The length of a row of memory, and the strides of C, T, H and W."""
-    _, c, t, h, w = x.shape
-    if x.permute(0, 2, 3, 4, 1).is_contiguous():  # channels-last, frames or features
+    x = torch.empty_strided(shape, stride, device="meta")
+    c, h, w = shape[1], shape[-2], shape[-1]
+    if x.movedim(1, -1).is_contiguous():  # channels-last, frames or features
         return c, (1, h * w * c, w * c, c)
-    if x.transpose(1, 2).is_contiguous():  # frames
+    if x.dim() == 5 and x.is_contiguous():  # features
+        return h * w, (shape[2] * h * w, h * w, w, 1)
+    if (x.transpose(1, 2) if x.dim() == 5 else x).is_contiguous():  # frames, or a view of them
         return h * w, (h * w, c * h * w, w, 1)
-    if x.is_contiguous():  # features
-        return h * w, (t * h * w, h * w, w, 1)
     return None
 
 

@@ -9,10 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from stsm_cli.models import shift as shift_module
 from stsm_cli.models.shift import ShiftedConv, shift
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION"),  # ours does no arithmetic
-]
+pytestmark = pytest.mark.gpu
 
 SIZES = [  # C, T, H, W
     (64, 8, 56, 56),
@@ -110,6 +107,12 @@ def test_training_keeps_no_shifted_copy(layout):
     out = site(x)
     held = torch.cuda.memory_allocated() - before
     assert held < out.untyped_storage().nbytes() + x.untyped_storage().nbytes() // 2
+
+
+def test_it_reads_from_any_address():
+    x = torch.randn(6 * 24 * 5 * 4 + 1, device="cuda")[1:].view(6, 24, 5, 4)
+    out = shift(x, num_frames=3, dims="T+H+W", alpha="3/8")
+    assert torch.equal(out.cpu(), shift(x.cpu(), num_frames=3, dims="T+H+W", alpha="3/8"))
 
 
 def test_compiled_it_is_the_same():
