@@ -1,10 +1,13 @@
 """The program's entry: `stsm`, and `python -m stsm_cli`."""
 
+import io
 import sys
 
 
 def main() -> None:
     """Run the command line and exit; Ctrl-C while the program still loads is no traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # α on a terminal that has no α is \u03b1
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from stsm_cli.cli.app import run
 

@@ -37,6 +37,11 @@ class Row(Section):
         """All overrides of the row on a data set."""
         return (*self.overrides, *self.also.get(dataset, ()))
 
+    def sets(self, key: str, dataset: DatasetName) -> bool:
+        """Whether the row overrides `key`, or what it is a part of."""
+        own = (override.partition("=")[0] for override in self.on(dataset))
+        return any(f"{key}.".startswith(f"{name}.") for name in own)
+
     @property
     def slug(self) -> str:
         """The name as a file name."""
@@ -171,7 +176,8 @@ def plan_sweep(
         overrides: `--set` for every row; rows win. Such a sweep's budget is `custom`.
 
     Raises:
-        UsageError: No such ablation, or it has no recipe for the data set.
+        UsageError: No such ablation, it has no recipe for the data set, or each of its rows sets
+            what an override sets.
         RecipeError: An override is wrong.
     """
     ablation = load_ablation(name)
@@ -182,6 +188,9 @@ def plan_sweep(
             f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only",
             hint=f"for {dataset} there are {others}" if others else None,
         )
+    for key in (override.partition("=")[0] for override in overrides):
+        if all(row.sets(key, chosen) for row in ablation.rows):
+            raise UsageError(f"--set {key}: every row of {name} sets it")
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)

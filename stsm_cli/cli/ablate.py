@@ -24,12 +24,20 @@ DATASETS = "there are `synth` (the embedded set), `k400` and `sthv2`"
 COLLECT = "run the same command again: it collects what has finished, and then writes the table"
 
 
+def _complete() -> list[str]:
+    from stsm_cli.analysis.ablation import ablation_names
+
+    return [*ablation_names(), ALL]
+
+
 def ablate(
     name: Annotated[
         str,
         typer.Argument(
+            metavar="NAME",
+            autocompletion=_complete,
             help="`alpha` (Table 1), `spatial` (2), `spatiotemporal` (3), `sota-k400` (4), "
-            "`sota-sthv2` (5), `backbones-k400` (6), `backbones-sthv2` (7), or `all`."
+            "`sota-sthv2` (5), `backbones-k400` (6), `backbones-sthv2` (7), or `all`.",
         ),
     ],
     dataset: Annotated[

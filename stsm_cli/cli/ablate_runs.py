@@ -9,7 +9,12 @@ from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Submitter, refuse_queued
 from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cores import num_cores
-from stsm_cli.errors import CheckpointError, InterruptedRunError, RecipeError
+from stsm_cli.errors import (
+    CheckpointError,
+    InterruptedRunError,
+    PreemptedError,
+    RecipeError,
+)
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
@@ -121,6 +126,7 @@ def carry_out(
     Raises:
         DataError: `data` (or the default place) holds another data set; nothing was done.
         InterruptedRunError: Ctrl-C; what is finished is recorded and in the table.
+        PreemptedError: SIGTERM; the same.
     """
     from stsm_cli.analysis.paper import load_paper_table
     from stsm_cli.analysis.publish import publish, table_file
@@ -143,11 +149,10 @@ def carry_out(
         try:
             run_sweep(sweep, out, partial(runner.run_all, sweep, live=live), on_record=on_record)
             return publish(out, sweep.name)
-        except (KeyboardInterrupt, InterruptedRunError):
+        except (KeyboardInterrupt, InterruptedRunError, PreemptedError) as error:
             publish(out, sweep.name)
             so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""
-            raise InterruptedRunError(
-                f"interrupted after {len(live.records)} of {len(sweep.runs)} runs of "
-                f"{sweep.name}{so_far}",
-                hint=GO_ON,
-            ) from None
+            after = f"after {len(live.records)} of {len(sweep.runs)} runs of {sweep.name}{so_far}"
+            if isinstance(error, PreemptedError):
+                raise PreemptedError(f"stopped by SIGTERM {after}", hint=GO_ON) from None
+            raise InterruptedRunError(f"interrupted {after}", hint=GO_ON) from None

@@ -34,7 +34,12 @@ TSM = ShiftConfig(dims="T", alpha=Fraction(1, 4))
 
 def flops(
     model: Annotated[
-        str, typer.Argument(help=f"{', '.join(SHORT_NAMES)}, or a torchvision ResNet.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=lambda: list(NETWORKS),
+            help=f"{', '.join(SHORT_NAMES)}, or a torchvision ResNet.",
+        ),
     ],
     frames: Annotated[int, typer.Option("--frames", help="Frames a view.")] = 8,
     size: Annotated[int, typer.Option("--size", help="Side of a view in pixels.")] = 224,

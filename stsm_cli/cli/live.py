@@ -74,7 +74,8 @@ class RunProgress:
         self._done += steps
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + TELL_SECONDS
-            inside = self._done / self._total if self._label.startswith("epoch") else 0.0
+            in_epoch = {"epoch": self._done / self._total, "validating": 1.0}
+            inside = in_epoch.get(self._label.partition(" ")[0], 0.0)
             share = min(1.0, (self._epochs_done + inside) / self._epochs)
             self._tell((share, f"{self._label}  {status}".strip()))
 

@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
-from stsm_cli.config.schema import SynthConfig
+from stsm_cli.config.schema import DatasetName, SynthConfig
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,12 @@ Given = dict[str, Any]  # the options on the command line, by their parameter
 
 def prepare(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="`k400`, `sthv2`, `folder` or `synth`.")
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            autocompletion=lambda: get_args(DatasetName),
+            help="`k400`, `sthv2`, `folder` or `synth`.",
+        ),
     ],
     root: Annotated[
         Path, typer.Argument(metavar="ROOT", help="The folder of its videos, or one to fill.")

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stsm_cli.atomic import whole_file
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json, Overrides
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stsm_cli.config.load import LoadedRecipe
+
+
+def complete_recipe() -> list[str]:
+    """What a shell offers where a recipe is named."""
+    from stsm_cli.config.load import recipe_names
+
+    return recipe_names()
 
 
 def list_recipes(context: typer.Context, as_json: Json = False) -> None:
@@ -39,7 +47,12 @@ def list_recipes(context: typer.Context, as_json: Json = False) -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe's name or file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete_recipe, help="A recipe's name or file."
+        ),
+    ],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +71,12 @@ def show(
 
 
 def copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe's name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete_recipe, help="A shipped recipe's name."
+        ),
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; a new one.")],
 ) -> None:
     """Start a recipe of your own, a file that extends a shipped one.
@@ -74,9 +92,11 @@ def copy(
     loaded = load_recipe(name)
     if loaded.name not in recipe_names():
         raise UsageError(f"{name}: not a shipped recipe", hint="`stsm recipes` lists them")
+    if file.exists():
+        raise UsageError(f"{file}: cannot be written as a new file (File exists)")
     try:
-        with file.open("x", encoding="utf-8") as new:
-            new.write(_copy_text(loaded, file))
+        with whole_file(file) as new:
+            new.write(_copy_text(loaded, file).encode())
     except OSError as error:
         raise UsageError(f"{file}: cannot be written as a new file ({error.strerror})") from None
     output.current().text(f"wrote {file}: edit it, then `stsm train {file}`")

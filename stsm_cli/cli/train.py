@@ -12,7 +12,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
-from stsm_cli.cli.recipes import print_recipe
+from stsm_cli.cli.recipes import complete_recipe, print_recipe
 from stsm_cli.errors import StsmError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="RECIPE",
+            autocompletion=complete_recipe,
             help=f"A recipe's name or file; default `{DEFAULT_RECIPE}`.",
             show_default=False,
         ),

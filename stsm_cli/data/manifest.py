@@ -115,7 +115,8 @@ def read_manifest(root: Path, split: str) -> Manifest:
         DataError: The root or a file is missing, empty or wrong; names file and line.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such data root", hint=_PREPARE_HINT)
+        what = "is a file, a data root is a folder" if root.is_file() else "no such data root"
+        raise DataError(f"{root}: {what}", hint=_PREPARE_HINT)
     classes = read_classes(classes_path(root))
     path = _folder(root) / f"{split}.csv"
     records = _read_records(path, len(classes))

@@ -231,8 +231,12 @@ def _make_video(root: Path, config: SynthConfig, job: _Job) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -43,7 +43,8 @@ def _cannot_write(path: Path, *errors: BaseException | None) -> BaseException:
         if isinstance(error, OSError):
             return CheckpointError(
                 f"{path}: cannot be written ({error.strerror})",
-                hint="what was there before is whole; make room and go on with --resume",
+                hint="what was there before is whole; make room, then go on: "
+                "`stsm train --resume`, or the same `stsm ablate` again",
             )
     assert errors[0] is not None
     return errors[0]

@@ -8,16 +8,18 @@ share what the parent has read into memory.
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
+from types import FrameType
 from typing import Any
 
 import torch
 
-from stsm_cli.errors import InterruptedRunError, StsmError
+from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 
 Work = Callable[[int, Callable[[Any], None]], Any]
 """Does the task of this number, tells its news on the way, and returns its result."""
@@ -34,6 +36,7 @@ def run_side_by_side(
     Raises:
         StsmError: A task failed or died; the others are stopped as by Ctrl-C and may save.
         InterruptedRunError: Ctrl-C; every running task was told and has ended.
+        PreemptedError: SIGTERM; the same.
     """
     if jobs == 1 or not hasattr(os, "fork"):
         for task in range(num_tasks):
@@ -41,33 +44,51 @@ def run_side_by_side(
         return
     running: dict[Connection, tuple[int, ForkProcess]] = {}
     waiting = list(range(num_tasks))
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.pop(0)
-                with _ctrl_c_held():
-                    connection, process = _start(task, work)
-                    running[connection] = task, process
-            for ready in wait(list(running)):
-                assert isinstance(ready, Connection)
-                task, process = running[ready]
-                is_result, content = _receive(ready, task)
-                if is_result:
-                    process.join()
-                    del running[ready]
-                    yield task, content
-                else:
-                    on_news(task, content)
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted; the runs that had begun are saved") from None
-    finally:
-        _stop([process for _, process in running.values()])
+    with _sigterm_raises():
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    task = waiting.pop(0)
+                    with _signals_held():
+                        connection, process = _start(task, work)
+                        running[connection] = task, process
+                for ready in wait(list(running)):
+                    assert isinstance(ready, Connection)
+                    task, process = running[ready]
+                    is_result, content = _receive(ready, task)
+                    if is_result:
+                        process.join()
+                        del running[ready]
+                        yield task, content
+                    else:
+                        on_news(task, content)
+        except KeyboardInterrupt:
+            raise InterruptedRunError("interrupted; the runs that had begun are saved") from None
+        finally:
+            _stop([process for _, process in running.values()])
 
 
 @contextmanager
-def _ctrl_c_held() -> Iterator[None]:
-    """Have Ctrl-C wait: a process that is told between its fork and its work would go on as us."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _sigterm_raises() -> Iterator[None]:
+    """Have SIGTERM come as an error, so that it ends what runs as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, _preempted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _preempted(number: int, frame: FrameType | None) -> None:
+    raise PreemptedError("stopped by SIGTERM; the runs that had begun are saved")
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Have signals wait: a process that is told between its fork and its work would go on as us."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -93,7 +114,8 @@ def _child(task: int, work: Work, connection: Connection) -> None:
         connection.send((False, news))
 
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
         outcome = _outcome(task, work, tell)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ def edit_protocol(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        rule = first["msg"].removeprefix("Value error, ")
+        rule = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         problem = f"{where} {rule}, got {first['input']}" if where else rule
         raise UsageError(f"the protocol does not fit the recipe: {problem}") from None
 

@@ -106,6 +106,7 @@ def train(
                 about |= describe_environment(device, train_videos.decoder)
                 folder.create(recipe, about, train_videos.manifest.classes)
             elif world.is_main and not goes_on:
+                progress.message(f"{folder.checkpoint} does not exist: from the first epoch on")
                 folder.tidy(0)
         board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
         with closing(board), listening() as stop:

@@ -183,9 +183,10 @@ class Trainer:
             messages = [message for part in gather_objects(found) for message in part]
             raise told_once(
                 DataError(
-                    f"{self.position.broken} training videos do not decode, more than "
+                    f"training videos that do not decode: {self.position.broken}, more than "
                     f"{MAX_BROKEN_SHARE:.1%}: {messages[0]}",
-                    hint="`stsm prepare` finds and lists them",
+                    hint="`stsm prepare` finds and lists them; what is deleted of the embedded set "
+                    "it makes anew",
                 )
             )
 

@@ -122,12 +122,12 @@ def test_the_papers_own_recipes_are_the_full_budget():
 
 
 def test_overrides_reach_every_row_but_do_not_undo_it():
-    sweep = plan_sweep("alpha", overrides=["optim.lr=0.5", "model.shift.alpha=1/2", "seed=7"])
+    sweep = plan_sweep("alpha", overrides=["optim.lr=0.5", "model.shift.dims=T+H+W", "seed=7"])
     assert sweep.budget == "custom"
-    assert settings(sweep) == SETTINGS["alpha"]
+    assert settings(sweep) == SETTINGS["alpha"]  # α=0 has no shift
     assert {run.recipe.optim.lr for run in sweep.runs} == {0.5}
     assert {run.seed for run in sweep.runs} == {7}
-    assert sweep.command.endswith(" --set optim.lr=0.5 --set model.shift.alpha=1/2 --set seed=7")
+    assert sweep.command.endswith(" --set optim.lr=0.5 --set model.shift.dims=T+H+W --set seed=7")
 
 
 def test_different_overrides_are_different_experiments():
@@ -148,6 +148,12 @@ def test_unknown_ablation():
 def test_unknown_data_set():
     with pytest.raises(UsageError, match="--dataset folder: alpha has recipes for synth, k400, st"):
         plan_sweep("alpha", "folder")
+
+
+def test_an_override_that_every_row_sets_itself():
+    with pytest.raises(UsageError, match=r"--set model\.shift\.alpha: every row of alpha sets it"):
+        plan_sweep("alpha", overrides=["model.shift.alpha=1/2"])
+    plan_sweep("sota-k400", overrides=["model.num_frames=4"])  # rows of 8 frames do not
 
 
 def test_wrong_override():

@@ -7,7 +7,7 @@ import pytest
 from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.ablate_runs import Runner
 from stsm_cli.cli.app import run
-from stsm_cli.errors import InterruptedRunError
+from stsm_cli.errors import InterruptedRunError, PreemptedError
 
 RESULT = {
     "num_videos": 16,
@@ -128,6 +128,18 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     assert "measured: embedded set" in out
     assert "not run" not in out
     assert err.count("finished before") == 2
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(capsys, data, monkeypatch, no_figures, tiny):
+    def told(*arguments, **options):
+        raise PreemptedError("stopped by SIGTERM at epoch 1")
+
+    monkeypatch.setattr("stsm_cli.engine.train.train", told)
+    assert run(["ablate", "alpha", *tiny, "--data", data, "--jobs", "1"]) == 75
+    assert (
+        "error: stopped by SIGTERM after 0 of 7 runs of alpha\nhint: run the same"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -53,6 +53,28 @@ def test_help_imports_nothing_heavy(arguments):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("ablate back", ["backbones-k400", "backbones-sthv2"]),
+        ("train synth/ts", ["synth/tsm", "synth/tsn"]),
+        ("recipes copy synth/ts", ["synth/tsm", "synth/tsn"]),
+        ("flops r5", ["r50", "r50-nl"]),
+        ("prepare s", ["sthv2", "synth"]),
+    ],
+)
+def test_a_shell_completes_names(words, offered):
+    environment = {
+        **os.environ,
+        "_STSM_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"stsm {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    command = [sys.executable, "-c", "from stsm_cli.cli.app import app; app(prog_name='stsm')"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert sorted(done.stdout.split()) == offered, done.stderr
+
+
 def test_version(capsys):
     assert app.run(["--version"]) == 0
     assert capsys.readouterr().out == f"stsm {__version__}\n"
@@ -107,6 +129,14 @@ def test_a_bug_is_one_line_and_a_traceback_with_vv(capsys, failing, options, tra
     assert "internal error: RuntimeError: no 7\n" in text
     assert ("Traceback" in text) is traced
     assert ("with -vv" in text) is not traced
+
+
+def test_a_terminal_without_greek_letters_shows_them_in_numbers():
+    command = [sys.executable, "-m", "stsm_cli", "recipes", "show", "synth/stsm"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u03b1" in done.stdout
 
 
 def test_a_closed_pipe_is_no_error():

@@ -65,13 +65,16 @@ def test_a_run_tells_its_share_and_what_it_does(monkeypatch):
     progress = RunProgress(4, 1, told.append)
     with progress.bar("epoch 2/4", 10) as bar:
         bar.advance(5, "loss 2.0")
-    progress.epoch({"epoch": 2})
     with progress.bar("validating epoch 2", 10) as bar:
+        bar.advance(1)
+    progress.epoch({"epoch": 2})
+    with progress.bar("testing", 10) as bar:
         bar.advance(9)
     assert told == [
         (0.25, ""),
         (0.375, "epoch 2/4  loss 2.0"),
         (0.5, "validating epoch 2"),
+        (0.5, "testing"),
     ]
 
 

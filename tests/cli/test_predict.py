@@ -100,7 +100,7 @@ def test_without_a_class_list_there_are_numbers_and_a_warning(small_run, capsys)
             "--checkpoint and --recipe belong together, without --run",
         ),
         (["--set", "model.shift=null"], "would change what was trained"),
-        (["--crops", "7"], "test.crops Input should be 1, 3 or 10, got 7"),
+        (["--crops", "7"], "test.crops must be 1, 3 or 10, got 7"),
         (["--device", "abacus"], "--device abacus: not available here"),
     ],
 )

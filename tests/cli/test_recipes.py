@@ -87,6 +87,16 @@ def test_a_copy_never_overwrites_and_is_of_a_shipped_recipe(capsys):
     assert not Path("other.yaml").exists()
 
 
+def test_a_full_disk_leaves_no_part_of_a_copy(capsys, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert run(["recipes", "copy", "synth/stsm", "mine.yaml"]) == 2
+    assert "(No space left on device)" in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
+
+
 @pytest.mark.parametrize("command", [["recipes"], ["recipes", "show"], ["recipes", "copy"]])
 def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
     assert run([*command, "-h"]) == 0

@@ -171,6 +171,9 @@ def test_what_is_missing_or_empty_comes_with_a_hint(tmp_path):
     with pytest.raises(DataError, match=r"nowhere: no such data root$") as caught:
         read_manifest(tmp_path / "nowhere", "train")
     assert caught.value.hint == hint
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file: is a file, a data root is a folder$"):
+        read_manifest(tmp_path / "file", "train")
     assert refused(tmp_path) == ("classes.txt: not found", hint)
     write(tmp_path)
     assert refused(tmp_path) == ("train.csv: lists no videos", hint)

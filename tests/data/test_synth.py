@@ -169,11 +169,13 @@ def test_a_broken_synth_json_is_named(tmp_path):
 
 def test_a_full_disk_is_told(tmp_path, monkeypatch):
     def full(self, content):
+        self.touch()
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DataError, match=r"set/synth\.json.*cannot be written \(No space left"):
         prepare_synth(tmp_path / "set", TINY)
+    assert list((tmp_path / "set").iterdir()) == []
 
 
 def test_a_root_below_a_file_is_told(tmp_path):

@@ -84,7 +84,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, room):
     monkeypatch.setattr(torch, "save", lambda state, file: real(state, FullDisk(room)))
     with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written \(No space left") as e:
         save_checkpoint(path, {"weights": torch.zeros(10_000)})
-    assert e.value.hint == "what was there before is whole; make room and go on with --resume"
+    assert e.value.hint == (
+        "what was there before is whole; make room, then go on: `stsm train --resume`, "
+        "or the same `stsm ablate` again"
+    )
     assert load_checkpoint(path) == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 

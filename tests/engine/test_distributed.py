@@ -187,7 +187,7 @@ def test_too_many_broken_videos_stop_all_with_one_message(
     cache = (DataError("train/0.mp4: does not decode"), *train_videos.cache[1:])
     broken = dataclasses.replace(train_videos, cache=cache)
     first, second = in_two_processes(lambda rank: run(recipe, broken, val_videos, tmp_path / "a"))
-    assert "1 training videos do not decode, more than 0.5%: train/0.mp4" in str(first)
+    assert "training videos that do not decode: 1, more than 0.5%: train/0.mp4" in str(first)
     assert (type(second), second.code) == (SystemExit, 1)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stsm_cli.engine.parallel import run_side_by_side
-from stsm_cli.errors import DataError, InterruptedRunError, StsmError
+from stsm_cli.errors import DataError, InterruptedRunError, PreemptedError, StsmError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -111,7 +111,14 @@ def test_a_killed_process_is_an_error():
         list(run_side_by_side(1, die, jobs=2, on_news=ignore))
 
 
-def test_ctrl_c_tells_every_process_once_and_waits(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "error", "what"),
+    [
+        (signal.SIGINT, InterruptedRunError, "interrupted"),
+        (signal.SIGTERM, PreemptedError, "stopped by SIGTERM"),
+    ],
+)
+def test_ctrl_c_tells_every_process_once_and_waits(tmp_path, number, error, what):
     def patient(task, tell):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         tell("ready")
@@ -123,8 +130,10 @@ def test_ctrl_c_tells_every_process_once_and_waits(tmp_path):
     def press(task, news):
         ready.append(task)
         if len(ready) == 2:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
-    with pytest.raises(InterruptedRunError, match="the runs that had begun are saved"):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(error, match=f"{what}; the runs that had begun are saved"):
         list(run_side_by_side(5, patient, jobs=2, on_news=press))
+    assert signal.getsignal(signal.SIGTERM) == before
     assert sorted(path.name for path in tmp_path.glob("saved*")) == ["saved0", "saved1"]

@@ -49,7 +49,7 @@ def test_nothing_asked_is_the_recipes_own(recipe):
         ({"protocol": "three"}, r"--protocol three: not of the form"),
         ({"protocol": "1x3@16-mean"}, r"--protocol 1x3@16-mean: not of the form"),
         ({"protocol": "k400-10x3@256"}, "belongs to k400, the run's data set is synth"),
-        ({"crops": 4}, r"test\.crops Input should be 1, 3 or 10, got 4"),
+        ({"crops": 4}, r"test\.crops must be 1, 3 or 10, got 4"),
         (
             {"clips": 10},
             r"the recipe: test\.clips \(10\) must be 1 or 2 with data\.sampling uniform",

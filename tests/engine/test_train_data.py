@@ -71,7 +71,9 @@ def break_videos(videos, count):
 def test_too_many_broken_training_videos_stop_the_run(
     recipe, train_videos, val_videos, tmp_path, run
 ):
-    with pytest.raises(DataError, match=r"1 training videos do not decode, more than 0\.5%: bad"):
+    with pytest.raises(
+        DataError, match=r"training videos that do not decode: 1, more than 0\.5%: bad"
+    ):
         run(recipe, break_videos(train_videos, 1), val_videos, tmp_path / "a")
 
 

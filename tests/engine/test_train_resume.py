@@ -18,14 +18,15 @@ def test_resuming_a_finished_run_returns_its_result(
 
 
 def test_without_its_checkpoint_a_run_begins_anew(
-    recipe, train_videos, val_videos, tmp_path, comparable, assert_same, run
+    recipe, train_videos, val_videos, tmp_path, comparable, assert_same, said, run
 ):
     run(recipe, train_videos, val_videos, tmp_path / "whole")
     run(recipe, train_videos, val_videos, tmp_path / "cut")
     folder = RunFolder(tmp_path / "cut")
     folder.result_file.unlink()
     folder.checkpoint.unlink()
-    run(recipe, train_videos, val_videos, folder.path, resume=True)
+    run(recipe, train_videos, val_videos, folder.path, resume=True, progress=said)
+    assert f"{folder.checkpoint} does not exist: from the first epoch on" in said.lines
     assert_same(comparable(RunFolder(tmp_path / "whole")), comparable(folder))
 
 
