@@ -12,6 +12,7 @@ from stsm_cli.engine.scores import Scores
 IntArray = npt.NDArray[np.int64]
 
 NO_ANSWER = -1
+_NEVER = torch.iinfo(torch.int64).max
 
 
 def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:
     num_listed = len(labels)
     own = probabilities.gather(1, labels[:, None])
     # ours: ties count against us, so a constant score is never right; nor is NaN
-    rank = (probabilities >= own).sum(1).masked_fill(own.isnan()[:, 0], probabilities.shape[1] + 1)
+    rank = (probabilities >= own).sum(1).masked_fill(own.isnan()[:, 0], _NEVER)
     hit = rank == 1  # 1 is best
     per_class = [hit[labels == k].float().mean().item() for k in labels.unique().tolist()]
     correct, among_five = int(hit.sum()), int((rank <= 5).sum())

@@ -222,7 +222,7 @@ class Trainer:
         )
 
     def _validation(self) -> TestConfig:
-        """One centre view a video."""
+        """One view a video: the centre of its frames, of its first 64 under dense sampling."""
         return TestConfig(
             clips=1, crops=1, crop_px=self.recipe.data.crop_px, average=self.recipe.test.average
         )

@@ -273,7 +273,7 @@ class _Shift(torch.autograd.Function):
 
 def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
     """The shifted `x` as a new tensor, every element of it written once."""
-    if x.is_cuda and x.numel() and (kernel := _cuda_kernel()) is not None:
+    if _is_on_cuda(x) and (kernel := _cuda_kernel()) is not None:
         shifted: Tensor | None = kernel.shifted(x, num_frames, slices)
         if shifted is not None:
             return shifted
@@ -287,6 +287,12 @@ def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tenso
     stop = slices[-1].stop
     target[:, stop:].copy_(source[:, stop:])
     return out
+
+
+def _is_on_cuda(x: Tensor) -> bool:
+    """Whether `x` has memory there, which fake tensors, and what a mode traces, need not have."""
+    is_plain = type(x) is Tensor and not torch._C._len_torch_dispatch_stack()
+    return x.is_cuda and is_plain and x.numel() > 0
 
 
 def _features(x: Tensor, num_frames: int) -> Tensor:
@@ -312,6 +318,8 @@ def _move(target: Tensor, source: Tensor, axes: tuple[int, ...], direction: int)
 @functools.cache
 def _cuda_kernel() -> ModuleType | None:
     """The module that shifts in one launch, where Triton is installed and can build it."""
+    if torch.version.cuda is None:  # ROCm: a kernel built for no tensor reads 2 GiB at most there
+        return None
     try:
         from stsm_cli.models import shift_triton
     except ImportError:

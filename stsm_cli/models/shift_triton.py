@@ -12,6 +12,7 @@ Shapes: N videos, C channels, T frames, H rows, W columns.
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import functools
+import subprocess
 import warnings
 from collections.abc import Callable
 
@@ -25,6 +26,8 @@ from stsm_cli.models.shift_slices import ChannelSlice
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _TILE = 2048  # elements of one program
 _MOST_COLUMNS = 1024
+_MOST_ROWS = 2**31  # the kernel counts them in int32
+_MOST_PROGRAMS = 2**16 - 1  # CUDA, along the second axis of a grid
 _ALIGNMENT = 16  # bytes; the kernels are built for addresses that are multiples of it
 _TAKES_CONSTANTS = not triton.__version__.startswith("3.2.")  # a built kernel, at its launch
 
@@ -38,7 +41,7 @@ def shifted(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Ten
         slices: The channels that move.
 
     Returns:
-        None where its type, layout or address is not one that the kernel is built for.
+        None where its type, layout, size or address is not one that the kernel is built for.
     """
     if x.data_ptr() % _ALIGNMENT:
         return None
@@ -56,8 +59,15 @@ def works() -> bool:
     """Whether Triton can build and start a kernel here; if not, one warning says why."""
     x = torch.ones(2, 1, 1, 1, device="cuda")
     try:
-        return shifted(x, 2, (ChannelSlice((0,), 1, 0, 1),)) is not None
-    except Exception as error:  # whatever keeps it from running, slice copies do the same
+        out = shifted(x, 2, (ChannelSlice((0,), 1, 0, 1),))
+        return out is not None and out.flatten().tolist() == [1.0, 0.0]
+    except (
+        AttributeError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        subprocess.CalledProcessError,
+    ) as error:
         warnings.warn(
             f"Triton cannot build the shift's kernel here ({error}); it runs as slice copies, "
             "slower: install a C compiler and Python's headers",
@@ -96,7 +106,7 @@ def _launcher(
 def _plan(
     shape: torch.Size, stride: tuple[int, ...], num_frames: int
 ) -> tuple[tuple[int, int, int], int, tuple[int, ...]] | None:
-    """The kernel's grid, its `num_rows`, and its constants; None for a layout not known here."""
+    """The kernel's grid, its `num_rows`, and its constants; None for another layout or size."""
     layout = _layout(shape, stride)
     if layout is None:
         return None
@@ -105,6 +115,8 @@ def _plan(
     rows = _TILE // columns
     num_rows = shape.numel() // inner
     grid = (triton.cdiv(num_rows, rows), triton.cdiv(inner, columns), 1)
+    if grid[0] * rows > _MOST_ROWS or grid[1] > _MOST_PROGRAMS:
+        return None
     return grid, num_rows, (inner, shape[1], num_frames, *shape[-2:], *strides, rows, columns)
 
 
@@ -123,7 +135,7 @@ def _layout(
     return None
 
 
-@functools.lru_cache
+@functools.cache  # for good: a captured CUDA graph holds its address
 def _moves(num_channels: int, slices: tuple[ChannelSlice, ...], device: torch.device) -> Tensor:
     """Where each channel's values come from: 1 + the step along T, H, W in two bits each."""
     codes = [0b010101] * num_channels

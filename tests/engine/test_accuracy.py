@@ -81,6 +81,12 @@ def test_a_broken_video_is_counted_as_wrong_everywhere():
     ]
 
 
+def test_a_broken_video_is_not_among_the_best_five_of_two_classes():
+    broken = scores([[0.9, 0.1]], [0], broken={7: 0, 8: 1})
+    summary = summarise(broken, None)
+    assert (summary["top1"], summary["top5"]) == (pytest.approx(100 / 3), pytest.approx(100 / 3))
+
+
 def test_nan_is_never_right():
     nothing = scores([[float("nan")] * 6] * 2, [0, 1])
     summary = summarise(nothing, np.array([1, 0, 3, 2, 5, 4]))

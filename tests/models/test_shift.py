@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -312,3 +313,11 @@ def test_errors_name_the_value(changes, says):
 def test_the_module_refuses_at_once(arguments, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         SpatioTemporalShift(*arguments)
+
+
+def test_tensors_without_memory_are_shifted_slice_by_slice(monkeypatch):
+    monkeypatch.setattr("stsm_cli.models.shift._cuda_kernel", lambda: pytest.fail("they have none"))
+    with FakeTensorMode():
+        x = torch.empty(4, 8, 3, 3, device="cuda")
+        assert x.is_cuda
+        assert shift(x, num_frames=2, dims="T", alpha="1/4").shape == x.shape

@@ -20,12 +20,22 @@ import torch
 from stsm_cli.models import shift_triton
 from stsm_cli.models.shift import channel_slices, shift
 
+kernel = shift_triton._kernel
+
+
+class Interpreted:
+    def warmup(self, *arguments, grid, **options):
+        return {grid: lambda *arguments: kernel[grid](*arguments)}
+
+
+shift_triton._kernel, shift_triton._TAKES_CONSTANTS = Interpreted(), True
 for (c, t, h, w), dims, alpha in [
     ((24, 3, 5, 4), "T+H+W", "3/8"),
     ((7, 1, 3, 2), "TH+TW+HW", "1"),
     ((1, 4, 7, 9), "T", "1"),
     ((16, 2, 40, 41), "THW+W", "3/4"),  # more columns than one program takes
 ]:
+    slices = channel_slices(c, dims, alpha)
     frames, features = torch.randn(2 * t, c, h, w), torch.randn(2, c, t, h, w)
     for x in (
         frames,
@@ -34,11 +44,16 @@ for (c, t, h, w), dims, alpha in [
         features.contiguous(memory_format=torch.channels_last_3d),
         frames.unflatten(0, (2, t)).transpose(1, 2),
     ):
-        grid, num_rows, constants = shift_triton._plan(x.shape, x.stride(), t)
-        moves = shift_triton._moves(c, channel_slices(c, dims, alpha), x.device)
-        out = torch.empty_like(x).fill_(float("nan"))
-        shift_triton._kernel[grid](out, x, moves, num_rows, *constants)
+        out = shift_triton.shifted(x, t, slices)
+        assert out.stride() == x.stride()
         assert torch.equal(out, shift(x, num_frames=t, dims=dims, alpha=alpha)), x.stride()
+shift_triton._kernel = None
+unaligned = torch.randn(frames.numel() + 1)[1:].view_as(frames)
+for x in (frames.int(), frames.mT, unaligned):
+    assert shift_triton.shifted(x, t, slices) is None
+for shape in ((560000, 1, 64, 64), (1, 2, 8192, 8192)):  # too many rows, too many columns
+    large = torch.empty(shape, device="meta")
+    assert shift_triton._plan(large.shape, large.stride(), 1) is None
 print("equal")
 """
 

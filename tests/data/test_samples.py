@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stsm_cli.config.schema import DataConfig, SynthConfig, TestConfig
+from stsm_cli.data import sampling
+from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.samples import TestSet, TrainingSet
+from stsm_cli.data.synth import CLASSES
+from stsm_cli.data.videos import Videos
+
+FRAMES, HEIGHT, WIDTH = 100, 40, 56
+
+
+@pytest.fixture(scope="module")
+def videos():
+    """One video whose green is its frame number, blue its column."""
+    frames = np.zeros((FRAMES, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    frames[..., 1] = np.arange(FRAMES)[:, None, None]
+    frames[..., 2] = 4 * np.arange(WIDTH)
+    record = VideoRecord("0.mp4", 0, FRAMES, 8.0, WIDTH, HEIGHT)
+    manifest = Manifest(Path("nowhere"), "train", CLASSES, (record,))
+    return Videos(manifest, HEIGHT, "pyav", (frames,))
+
+
+def training_samples(videos, **changes):
+    values = {"dataset": "synth", "sampling": "uniform", "short_side_px": HEIGHT, "crop_px": 16}
+    config = DataConfig(**{**values, "synth": SynthConfig(), "flip": "none", **changes})
+    dataset = TrainingSet(videos, config, 8, seed=0)
+    return [dataset[epoch, 0].pixels for epoch in range(20)]
+
+
+def test_training_takes_a_dense_window(videos):
+    frames = np.array([s[:, 0, 0, 1] for s in training_samples(videos, sampling="dense")])
+    assert ((np.diff(frames.astype(int), axis=1) % FRAMES) == 64 // 8).all()
+    assert len(set(frames[:, 0].tolist())) > 5
+
+
+def test_training_takes_one_frame_of_each_segment(videos):
+    frames = np.array([s[:, 0, 0, 1] for s in training_samples(videos)]).astype(int)
+    assert (frames // (FRAMES // 8) == np.arange(8)).mean() > 0.9
+    assert len(set(np.diff(frames, axis=1).ravel().tolist())) > 5
+
+
+@pytest.mark.parametrize("clips", [1, 10])
+def test_a_test_takes_dense_clips(videos, clips):
+    test = TestConfig(clips=clips, crops=1, crop_px=16)
+    views = TestSet(videos, "dense", test, 8)[0].pixels
+    assert views.shape == (clips, 8, 16, 16, 3)
+    assert (views[:, :, 0, 0, 1] == sampling.dense_test(FRAMES, 8, positions=clips)).all()
+
+
+def test_multi_scale_crops_are_resized(videos):
+    samples = training_samples(videos, train_crop="multi_scale")
+    assert {pixels.shape for pixels in samples} == {(8, 16, 16, 3)}
+    widths = {int(pixels[0, 0, -1, 2]) - int(pixels[0, 0, 0, 2]) for pixels in samples}
+    assert len(widths) > 1
+    assert {int(p[0, 0, -1, 2]) - int(p[0, 0, 0, 2]) for p in training_samples(videos)} == {4 * 15}
