@@ -20,7 +20,7 @@ import numpy as np
 from stsm_cli.data.deadline import within
 from stsm_cli.data.decode_decord import read_decord
 from stsm_cli.data.decode_pyav import probe_pyav, read_pyav
-from stsm_cli.data.frames import Frames, Indices, VideoInfo
+from stsm_cli.data.frames import Frames, Indices, Resize, VideoInfo, resize_short_side
 from stsm_cli.errors import DataError, UsageError
 
 T = TypeVar("T")
@@ -72,19 +72,30 @@ def probe(path: Path) -> VideoInfo:
     return _guarded(path, partial(probe_pyav, path))
 
 
-def read_frames(path: Path, indices: Indices | None, *, decoder: Decoder = "decord") -> Frames:
+def read_frames(
+    path: Path,
+    indices: Indices | None,
+    *,
+    decoder: Decoder = "decord",
+    short_side_px: int | None = None,
+) -> Frames:
     """RGB frames (len(indices), H, W, 3) of a video; frame i is the i-th in order of display.
 
     Args:
         path: The video.
         indices: 0-based, in any order, repeats allowed; None for all frames.
         decoder: Which library decodes.
+        short_side_px: Size to which each frame is resized as soon as it is decoded, as
+            `resize_short_side` does it: memory holds no other frames. None: as the file has them.
 
     Raises:
         DataError: The file is missing, does not decode, not in time, or ends before an index.
         ValueError: An index is negative, or there is none.
     """
-    read = partial(read_decord if decoder == "decord" else read_pyav, path)
+    resize: Resize = (
+        partial(resize_short_side, short_side_px=short_side_px) if short_side_px else _as_decoded
+    )
+    read = partial(read_decord if decoder == "decord" else read_pyav, path, resize=resize)
     if indices is None:
         return _guarded(path, partial(read, None))
     wanted, position = np.unique(indices, return_inverse=True)
@@ -92,6 +103,10 @@ def read_frames(path: Path, indices: Indices | None, *, decoder: Decoder = "deco
         raise ValueError(f"indices must be 0 or more and at least one, got {indices}")
     frames = _guarded(path, partial(read, wanted))
     return frames if np.array_equal(wanted, indices) else frames[position]
+
+
+def _as_decoded(frames: Frames) -> Frames:
+    return frames
 
 
 def _guarded(path: Path, decode: Callable[[], T]) -> T:

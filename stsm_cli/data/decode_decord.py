@@ -4,18 +4,21 @@ decord turns frames as the file says they are to be shown.
 """
 
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stsm_cli.data.decode_pyav import packet_index, read_pyav
-from stsm_cli.data.frames import Frames, Indices
+from stsm_cli.data.frames import Frames, Indices, Resize
 from stsm_cli.errors import DataError
 
+_BATCH = 8  # ours: frames that are decoded before they are resized
 
-def read_decord(path: Path, wanted: Indices | None) -> Frames:
-    """Frames (T, H, W, 3) of the ascending indices `wanted`; None for all frames.
+
+def read_decord(path: Path, wanted: Indices | None, resize: Resize) -> Frames:
+    """Frames (T, H, W, 3) of the ascending indices `wanted`, resized; None for all frames.
 
     Raises:
         DataError: decord does not import here, or the video holds no frame or ends before an index.
@@ -27,8 +30,21 @@ def read_decord(path: Path, wanted: Indices | None) -> Frames:
         chosen = np.arange(len(reader)) if wanted is None else wanted
         is_from_start = len(chosen) == chosen[-1] + 1  # 0, 1, 2, ...: nothing to seek
         if chosen[-1] < len(reader) and (is_from_start or _seeks_exactly(path)):
-            return reader.get_batch(chosen).asnumpy()  # type: ignore[no-any-return]
-    return read_pyav(path, wanted)
+            return _read(reader, chosen, resize)
+    return read_pyav(path, wanted, resize)
+
+
+def _read(reader: Any, chosen: Indices, resize: Resize) -> Frames:  # noqa: ANN401
+    """The frames in one array, with no more than a batch of them in memory before they fit."""
+    batches = (chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH))
+    pictures = (resize(reader.get_batch(batch).asnumpy()) for batch in batches)
+    first = next(pictures)
+    frames = np.empty((len(chosen), *first.shape[1:]), dtype=np.uint8)
+    filled = 0
+    for batch in chain([first], pictures):
+        frames[filled : filled + len(batch)] = batch
+        filled += len(batch)
+    return frames
 
 
 def _seeks_exactly(path: Path) -> bool:

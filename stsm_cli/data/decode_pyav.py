@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stsm_cli.data.frames import Frames, Indices, VideoInfo
+from stsm_cli.data.frames import Frames, Indices, Resize, VideoInfo
 from stsm_cli.data.packets import PacketIndex, index_packets
 from stsm_cli.errors import DataError
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-def read_pyav(path: Path, wanted: Indices | None) -> Frames:
-    """Frames (T, H, W, 3) of the ascending indices `wanted`; None for all frames.
+def read_pyav(path: Path, wanted: Indices | None, resize: Resize) -> Frames:
+    """Frames (T, H, W, 3) of the ascending indices `wanted`, resized; None for all frames.
 
     Raises:
         DataError: The video holds no frame, or ends before an index.
         av.FFmpegError: It does not decode.
     """
     if wanted is None:
-        return _read_all(path)
+        return _read_all(path, resize)
     is_from_start = len(wanted) == wanted[-1] + 1  # 0, 1, 2, ...: nothing to seek
-    frames = None if is_from_start else _read_from_keys(path, wanted)
-    return _read_from_start(path, wanted) if frames is None else frames
+    frames = None if is_from_start else _read_from_keys(path, wanted, resize)
+    return _read_from_start(path, wanted, resize) if frames is None else frames
 
 
 def probe_pyav(path: Path) -> VideoInfo:
@@ -79,28 +79,28 @@ def _open(path: Path, **options: str) -> "Iterator[tuple[InputContainer, VideoSt
         yield container, stream
 
 
-def _read_all(path: Path) -> Frames:
+def _read_all(path: Path, resize: Resize) -> Frames:
     with _open(path) as (container, stream):
-        frames = list(_pictures(container.decode(stream), stream))
+        frames = list(_pictures(container.decode(stream), stream, resize))
     if not frames:
         raise DataError(f"{path}: holds no frame")
     return np.stack(frames)
 
 
-def _read_from_start(path: Path, wanted: Indices) -> Frames:
+def _read_from_start(path: Path, wanted: Indices, resize: Resize) -> Frames:
     """Frames by counting all that come before them."""
     chosen = set(wanted.tolist())
     with _open(path) as (container, stream):
         decoded = enumerate(islice(container.decode(stream), int(wanted[-1]) + 1))
         found = (frame for index, frame in decoded if index in chosen)
-        frames = _fill(_pictures(found, stream), len(wanted))
+        frames = _fill(_pictures(found, stream, resize), len(wanted))
     if frames is None:
         total = probe_pyav(path).num_frames
         raise DataError(f"{path}: index {wanted[-1]} is past the end, {total} frames decode")
     return frames
 
 
-def _read_from_keys(path: Path, wanted: Indices) -> Frames | None:
+def _read_from_keys(path: Path, wanted: Indices, resize: Resize) -> Frames | None:
     """Frames by their time stamps; None where packets do not tell them, or one does not come."""
     with _open(path) as (container, stream):
         index = index_packets(container, stream)
@@ -110,7 +110,7 @@ def _read_from_keys(path: Path, wanted: Indices) -> Frames | None:
             _decode_run(container, stream, key, {index.times[i] for i in run})
             for key, run in groupby(wanted.tolist(), key=index.keys.__getitem__)
         )
-        return _fill(_pictures(chain.from_iterable(runs), stream), len(wanted))
+        return _fill(_pictures(chain.from_iterable(runs), stream, resize), len(wanted))
 
 
 def _decode_run(
@@ -132,14 +132,17 @@ def _decode_run(
             return
 
 
-def _pictures(frames: "Iterable[VideoFrame]", stream: "VideoStream") -> Iterator[Frames]:
-    """Frames as RGB (H, W, 3), upright, all of one size even if the file changes its own."""
+def _pictures(
+    frames: "Iterable[VideoFrame]", stream: "VideoStream", resize: Resize
+) -> Iterator[Frames]:
+    """Frames as RGB (H, W, 3), upright, resized, of one size even if the file changes its own."""
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()  # trap: a frame's own reformat() prepares the conversion anew
     for frame in frames:
         rgb = reformatter.reformat(frame, stream.width, stream.height, "rgb24").to_ndarray()
-        yield np.rot90(rgb, _quarter_turns(frame)).astype(np.uint8, copy=False)
+        upright = np.ascontiguousarray(np.rot90(rgb, _quarter_turns(frame)), dtype=np.uint8)
+        yield resize(upright[None])[0]
 
 
 def _quarter_turns(frame: "VideoFrame") -> int:

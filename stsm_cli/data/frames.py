@@ -4,6 +4,7 @@ Layout: frames (T, H, W, 3).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 Frames = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.integer[Any]]
+Resize = Callable[[Frames], Frames]  # each frame by itself, all to one size
 
 
 @dataclass(frozen=True)

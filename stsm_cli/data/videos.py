@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stsm_cli.data.decode import Decoder, read_frames
-from stsm_cli.data.frames import Frames, resize_short_side
+from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
@@ -48,8 +48,8 @@ class Videos:
 
     def _decode(self, index: int, frame_indices: npt.NDArray[np.int64] | None) -> Frames:
         path = self.manifest.root / self.manifest.records[index].path
-        return resize_short_side(
-            read_frames(path, frame_indices, decoder=self.decoder), self.short_side_px
+        return read_frames(
+            path, frame_indices, decoder=self.decoder, short_side_px=self.short_side_px
         )
 
     def decode_whole(self, index: int) -> Frames | DataError:

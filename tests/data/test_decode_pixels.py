@@ -4,8 +4,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from stsm_cli.data import decode
 from stsm_cli.data.decode import available_decoders, probe, read_frames
-from stsm_cli.data.frames import VideoInfo
+from stsm_cli.data.frames import VideoInfo, resize_short_side
 
 REALTIME = {"deadline": "realtime", "cpu-used": 8}
 
@@ -72,3 +73,32 @@ def test_frames_are_upright(tmp_path, encode, decoder, degrees):
         assert np.abs(seen.mean((2, 4, 5)) - upright).max() < 12
     assert probe(path) == VideoInfo(20, 25.0, width, height)
     assert (width, height) == ((64, 96) if degrees % 180 else (96, 64))
+
+
+@decoders
+@pytest.mark.parametrize("degrees", [0, 90])
+@pytest.mark.parametrize("short_side", [20, 48, 90])
+def test_resized_while_decoding_is_resized_after_it(tmp_path, encode, decoder, short_side, degrees):
+    path = tmp_path / "a.mp4"
+    noise = np.random.default_rng(0).integers(256, size=(21, 48, 64, 3), dtype=np.uint8)
+    encode(path, list(noise), "libx264", g=8)
+    turn(path, degrees)
+    for indices in (None, np.arange(21), np.array([19, 3, 11, 3])):
+        whole = read_frames(path, indices, decoder=decoder)
+        small = read_frames(path, indices, decoder=decoder, short_side_px=short_side)
+        assert np.array_equal(small, resize_short_side(whole, short_side))
+
+
+@decoders
+def test_no_more_than_a_few_whole_frames_are_held(counters, monkeypatch, decoder):
+    """One at a time (PyAV) or in small batches (decord), whatever the video's length."""
+    seen = []
+
+    def resize(frames, short_side_px):
+        seen.append(len(frames))
+        return frames
+
+    monkeypatch.setattr(decode, "resize_short_side", resize)
+    assert len(read_frames(counters / "gop12.mp4", None, decoder=decoder, short_side_px=9)) == 60
+    assert sum(seen) == 60
+    assert max(seen) <= 8

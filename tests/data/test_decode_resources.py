@@ -19,7 +19,7 @@ decoders = pytest.mark.parametrize("decoder", available_decoders())
 def test_a_decoder_that_hangs_is_told(counters, monkeypatch, decoder):
     release = threading.Event()
     for module in ("read_decord", "read_pyav", "probe_pyav"):
-        monkeypatch.setattr(decode, module, lambda *args: release.wait())
+        monkeypatch.setattr(decode, module, lambda *args, **options: release.wait())
     monkeypatch.setattr(decode, "DEADLINE_SECONDS", 0.01)
     path = counters / "one.mp4"
     message = r"one\.mp4: decoding did not end within 0 seconds$"
