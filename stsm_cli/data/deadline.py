@@ -1,18 +1,23 @@
-"""Work that may never end, and is given up after a time.
+"""Work that may stand still, and is given up then.
 
-It is done in a thread, which is left behind where it hangs; decoders let other threads run
-meanwhile. Threads are kept for the next work: each new one would take memory of its own (an arena
-of glibc's, 5 MB) that the process never returns.
+Time is measured from one sign of life to the next: work that gets ahead, however slowly on a busy
+machine, is never given up. It is done in a thread, which is left behind where it hangs; decoders
+let other threads run meanwhile. Threads are kept for the next work: each new one would take memory
+of its own (an arena of glibc's, 5 MB) that the process never returns.
 """
 
 import os
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError  # its own class before 3.11
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_LATE_SECONDS = 1.0  # after which waiting itself was held up
 
 
 class _Worker(Thread):
@@ -21,6 +26,7 @@ class _Worker(Thread):
     def __init__(self) -> None:
         super().__init__(name="within a deadline", daemon=True)
         self.jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self.heard, self.is_given_up = 0.0, False
         self.start()
 
     def run(self) -> None:
@@ -38,20 +44,47 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's
     os.register_at_fork(after_in_child=_idle.clear)
 
 
+def alive() -> None:
+    """Say that the work goes on, from the thread that does it; elsewhere it means nothing.
+
+    Raises:
+        TimeoutError: The work has been given up: it may end.
+    """
+    worker = current_thread()
+    if isinstance(worker, _Worker):
+        worker.heard = time.monotonic()
+        if worker.is_given_up:
+            raise FutureTimeoutError
+
+
 def within(seconds: float, work: Callable[[], T]) -> T:
     """What `work` gives or raises.
 
     Raises:
-        concurrent.futures.TimeoutError: It has not ended after so many seconds; it still runs.
+        concurrent.futures.TimeoutError: It gave no sign of life for so many seconds.
     """
     try:
         worker = _idle.pop()
     except IndexError:
         worker = _Worker()
     outcome: Future[T] = Future()
+    worker.heard = time.monotonic()
     worker.jobs.put((outcome, work))
     try:
-        return outcome.result(seconds)
-    finally:
-        if outcome.done():
-            _idle.append(worker)
+        _await(outcome, worker, seconds)
+    except BaseException:
+        worker.is_given_up = True
+        raise
+    _idle.append(worker)
+    return outcome.result()
+
+
+def _await(outcome: Future[Any], worker: _Worker, seconds: float) -> None:
+    while not outcome.done():
+        asked = time.monotonic()
+        patience = worker.heard + seconds - asked
+        if patience <= 0:
+            raise FutureTimeoutError
+        wait([outcome], patience)
+        if time.monotonic() - asked > patience + _LATE_SECONDS:  # Ctrl-Z: all slept
+            worker.heard = time.monotonic()

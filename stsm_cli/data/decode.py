@@ -1,10 +1,10 @@
 """A file and frame indices to uint8 RGB frames.
 
-The one promise: frame i is the i-th in order of display, upright, with either decoder, or it
-raises. decord is the default; PyAV reads where decord does not install, fails, or misnumbers
-frames. Their pixels are the same, but for the interpolation of colour in videos of odd height.
-Each call opens one reader with one thread and closes it, and ends by a deadline: callers
-parallelise over videos.
+The one promise: frame i is the i-th in order of display, shown as the file says, with either
+decoder, or it raises. PyAV is the default; what decord cannot do is in `decode_decord`. Their
+pixels are the same, but for the interpolation of colour in videos of odd height. Each call opens
+one reader with one thread and closes it, and is given up where it stands still: callers parallelise
+over videos.
 
 Layout: frames (T, H, W, 3).
 """
@@ -21,13 +21,13 @@ from stsm_cli.data.deadline import within
 from stsm_cli.data.decode_decord import read_decord
 from stsm_cli.data.decode_pyav import probe_pyav, read_pyav
 from stsm_cli.data.frames import Frames, Indices, Resize, VideoInfo, resize_short_side
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import DataError, StsmError, UsageError
 
 T = TypeVar("T")
 Decoder = Literal["decord", "pyav"]
 
-DEADLINE_SECONDS = 60.0  # ours: a thousand times what a ten-second video takes
-_BYTES_A_SECOND = 1e6  # ours: long videos get more; a slow core decodes several times as fast
+DEADLINE_SECONDS = 60.0  # ours: for one frame; even a slow core decodes many a second
+_BYTES_A_SECOND = 1e6  # ours: large files get more, as their index may come first
 
 
 def available_decoders() -> tuple[Decoder, ...]:
@@ -38,11 +38,11 @@ def available_decoders() -> tuple[Decoder, ...]:
         import decord  # noqa: F401
     except (ImportError, OSError):  # no wheel for this platform, or a library it needs is missing
         return ("pyav",)
-    return ("decord", "pyav")
+    return ("pyav", "decord")
 
 
 def default_decoder() -> Decoder:
-    """The preferred decoder: decord where it imports, else PyAV."""
+    """The preferred decoder: PyAV, which is exact and notices damage."""
     return available_decoders()[0]
 
 
@@ -64,10 +64,8 @@ def choose_decoder(name: str | None) -> Decoder:
 def probe(path: Path) -> VideoInfo:
     """Frames, rate and size of a video, found by decoding all of it: headers may lie.
 
-    By PyAV: decord would write a line of its own about a file that it cannot open.
-
     Raises:
-        DataError: The file is missing, does not decode, or not in time; names file and reason.
+        DataError: The file is missing or does not decode; names file and reason.
     """
     return _guarded(path, partial(probe_pyav, path))
 
@@ -76,8 +74,10 @@ def read_frames(
     path: Path,
     indices: Indices | None,
     *,
-    decoder: Decoder = "decord",
+    decoder: Decoder = "pyav",
     short_side_px: int | None = None,
+    from_start: bool = False,
+    keep_damaged: bool = False,
 ) -> Frames:
     """RGB frames (len(indices), H, W, 3) of a video; frame i is the i-th in order of display.
 
@@ -87,15 +87,24 @@ def read_frames(
         decoder: Which library decodes.
         short_side_px: Size to which each frame is resized as soon as it is decoded, as
             `resize_short_side` does it: memory holds no other frames. None: as the file has them.
+        from_start: Do not seek: seeks are known to mislead in this file.
+        keep_damaged: Give frames that the decoder could not make right, too.
 
     Raises:
-        DataError: The file is missing, does not decode, not in time, or ends before an index.
+        DataError: The file is missing, does not decode, or ends before an index, or a frame that is
+            asked for is damaged (PyAV alone notices).
         ValueError: An index is negative, or there is none.
     """
     resize: Resize = (
         partial(resize_short_side, short_side_px=short_side_px) if short_side_px else _as_decoded
     )
-    read = partial(read_decord if decoder == "decord" else read_pyav, path, resize=resize)
+    read = partial(
+        read_decord if decoder == "decord" else read_pyav,
+        path,
+        resize=resize,
+        from_start=from_start,
+        keep_damaged=keep_damaged,
+    )
     if indices is None:
         return _guarded(path, partial(read, None))
     wanted, position = np.unique(indices, return_inverse=True)
@@ -110,7 +119,7 @@ def _as_decoded(frames: Frames) -> Frames:
 
 
 def _guarded(path: Path, decode: Callable[[], T]) -> T:
-    """What `decode` gives; what it raises, and that it does not end, in one line with the file."""
+    """What `decode` gives; what it raises, and that it stands still, in one line with the file."""
     import av
 
     if not path.is_file():
@@ -121,4 +130,8 @@ def _guarded(path: Path, decode: Callable[[], T]) -> T:
     except av.FFmpegError as error:
         raise DataError(f"{path}: does not decode ({error.strerror or error})") from error
     except FutureTimeoutError:
-        raise DataError(f"{path}: decoding did not end within {seconds:.0f} seconds") from None
+        raise DataError(f"{path}: decoding stood still for {seconds:.0f} seconds") from None
+    except (StsmError, MemoryError):
+        raise
+    except Exception as error:  # whatever a file brings about is that file's fault alone
+        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error

@@ -1,37 +1,80 @@
-"""Frames of a video by decord; by PyAV where decord fails, or would misnumber them.
+"""Frames of a video by decord, where it is known to give the right ones; by PyAV elsewhere.
 
-decord turns frames as the file says they are to be shown.
+decord (not maintained since 2021) counts packets where it should count frames, takes one of several
+streams without a choice, knows quarter turns but no mirrors, and says nothing of damage: a frame
+that is concealed comes as if it were whole. So it reads H.264, HEVC and VP9 of 8 bits, 4:2:0 and
+progressive, from MP4, Matroska and WebM, with one video stream, one size and closed groups of
+pictures; all else is left to PyAV. Only damage goes unnoticed.
 """
 
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stsm_cli.data.decode_pyav import packet_index, read_pyav
+from stsm_cli.data.container import open_container
+from stsm_cli.data.deadline import alive
+from stsm_cli.data.decode_pyav import read_pyav
+from stsm_cli.data.display import display_of
 from stsm_cli.data.frames import Frames, Indices, Resize
+from stsm_cli.data.packets import index_packets
 from stsm_cli.errors import DataError
 
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
 _BATCH = 8  # ours: frames that are decoded before they are resized
+_FORMATS = ("yuv420p", "yuvj420p")
 
 
-def read_decord(path: Path, wanted: Indices | None, resize: Resize) -> Frames:
+def read_decord(
+    path: Path,
+    wanted: Indices | None,
+    resize: Resize,
+    *,
+    from_start: bool = False,
+    keep_damaged: bool = False,
+) -> Frames:
     """Frames (T, H, W, 3) of the ascending indices `wanted`, resized; None for all frames.
+
+    The arguments are those of `read_pyav`.
 
     Raises:
         DataError: decord does not import here, or the video holds no frame or ends before an index.
         av.FFmpegError: It does not decode.
     """
+    failures = _failures()
     # trap: decord cannot read some small widths, such as 24, 48 and 72 pixels
-    with suppress(*_failures()):
-        reader = _open(path)
-        chosen = np.arange(len(reader)) if wanted is None else wanted
-        is_from_start = len(chosen) == chosen[-1] + 1  # 0, 1, 2, ...: nothing to seek
-        if chosen[-1] < len(reader) and (is_from_start or _seeks_exactly(path)):
+    with suppress(*failures):
+        num_frames = 0 if from_start else _num_right(path)
+        chosen = np.arange(num_frames) if wanted is None else wanted
+        if num_frames and chosen[-1] < num_frames == len(reader := _open(path)):
             return _read(reader, chosen, resize)
-    return read_pyav(path, wanted, resize)
+    return read_pyav(path, wanted, resize, from_start=from_start, keep_damaged=keep_damaged)
+
+
+def _num_right(path: Path) -> int:
+    """How many frames a video holds that decord gives right; 0: not known, or not all of them.
+
+    trap: decord counts packets in order of decoding, hidden ones too. So a seek goes wrong in open
+    GOPs (frames shown before a key frame that is decoded first), in clips cut without re-encoding
+    (frames before time 0), and in containers without an index (MPEG-TS).
+    """
+    with open_container(path) as (container, stream):
+        index = index_packets(container, stream)
+        if not (index and index.times and index.is_plain) or len(container.streams.video) > 1:
+            return 0
+        container.seek(index.keys[0], stream=stream)
+        frame = next(container.decode(stream), None)
+        return len(index.times) if frame is not None and _is_simple(frame) else 0
+
+
+def _is_simple(frame: "VideoFrame") -> bool:
+    """Whether decord would show this frame as PyAV does."""
+    is_plain = frame.format.name in _FORMATS and not frame.interlaced_frame
+    return is_plain and display_of(frame).is_turn
 
 
 def _read(reader: Any, chosen: Indices, resize: Resize) -> Frames:  # noqa: ANN401
@@ -42,20 +85,10 @@ def _read(reader: Any, chosen: Indices, resize: Resize) -> Frames:  # noqa: ANN4
     frames = np.empty((len(chosen), *first.shape[1:]), dtype=np.uint8)
     filled = 0
     for batch in chain([first], pictures):
+        alive()
         frames[filled : filled + len(batch)] = batch
         filled += len(batch)
     return frames
-
-
-def _seeks_exactly(path: Path) -> bool:
-    """Whether decord's seeks land on the right frame.
-
-    trap: decord counts packets in order of decoding, hidden ones too. So a seek goes wrong in open
-    GOPs (frames shown before a key frame that is decoded first), in clips cut without re-encoding
-    (frames before time 0), and in containers without an index (MPEG-TS).
-    """
-    index = packet_index(path)
-    return index is not None and index.is_plain
 
 
 def _import() -> Any:  # noqa: ANN401  # decord has no types

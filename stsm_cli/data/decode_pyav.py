@@ -1,39 +1,66 @@
 """Frames of a video by PyAV: from the key frame before each of them, or from the start.
 
-Frames are turned as the file says they are to be shown (its display matrix, in quarter turns), as
-decord turns them.
+What comes after a seek is believed only where nothing speaks against it; else the video is decoded
+from its start, where a frame that is marked as damaged is damaged. Frames are shown as the file
+says (`display`), all in the first frame's size.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, KeysView
 from contextlib import contextmanager
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stsm_cli.data.container import open_container
+from stsm_cli.data.damage import Watch, hearing
+from stsm_cli.data.display import Screen, Size, display_of
 from stsm_cli.data.frames import Frames, Indices, Resize, VideoInfo
 from stsm_cli.data.packets import PacketIndex, index_packets
 from stsm_cli.errors import DataError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 
-def read_pyav(path: Path, wanted: Indices | None, resize: Resize) -> Frames:
+class _DoubtError(Exception):
+    """What came after a seek may not be what was asked for."""
+
+
+def read_pyav(
+    path: Path,
+    wanted: Indices | None,
+    resize: Resize,
+    *,
+    from_start: bool = False,
+    keep_damaged: bool = False,
+) -> Frames:
     """Frames (T, H, W, 3) of the ascending indices `wanted`, resized; None for all frames.
 
+    Args:
+        path: The video.
+        wanted: What to read.
+        resize: Done to each frame as it comes.
+        from_start: Do not seek.
+        keep_damaged: Give damaged frames too.
+
     Raises:
-        DataError: The video holds no frame, or ends before an index.
+        DataError: The video holds no frame, ends before an index, or a frame is damaged.
         av.FFmpegError: It does not decode.
     """
-    if wanted is None:
-        return _read_all(path, resize)
-    is_from_start = len(wanted) == wanted[-1] + 1  # 0, 1, 2, ...: nothing to seek
-    frames = None if is_from_start else _read_from_keys(path, wanted, resize)
-    return _read_from_start(path, wanted, resize) if frames is None else frames
+    import av
+
+    if wanted is not None and not from_start and len(wanted) != wanted[-1] + 1:  # not 0, 1, 2, ...
+        try:
+            return _read_from_keys(path, wanted, resize)
+        except (_DoubtError, av.FFmpegError):
+            pass  # the start tells whether there is anything to doubt
+    return _read_from_start(path, wanted, resize, keep_damaged=keep_damaged)
 
 
 def probe_pyav(path: Path) -> VideoInfo:
@@ -44,15 +71,17 @@ def probe_pyav(path: Path) -> VideoInfo:
         av.FFmpegError: It does not decode.
     """
     num_frames, size = 0, (0, 0)
-    with _open(path) as (container, stream):
-        for num_frames, frame in enumerate(container.decode(stream), 1):
-            if num_frames == 1:
-                turned = _quarter_turns(frame) % 2
-                size = (stream.height, stream.width) if turned else (stream.width, stream.height)
+    with _open(path) as (container, stream, watch):
+        for number, frame in _frames(container, stream, watch):
+            if number == 0:
+                size = display_of(frame).size(frame.width, frame.height)
+            watch.ask(number, frame)
+            num_frames = number + 1
         fps = float(stream.average_rate or 0)
+        num_damaged = len(watch.damaged())
     if not num_frames:
         raise DataError(f"{path}: holds no frame")
-    return VideoInfo(num_frames, fps, *size)
+    return VideoInfo(num_frames, fps, *size, num_damaged)
 
 
 def packet_index(path: Path) -> PacketIndex | None:
@@ -63,100 +92,137 @@ def packet_index(path: Path) -> PacketIndex | None:
         av.FFmpegError: It cannot be read.
     """
     # an open file has decoded a first frame, unless it is told to skip them: half of the time
-    with _open(path, skip_frame="all") as (container, stream):
+    with open_container(path, skip_frame="all") as (container, stream):
         return index_packets(container, stream)
 
 
 @contextmanager
-def _open(path: Path, **options: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    import av
-
-    with av.open(str(path), options=options) as container:
-        stream = next(iter(container.streams.video), None)
-        if stream is None or stream.codec_context is None:  # None: of no known codec
-            raise DataError(f"{path}: holds no video stream")
-        stream.codec_context.thread_count = 1
-        yield container, stream
+def _open(path: Path) -> "Iterator[tuple[InputContainer, VideoStream, Watch]]":
+    with hearing() as messages, open_container(path) as (container, stream):
+        yield container, stream, Watch(stream, messages)
 
 
-def _read_all(path: Path, resize: Resize) -> Frames:
-    with _open(path) as (container, stream):
-        frames = list(_pictures(container.decode(stream), stream, resize))
-    if not frames:
-        raise DataError(f"{path}: holds no frame")
-    return np.stack(frames)
-
-
-def _read_from_start(path: Path, wanted: Indices, resize: Resize) -> Frames:
-    """Frames by counting all that come before them."""
-    chosen = set(wanted.tolist())
-    with _open(path) as (container, stream):
-        decoded = enumerate(islice(container.decode(stream), int(wanted[-1]) + 1))
-        found = (frame for index, frame in decoded if index in chosen)
-        frames = _fill(_pictures(found, stream, resize), len(wanted))
-    if frames is None:
-        total = probe_pyav(path).num_frames
-        raise DataError(f"{path}: index {wanted[-1]} is past the end, {total} frames decode")
-    return frames
-
-
-def _read_from_keys(path: Path, wanted: Indices, resize: Resize) -> Frames | None:
-    """Frames by their time stamps; None where packets do not tell them, or one does not come."""
-    with _open(path) as (container, stream):
-        index = index_packets(container, stream)
-        if index is None or wanted[-1] >= len(index.times):
-            return None
-        runs = (
-            _decode_run(container, stream, key, {index.times[i] for i in run})
-            for key, run in groupby(wanted.tolist(), key=index.keys.__getitem__)
-        )
-        return _fill(_pictures(chain.from_iterable(runs), stream, resize), len(wanted))
-
-
-def _decode_run(
-    container: "InputContainer", stream: "VideoStream", key: int, times: set[int]
-) -> "Iterator[VideoFrame]":
-    """The frames of these time stamps, decoded from the key frame at time `key` straight on."""
-    codec = stream.codec_context
-    container.seek(key, stream=stream)
-    for count, packet in enumerate(container.demux(stream)):
-        if count == 0 and (packet.pts is None or packet.pts > key):
-            return  # the seek went too far
-        if codec.name == "h264":  # frames that no other is built from cost a third of the time
-            codec.skip_frame = "DEFAULT" if packet.pts in times else "NONREF"
-        for frame in packet.decode():
-            if frame.pts in times:
-                times.remove(frame.pts)
-                yield frame
-        if not times:
+def _frames(
+    container: "InputContainer", stream: "VideoStream", watch: Watch, last: float = math.inf
+) -> "Iterator[tuple[int, VideoFrame]]":
+    """The frames from the start to number `last` at least, with their numbers."""
+    count = 0
+    for packet in container.demux(stream):
+        for frame in watch.decode(packet):
+            yield count, frame
+            count += 1
+        if count > last:
+            if packet.size:  # else it was the last one, and has drained the decoder
+                watch.drain()
             return
 
 
-def _pictures(
-    frames: "Iterable[VideoFrame]", stream: "VideoStream", resize: Resize
-) -> Iterator[Frames]:
-    """Frames as RGB (H, W, 3), upright, resized, of one size even if the file changes its own."""
-    from av.video.reformatter import VideoReformatter
+def _read_from_start(
+    path: Path, wanted: Indices | None, resize: Resize, *, keep_damaged: bool
+) -> Frames:
+    """Frames by counting all that come before them."""
+    with _open(path) as (container, stream, watch):
+        last = math.inf if wanted is None else int(wanted[-1])
+        numbered = _frames(container, stream, watch, last)
+        start = next(numbered, None)
+        if start is None:
+            raise DataError(f"{path}: holds no frame")
+        size = start[1].width, start[1].height
+        chosen = _choose(chain([start], numbered), wanted, watch)
+        found = _fill(_pictures(chosen, size, resize), wanted)
+        damaged = watch.damaged()
+    if found is None:
+        total = probe_pyav(path).num_frames
+        raise DataError(f"{path}: index {last} is past the end, {total} frames decode")
+    if damaged and not keep_damaged:
+        more = f", and {len(damaged) - 1} more that are read" if len(damaged) > 1 else ""
+        raise DataError(f"{path}: frame {damaged[0]} is damaged{more}")
+    return found
 
-    reformatter = VideoReformatter()  # trap: a frame's own reformat() prepares the conversion anew
-    for frame in frames:
-        rgb = reformatter.reformat(frame, stream.width, stream.height, "rgb24").to_ndarray()
-        upright = np.ascontiguousarray(np.rot90(rgb, _quarter_turns(frame)), dtype=np.uint8)
-        yield resize(upright[None])[0]
+
+def _choose(
+    numbered: "Iterable[tuple[int, VideoFrame]]", wanted: Indices | None, watch: Watch
+) -> "Iterator[VideoFrame]":
+    """The wanted frames, of which `watch` can tell then whether they are damaged."""
+    chosen = None if wanted is None else set(wanted.tolist())
+    for number, frame in numbered:
+        if chosen is None or number in chosen:
+            watch.ask(number, frame)
+            yield frame
 
 
-def _quarter_turns(frame: "VideoFrame") -> int:
-    """Quarter turns counter-clockwise that show the frame upright."""
-    return round(frame.rotation / 90)
+def _read_from_keys(path: Path, wanted: Indices, resize: Resize) -> Frames:
+    """Frames by their time stamps.
+
+    Raises:
+        _DoubtError: Packets do not tell the frames, or one does not come as it should.
+        av.FFmpegError: The file does not decode.
+    """
+    with hearing() as messages, open_container(path) as (container, stream):
+        size = stream.width, stream.height  # trap: they change as frames of another size come
+        index = index_packets(container, stream)
+        if index is None or wanted[-1] >= len(index.times):
+            raise _DoubtError
+        runs = (
+            _decode_run(
+                container, Watch(stream, messages), key, [index.times[i] for i in run], size
+            )
+            for key, run in groupby(wanted.tolist(), key=index.keys.__getitem__)
+        )
+        found = _fill(_pictures(chain.from_iterable(runs), size, resize), wanted)
+    assert found is not None  # each run brings all of its frames
+    return found
 
 
-def _fill(pictures: Iterator[Frames], count: int) -> Frames | None:
-    """`count` pictures in one array (count, H, W, 3); None if there are fewer."""
+def _decode_run(
+    container: "InputContainer", watch: Watch, key: int, times: list[int], size: Size
+) -> "Iterator[VideoFrame]":
+    """The frames of these time stamps, decoded from the key frame at time `key` straight on."""
+    container.seek(key, stream=watch.stream)
+    numbers = {time: number for number, time in enumerate(times)}
+    for packet in _packets_from(container, watch.stream, key, numbers.keys()):
+        for frame in watch.decode(packet):
+            if frame.pts in numbers:
+                if (frame.width, frame.height) != size:
+                    raise _DoubtError
+                watch.ask(numbers.pop(frame.pts), frame)
+                yield frame
+        if not numbers:
+            break
+    if packet.size:  # else it was the last one, and has drained the decoder
+        watch.drain()
+    if numbers or watch.damaged():
+        raise _DoubtError
+
+
+def _packets_from(
+    container: "InputContainer", stream: "VideoStream", key: int, times: "KeysView[int]"
+) -> "Iterator[Packet[VideoStream]]":
+    """The packets from the key frame at time `key` on, without some that none of `times` needs."""
+    codec = stream.codec_context
+    for count, packet in enumerate(container.demux(stream)):
+        if count == 0 and (packet.pts is None or packet.pts > key):
+            raise _DoubtError  # the seek went too far
+        if codec.name == "h264":  # frames that no other is built from cost a third of the time
+            codec.skip_frame = "DEFAULT" if packet.pts in times else "NONREF"
+        yield packet
+
+
+def _pictures(frames: "Iterable[VideoFrame]", size: Size, resize: Resize) -> Iterator[Frames]:
+    """Frames as RGB (H, W, 3), as they are to be shown, resized."""
+    show = Screen(size)
+    return (resize(show(frame)[None])[0] for frame in frames)
+
+
+def _fill(pictures: Iterator[Frames], wanted: Indices | None) -> Frames | None:
+    """The pictures of the indices `wanted` (None: all) in one array; None if there are fewer."""
+    if wanted is None:
+        return np.stack(list(pictures))
     first = next(pictures, None)
     if first is None:
         return None
-    frames = np.empty((count, *first.shape), dtype=np.uint8)
+    frames = np.empty((len(wanted), *first.shape), dtype=np.uint8)
     filled = 0
     for filled, picture in enumerate(chain([first], pictures), 1):
         frames[filled - 1] = picture
-    return frames if filled == count else None
+    return frames if filled == len(wanted) else None

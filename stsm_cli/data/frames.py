@@ -18,12 +18,21 @@ Resize = Callable[[Frames], Frames]  # each frame by itself, all to one size
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds: frames that decode, frames a second (0: unknown), size in pixels."""
+    """What a video holds.
+
+    Attributes:
+        num_frames: Frames that decode.
+        fps: Frames a second; 0 where the file does not say.
+        width: In pixels, as shown.
+        height: In pixels, as shown.
+        num_damaged: Frames that the decoder could not make right, or that are built from such.
+    """
 
     num_frames: int
     fps: float
     width: int
     height: int
+    num_damaged: int = 0
 
 
 def resize_short_side(frames: Frames, short_side_px: int) -> Frames:

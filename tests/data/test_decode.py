@@ -67,7 +67,9 @@ def test_pyav_seeks_where_packets_tell_the_frames(folder, read_counter, name, mo
     counted = []
     read_from_start = decode_pyav._read_from_start
     monkeypatch.setattr(
-        decode_pyav, "_read_from_start", lambda *a: counted.append(a) or read_from_start(*a)
+        decode_pyav,
+        "_read_from_start",
+        lambda *a, **k: counted.append(a) or read_from_start(*a, **k),
     )
     indices = np.arange(1, COUNTERS[name][0], 3)
     frames = read_frames(folder / name, indices, decoder="pyav")

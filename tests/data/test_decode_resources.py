@@ -22,7 +22,7 @@ def test_a_decoder_that_hangs_is_told(counters, monkeypatch, decoder):
         monkeypatch.setattr(decode, module, lambda *args, **options: release.wait())
     monkeypatch.setattr(decode, "DEADLINE_SECONDS", 0.01)
     path = counters / "one.mp4"
-    message = r"one\.mp4: decoding did not end within 0 seconds$"
+    message = r"one\.mp4: decoding stood still for 0 seconds$"
     with pytest.raises(DataError, match=message):
         read_frames(path, np.array([0]), decoder=decoder)
     with pytest.raises(DataError, match=message):

@@ -1,0 +1,58 @@
+"""A file opened for reading: one rule for which of its streams is the video.
+
+It is the best video stream as FFmpeg ranks them; a picture that is attached to a file, such as a
+cover, is none.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stsm_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+@contextmanager
+def open_container(path: Path, **options: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
+    """The file and its video stream, to be decoded by one thread.
+
+    Raises:
+        DataError: The file holds no video stream.
+        av.FFmpegError: It does not open.
+    """
+    import av
+
+    # trap: titles and names in other encodings than UTF-8 would raise
+    with av.open(str(path), options=options, metadata_errors="ignore") as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise DataError(f"{path}: holds no video stream")
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+def video_stream(container: "InputContainer") -> "VideoStream | None":
+    """The stream that is read; None where the file holds none of a known codec."""
+    best = container.streams.best("video")
+    streams = [stream for stream in container.streams.video if _is_video(stream)]
+    if best in streams:
+        return next(stream for stream in streams if stream == best)
+    return max(streams, key=_rank, default=None)
+
+
+def _is_video(stream: "VideoStream") -> bool:
+    from av.stream import Disposition
+
+    is_picture = bool(stream.disposition & Disposition.attached_pic)
+    return stream.codec_context is not None and not is_picture  # None: of no known codec
+
+
+def _rank(stream: "VideoStream") -> tuple[bool, int]:
+    """What FFmpeg ranks streams by, as far as PyAV tells: shown by default, then bits a second."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.default), stream.codec_context.bit_rate or 0

@@ -1,0 +1,91 @@
+"""How a frame is to be shown: the display matrix of its file, quarter turns and mirrors.
+
+Layout: pictures (H, W, C).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stsm_cli.data.frames import Frames
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class Display:
+    """One of the eight ways to lay down a picture.
+
+    Attributes:
+        is_transposed: Rows become columns; done first.
+        is_upside_down: The order of rows is turned round.
+        is_mirrored: The order of columns is turned round.
+    """
+
+    is_transposed: bool = False
+    is_upside_down: bool = False
+    is_mirrored: bool = False
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether quarter turns alone do it: no mirror is left over."""
+        return not (self.is_transposed ^ self.is_upside_down ^ self.is_mirrored)
+
+    def size(self, width: int, height: int) -> Size:
+        """Width and height as shown of a picture of this size; and the other way round."""
+        return (height, width) if self.is_transposed else (width, height)
+
+    def show(self, picture: Frames) -> Frames:
+        """The picture as it is to be shown, contiguous."""
+        shown = picture.swapaxes(0, 1) if self.is_transposed else picture
+        rows, columns = (-1 if flag else 1 for flag in (self.is_upside_down, self.is_mirrored))
+        return np.ascontiguousarray(shown[::rows, ::columns])
+
+
+def display_of(frame: "VideoFrame") -> Display:
+    """How this frame is to be shown: the nearest of the eight ways to its display matrix.
+
+    A matrix that leaves no picture (zeros, say) is ignored.
+    """
+    from av.sidedata.sidedata import SideData
+
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(data, SideData):
+        return Display()
+    # ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y
+    a, b, _, c, d = map(int, np.frombuffer(bytes(data), dtype=np.int32)[:5])
+    if a * d == b * c:
+        return Display()
+    if math.hypot(a, d) >= math.hypot(b, c):
+        return Display(False, d < 0, a < 0)
+    return Display(True, b < 0, c < 0)
+
+
+class Screen:
+    """Shows the frames of a video, as RGB pictures (H, W, 3) of one size.
+
+    Args:
+        size: Of the first frame, before it is turned: others are scaled to it.
+    """
+
+    def __init__(self, size: Size) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()  # trap: a frame's own prepares each conversion anew
+        self._size = size
+        self._shown: Size | None = None  # as the first frame is shown
+
+    def __call__(self, frame: "VideoFrame") -> Frames:
+        """The frame as a picture."""
+        display = display_of(frame)
+        self._shown = self._shown or display.size(*self._size)
+        width, height = display.size(*self._shown)
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24").to_ndarray()
+        return display.show(rgb.astype(np.uint8, copy=False))
