@@ -1,7 +1,7 @@
 """A file opened for reading: one rule for which of its streams is the video.
 
-It is the best video stream as FFmpeg ranks them; a picture that is attached to a file, such as a
-cover, is none.
+It is the best video stream as FFmpeg ranks them. A picture that is attached to a file, such as a
+cover, is none, and neither is a single picture beside a stream of more.
 """
 
 from collections.abc import Iterator
@@ -37,11 +37,12 @@ def open_container(path: Path, **options: str) -> "Iterator[tuple[InputContainer
 
 def video_stream(container: "InputContainer") -> "VideoStream | None":
     """The stream that is read; None where the file holds none of a known codec."""
+    videos = [stream for stream in container.streams.video if _is_video(stream)]
+    videos = [stream for stream in videos if stream.frames != 1] or videos  # 0: not known
     best = container.streams.best("video")
-    streams = [stream for stream in container.streams.video if _is_video(stream)]
-    if best in streams:
-        return next(stream for stream in streams if stream == best)
-    return max(streams, key=_rank, default=None)
+    if best is not None:
+        videos = [stream for stream in videos if stream.index == best.index] or videos
+    return max(videos, key=_rank, default=None)
 
 
 def _is_video(stream: "VideoStream") -> bool:

@@ -80,6 +80,11 @@ class Watch:
             self._orders[packet.pts] = self._count
         return self._decode(packet)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether any frame so far was marked, or told of."""
+        return bool(self._broken)
+
     def drain(self) -> None:
         """Look at what is decoded already and would be shown later; no packet may follow."""
         self._decode(None)

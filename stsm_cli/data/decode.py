@@ -2,9 +2,8 @@
 
 The one promise: frame i is the i-th in order of display, shown as the file says, with either
 decoder, or it raises. PyAV is the default; what decord cannot do is in `decode_decord`. Their
-pixels are the same, but for the interpolation of colour in videos of odd height. Each call opens
-one reader with one thread and closes it, and is given up where it stands still: callers parallelise
-over videos.
+pixels are the same. Each call opens one reader with one thread and closes it, and is given up where
+it stands still: callers parallelise over videos.
 
 Layout: frames (T, H, W, 3).
 """

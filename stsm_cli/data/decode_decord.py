@@ -1,10 +1,10 @@
 """Frames of a video by decord, where it is known to give the right ones; by PyAV elsewhere.
 
 decord (not maintained since 2021) counts packets where it should count frames, takes one of several
-streams without a choice, knows quarter turns but no mirrors, and says nothing of damage: a frame
-that is concealed comes as if it were whole. So it reads H.264, HEVC and VP9 of 8 bits, 4:2:0 and
-progressive, from MP4, Matroska and WebM, with one video stream, one size and closed groups of
-pictures; all else is left to PyAV. Only damage goes unnoticed.
+streams without a choice, turns pictures by rules of its own, and says nothing of damage: a frame
+that is concealed comes as if it were whole. So it reads H.264, HEVC and VP9 of 8 bits, 4:2:0, of
+even size, progressive and not turned, from MP4, Matroska and WebM, with one video stream and closed
+groups of pictures; all else is left to PyAV. Only damage goes unnoticed.
 """
 
 from contextlib import suppress
@@ -17,7 +17,7 @@ import numpy as np
 from stsm_cli.data.container import open_container
 from stsm_cli.data.deadline import alive
 from stsm_cli.data.decode_pyav import read_pyav
-from stsm_cli.data.display import display_of
+from stsm_cli.data.display import Display, display_of
 from stsm_cli.data.frames import Frames, Indices, Resize
 from stsm_cli.data.packets import index_packets
 from stsm_cli.errors import DataError
@@ -73,8 +73,9 @@ def _num_right(path: Path) -> int:
 
 def _is_simple(frame: "VideoFrame") -> bool:
     """Whether decord would show this frame as PyAV does."""
+    is_even = frame.width % 2 == frame.height % 2 == 0  # else it interpolates colour otherwise
     is_plain = frame.format.name in _FORMATS and not frame.interlaced_frame
-    return is_plain and display_of(frame).is_turn
+    return is_even and is_plain and display_of(frame) == Display()
 
 
 def _read(reader: Any, chosen: Indices, resize: Resize) -> Frames:  # noqa: ANN401

@@ -33,11 +33,6 @@ class Display:
     is_upside_down: bool = False
     is_mirrored: bool = False
 
-    @property
-    def is_turn(self) -> bool:
-        """Whether quarter turns alone do it: no mirror is left over."""
-        return not (self.is_transposed ^ self.is_upside_down ^ self.is_mirrored)
-
     def size(self, width: int, height: int) -> Size:
         """Width and height as shown of a picture of this size; and the other way round."""
         return (height, width) if self.is_transposed else (width, height)

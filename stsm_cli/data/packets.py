@@ -6,7 +6,9 @@ nothing is claimed, and the video has to be decoded from its start.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from stsm_cli.data.deadline import alive
@@ -31,7 +33,7 @@ class PacketIndex:
         keys: For each, the time stamp of the key frame from which it can be decoded.
         is_plain: Whether order of decoding tells the same story as order of display: no frame is
             hidden by an edit list, none is shown before the key frame that is decoded first, and
-            each key frame forgets all that came before it.
+            nothing after a key frame is built from what came before it.
     """
 
     times: tuple[int, ...]
@@ -46,20 +48,19 @@ def index_packets(container: "InputContainer", stream: "VideoStream") -> PacketI
         or stream.codec_context.name not in _ONE_FRAME_A_PACKET
     ):
         return None
-    resets = _Resets(stream)
+    judge = _Keys(stream).judge
     frames: list[tuple[int, int]] = []  # time stamp, time stamp of its key frame
     keys: list[int] = []
     latest, is_plain = 0, True
-    for packet in container.demux(stream):
-        alive()
+    for packet in _packets(container, stream):
         time = packet.pts
-        if packet.size == 0:  # the flush at the end
-            continue
         if time is None:
             return None
         if packet.is_keyframe:
-            is_plain = is_plain and time >= latest and resets.is_one(packet)
-            keys.append(time)
+            is_entry, is_reset = judge(packet)
+            is_plain = is_plain and time >= latest and is_reset
+            if is_entry:
+                keys.append(time)
         if not keys or time < keys[0]:
             return None
         key = keys[-1]
@@ -78,53 +79,67 @@ def index_packets(container: "InputContainer", stream: "VideoStream") -> PacketI
     return PacketIndex(times, tuple(key for _, key in frames), is_plain)
 
 
-class _Resets:
-    """Tells the key frames after which nothing is built from what came before.
+def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[Packet[VideoStream]]":
+    for packet in container.demux(stream):
+        alive()
+        if packet.size:  # else it is the flush at the end
+            yield packet
 
-    Others, of open groups of pictures or renewed piece by piece, are called key frames too.
+
+class _Keys:
+    """Tells from a key frame's packet how far to trust it: containers call many things key frames.
+
+    With a reset, nothing after it is built from what came before. An entry is good to begin at:
+    only frames shown before it are built from earlier ones. Neither is a picture at which others
+    begin to be renewed piece by piece.
+
+    Source: H.264 and HEVC, types of units; ISO/IEC 14496-15, their lengths.
     """
 
     def __init__(self, stream: "VideoStream") -> None:
-        header = stream.codec_context.extradata or b""
-        self._layout = _LAYOUTS.get(stream.codec_context.name)
-        self._length = 0  # bytes that tell how long a unit is; 0: unknown
-        if self._layout and len(header) > self._layout.place and header[0] == 1:
-            self._length = (header[self._layout.place] & 3) + 1
+        self._codec, header = stream.codec_context.name, stream.codec_context.extradata or b""
+        place = {"h264": 4, "hevc": 21}.get(self._codec, len(header))
+        # bytes that tell how long a unit is; 0: not known
+        self._length = (header[place] & 3) + 1 if len(header) > place and header[0] == 1 else 0
 
-    def is_one(self, packet: "Packet[VideoStream]") -> bool:
-        """Whether this key frame is one; not, where its packet does not tell."""
-        if self._layout is None:
-            return True  # VP9 knows no other
-        layout = self._layout
-        types = (head >> layout.shift & layout.mask for head in self._heads(bytes(packet)))
-        return any(kind in layout.resets for kind in types)
+    def judge(self, packet: "Packet[VideoStream]") -> tuple[bool, bool]:
+        """Whether it is an entry, and whether it is a reset."""
+        if self._codec == "h264":
+            units = [(unit[0] & 31, unit) for unit in self._units(bytes(packet))]
+            is_reset = any(kind == 5 for kind, _ in units)
+            return is_reset or any(k == 6 and _renews_at_once(unit) for k, unit in units), is_reset
+        if self._codec == "hevc":
+            types = {unit[0] >> 1 & 63 for unit in self._units(bytes(packet))}
+            return not types.isdisjoint(range(16, 24)), not types.isdisjoint(range(16, 21))
+        return True, True  # VP9 knows no others
 
-    def _heads(self, content: bytes) -> Iterator[int]:
-        """The first byte of each unit of a packet."""
+    def _units(self, content: bytes) -> Iterator[bytes]:
+        """The units of a packet."""
         start = self._length
         while 0 < start < len(content):
-            yield content[start]
-            start += int.from_bytes(content[start - self._length : start], "big") + self._length
+            end = start + int.from_bytes(content[start - self._length : start], "big")
+            yield content[start:end] or b"\0"
+            start = end + self._length
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where a codec's units tell what they are (ISO/IEC 14496-15).
+def _renews_at_once(unit: bytes) -> bool:
+    """Whether a unit of messages (SEI) says that all pictures from its own on are right.
 
-    Attributes:
-        place: Of the byte of the stream's header that tells how long lengths are.
-        shift: Bits below the type in a unit's first byte.
-        mask: The bits of the type.
-        resets: Types of pictures that forget all others.
+    Source: H.264, 7.3.2.3 and D.1.8: a recovery point, whose first bit is 1 where none is awaited.
     """
+    rest = iter(unit.replace(b"\0\0\3", b"\0\0")[1:])
+    with suppress(StopIteration):
+        while True:
+            kind, size = _long_number(rest), _long_number(rest)
+            content = bytes(islice(rest, size))
+            if kind == 6:
+                return content[:1] >= b"\x80"
+    return False
 
-    place: int
-    shift: int
-    mask: int
-    resets: tuple[int, ...]
 
-
-_LAYOUTS = {
-    "h264": _Layout(place=4, shift=0, mask=31, resets=(5,)),
-    "hevc": _Layout(place=21, shift=1, mask=63, resets=(16, 17, 18, 19, 20)),
-}
+def _long_number(content: Iterator[int]) -> int:
+    """A number of the next bytes: those of 255 go on."""
+    number = 0
+    while (byte := next(content)) == 255:
+        number += byte
+    return number + byte

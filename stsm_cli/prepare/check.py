@@ -21,6 +21,8 @@ class Check:
         made_bytes: Size of the file that was made; 0 where none was.
         lasting: Whether the same file would be found the same again: not so where memory ran out,
             or the file could not be read, or not in time.
+        from_start: Whether seeks in it lead to other frames than decoding from its start does.
+        note: What FFmpeg complained of first, although no frame is lost or damaged.
     """
 
     status: Status
@@ -31,6 +33,8 @@ class Check:
     height: int = 0
     made_bytes: int = 0
     lasting: bool = True
+    from_start: bool = False
+    note: str = ""
 
 
 MISSING = Check("missing", "no such file")

@@ -1,9 +1,10 @@
-"""Decoding that notices damage: PyAV, told to stop at the first error.
+"""Decoding that notices damage: what loses, conceals or marks a frame ends the video.
 
 Left to itself, FFmpeg conceals: with 400 bytes of an H.264 file flipped, every frame may come and
 no error is raised. Here the first broken frame or packet ends the video, and the length that the
-container claims is compared with what came. VP8 and VP9 have no checksum: where flipped bytes are
-still a valid picture, nobody can tell; and MPEG-TS claims nothing.
+container claims is compared with what came. Other complaints (a message that is cut off, pictures
+from before a cut that are missed by none) are a note. VP8 and VP9 have no checksum: where flipped
+bytes are still a valid picture, nobody can tell; and MPEG-TS claims nothing.
 """
 
 import re
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import av
 
+from stsm_cli.data.container import video_stream
+from stsm_cli.data.damage import MARKING, TELLING, Messages, Watch, hearing
 from stsm_cli.data.packets import PacketIndex, index_packets
 from stsm_cli.prepare.check import UnusableError
 
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_Log = list[tuple[int, str, str]]  # level, who, message
-
 
 class StrictVideo:
     """An open video; see `open_strictly`.
@@ -34,10 +35,16 @@ class StrictVideo:
         fps: Frames a second, the average; 0 where the file does not say.
     """
 
-    def __init__(self, container: "InputContainer", stream: "VideoStream", log: _Log) -> None:
+    def __init__(self, container: "InputContainer", stream: "VideoStream", log: Messages) -> None:
         self._container, self._stream, self._log = container, stream, log
+        self._watch, self._arrivals = Watch(stream, log), _Arrivals(stream)
         self._spans: list[tuple[int, int]] = []  # first and last tick of every packet that came
         self.fps = float(stream.average_rate or 0)
+
+    @property
+    def note(self) -> str:
+        """What FFmpeg complained of first; empty: of nothing."""
+        return f"{self._log[0][1]}: {self._log[0][2].strip()}" if self._log else ""
 
     def frames(self) -> Iterator["VideoFrame"]:
         """All frames in display order, not turned upright.
@@ -48,14 +55,20 @@ class StrictVideo:
         num_frames, packet = 0, None
         try:
             for packet in self._packets():
-                for frame in self._stream.decode(packet):
+                for frame in self._watch.decode(packet):
                     if frame.is_corrupt:
                         raise UnusableError("corrupt", f"frame {num_frames} is damaged")
+                    self._arrivals.note(frame)
                     yield frame
                     num_frames += 1
+                if self._watch.is_broken:  # by what the decoder says of it
+                    told, place = self._log[-1][2].strip(), self._place(packet, num_frames)
+                    raise UnusableError("corrupt", f"{place} is damaged ({told})")
         except av.FFmpegError as error:
             raise self._broken(error, self._place(packet, num_frames)) from error
         self._check_end(num_frames)
+        if num_lost := self._arrivals.num_lost:
+            raise UnusableError("corrupt", f"{num_lost} frames between the others do not come")
 
     def index(self) -> PacketIndex | None:
         """The frames as their packets announce them; None where these do not tell.
@@ -80,10 +93,11 @@ class StrictVideo:
         """
         try:
             self._container.seek(key, stream=self._stream)
-            for frame in self._container.decode(self._stream):
-                if frame.is_corrupt:
+            for packet in self._container.demux(self._stream):
+                frames = self._watch.decode(packet)
+                if self._watch.is_broken:
                     raise UnusableError("corrupt", f"a frame after tick {key} is damaged")
-                yield frame
+                yield from frames
         except av.FFmpegError as error:
             raise self._broken(error, f"a frame after tick {key}") from error
 
@@ -94,6 +108,7 @@ class StrictVideo:
                 raise UnusableError("corrupt", f"packet {len(self._spans)} is damaged")
             if packet.pts is not None:
                 self._spans.append((packet.pts, packet.pts + (packet.duration or 0)))
+            self._arrivals.expect(packet)
             yield packet
 
     def _place(self, packet: "Packet[VideoStream] | None", num_frames: int) -> str:
@@ -146,30 +161,64 @@ class StrictVideo:
         return _unusable(error, f"{place} does not decode", self._log)
 
 
+class _Arrivals:
+    """Whether each packet's frame comes, where a packet holds one.
+
+    Those before the first that comes were cut off: what they are built from is not in the file.
+    """
+
+    def __init__(self, stream: "VideoStream") -> None:
+        self._is_told = stream.codec_context.name in ("h264", "hevc")
+        self._due: set[int] = set()
+        self._first: int | None = None
+
+    def expect(self, packet: "Packet[VideoStream]") -> None:
+        """A frame is due with this packet."""
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            self._due.add(packet.pts)
+
+    def note(self, frame: "VideoFrame") -> None:
+        """This frame came."""
+        if frame.interlaced_frame or frame.pts not in self._due:
+            self._is_told = False  # two fields may be two packets; or time stamps are guessed
+            return
+        self._due.remove(frame.pts)
+        self._first = frame.pts if self._first is None else self._first
+
+    @property
+    def num_lost(self) -> int:
+        """Frames that did not come between others that did."""
+        if not self._is_told or self._first is None:
+            return 0
+        return sum(time > self._first for time in self._due)
+
+
 @contextmanager
 def open_strictly(path: Path) -> Iterator[StrictVideo]:
     """The video stream of a file, to be decoded by one thread that stops at any damage.
 
+    Decoders that mark what they conceal are not told to stop by themselves: they would at anything
+    that is not as it should be.
+
     Raises:
         UnusableError: The file does not open, or holds no video stream.
     """
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # else a message comes late, with another file's
-    with av.logging.Capture() as log:
+    with hearing() as log:
         try:
-            container = av.open(str(path))
+            container = av.open(str(path), metadata_errors="ignore")
         except av.FFmpegError as error:
             raise _unusable(error, "does not open", log) from error
         with container:
-            stream = next(iter(container.streams.video), None)
-            if stream is None or stream.codec_context is None:  # None: of no known codec
+            stream = video_stream(container)
+            if stream is None:
                 raise UnusableError("corrupt", "holds no video stream")
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"err_detect": "explode"}
+            if stream.codec_context.name not in (*MARKING, *TELLING):
+                stream.codec_context.options = {"err_detect": "explode"}
             yield StrictVideo(container, stream, log)
 
 
-def _unusable(error: av.FFmpegError, what: str, log: _Log) -> UnusableError:
+def _unusable(error: av.FFmpegError, what: str, log: Messages) -> UnusableError:
     """What FFmpeg last said is closer to the cause than the error's own words."""
     cause = log[-1][2].strip() if log else str(error.strerror)
     lasting = not isinstance(error, OSError | MemoryError)

@@ -18,9 +18,10 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from stsm_cli.data.display import Display, display_of
 from stsm_cli.prepare.check import Check, UnusableError
 from stsm_cli.prepare.strict import StrictVideo, open_strictly
-from stsm_cli.prepare.verify import verify
+from stsm_cli.prepare.verify import verdict, verify
 from stsm_cli.prepare.workers import Alive
 
 if TYPE_CHECKING:
@@ -71,21 +72,22 @@ def reencode(root: Path, encoding: Encoding, path: str, alive: Alive) -> Check:
     """
     target = root / encoding.made_path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    return verdict(lambda: _reencode(root / path, target, encoding, alive))
+
+
+def _reencode(source: Path, target: Path, encoding: Encoding, alive: Alive) -> Check:
     try:
-        with open_strictly(root / path) as video, _draft(target) as draft:
+        with open_strictly(source) as video, _draft(target) as draft:
             num_frames = _encode(video, draft, encoding, alive)
             made = verify(draft.parent, draft.name, alive)
             if made.num_frames != num_frames:
                 reason = f"{num_frames} frames, re-encoded {made.num_frames} {made.reason}"
                 raise UnusableError("corrupt", reason, lasting=False)
-            made = replace(made, made_bytes=draft.stat().st_size)
-    except UnusableError as problem:
-        return problem.check
+            return replace(made, made_bytes=draft.stat().st_size, note=video.note)
     except av.FFmpegError as error:
         if isinstance(error, OSError):  # the disk's fault
             raise
         return Check("corrupt", f"cannot be re-encoded ({error.strerror})", lasting=False)
-    return made
 
 
 @contextmanager
@@ -133,14 +135,14 @@ def _encode(video: StrictVideo, draft: Path, encoding: Encoding, alive: Alive) -
 
 
 def _upright(frame: "VideoFrame") -> "VideoFrame":
-    """The frame as the readers show it: the file may ask for quarter turns."""
-    if not frame.rotation:
+    """The frame as the readers show it: the file may ask for turns and mirrors."""
+    display = display_of(frame)
+    if display == Display():
         return frame
     rgb = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    turns = round(frame.rotation / 90)
-    turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.rot90(rgb, turns)), format="rgb24")
-    turned.pts, turned.time_base = frame.pts, frame.time_base
-    return turned
+    shown = av.VideoFrame.from_ndarray(display.show(rgb), format="rgb24")
+    shown.pts, shown.time_base = frame.pts, frame.time_base
+    return shown
 
 
 def _rate(fps: float) -> Fraction:
@@ -156,8 +158,8 @@ def _set_up(stream: "VideoStream", frame: "VideoFrame", encoding: Encoding) -> N
     )
     is_full_range = frame.color_range == ColorRange.JPEG
     context.pix_fmt = "yuvj420p" if is_full_range else "yuv420p"
-    if frame.pts is not None and frame.time_base is not None:
-        context.time_base = frame.time_base
+    is_timed = frame.pts is not None and frame.time_base is not None
+    context.time_base = frame.time_base if is_timed else 1 / context.framerate
     context.thread_count = 1
     context.options = {"crf": str(encoding.crf), "g": str(encoding.gop), **_OPTIONS}
     # trap: without these marks readers take other formulas, and colours move by 8 of 255

@@ -1,29 +1,54 @@
 """Whether a video can be used, by decoding it: headers and file names prove nothing."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
+import numpy as np
+
+from stsm_cli.data.decode import read_frames
+from stsm_cli.data.decode_pyav import packet_index
+from stsm_cli.data.display import Screen, display_of
+from stsm_cli.data.frames import Frames
+from stsm_cli.errors import DataError
 from stsm_cli.prepare.check import Check, UnusableError
-from stsm_cli.prepare.strict import open_strictly
+from stsm_cli.prepare.strict import StrictVideo, open_strictly
 from stsm_cli.prepare.workers import Alive
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _QUICK_FRAMES = 8  # decoded at the start and in the middle
+_SEEKS = 3  # ours: key frames to which a seek is tried
+_AFTER_KEY = 3  # ours: so many frames further a second one is compared
+
+
+def verdict(work: Callable[[], Check]) -> Check:
+    """What `work` finds of a video: whatever a file brings about is that file's fault alone.
+
+    Raises:
+        OSError: The disk's fault.
+    """
+    try:
+        return work()
+    except UnusableError as problem:
+        return problem.check
+    except OSError:
+        raise
+    except MemoryError:
+        return Check("corrupt", "memory ran out", lasting=False)
+    except Exception as error:
+        return Check("corrupt", f"cannot be read ({type(error).__name__}: {error})")
 
 
 def verify(root: Path, path: str, alive: Alive) -> Check:
-    """What comes out of decoding all frames of the video `root`/`path`."""
-    num_frames, frame = 0, None
-    try:
-        with open_strictly(root / path) as video:
-            for num_frames, frame in enumerate(video.frames(), 1):  # noqa: B007  # the last one
-                alive()
-    except UnusableError as problem:
-        return problem.check
-    return _ok(num_frames, video.fps, frame)
+    """What comes out of decoding all frames of the video `root`/`path`, and some again by seeks."""
+    return verdict(lambda: _verify(root / path, alive))
 
 
 def verify_quick(root: Path, path: str, alive: Alive) -> Check:
@@ -32,24 +57,59 @@ def verify_quick(root: Path, path: str, alive: Alive) -> Check:
     A video of which this shows anything wrong, or whose packets do not tell its frames, is decoded
     whole.
     """
-    frame = None
+    return verdict(lambda: _verify_quick(root / path, alive))
+
+
+def _verify(path: Path, alive: Alive) -> Check:
+    samples, seen = _samples(path), {}
+    with open_strictly(path) as video:
+        for number, frame in enumerate(video.frames()):
+            if number == 0:
+                first, screen = frame, Screen((frame.width, frame.height))
+            if number in samples:
+                seen[number] = _digest(screen(frame))
+            alive()
+        found = replace(_ok(number + 1, video, first), note=video.note)
+    for number, digest in seen.items():
+        alive()
+        if _digest(read_frames(path, np.array([number]))[0]) != digest:
+            return replace(found, from_start=True)
+    return found
+
+
+def _verify_quick(path: Path, alive: Alive) -> Check:
+    first = None
     try:
-        with open_strictly(root / path) as video:
+        with open_strictly(path) as video:
             index = video.index()
             if index is None:
-                return verify(root, path, alive)
+                return _verify(path, alive)
             last = len(index.keys) - 1
             for number, stop in ((0, _QUICK_FRAMES), (last // 2, _QUICK_FRAMES), (last, None)):
-                key = index.keys[number]
-                for frame in islice(video.frames_from(key), stop):  # noqa: B007
+                for frame in islice(video.frames_from(index.keys[number]), stop):
+                    first = first or frame
                     alive()
     except UnusableError:
-        return verify(root, path, alive)
-    return _ok(len(index.times), video.fps, frame)
+        return _verify(path, alive)
+    assert first is not None  # a video without any is unusable
+    return _ok(len(index.times), video, first)
 
 
-def _ok(num_frames: int, fps: float, frame: "VideoFrame | None") -> Check:
-    assert frame is not None  # a video without any is unusable
-    is_upright = round(frame.rotation / 90) % 2 == 0  # in quarter turns, as the readers turn it
-    width, height = frame.width, frame.height
-    return Check("ok", "", num_frames, fps, *((width, height) if is_upright else (height, width)))
+def _ok(num_frames: int, video: StrictVideo, first: "VideoFrame") -> Check:
+    size = display_of(first).size(first.width, first.height)  # as the readers show all frames
+    return Check("ok", "", num_frames, video.fps, *size)
+
+
+def _samples(path: Path) -> set[int]:
+    """Numbers of frames that are worth reading after a seek: from some key frames, just behind."""
+    with suppress(DataError, av.FFmpegError):  # decoding the video says it better
+        index = packet_index(path)
+        if index is not None and index.keys:
+            starts = [n for n in range(1, len(index.keys)) if index.keys[n - 1] != index.keys[n]]
+            chosen = starts[:: max(1, len(starts) // _SEEKS)][:_SEEKS]
+            return {min(n + step, len(index.keys) - 1) for n in chosen for step in (0, _AFTER_KEY)}
+    return set()
+
+
+def _digest(picture: Frames) -> bytes:
+    return blake2b(picture.tobytes()).digest()
