@@ -29,7 +29,7 @@ Workers = Annotated[
 DecoderName = Annotated[
     str | None,
     typer.Option(
-        "--decoder", help="`decord` (default where installed) or `pyav`.", show_default=False
+        "--decoder", help="`pyav` (default) or `decord`, where it is installed.", show_default=False
     ),
 ]
 Overrides = Annotated[

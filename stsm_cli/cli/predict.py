@@ -89,6 +89,8 @@ def predict(
     found = look_at(model, config, classes, videos, where, decoder=reader, progress=console)
     for error in found.failed.values():
         console.error(error)
+    for path, num_damaged in found.damaged.items():
+        console.warn(f"{path}: {num_damaged} of its frames are damaged")
     likeliest = {
         path: _likeliest(scores, classes, top) for path, scores in found.probabilities.items()
     }
@@ -100,6 +102,7 @@ def predict(
                 "protocol": name,
                 "decoder": reader,
                 "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
+                "damaged_frames": {str(path): count for path, count in found.damaged.items()},
                 "failed": {str(path): str(error) for path, error in found.failed.items()},
             }
         )

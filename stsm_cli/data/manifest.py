@@ -1,8 +1,9 @@
 """What a data set holds: `ROOT/manifest/{train,val}.csv` and `ROOT/manifest/classes.txt`.
 
-One line a video: path,label,frames,fps,width,height. Every data set, downloaded or generated, is
-brought into this form once; everything after it reads nothing else. Reading is strict and names
-file and line; writing replaces a file whole or not at all.
+One line a video: path,label,frames,fps,width,height. Where seeks mislead in some videos, their
+paths stand in `ROOT/manifest/{train,val}_from_start.txt`, one a line. Every data set, downloaded or
+generated, is brought into this form once; everything after it reads nothing else. Reading is strict
+and names file and line; writing replaces a file whole or not at all.
 """
 
 import csv
@@ -95,12 +96,14 @@ class Manifest:
         split: `train` or `val`.
         classes: Names of the classes; a label is an index into them.
         records: The videos, in the order of the file.
+        from_start: Paths of videos that have to be decoded from their start.
     """
 
     root: Path
     split: str
     classes: tuple[str, ...]
     records: Sequence[VideoRecord]
+    from_start: frozenset[str] = frozenset()
 
     @property
     def class_hash(self) -> str:
@@ -122,11 +125,11 @@ def read_manifest(root: Path, split: str) -> Manifest:
     records = _read_records(path, len(classes))
     if not records:
         raise DataError(f"{path}: lists no videos", hint=_PREPARE_HINT)
-    return Manifest(root, split, classes, records)
+    return Manifest(root, split, classes, records, _read_from_start(root, split))
 
 
 def write_manifest(manifest: Manifest) -> None:
-    """Write the split's CSV and the class list, each whole or not at all.
+    """Write the split's files and the class list, each whole or not at all.
 
     Raises:
         DataError: The files cannot be written.
@@ -139,6 +142,9 @@ def write_manifest(manifest: Manifest) -> None:
     )
     folder = _folder(manifest.root)
     _replace(classes_path(manifest.root), "".join(f"{name}\n" for name in manifest.classes))
+    note = _from_start_path(manifest.root, manifest.split)
+    if manifest.from_start or note.exists():
+        _replace(note, "".join(f"{path}\n" for path in sorted(manifest.from_start)))
     _replace(folder / f"{manifest.split}.csv", table.getvalue())
 
 
@@ -164,6 +170,15 @@ def read_classes(path: Path) -> tuple[str, ...]:
         first_line.setdefault(name, line)
     _raise_problems(problems)
     return tuple(names)
+
+
+def _from_start_path(root: Path, split: str) -> Path:
+    return _folder(root) / f"{split}_from_start.txt"
+
+
+def _read_from_start(root: Path, split: str) -> frozenset[str]:
+    path = _from_start_path(root, split)
+    return frozenset(_read_bytes(path).decode().splitlines()) if path.exists() else frozenset()
 
 
 def _folder(root: Path) -> Path:

@@ -25,12 +25,15 @@ class Videos:
         manifest: What the split holds.
         short_side_px: Size to which frames are resized.
         decoder: Which library decodes.
+        keep_damaged: Whether frames that the decoder could not make right are read too; else their
+            video is broken.
         cache: All videos, decoded and resized (a `DataError` in place of a broken one), or None.
     """
 
     manifest: Manifest
     short_side_px: int
     decoder: Decoder
+    keep_damaged: bool = False
     cache: tuple[Frames | DataError, ...] | None = None
 
     def read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
@@ -47,9 +50,14 @@ class Videos:
         return frames[frame_indices]
 
     def _decode(self, index: int, frame_indices: npt.NDArray[np.int64] | None) -> Frames:
-        path = self.manifest.root / self.manifest.records[index].path
+        path = self.manifest.records[index].path
         return read_frames(
-            path, frame_indices, decoder=self.decoder, short_side_px=self.short_side_px
+            self.manifest.root / path,
+            frame_indices,
+            decoder=self.decoder,
+            short_side_px=self.short_side_px,
+            from_start=path in self.manifest.from_start,
+            keep_damaged=self.keep_damaged,
         )
 
     def decode_whole(self, index: int) -> Frames | DataError:

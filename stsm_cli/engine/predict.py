@@ -8,6 +8,7 @@ import torch
 
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.decode import Decoder, probe
+from stsm_cli.data.frames import VideoInfo
 from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_classes
 from stsm_cli.data.videos import Videos
@@ -22,9 +23,16 @@ from stsm_cli.progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities (K,) of each video that could be read, and why the others could not."""
+    """Class probabilities (K,) of each video that could be read, and why the others could not.
+
+    Attributes:
+        probabilities: Of each video.
+        damaged: How many frames of a video the decoder could not make right, where there are any.
+        failed: Why a video could not be read.
+    """
 
     probabilities: dict[Path, torch.Tensor]
+    damaged: dict[Path, int]
     failed: dict[Path, DataError]
 
 
@@ -49,16 +57,25 @@ def predict(
         classes: Names of the classes in label order.
         paths: The videos.
     """
-    found, failed = {}, {}
+    found, damaged, failed = {}, {}, {}
     wanted = list(dict.fromkeys(paths))
     with progress.bar("predicting", len(wanted)) as bar:
         for path in wanted:
             try:
-                found[path] = _predict_one(model, recipe, classes, path, device, decoder)
+                info = _look(path)
+                found[path] = _predict_one(model, recipe, classes, path, info, device, decoder)
+                if info.num_damaged:
+                    damaged[path] = info.num_damaged
             except DataError as error:
                 failed[path] = error
             bar.advance()
-    return Predictions(found, failed)
+    return Predictions(found, damaged, failed)
+
+
+def _look(path: Path) -> VideoInfo:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, not a video")
+    return probe(path)
 
 
 def _predict_one(
@@ -66,15 +83,16 @@ def _predict_one(
     recipe: Recipe,
     classes: tuple[str, ...],
     path: Path,
+    info: VideoInfo,
     device: torch.device,
     decoder: Decoder,
 ) -> torch.Tensor:
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder, not a video")
-    info = probe(path)
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     videos = Videos(
-        Manifest(Path(), "predict", classes, (record,)), recipe.data.short_side_px, decoder
+        Manifest(Path(), "predict", classes, (record,)),
+        recipe.data.short_side_px,
+        decoder,
+        keep_damaged=True,
     )
     (batch,) = evaluation_batches(
         videos,

@@ -111,12 +111,14 @@ def _check_names(paths: Sequence[str], encoding: Encoding) -> None:
 
 
 def _manifest(listing: Listing, split: str, checks: Checks, encoding: Encoding | None) -> Manifest:
-    records = tuple(
-        _record(video, checks, encoding)
-        for video in listing.splits[split]
-        if check_of(video, checks).status == "ok"
+    usable = [v for v in listing.splits[split] if check_of(v, checks).status == "ok"]
+    records = tuple(_record(video, checks, encoding) for video in usable)
+    misleading = frozenset(
+        record.path
+        for video, record in zip(usable, records, strict=True)
+        if check_of(video, checks).from_start
     )
-    return Manifest(listing.root, split, listing.classes, records)
+    return Manifest(listing.root, split, listing.classes, records, misleading)
 
 
 def _record(video: ListedVideo, checks: Checks, encoding: Encoding | None) -> VideoRecord:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,12 @@ def build_report(
         "splits": {split: count.as_dict() for split, count in counts.items()},
         "unlisted": len(listing.unlisted),
         "duplicates": len(listing.duplicates),
-        "notes": [*listing.notes, *filter(None, known), *_tell_copies(listing, checks)],
+        "notes": [
+            *listing.notes,
+            *filter(None, known),
+            *_tell_copies(listing, checks),
+            *_tell_complaints(checks),
+        ],
         "drawn": asdict(listing.draw) if listing.draw else None,
         "classes_without_usable": _classes_without_usable(listing, checks),
         "num_problems": len(problems),
@@ -93,6 +98,16 @@ def _tell_copies(listing: Listing, checks: Checks) -> list[str]:
     leak = f"; warning: {leaks:,} of them would validate what is trained on"
     told = leak if leaks else ", each in that video's split"
     return [f"copies, byte for byte, of another video: {len(copies):,}{told}"]
+
+
+def _tell_complaints(checks: Checks) -> Iterator[str]:
+    """What is odd about videos that are usable all the same; the ledger has which and why."""
+    num_misleading = sum(check.from_start for check in checks.values())
+    if num_misleading:
+        yield f"videos that are read from their start, as seeks in them mislead: {num_misleading:,}"
+    num_noted = sum(check.status == "ok" and bool(check.note) for check in checks.values())
+    if num_noted:
+        yield f"usable videos of which FFmpeg complains, though no frame is damaged: {num_noted:,}"
 
 
 def _usable_copies(listing: Listing, checks: Checks) -> dict[str, str]:

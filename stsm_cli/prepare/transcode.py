@@ -119,8 +119,9 @@ def _encode(video: StrictVideo, draft: Path, encoding: Encoding, alive: Alive) -
     with av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as container:
         for frame in map(_upright, video.frames()):
             if num_frames == 0:
-                stream = container.add_stream("libx264", rate=_rate(video.fps))
-                _set_up(stream, frame, encoding)
+                rate = _rate(video.fps)
+                stream = container.add_stream("libx264", rate=rate)
+                _set_up(stream, frame, encoding, rate)
                 first = frame.pts or 0
             size = stream.width, stream.height
             small = reformat(frame, *size, stream.pix_fmt, interpolation="BICUBIC")
@@ -149,7 +150,7 @@ def _rate(fps: float) -> Fraction:
     return Fraction(fps or _FALLBACK_RATE).limit_denominator(1001)
 
 
-def _set_up(stream: "VideoStream", frame: "VideoFrame", encoding: Encoding) -> None:
+def _set_up(stream: "VideoStream", frame: "VideoFrame", encoding: Encoding, rate: Fraction) -> None:
     """Make the stream one that suits the first frame."""
     context = stream.codec_context
     scale = min(1.0, encoding.short_side_px / min(frame.width, frame.height))
@@ -158,8 +159,10 @@ def _set_up(stream: "VideoStream", frame: "VideoFrame", encoding: Encoding) -> N
     )
     is_full_range = frame.color_range == ColorRange.JPEG
     context.pix_fmt = "yuvj420p" if is_full_range else "yuv420p"
-    is_timed = frame.pts is not None and frame.time_base is not None
-    context.time_base = frame.time_base if is_timed else 1 / context.framerate
+    if frame.pts is not None and frame.time_base is not None:
+        context.time_base = frame.time_base
+    else:  # frames without time stamps are as far apart as the rate says
+        context.time_base = 1 / rate
     context.thread_count = 1
     context.options = {"crf": str(encoding.crf), "g": str(encoding.gop), **_OPTIONS}
     # trap: without these marks readers take other formulas, and colours move by 8 of 255

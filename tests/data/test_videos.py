@@ -12,7 +12,7 @@ FRAMES, HEIGHT, WIDTH = 6, 10, 14
 BYTES = FRAMES * HEIGHT * WIDTH * 3
 
 
-def decoded(path, indices, *, decoder, short_side_px):
+def decoded(path, indices, *, decoder, short_side_px, from_start, keep_damaged):
     if "broken" in path.name:
         raise DataError(f"{path}: does not decode")
     frames = np.full((FRAMES, HEIGHT, WIDTH, 3), int(path.stem), dtype=np.uint8)
