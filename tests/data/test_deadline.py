@@ -4,10 +4,12 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from queue import SimpleQueue
 
 import pytest
 
-from stsm_cli.data.deadline import within
+from stsm_cli.data import deadline
+from stsm_cli.data.deadline import alive, within
 
 
 class Result:
@@ -39,6 +41,69 @@ def test_work_that_hangs_is_left_behind_in_a_thread_that_does_not_keep_the_proce
     assert within(60, threading.get_ident) != hanging[0].ident
     assert hanging[0].daemon
     release.set()
+
+
+class Clock:
+    """Time that passes only when somebody waits, or is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(deadline, "time", self)
+
+    def monotonic(self):
+        return self.now
+
+
+def test_work_that_shows_signs_of_life_may_take_for_ever(monkeypatch):
+    clock, steps, waited = Clock(monkeypatch), SimpleQueue(), SimpleQueue()
+
+    def wait(outcomes, patience):  # in the caller's thread: 9 of 10 seconds pass each time
+        waited.put(patience)
+        clock.now += 9
+        steps.get(timeout=60)
+
+    def work():
+        for _ in range(5):
+            waited.get(timeout=60)
+            alive()
+            steps.put(None)
+        return clock.now
+
+    monkeypatch.setattr(deadline, "wait", wait)
+    assert within(10, work) >= 45
+
+
+def test_time_in_which_the_waiting_itself_was_held_up_does_not_count(monkeypatch):
+    clock, release = Clock(monkeypatch), threading.Event()
+
+    def wait(outcomes, patience):  # Ctrl-Z, for an hour
+        clock.now += 3600
+        if clock.now > 3600:
+            release.set()
+            outcomes[0].result(60)
+
+    monkeypatch.setattr(deadline, "wait", wait)
+    assert within(10, lambda: release.wait(60))
+
+
+def test_work_that_is_given_up_ends_at_its_next_sign_of_life():
+    release, ended = threading.Event(), threading.Event()
+
+    def hang():
+        release.wait()
+        try:
+            alive()
+        finally:
+            ended.set()
+
+    with pytest.raises(FutureTimeoutError):
+        within(0.01, hang)
+    release.set()
+    assert ended.wait(60)
+
+
+def test_a_sign_of_life_from_elsewhere_means_nothing():
+    alive()
 
 
 def test_callers_do_not_wait_for_each_other():

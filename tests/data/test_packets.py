@@ -48,3 +48,17 @@ def test_times_are_those_of_the_decoded_frames(tmp_path, encode_counter):
 )
 def test_nothing_is_claimed_where_packets_do_not_tell_the_frames(index_of, name, codec):
     assert index_of(name, 4, codec) is None
+
+
+def test_pictures_renewed_piece_by_piece_have_no_key_frame_but_the_first(index_of):
+    options = {"g": 12, "x264-params": "intra-refresh=1:bframes=0"}
+    assert index_of("a.mp4", 40, "libx264", **options) == ([0] * 40, False)
+
+
+def test_hevc_begins_anew_where_its_groups_are_closed(index_of):
+    closed = {"x265-params": "keyint=12:min-keyint=12:scenecut=0:open-gop=0:log-level=none"}
+    assert index_of("a.mp4", 30, "libx265", **closed) == ([0] * 12 + [12] * 12 + [24] * 6, True)
+    opened = {"x265-params": "keyint=12:min-keyint=12:scenecut=0:open-gop=1:log-level=none"}
+    keys, is_plain = index_of("b.mp4", 30, "libx265", **opened)
+    assert len(set(keys)) == 3
+    assert not is_plain

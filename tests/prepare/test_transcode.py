@@ -196,3 +196,22 @@ def test_drafts_of_the_dead_are_deleted_and_those_of_others_not(tmp_path):
     os.utime(old, (0, old.stat().st_mtime - STALE_SECONDS - 1))
     remove_drafts(tmp_path, encoding)
     assert sorted(folder.iterdir()) == [others, made]
+
+
+def test_frames_need_no_time_stamps(tmp_path):
+    encode(tmp_path / "raw.h264", bf="2")
+    (tmp_path / "raw.h264").rename(tmp_path / "a.mp4")  # as recorders name them
+    check, made = redo(tmp_path, "a.mp4")
+    assert (check.status, check.num_frames) == ("ok", 40)
+    np.testing.assert_allclose(np.diff(seconds(made)), 1 / check.fps, atol=1e-3)
+
+
+def test_what_is_shown_mirrored_is_made_so(tmp_path):
+    encode(tmp_path / "a.mp4", num_frames=4)
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    plain = read_frames(tmp_path / "a.mp4", None).astype(int)
+    matrix = content.index(b"tkhd") + 44
+    content[matrix : matrix + 4] = struct.pack(">i", -1 << 16)
+    (tmp_path / "a.mp4").write_bytes(content)
+    _, made = redo(tmp_path, "a.mp4", short_side_px=64, crf=5)
+    assert np.abs(read_frames(made, None).astype(int) - plain[:, :, ::-1]).mean() < 3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.data.decode import probe, read_frames
+from stsm_cli.prepare import verify as module
 from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.verify import verify, verify_quick
 
@@ -184,6 +185,90 @@ def test_one_flipped_byte_in_h264_is_noticed_where_it_is(folder, tmp_path):
     check = verify(tmp_path, "hit.mp4", Clock())
     assert check.status == "corrupt"
     assert f"frame {number} " in check.reason
+
+
+def copy_packets(source, target, *, key=0, edit=None):
+    """A copy without re-encoding from this key frame on; `edit` changes the content of packets."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        first = [i for i, packet in enumerate(packets) if packet.is_keyframe][key]
+        for number, packet in enumerate(packets[first:]):
+            copy = av.Packet(edit(number, bytes(packet)) if edit else bytes(packet))
+            copy.pts, copy.dts = packet.pts - packets[first].pts, packet.dts - packets[first].pts
+            copy.duration, copy.time_base = packet.duration, packet.time_base
+            copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+            new.mux(copy)
+
+
+@ways
+@pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv"])
+def test_a_cut_from_an_open_group_of_pictures_is_ok(tmp_path, name, look):
+    """Its first pictures would be built from others that were cut off; the others are whole."""
+    params = "open-gop=1:keyint=30:bframes=5:b-pyramid=strict:ref=6:b-adapt=0:scenecut=0"
+    encode(tmp_path / "whole.mp4", num_frames=90, **{"x264-params": params})
+    copy_packets(tmp_path / "whole.mp4", tmp_path / name, key=1)
+    check = look(tmp_path, name, Clock())
+    shown = len(read_frames(tmp_path / name, None))
+    assert (check.status, check.num_frames) == ("ok", shown)
+    assert 55 <= shown <= 65
+
+
+def test_a_complaint_that_costs_no_frame_is_a_note(folder, tmp_path):
+    oversized = bytes([6, 5, 200]) + b"A" * 40 + b"\x80"  # a text of 200 bytes, of which 40 come
+    unit = struct.pack(">I", len(oversized)) + oversized
+    copy_packets(
+        folder / "gop12.mp4", tmp_path / "a.mp4", edit=lambda i, b: unit + b if i in (0, 7) else b
+    )
+    check = verify(tmp_path, "a.mp4", Clock())
+    assert (check.status, check.num_frames, check.reason) == ("ok", 60, "")
+    assert check.note.startswith("h264: SEI type 5 size 200 truncated")
+
+
+def test_a_frame_that_is_lost_between_others_is_noticed(folder, tmp_path):
+    end = struct.pack(">I", 1) + b"\x0c"  # filler in the place of a picture
+    copy_packets(folder / "gop12.mp4", tmp_path / "a.mp4", edit=lambda i, b: end if i == 20 else b)
+    check = verify(tmp_path, "a.mp4", Clock())
+    assert check.status == "corrupt"
+    assert re.search(
+        r"frame \d+ .*does not decode|1 frames between the others do not come|damaged", check.reason
+    )
+
+
+def test_a_sound_video_is_not_read_from_its_start(folder):
+    assert not any(verify(folder, name, Clock()).from_start for name in ("gop12.mp4", "vp9.webm"))
+
+
+def test_a_video_in_which_seeks_mislead_is_noted(folder, monkeypatch):
+    tried = []
+
+    def misled(path, indices):
+        tried.extend(indices.tolist())
+        return read_frames(path, indices - 1)
+
+    monkeypatch.setattr(module, "read_frames", misled)
+    check = verify(folder, "gop12.mp4", Clock())
+    assert (check.status, check.from_start) == ("ok", True)
+    assert tried == [12]  # the first frame after a key frame that is not the first
+
+
+def test_whatever_a_file_brings_about_is_its_verdict(folder, monkeypatch):
+    def fail(path):
+        raise KeyError("made up")
+
+    monkeypatch.setattr(module, "packet_index", fail)
+    check = verify(folder, "gop12.mp4", Clock())
+    assert (check.status, check.reason) == ("corrupt", "cannot be read (KeyError: 'made up')")
+    assert check.lasting
+
+
+def test_lack_of_memory_is_not_held_against_a_file(folder, monkeypatch):
+    def fail(path):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "packet_index", fail)
+    check = verify(folder, "gop12.mp4", Clock())
+    assert (check.reason, check.lasting) == ("memory ran out", False)
 
 
 @ways
