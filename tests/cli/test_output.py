@@ -58,6 +58,45 @@ def test_text_with_brackets_is_printed_as_it_is_and_never_wrapped(capsys):
     assert capsys.readouterr().err == text + "\n"
 
 
+NASTY = "\x1b[2Ja\x07\r\n\tb\x9bc\u202ed\u2028e\udce9f é"
+SPELLED = r"\u001b[2Ja\u0007\r\n\tb\u009bc\u202ed\u2028e\udce9f é"
+
+
+def test_what_a_terminal_would_obey_is_spelled_out_wherever_it_is_printed(capsys):
+    out = Output(1)
+    for say in (out.message, out.detail, out.warn):
+        say(NASTY)
+    out.error(RecipeError(NASTY.replace("\n\t", ""), hint="do\x1b\nthis"))
+    out.internal_error(ValueError(NASTY))
+    out.table(NASTY, [NASTY], [[NASTY]], notes=[NASTY])
+    captured = capsys.readouterr()
+    joined = SPELLED.replace(r"\n\t", "")
+    assert captured.err.splitlines() == [
+        SPELLED,
+        SPELLED,
+        f"warning: {SPELLED}",
+        f"error: {joined}",
+        r"hint: do\u001b",
+        "hint: this",
+        f"internal error: ValueError: {SPELLED}",
+        "hint: run the command again with -vv to see where",
+    ]
+    below = [SPELLED, "-" * len(SPELLED), SPELLED, "", SPELLED]
+    assert captured.out.splitlines() == [SPELLED, "", *below]
+
+
+def test_a_result_keeps_its_lines(capsys):
+    Output().text("a\tb\n  c\x1b[0m")
+    assert capsys.readouterr().out == "a\tb\n  c\\u001b[0m\n"
+
+
+def test_json_says_the_same_whatever_the_names(capsys):
+    Output().json({NASTY: [NASTY]})
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {NASTY: [NASTY]}
+    assert all(char.isprintable() for char in printed.replace("\n", ""))
+
+
 def test_a_traceback_is_shown_with_vv(capsys):
     def fail():
         raise RecipeError("bad")
@@ -143,11 +182,11 @@ def test_on_a_terminal_a_bar_is_drawn_once_it_has_lasted_and_leaves_nothing(
         bar.advance(4)
         with out.bar("inner", 3) as inner:
             clock[0] = 2.0
-            inner.advance(1, status="[loss]")
+            inner.advance(1, status="[loss] \x1b[35m")
             out.text("a result")
         drawn = capsys.readouterr()
     assert drawn.out == "a result\n"
-    for text in ("outer", "4/10", "inner", "1/3", "[loss]"):
+    for text in ("outer", "4/10", "inner", "1/3", r"[loss] \u001b[35m"):
         assert text in drawn.err
     last_line = capsys.readouterr().err.rpartition("\x1b[2K")[2]
     assert "outer" not in last_line
