@@ -1,5 +1,6 @@
 """Every video of a data set looked at once: what the ledger knows, and the rest in parallel."""
 
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.ledger import Ledger, Source
 from stsm_cli.prepare.transcode import Encoding, reencode
 from stsm_cli.prepare.verify import verify, verify_quick
-from stsm_cli.prepare.workers import Lost, Work, work_apart
+from stsm_cli.prepare.workers import Alive, Lost, Work, work_apart
 from stsm_cli.progress import SILENT, Progress
 
 DEADLINE_SECONDS = 60.0  # ours: for one frame; even a slow core decodes many a second
@@ -38,9 +39,18 @@ class Task:
 
 def verification(root: Path, *, quick: bool) -> Task:
     """Decode the videos below `root`: whole, or only their ends and middle."""
+    work = partial(_read, partial(verify_quick if quick else verify, root))
     if quick:
-        return Task("verifying", "quick", ("full", "quick"), partial(verify_quick, root))
-    return Task("verifying", "full", ("full",), partial(verify, root))
+        return Task("verifying", "quick", ("full", "quick"), work)
+    return Task("verifying", "full", ("full",), work)
+
+
+def _read(work: Work[Check], path: str, alive: Alive) -> Check:
+    """What `work`, which writes nothing, finds; an error of the disk is about this file alone."""
+    try:
+        return work(path, alive)
+    except OSError as error:
+        return Check("corrupt", f"cannot be read ({error.strerror or error})", lasting=False)
 
 
 def reencoding(root: Path, encoding: Encoding) -> Task:
@@ -107,25 +117,38 @@ def _recall(
     checks: dict[str, Check] = {}
     unknown: dict[str, Source] = {}
     for path in dict.fromkeys(paths):
-        try:
-            status = (root / path).stat()
-        except FileNotFoundError:
-            checks[path] = MISSING
+        source = _source(root, path)
+        if isinstance(source, Check):
+            checks[path] = source
             continue
-        source = Source(path, status.st_size, status.st_mtime_ns)
         known = (ledger.find(source, how) for how in task.accepted)
         check = next((check for check in known if check and task.stands(path, check)), None)
-        if not source.size:
-            checks[path] = Check("corrupt", "is empty")
-        elif check is None:
+        if check is None:
             unknown[path] = source
         else:
             checks[path] = check
     return checks, unknown
 
 
+def _source(root: Path, path: str) -> Source | Check:
+    """The file as it is now, or what is wrong with it from outside."""
+    if set(path) & {"\n", "\r"}:
+        return Check("corrupt", "its path holds a line break, which lists cannot")
+    try:
+        status = (root / path).stat()
+    except FileNotFoundError:
+        return MISSING
+    except OSError as error:  # a link in a circle, a folder that is closed to us, a name too long
+        return Check("corrupt", f"cannot be read ({error.strerror})", lasting=False)
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for somebody to write
+        return Check("corrupt", "is no file but a folder, a pipe, a socket or a device")
+    if not status.st_size:
+        return Check("corrupt", "is empty")
+    return Source(path, status.st_size, status.st_mtime_ns)
+
+
 def _judge(outcome: Check | Lost) -> Check:
-    """A video whose process hung or died is corrupt."""
+    """A video whose process hung or died, or that the program fails on, is corrupt."""
     if isinstance(outcome, Lost):
         return Check("corrupt", outcome.reason, lasting=outcome.lasting)
     return outcome

@@ -48,9 +48,7 @@ def list_folder(
     if not 0 < val_share < 1:
         raise ValueError(f"val_share must be between 0 and 1, got {val_share}")
     tree = scan(root, progress)
-    if not tree.videos:
-        suffixes = ", ".join(VIDEO_SUFFIXES)
-        raise DataError(f"{root}: no video found", hint=f"videos are files ending in {suffixes}")
+    tree.check_videos(f"videos are files ending in {', '.join(VIDEO_SUFFIXES)}")
     source = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
     if not source.entries["train"]:
         raise DataError(f"{root}: no training video found", hint=_LAYOUTS)

@@ -45,8 +45,7 @@ def list_k400(root: Path, *, progress: Progress = SILENT) -> Listing:
         notes.append(f"archives unpacked: {unpacked}")
         tree = scan(root, progress)
     entries, source = read_clips(tree)
-    if not tree.videos:
-        raise DataError(f"{root}: no video found", hint="`--download` fetches the archives")
+    tree.check_videos("`--download` fetches the archives")
     classes = sorted_classes(entries)
     _check_labels(entries, classes, source)
     clips = _Clips(tree)

@@ -10,8 +10,12 @@ from pathlib import Path
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"),
-    *(".wmv", ".flv", ".3gp", ".ogv"),
+    *(".wmv", ".flv", ".3gp", ".ogv", ".gif", ".ts", ".mts", ".m2ts"),
+    *(".3g2", ".asf", ".divx", ".dv", ".f4v", ".m1v", ".m2t", ".m2v"),
+    *(".mjpeg", ".mjpg", ".mpe", ".mxf", ".ogm", ".qt", ".rm", ".rmvb"),
+    *(".vob", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc"),
 )
+"""What files must end in to be found below a folder: every container that the readers know."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,11 @@ class Listing:
         splits: The listed videos of `train` and `val`, in the lists' order.
         unlisted: Video files below the root that no list names, relative paths, sorted.
         duplicates: Names listed or files found more than once, sorted; the first one counts.
+        conflicts: Names listed again under another label or in the other split, each with what the
+            lists say; the first line counts.
         copies: Paths of listed videos that are byte for byte an earlier one, each with that one's.
+        faults: Paths that could not be looked at, each with why.
+        left_out: Suffixes of files that are no videos, each with how many there are.
         notes: What the reader decided, a sentence each (which layout, which list, which rule).
         draw: How `val`, which is empty until then, is to be drawn from `train`; None: it is not.
     """
@@ -62,6 +70,9 @@ class Listing:
     splits: dict[str, tuple[ListedVideo, ...]]
     unlisted: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
+    conflicts: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     draw: Draw | None = None

@@ -48,8 +48,7 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
     labels, *lists = (_json(tree, name) for name in ("labels", *_FILES.values()))
     if labels is None or lists == [None, None]:
         raise _no_lists(tree)
-    if not tree.videos:
-        raise _no_videos(tree)
+    tree.check_videos(_how_to_get_videos(tree))
     classes = _classes(labels)
     entries = {s: _entries(path) if path else [] for s, path in zip(_FILES, lists, strict=True)}
     if not any(entries.values()):
@@ -145,11 +144,8 @@ def _no_lists(tree: Tree) -> DataError:
     )
 
 
-def _no_videos(tree: Tree) -> DataError:
+def _how_to_get_videos(tree: Tree) -> str:
     zipped = tree.named(r"20bn-something-something-v2.*\.zip")
-    return DataError(
-        f"{tree.root}: no video found",
-        hint=f"unzip {' and '.join(zipped)} there"
-        if zipped
-        else "put there ID.webm, or the parts 20bn-something-something-v2-NN of their archive",
-    )
+    if zipped:
+        return f"unzip {' and '.join(zipped)} there"
+    return "put there ID.webm, or the parts 20bn-something-something-v2-NN of their archive"

@@ -4,12 +4,15 @@ Hidden files and folders (`.cache`, and the `._*` files that macOS puts into arc
 nor do the folders that `stsm prepare` itself fills. Links to folders are followed.
 """
 
+import codecs
 import os
 import re
-from dataclasses import dataclass
+import stat
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import NoReturn
+from pathlib import Path, PurePosixPath
 
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.listing import VIDEO_SUFFIXES
@@ -19,6 +22,9 @@ from stsm_cli.progress import Progress
 _OUTPUT = re.compile(r"manifest|videos_\d+g\d+")  # right below the root: lists, re-encoded videos
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _WORDS = re.compile("[^a-z]+")
+_TYPESCRIPT = (".ts", ".mts")  # or MPEG transport streams
+_HEAD = 1024  # bytes that tell them apart
+_LISTS = re.compile(r".+\.(?:csv|txt|json|tar\.gz|tgz)|20bn-something-something-v2-\d\d")
 
 
 @dataclass(frozen=True)
@@ -29,16 +35,39 @@ class Tree:
         root: The data root.
         files: Relative paths with forward slashes, sorted.
         folders: The same of folders.
+        faults: Paths that could not be looked at, or that no list can hold, each with why.
     """
 
     root: Path
     files: tuple[str, ...]
     folders: tuple[str, ...]
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def videos(self) -> tuple[str, ...]:
-        """The files that are videos by their suffix."""
-        return tuple(path for path in self.files if path.lower().endswith(VIDEO_SUFFIXES))
+        """The files that are videos by their suffix, and, where that is TypeScript's, content."""
+        return tuple(
+            path
+            for path in self.files
+            if _is_named_video(path)
+            and not (path.lower().endswith(_TYPESCRIPT) and _is_text(self.root / path))
+        )
+
+    @cached_property
+    def left_out(self) -> dict[str, int]:
+        """How many files are no videos, by suffix; the most first.
+
+        Lists and archives count only where they lie beside videos, in a folder below the root.
+        """
+        videos = set(self.videos)
+        full = {folder_of(path) for path in videos} - {""}
+        others = (path for path in self.files if path not in videos)
+        counted = Counter(
+            PurePosixPath(path).suffix.lower() or "without suffix"
+            for path in others
+            if folder_of(path) in full or not _LISTS.fullmatch(path.rpartition("/")[2].lower())
+        )
+        return dict(counted.most_common())
 
     def named(self, pattern: str) -> tuple[str, ...]:
         """The files whose whole name matches a regular expression, those nearest the root first."""
@@ -46,41 +75,62 @@ class Tree:
         found = (path for path in self.files if match(path.rpartition("/")[2]))
         return tuple(sorted(found, key=lambda path: (path.count("/"), path)))
 
+    def check_videos(self, hint: str) -> None:
+        """Refuse a tree without a video.
+
+        Args:
+            hint: The cure.
+
+        Raises:
+            DataError: There is none; says what could not be looked at.
+        """
+        if not self.videos:
+            faults = [f"{self.root / path}: {why}" for path, why in self.faults.items()]
+            raise_problems([f"{self.root}: no video found", *faults], hint=hint)
+
 
 def scan(root: Path, progress: Progress) -> Tree:
     """Everything below a root that may matter.
+
+    A folder that cannot be read, or a video whose name no list can hold, is a fault of the tree.
 
     Args:
         root: The data root.
         progress: Is told: on a slow disk this takes minutes.
 
     Raises:
-        DataError: There is no such folder, it is none or empty, a folder cannot be read, or a
-            video's name is not UTF-8.
+        DataError: There is no such folder, it is none or empty, or it cannot be read.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: {'is no folder' if root.exists() else 'no such folder'}")
+    _check_root(root)
     progress.message(f"looking through {root}")
     files: list[str] = []
     folders: list[str] = []
+    faults: dict[str, str] = {}
     visited: set[tuple[int, int]] = set()  # a link may lead back up
-    for folder, names, file_names in os.walk(root, followlinks=True, onerror=_unreadable):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in visited:
-            names.clear()
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        try:
+            identity, entries = _look(root / prefix)
+        except OSError as error:
+            faults[prefix.rstrip("/")] = f"cannot be read ({error.strerror})"
             continue
-        visited.add((status.st_dev, status.st_ino))
-        relative = Path(folder).relative_to(root)
-        names[:] = sorted(name for name in names if name[0] != ".")
-        prefix = f"{relative.as_posix()}/"
-        if relative == Path():
-            prefix = ""
-            names[:] = [name for name in names if not _OUTPUT.fullmatch(name)]
-        folders += [prefix + name for name in names]
-        files += [prefix + name for name in file_names if name[0] != "."]
-    tree = Tree(root, tuple(sorted(files)), tuple(sorted(folders)))
-    _check(tree)
-    return tree
+        if identity in visited:
+            continue
+        visited.add(identity)
+        below = [prefix + entry.name for entry in entries if _is_folder(entry)]
+        below = [path for path in below if not _OUTPUT.fullmatch(path)]
+        folders += below
+        waiting += [f"{path}/" for path in reversed(below)]  # a stack: the first comes first
+        files += [prefix + entry.name for entry in entries if not _is_folder(entry)]
+    if "" in faults:
+        raise DataError(f"{root}: {faults['']}")
+    if not files and not folders and not faults:
+        raise DataError(f"{root}: is empty")
+    unfit = {path for path in filter(_is_named_video, files) if not _is_utf8(path)}
+    faults |= dict.fromkeys(unfit, "its name is not UTF-8")
+    fit = sorted(path for path in files if path not in unfit)
+    return Tree(root, tuple(fit), tuple(sorted(folders)), dict(sorted(faults.items())))
 
 
 def stem(path: str) -> str:
@@ -104,18 +154,46 @@ def split_of(folder: str) -> str | None:
     return None
 
 
-def _unreadable(error: OSError) -> NoReturn:
-    raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+def _check_root(root: Path) -> None:
+    try:
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except FileNotFoundError:
+        raise DataError(f"{root}: no such folder") from None
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error.strerror})") from error
+    if not is_folder:
+        raise DataError(f"{root}: is no folder")
 
 
-def _check(tree: Tree) -> None:
-    if not tree.files and not tree.folders:
-        raise DataError(f"{tree.root}: is empty")
-    undecodable = [path for path in tree.videos if not _is_utf8(path)]
-    raise_problems(
-        [f"{tree.root}: the name of {path!r} is not UTF-8" for path in undecodable],
-        hint="rename these files",
-    )
+def _look(folder: Path) -> tuple[tuple[int, int], list[os.DirEntry[str]]]:
+    """Which folder this is, by whatever path, and what is in it, sorted; hidden names left out."""
+    status = folder.stat()
+    with os.scandir(folder) as entries:
+        shown = [entry for entry in entries if entry.name[0] != "."]
+    return (status.st_dev, status.st_ino), sorted(shown, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle: a file that cannot be read
+        return False
+
+
+def _is_named_video(path: str) -> bool:
+    return path.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file begins with text; one that cannot be read is none."""
+    try:
+        if not path.is_file():  # a pipe would make wait
+            return False
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        return b"\0" not in head and bool(codecs.getincrementaldecoder("utf-8")().decode(head))
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _is_utf8(text: str) -> bool:

@@ -3,14 +3,17 @@
 `concurrent.futures` loses all that is under way when a worker dies, and cannot end one that hangs.
 """
 
+import errno
 import multiprocessing
 import signal
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
@@ -26,13 +29,17 @@ Work = Callable[[str, Alive], Result]
 ALIVE_SECONDS = 1.0  # between two signs of life
 START_SECONDS = 600.0  # for a process to start: many at once read Python over a slow network
 
+UNFORESEEN = "internal error: "
+"""How the reason begins where the program itself is wrong."""
+
+_FOR_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # other signals come from outside
 _SPAWN = multiprocessing.get_context("spawn")  # not forked: the caller may run threads
 
 
 @dataclass(frozen=True)
 class Lost:
-    """In place of a result: the process hung or died.
+    """In place of a result: the process hung or died, or the work raised what nobody foresaw.
 
     Attributes:
         reason: Why, in words.
@@ -53,7 +60,7 @@ def work_apart(
     is given up when it shows no sign of life for `deadline_seconds`.
 
     Raises:
-        Exception: What `work` raised.
+        OSError: What `work` raised where the disk is full, or closed to all files alike.
         StsmError: A process ended by itself for no reason of its file's.
     """
     waiting = deque(files)
@@ -117,10 +124,10 @@ class _Worker(Generic[Result]):
 
     def _receive(self) -> Result | Lost | None:
         try:
-            message: Result | Exception | None = self.connection.recv()
+            message: Result | Lost | OSError | None = self.connection.recv()
         except (EOFError, ConnectionResetError):
             return self._death()
-        if isinstance(message, Exception):
+        if isinstance(message, OSError):
             raise message
         self._is_up = True
         self.wait_anew()
@@ -132,7 +139,7 @@ class _Worker(Generic[Result]):
         self.stop()
         if code in (0, 1):  # Python itself: nothing that a decoder does
             raise StsmError(f"{self.file}: the process that worked on it ended with code {code}")
-        name = signal.Signals(-code).name if code < 0 else f"code {code}"
+        name = _signal_name(-code) if code < 0 else f"code {code}"
         if code < 0 and name not in _CRASHES:
             return Lost(f"its process was killed ({name})", lasting=False)
         return Lost(f"the decoder crashed ({name})")
@@ -141,6 +148,13 @@ class _Worker(Generic[Result]):
         self._process.kill()
         self._process.join()
         self.connection.close()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, most of which have no name
+        return f"signal {number}"
 
 
 def _stirring(busy: "Sequence[_Worker[Result]]") -> "list[_Worker[Result]]":
@@ -170,8 +184,20 @@ def _serve(work: Work[Result], connection: "Connection[object, str]") -> None:
         connection.send(None)  # started
         while True:
             file = connection.recv()
-            try:
-                result: Result | Exception = work(file, alive)
-            except Exception as error:  # the process's boundary: raised again by the parent
-                result = error
-            connection.send(result)
+            connection.send(_outcome(work, file, alive))
+
+
+def _outcome(work: Work[Result], file: str, alive: Alive) -> Result | Lost | OSError:
+    """What comes of a file, in a form that reaches the parent; that raises the `OSError` again."""
+    try:
+        return work(file, alive)
+    except OSError as error:
+        if error.errno in _FOR_ALL_FILES:
+            return OSError(error.errno, error.strerror, error.filename)
+        return Lost(f"cannot be read or written ({error.strerror or error})", lasting=False)
+    except StsmError as error:
+        return Lost(str(error), lasting=False)
+    except Exception as error:  # one file must not end the command; its reason shows the bug
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        return Lost(f"{UNFORESEEN}{type(error).__name__}: {error} ({where})", lasting=False)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stsm_cli.errors import InterruptedRunError
+from stsm_cli.prepare import examine as examine_module
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.examine import Task, examine, reencoding, verification
 from stsm_cli.prepare.transcode import Encoding
@@ -71,6 +72,40 @@ def test_each_file_is_judged_and_looked_at_once(tmp_path, root, task):
     again = examine(root, paths, task, workers=1)
     assert again == checks
     assert looked_at(tmp_path) == ["memory", "unreadable"]  # these may do better this time
+
+
+def test_what_is_wrong_from_outside_is_judged_without_opening(tmp_path, root, task):
+    (root / "circle").symlink_to(root / "circle")
+    (root / "nowhere").symlink_to(root / "none")
+    (root / "folder").mkdir()
+    (root / "c\rd").write_text("x")
+    os.mkfifo(root / "pipe")
+    is_none = Check("corrupt", "is no file but a folder, a pipe, a socket or a device")
+    too_long = "n" * 300
+    paths = ["circle", "nowhere", "folder", "pipe", "c\rd", too_long, "a"]
+    assert examine(root, paths, task, workers=1) == {
+        "circle": Check(
+            "corrupt", "cannot be read (Too many levels of symbolic links)", lasting=False
+        ),
+        "nowhere": MISSING,
+        "folder": is_none,
+        "pipe": is_none,
+        "c\rd": Check("corrupt", "its path holds a line break, which lists cannot"),
+        too_long: Check("corrupt", "cannot be read (File name too long)", lasting=False),
+        "a": OK,
+    }
+    assert looked_at(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_an_error_of_the_disk_while_verifying_is_the_files(root, monkeypatch, quick):
+    def refuse(root, path, alive):
+        raise OSError(13, "Permission denied", path)
+
+    monkeypatch.setattr(examine_module, "verify", refuse)
+    monkeypatch.setattr(examine_module, "verify_quick", refuse)
+    check = verification(root, quick=quick).work("a", lambda: None)
+    assert check == Check("corrupt", "cannot be read (Permission denied)", lasting=False)
 
 
 def test_a_file_that_was_changed_is_looked_at_again(tmp_path, root, task):

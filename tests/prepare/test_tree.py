@@ -1,10 +1,12 @@
 import os
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from stsm_cli.errors import DataError
-from stsm_cli.prepare.tree import folder_of, scan, split_of, stem
+from stsm_cli.prepare.tree import Tree, folder_of, scan, split_of, stem
 from stsm_cli.progress import SILENT
 
 
@@ -95,12 +97,94 @@ def test_a_folder_that_cannot_be_read(plant, monkeypatch):
         scan(root, SILENT)
 
 
+def test_a_folder_below_that_cannot_be_read_is_a_fault_and_no_end(plant, monkeypatch):
+    root = plant({"a/x.mp4": None, "b/y.mp4": None})
+    look = os.scandir
+
+    def refuse(path):
+        if path == root / "a":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    tree = scan(root, SILENT)
+    assert (tree.videos, tree.folders) == (("b/y.mp4",), ("a", "b"))
+    assert tree.faults == {"a": "cannot be read (Permission denied)"}
+
+
+def test_links_in_a_circle_and_into_nothing_are_files_to_be_judged(plant):
+    root = plant({"a/x.mp4": None})
+    for name, target in (("self.mp4", "self.mp4"), ("self", "self"), ("gone.mp4", "gone")):
+        (root / "a" / name).symlink_to(root / "a" / target)
+    assert scan(root, SILENT).videos == ("a/gone.mp4", "a/self.mp4", "a/x.mp4")
+
+
+def test_a_tree_may_be_deeper_than_python_recurses_and_than_a_path_may_be_long(plant):
+    root = plant({"x.mp4": None})
+    depth, here = 0, os.open(root, os.O_RDONLY)
+    while depth < 2200:
+        os.mkdir("d", dir_fd=here)  # below what a path can name
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        depth, here = depth + 1, below
+    os.close(here)
+    try:
+        tree = scan(root, SILENT)
+    finally:
+        subprocess.run(["rm", "-rf", str(root / "d")], check=True)
+    assert tree.videos == ("x.mp4",)
+    assert list(tree.faults.values()) == ["cannot be read (File name too long)"]
+
+
+def test_a_root_that_cannot_be_looked_at():
+    with pytest.raises(DataError, match=r"n{300}: cannot be read \(File name too long\)"):
+        scan(Path("n" * 300), SILENT)
+
+
+def test_gifs_and_transport_streams_are_videos_and_typescript_is_none(plant):
+    stream = bytes([0x47, 0x40, 0, 0x10]) + bytes(184)
+    videos = {"a/1.GIF": b"GIF89a", "a/2.ts": stream, "a/3.mts": stream, "a/4.m2ts": stream}
+    text = {"b/1.ts": "const é = 1\n" * 200, "b/2.mts": "export {}"}
+    tree = scan(plant(videos | text | {"b/3.ts": b"", "b/4.ts": b"\xff" * 9}), SILENT)
+    assert tree.videos == (*videos, "b/3.ts", "b/4.ts")
+    assert tree.left_out == {".ts": 1, ".mts": 1}
+
+
+def test_a_pipe_is_not_opened_to_see_what_it_holds(plant):
+    root = plant({"a/x.mp4": None})
+    os.mkfifo(root / "a" / "pipe.ts")
+    assert scan(root, SILENT).videos == ("a/pipe.ts", "a/x.mp4")
+
+
+def test_what_is_left_out_is_counted_by_suffix(plant):
+    root = plant(
+        {"a/x.mp4": None, "a/1.JPG": "", "a/2.jpg": "", "a/notes.txt": "", "a/README": ""}
+        | {"b/x.zip": "", "lists/train.csv": "", "train.csv": "", "readme.md": "", "y.mp4": None}
+        | {"part_1.tar.gz": "", "20bn-something-something-v2-00": ""}
+    )
+    left_out = {".jpg": 2, ".txt": 1, "without suffix": 1, ".zip": 1, ".md": 1}
+    tree = scan(root, SILENT)
+    assert tree.left_out == left_out
+    assert next(iter(tree.left_out)) == ".jpg"
+
+
+def test_no_video_is_told_with_what_could_not_be_looked_at(tmp_path):
+    tree = Tree(tmp_path, ("a.txt",), ("b",), {"b": "cannot be read (Permission denied)"})
+    with pytest.raises(DataError) as caught:
+        tree.check_videos("do this")
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path}: no video found",
+        f"{tmp_path / 'b'}: cannot be read (Permission denied)",
+    ]
+    assert caught.value.hint == "do this"
+
+
 def test_a_name_that_no_list_can_hold(plant):
     root = plant({"a/x.mp4": None})
     try:
         (root / "a" / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"")
     except OSError:
         pytest.skip("this file system refuses such names")
-    with pytest.raises(DataError, match=r"the name of 'a/caf\\udce9.mp4' is not UTF-8") as caught:
-        scan(root, SILENT)
-    assert caught.value.hint == "rename these files"
+    tree = scan(root, SILENT)
+    assert tree.videos == ("a/x.mp4",)
+    assert tree.faults == {"a/caf\udce9.mp4": "its name is not UTF-8"}

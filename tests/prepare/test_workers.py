@@ -1,4 +1,6 @@
 import importlib
+import re
+import signal
 import time
 from types import SimpleNamespace
 
@@ -10,6 +12,12 @@ from stsm_cli.prepare.workers import Lost, work_apart
 
 FAULTS = """
 import os, signal, sys, time
+from stsm_cli.errors import StsmError
+
+class Odd(Exception):
+    def __init__(self, text, number):
+        super().__init__(text)
+        self.handle = open(os.devnull)
 
 def work(file, alive):
     if file == "hang":
@@ -28,6 +36,14 @@ def work(file, alive):
         os._exit(1)
     if file == "full":
         raise OSError(28, "No space left on device", "disk")
+    if file == "long":
+        raise OSError(36, "File name too long", "x.mp4.1.tmp")
+    if file == "bug":
+        {}["key"]
+    if file == "odd":
+        raise Odd("no\\npickle", 2)
+    if file == "known":
+        raise StsmError("known: too small")
     return file.upper()
 """
 
@@ -62,6 +78,27 @@ def test_what_hangs_or_dies_costs_its_file_alone(work):
         "slow": "SLOW",  # longer than the deadline, but alive
     }
     assert time.monotonic() - started < 60  # and not the ten minutes that the one sleeps
+
+
+def test_what_nobody_foresaw_is_the_verdict_on_its_file_and_names_the_bug(work):
+    found = outcomes(work, ["a", "bug", "odd", "known", "long", "b"], workers=1)
+    bug, odd = found.pop("bug"), found.pop("odd")
+    assert re.fullmatch(r"internal error: KeyError: 'key' \(faults\.py:\d+\)", bug.reason)
+    assert re.fullmatch(r"internal error: Odd: no\npickle \(faults\.py:\d+\)", odd.reason)
+    assert not bug.lasting
+    assert found == {
+        "a": "A",
+        "b": "B",
+        "known": Lost("known: too small", lasting=False),
+        "long": Lost("cannot be read or written (File name too long)", lasting=False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGRTMIN + 3, "signal ")]
+)
+def test_every_signal_has_a_name(number, name):
+    assert workers._signal_name(number).startswith(name)
 
 
 @pytest.mark.parametrize(
