@@ -48,22 +48,27 @@ def list_folder(
     if not 0 < val_share < 1:
         raise ValueError(f"val_share must be between 0 and 1, got {val_share}")
     tree = scan(root, progress)
-    tree.check_videos(f"videos are files ending in {', '.join(VIDEO_SUFFIXES)}")
     source = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
+    named = set(filter(source.is_named, tree.files))
+    if not named:
+        tree.check_videos(f"videos are files ending in {', '.join(VIDEO_SUFFIXES)}")
     if not source.entries["train"]:
         raise DataError(f"{root}: no training video found", hint=_LAYOUTS)
     classes = _classes(root, source)
-    found = Found(root, tree.videos, source.key)
-    splits, again = assign(root, source.entries, classes, lambda entry: found.take(entry.key))
-    present = (video.path for split in SPLITS for video in splits[split] if video.path)
+    found = Found(root, sorted(named.union(tree.videos)), source.key)
+    assigned = assign(root, source.entries, classes, lambda entry: found.take(entry.key))
+    present = (video.path for split in SPLITS for video in assigned.splits[split] if video.path)
     unlisted = (path for path in found.unlisted() if source.key(path) not in source.left_out)
     return Listing(
         root,
         classes,
-        splits,
+        assigned.splits,
         unlisted=tuple(sorted(unlisted)),
-        duplicates=tuple(sorted({*again, *found.duplicates()})),
+        duplicates=tuple(sorted({*assigned.again, *found.duplicates()})),
+        conflicts=assigned.conflicts,
         copies=find_copies(root, present),
+        faults=tree.faults,
+        left_out=tree.count_others(named),
         notes=source.notes,
         draw=None if source.entries["val"] else Draw(val_share, seed),
     )

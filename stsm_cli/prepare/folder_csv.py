@@ -1,17 +1,18 @@
 """CSV files that list the videos of a folder: `train.csv` and `val.csv`, or one `videos.csv`.
 
 Their columns are path and label, and perhaps split; others do not matter. A path is relative to the
-root; a label is a name, or a number where `classes.txt` beside them names the classes.
+root, with backslashes where Windows wrote it; a label is a name, or a number where `classes.txt`
+beside them names the classes. What a list names is a video, whatever its suffix.
 """
 
 import os
 import unicodedata
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Container, Sequence
+from pathlib import Path, PureWindowsPath
 
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import VAL_NAMES
-from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines
+from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines, with_slashes
 from stsm_cli.prepare.matching import SPLITS, Entry, Source
 from stsm_cli.prepare.tree import Tree
 
@@ -47,14 +48,16 @@ def from_csv(tree: Tree) -> Source | None:
     if not files:
         return None
     classes = read_classes(tree.root)
+    there = set(map(_composed, tree.files))
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     problems: list[str] = []
     for split, name in files.items():
         for where, row in read_csv(tree.root / name, ("path", "label")):
             try:
-                path, label = _path(tree.root, row["path"]), _label(row["label"], classes)
+                path = _path(tree.root, there, row["path"])
+                label = _label(row["label"], classes)
                 entries[_split(row.get("split") or split)].append(
-                    Entry(where, row["path"], label, _composed(path))
+                    Entry(where, row["path"], label, path)
                 )
             except ValueError as error:
                 problems.append(f"{where}: {error}")
@@ -62,7 +65,7 @@ def from_csv(tree: Tree) -> Source | None:
     if classes is None:
         _refuse_numbers(tree.root, [*entries["train"], *entries["val"]])
     note = f"videos listed by {' and '.join(files.values())}"
-    return Source(entries, (note,), _composed, classes)
+    return Source(entries, (note,), _composed, classes, any_suffix=True)
 
 
 def _files(tree: Tree) -> dict[str, str]:
@@ -74,12 +77,23 @@ def _files(tree: Tree) -> dict[str, str]:
     return {"val": val[0]} if val else {}
 
 
-def _path(root: Path, text: str) -> str:
+def _path(root: Path, there: Container[str], text: str) -> str:
+    """The path relative to the root, composed and without detours."""
+    path = _below(root, text)
+    if path in there:  # first: a name may hold a backslash, or a colon
+        return path
+    path = _below(root, with_slashes(text))
+    if not path or PureWindowsPath(text).drive:
+        raise ValueError(f"path must be below {root}, got {text!r}")
+    return path
+
+
+def _below(root: Path, text: str) -> str:
+    """The path relative to the root; empty where it is not below it."""
     base = Path(os.path.normpath(root.absolute()))
     path = Path(os.path.normpath(base / text))
-    if not text or not path.is_relative_to(base):
-        raise ValueError(f"path must be below {root}, got {text!r}")
-    return path.relative_to(base).as_posix()
+    is_below = path != base and path.is_relative_to(base)
+    return _composed(path.relative_to(base).as_posix()) if is_below else ""
 
 
 def _composed(path: str) -> str:

@@ -49,13 +49,16 @@ def list_k400(root: Path, *, progress: Progress = SILENT) -> Listing:
     classes = sorted_classes(entries)
     _check_labels(entries, classes, source)
     clips = _Clips(tree)
-    splits, again = assign(root, entries, classes, clips.locate)
+    assigned = assign(root, entries, classes, clips.locate)
     return Listing(
         root,
         classes,
-        splits,
+        assigned.splits,
         unlisted=tuple(sorted(clips.unlisted())),
-        duplicates=tuple(sorted({*again, *clips.duplicates()})),
+        duplicates=tuple(sorted({*assigned.again, *clips.duplicates()})),
+        conflicts=assigned.conflicts,
+        faults=tree.faults,
+        left_out=tree.count_others(),
         notes=(*notes, source, *_class_notes(classes), *clips.notes()),
     )
 

@@ -1,4 +1,7 @@
-"""Lists as people have them: CSV, `path label` a line, JSON; errors name file and line."""
+"""Lists as people have them: CSV, `path label` a line, JSON; errors name file and line.
+
+Windows writes paths with backslashes, and its spreadsheets a semicolon between two cells.
+"""
 
 import csv
 import io
@@ -11,6 +14,7 @@ from typing import Any
 from stsm_cli.errors import DataError
 
 _PROBLEMS_SHOWN = 5
+_DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class ListLine:
 
     Attributes:
         where: `file:line`, for errors.
-        path: As written.
+        path: As written, with forward slashes.
         label: The number at its end.
         num_frames: The number in the middle, of lists that count frames; else None.
     """
@@ -49,6 +53,8 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: It cannot be read or is something else.
     """
+    if path.exists() and not path.is_file():  # a pipe would make wait for ever
+        raise DataError(f"{path}: is no file")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -72,13 +78,16 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, st
     """The rows of a CSV by column name, each with its `file:line`; cells are stripped.
 
     Args:
-        path: The file; its first line names the columns.
+        path: The file; its first line names the columns. Between cells stands a comma, or, where
+            the first line says so, a semicolon or a tab.
         columns: Those that it must have; there may be more.
 
     Raises:
         DataError: It cannot be read, lacks a column, or a row is not as long as the first.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    delimiter = _delimiter(text, columns)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[tuple[str, dict[str, str]]] = []
     problems: list[str] = []
     try:
@@ -118,16 +127,33 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  # whatever the file holds
     """The value in a JSON file.
 
     Raises:
-        DataError: It cannot be read, or is not JSON.
+        DataError: It cannot be read, or is not the JSON of a list.
     """
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets without end
+        raise DataError(f"{path}: not JSON as lists have it ({error})") from error
+
+
+def with_slashes(path: str) -> str:
+    """A path as Windows may have written it, with forward slashes."""
+    return path.replace("\\", "/")
+
+
+def _delimiter(text: str, columns: Sequence[str]) -> str:
+    """What stands between the columns in the first line; a comma, unless another finds them."""
+    first = text.split("\n", 1)[0]
+    for delimiter in _DELIMITERS:
+        cells = {cell.strip(' \t\r"') for cell in first.split(delimiter)}
+        if set(columns) <= cells:
+            return delimiter
+    return ","
 
 
 def _parse_line(where: str, text: str) -> ListLine:
-    head, label = text.rsplit(maxsplit=1)  # a path may hold spaces
+    head, label = with_slashes(text).rsplit(maxsplit=1)  # a path may hold spaces
     path, _, count = head.rpartition(" ")
     if path.strip() and count.isdecimal():
         return ListLine(where, path.strip(), int(label), int(count))

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from stsm_cli.errors import DataError
@@ -11,6 +12,7 @@ from stsm_cli.prepare.listing import ListedVideo
 from stsm_cli.prepare.lists import raise_problems
 
 SPLITS = ("train", "val")
+_UNLISTABLE = {"\n", "\r", *map(chr, range(0xD800, 0xE000))}  # the last are in no UTF-8 text
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Source:
         key: From a file's path to the keys of the entries.
         classes: In label order, where the source knows it; else the names are to be sorted.
         left_out: Keys of files that belong to the data set, but not to this split.
+        any_suffix: Whether the keys are whole paths, so that a file which one names is a video
+            whatever its suffix.
     """
 
     entries: Entries
@@ -52,6 +56,15 @@ class Source:
     key: Callable[[str], str] = str
     classes: tuple[str, ...] | None = None
     left_out: frozenset[str] = frozenset()
+    any_suffix: bool = False
+
+    def is_named(self, path: str) -> bool:
+        """Whether an entry names this very file."""
+        return self.any_suffix and self.key(path) in self._keys
+
+    @cached_property
+    def _keys(self) -> set[str]:
+        return {entry.key for entries in self.entries.values() for entry in entries}
 
 
 class Found:
@@ -66,7 +79,8 @@ class Found:
     def __init__(self, root: Path, paths: Iterable[str], key: Callable[[str], str]) -> None:
         self._root = root
         self._paths: dict[str, list[str]] = defaultdict(list)
-        for path in paths:
+        # ours: a GIF beside a video of the same name is its preview
+        for path in sorted(paths, key=lambda path: path.lower().endswith(".gif")):
             self._paths[key(path)].append(path)
         self._taken: set[str] = set()
 
@@ -125,36 +139,59 @@ def check_classes(entries: Iterable[Entry], classes: Iterable[str], lacking: str
     raise_problems([f"{where}: {lacking} class {name!r}" for name, where in first.items()])
 
 
+@dataclass(frozen=True)
+class Assigned:
+    """What `assign` makes of lists.
+
+    Attributes:
+        splits: The listed videos of both splits.
+        again: The names that are listed more than once.
+        conflicts: Those of them under another label or in the other split, with what is said.
+    """
+
+    splits: dict[str, tuple[ListedVideo, ...]]
+    again: set[str]
+    conflicts: dict[str, str]
+
+
 def assign(
     root: Path, entries: Entries, classes: Sequence[str], locate: Callable[[Entry], str | None]
-) -> tuple[dict[str, tuple[ListedVideo, ...]], set[str]]:
-    """The listed videos of both splits, and the names that are listed more than once.
+) -> Assigned:
+    """Give each listed video its label and its file.
 
     Args:
         root: The data root.
-        entries: The lists; of a name that is listed again the first line counts.
+        entries: The lists; of a video that is listed again the first line counts.
         classes: In label order.
         locate: Finds the file of an entry.
 
     Raises:
         DataError: Not one of the videos is there, or a class list could not hold a name.
     """
-    unfit = [name for name in classes if not name.strip() or set(name) & {"\n", "\r"}]
+    unfit = [name for name in classes if not name.strip() or set(name) & _UNLISTABLE]
     raise_problems([f"{root}: a class name must be one line of text, got {n!r}" for n in unfit])
     label = {name: index for index, name in enumerate(classes)}
-    seen: set[str] = set()
+    first: dict[str, tuple[str, Entry]] = {}  # by key: the split and the entry that count
     again: set[str] = set()
+    conflicts: dict[str, str] = {}
     splits = {}
     for split in SPLITS:
         listed = []
         for entry in entries[split]:
-            if entry.name in seen:
-                again.add(entry.name)
-            else:
-                seen.add(entry.name)
+            before, counts = first.setdefault(entry.key, (split, entry))
+            if counts is entry:
                 listed.append(ListedVideo(entry.name, label[entry.class_name], locate(entry)))
+                continue
+            again.add(entry.name)
+            if (before, counts.class_name) != (split, entry.class_name):
+                told = f"{_told(before, counts)} counts, not {_told(split, entry)}"
+                conflicts.setdefault(entry.name, told)
         splits[split] = tuple(listed)
     if all(video.path is None for listed in splits.values() for video in listed):
-        first = min(seen)
-        raise DataError(f"{root}: not one of the {len(seen)} listed videos found, such as {first}")
-    return splits, again
+        name = min(entry.name for _, entry in first.values())
+        raise DataError(f"{root}: not one of the {len(first)} listed videos found, such as {name}")
+    return Assigned(splits, again, conflicts)
+
+
+def _told(split: str, entry: Entry) -> str:
+    return f"{entry.class_name!r} in {split} ({entry.where})"

@@ -10,7 +10,7 @@ in another format serve as well.
 from pathlib import PurePosixPath
 
 from stsm_cli.errors import DataError
-from stsm_cli.prepare.lists import raise_problems, read_lines
+from stsm_cli.prepare.lists import raise_problems, read_lines, with_slashes
 from stsm_cli.prepare.matching import SPLITS, Entry, Source
 from stsm_cli.prepare.tree import Tree
 
@@ -35,7 +35,7 @@ def _ucf101(tree: Tree) -> Source | None:
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     for split, (path, *_) in zip(SPLITS, lists, strict=True):
         for where, line in read_lines(tree.root / path):
-            name = line.split()[0]  # in the training list a number follows
+            name = with_slashes(line).split()[0]  # in the training list a number follows
             if name.count("/") == 1:
                 entries[split].append(Entry(where, name, name.split("/")[0], _key(name)))
             else:

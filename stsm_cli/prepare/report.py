@@ -15,9 +15,11 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.data.catalog import known_counts, load_card
 from stsm_cli.data.counts import SplitCounts, report_path
 from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.spreadsheet import as_text
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.listing import ListedVideo, Listing
 from stsm_cli.prepare.transcode import Encoding
+from stsm_cli.prepare.workers import UNFORESEEN
 
 Checks = Mapping[str, Check]
 """What was found of every listed file, by its path."""
@@ -27,6 +29,7 @@ _PROBLEM_COLUMNS = ("video", "split", "status", "reason")
 _PROBLEMS_SHOWN = 5
 COLUMNS = ("split", "listed", "present", "usable", "missing", "corrupt", "short")
 _NAMES_SHOWN = 3
+_SPELLED = "backslashreplace"  # what is not UTF-8 in a name, as JSON too writes it
 _IN_WORDS = {"listed": "officially listed", "present": "in the official archives"}
 
 
@@ -57,7 +60,11 @@ def build_report(
         "class_hash": Manifest(listing.root, "", listing.classes, ()).class_hash,
         "splits": {split: count.as_dict() for split, count in counts.items()},
         "unlisted": len(listing.unlisted),
-        "duplicates": len(listing.duplicates),
+        "duplicates": len(_repeated(listing)),
+        "conflicts": dict(listing.conflicts),
+        "faults": dict(listing.faults),
+        "left_out": dict(listing.left_out),
+        "unforeseen": _count_unforeseen(checks),
         "notes": [
             *listing.notes,
             *filter(None, known),
@@ -80,6 +87,16 @@ def _count(videos: tuple[ListedVideo, ...], checks: Checks) -> SplitCounts:
     return SplitCounts(len(videos), found["ok"], found["missing"], found["corrupt"], found["short"])
 
 
+def _repeated(listing: Listing) -> list[str]:
+    """Names that are listed or found again, and say the same."""
+    return [name for name in listing.duplicates if name not in listing.conflicts]
+
+
+def _count_unforeseen(checks: Checks) -> int:
+    """How many videos the program itself failed on."""
+    return sum(check.reason.startswith(UNFORESEEN) for check in checks.values())
+
+
 def _compare(dataset: str, split: str, usable: int) -> str | None:
     """A sentence on the counts that are known for this split; None where none are."""
     known = known_counts(dataset).get(split)
@@ -97,6 +114,8 @@ def _tell_copies(listing: Listing, checks: Checks) -> list[str]:
     leaks = sum((first in train) != (path in train) for path, first in copies.items())
     leak = f"; warning: {leaks:,} of them would validate what is trained on"
     told = leak if leaks else ", each in that video's split"
+    mixed = len(_mixed_copies(listing, copies))
+    told += f"; warning: {mixed:,} of them under another class" if mixed else ""
     return [f"copies, byte for byte, of another video: {len(copies):,}{told}"]
 
 
@@ -108,6 +127,16 @@ def _tell_complaints(checks: Checks) -> Iterator[str]:
     num_noted = sum(check.status == "ok" and bool(check.note) for check in checks.values())
     if num_noted:
         yield f"usable videos of which FFmpeg complains, though no frame is damaged: {num_noted:,}"
+
+
+def _mixed_copies(listing: Listing, copies: Mapping[str, str]) -> dict[str, str]:
+    """The copies that are of another class than the video they copy, each with that class."""
+    label = {video.path: video.label for videos in listing.splits.values() for video in videos}
+    return {
+        path: listing.classes[label[first]]
+        for path, first in copies.items()
+        if label[path] != label[first]
+    }
 
 
 def _usable_copies(listing: Listing, checks: Checks) -> dict[str, str]:
@@ -127,7 +156,10 @@ def _classes_without_usable(listing: Listing, checks: Checks) -> dict[str, list[
 
 
 def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
-    """Every video that is not usable, not listed once, or a copy; the broken ones first."""
+    """Every video that is not usable, not listed once, or a copy, and what could not be looked at.
+
+    The broken ones come first.
+    """
     problems = [
         (video.path or video.name, split, check.status, check.reason)
         for split, videos in listing.splits.items()
@@ -137,11 +169,18 @@ def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
     problems.sort(key=lambda problem: problem[2] == "missing")
     again = "listed or found more than once; the first one counts"
     copies = _usable_copies(listing, checks)
+    mixed = _mixed_copies(listing, copies)
+    classes = {path: f", which is {name!r}" for path, name in mixed.items()}
     return [
         *problems,
+        *((path, "", "unreadable", why) for path, why in listing.faults.items()),
+        *((name, "", "conflict", why) for name, why in listing.conflicts.items()),
         *((path, "", "unlisted", "no list names it") for path in listing.unlisted),
-        *((name, "", "duplicate", again) for name in listing.duplicates),
-        *((path, "", "copy", f"byte for byte {first}") for path, first in copies.items()),
+        *((name, "", "duplicate", again) for name in _repeated(listing)),
+        *(
+            (path, "", "copy", f"byte for byte {first}{classes.get(path, '')}")
+            for path, first in copies.items()
+        ),
     ]
 
 
@@ -152,11 +191,11 @@ def write_report(root: Path, report: Mapping[str, Any]) -> None:
         OSError: It cannot be written.
     """
     with whole_file(report_path(root)) as file:
-        file.write(json.dumps(report, indent=2, ensure_ascii=False).encode())
+        file.write(json.dumps(report, indent=2, ensure_ascii=False).encode(errors=_SPELLED))
 
 
 def write_problems(listing: Listing, checks: Checks) -> None:
-    """Write `problems.csv`, whole or not at all.
+    """Write `problems.csv`, for people and their spreadsheets, whole or not at all.
 
     Raises:
         OSError: It cannot be written.
@@ -164,9 +203,9 @@ def write_problems(listing: Listing, checks: Checks) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_PROBLEM_COLUMNS)
-    writer.writerows(_problems(listing, checks))
+    writer.writerows(map(as_text, problem) for problem in _problems(listing, checks))
     with whole_file(listing.root / "manifest" / "problems.csv") as file:
-        file.write(text.getvalue().encode())
+        file.write(text.getvalue().encode(errors=_SPELLED))
 
 
 def title(report: Mapping[str, Any]) -> str:
@@ -190,7 +229,10 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
             shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
             told = f"classes without a usable video: {len(names)} of {report['num_classes']}"
             said.append(f"warning: {split}: {told} ({shown})")
+    said += _warnings(report)
     said.append(f"{report['unlisted']} unlisted, {report['duplicates']} duplicates")
+    if report["left_out"]:
+        said.append(f"left out, no videos by their suffix: {_few(report['left_out'])}")
     if report["num_problems"]:
         said += [f"  {text}" for text in report["first_problems"]]
         said.append(f"{report['num_problems']} problems in all, in manifest/problems.csv")
@@ -207,6 +249,23 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
         )
     said.append(f"{report['num_classes']} classes, list {report['class_hash']}")
     return said
+
+
+def _warnings(report: Mapping[str, Any]) -> list[str]:
+    """What is to be acted on, besides broken videos."""
+    counts = {
+        "videos listed under two labels or in both splits": len(report["conflicts"]),
+        "folders and names that could not be read": len(report["faults"]),
+        "videos on which the program itself failed, please report why": report["unforeseen"],
+    }
+    return [f"warning: {what}: {count:,}" for what, count in counts.items() if count]
+
+
+def _few(counts: Mapping[str, int]) -> str:
+    """The first of them, and how many kinds there are besides."""
+    shown = [f"{count:,} {name}" for name, count in counts.items()]
+    more = len(shown) - _NAMES_SHOWN
+    return ", ".join(shown[:_NAMES_SHOWN]) + (f" and {more} more kinds" if more > 0 else "")
 
 
 def _told(video: str, split: str, status: str, reason: str) -> str:

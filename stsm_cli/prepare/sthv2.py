@@ -56,7 +56,7 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
     for listed in entries.values():
         check_classes(listed, classes, f"{labels.name} lacks")
     found = Found(root, tree.videos, key=stem)
-    splits, again = assign(root, entries, classes, lambda entry: found.take(entry.key))
+    assigned = assign(root, entries, classes, lambda entry: found.take(entry.key))
     unlisted = set(found.unlisted())
     test_ids = _test_ids(tree)
     test = {path for path in unlisted if stem(path) in test_ids}
@@ -67,9 +67,12 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
     return Listing(
         root,
         classes,
-        splits,
+        assigned.splits,
         unlisted=tuple(sorted(unlisted - test)),
-        duplicates=tuple(sorted({*again, *found.duplicates()})),
+        duplicates=tuple(sorted({*assigned.again, *found.duplicates()})),
+        conflicts=assigned.conflicts,
+        faults=tree.faults,
+        left_out=tree.count_others(),
         notes=tuple(notes),
     )
 

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -53,13 +53,15 @@ class Tree:
             and not (path.lower().endswith(_TYPESCRIPT) and _is_text(self.root / path))
         )
 
-    @cached_property
-    def left_out(self) -> dict[str, int]:
+    def count_others(self, named: Container[str] = ()) -> dict[str, int]:
         """How many files are no videos, by suffix; the most first.
 
         Lists and archives count only where they lie beside videos, in a folder below the root.
+
+        Args:
+            named: Files that a list calls videos.
         """
-        videos = set(self.videos)
+        videos = {path for path in self.files if path in named}.union(self.videos)
         full = {folder_of(path) for path in videos} - {""}
         others = (path for path in self.files if path not in videos)
         counted = Counter(

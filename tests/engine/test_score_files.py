@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_a_row_a_class(tested):
         "confused_with": "",
         "confused": "0",
     }
+
+
+def test_a_class_is_no_formula(tested):
+    classes = ("=1+1", *NAMES[1:])
+    write_class_results(FILE, replace(tested, manifest=replace(tested.manifest, classes=classes)))
+    rows = list(csv.DictReader(io.StringIO(FILE.read_text())))
+    assert rows[0]["class"] == "'=1+1"
+    partners = {row["confused_with"] for row in rows}
+    assert "=1+1" not in partners
+    assert "'=1+1" in partners
 
 
 @pytest.mark.parametrize(

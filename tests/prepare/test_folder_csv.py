@@ -98,6 +98,63 @@ def test_a_split_of_another_name(plant, error):
     )
 
 
+def test_paths_as_windows_writes_them(plant, by_path):
+    csv = 'path;label\r\na\\1.mp4;a\r\n.\\b\\2.mp4;b\r\n"b\\odd;3.mp4";b\r\nb\\lit.mp4;b\r\n'
+    files = {"a/1.mp4": None, "b/2.mp4": None, "b/odd;3.mp4": None, "b\\lit.mp4": None}
+    listing = list_folder(plant(files | {"videos.csv": "\ufeff" + csv, "b/lit.mp4": None}))
+    assert by_path(listing, "train") == {
+        "a/1.mp4": "a",
+        "b/2.mp4": "b",
+        "b/odd;3.mp4": "b",
+        "b\\lit.mp4": "b",  # a name that is there as written
+    }
+    assert listing.unlisted == ("b/lit.mp4",)
+
+
+@pytest.mark.parametrize(
+    "path", ["C:\\data\\1.mp4", "C:/data/1.mp4", "\\\\pc\\d\\1.mp4", "..\\1.mp4", "."]
+)
+def test_paths_of_another_place_are_named(plant, error, path):
+    root = plant({"1.mp4": None, "videos.csv": f"path,label\n{path},a\n"})
+    message = f"{root / 'videos.csv'}:2: path must be below {root}, got {path!r}"
+    assert str(error(root)) == message
+
+
+def test_a_name_may_hold_a_colon(plant, by_path):
+    csv = "path,label\na:1.mp4,a\nb.mp4,b\n"
+    listing = list_folder(plant({"a:1.mp4": None, "b.mp4": None, "videos.csv": csv}))
+    assert by_path(listing, "train") == {"a:1.mp4": "a", "b.mp4": "b"}
+
+
+def test_a_detour_is_the_same_file(plant, by_path):
+    csv = "path,label\nv/a/../a/1.mp4,a\nv/./b//2.mp4,b\nv/b/2.mp4,b\n"
+    listing = list_folder(plant({"v/a/1.mp4": None, "v/b/2.mp4": None, "videos.csv": csv}))
+    assert by_path(listing, "train") == {"v/a/1.mp4": "a", "v/b/2.mp4": "b"}
+    assert (listing.duplicates, listing.conflicts) == (("v/b/2.mp4",), {})
+
+
+def test_what_a_list_names_is_a_video_whatever_its_suffix(plant, by_path):
+    csv = "path,label\n1.dav,a\n2.dav,b\n"
+    files = {"1.dav": None, "2.dav": None, "3.dav": None, "videos.csv": csv}
+    listing = list_folder(plant(files))
+    assert by_path(listing, "train") == {"1.dav": "a", "2.dav": "b"}
+    assert (listing.unlisted, listing.left_out) == ((), {".dav": 1})
+
+
+def test_one_file_under_two_labels_or_in_both_splits_is_a_conflict(plant, by_path):
+    rows = ["1.mp4,a,train", "./1.mp4,b,train", "2.mp4,b,train", "2.mp4,b,val", "3.mp4,a,val"]
+    csv = "\n".join(["path,label,split", *rows, "3.mp4,a,val"])
+    root = plant({f"{n}.mp4": None for n in "123"} | {"videos.csv": csv})
+    listing, where = list_folder(root), root / "videos.csv"
+    assert by_path(listing, "train") == {"1.mp4": "a", "2.mp4": "b"}
+    assert by_path(listing, "val") == {"3.mp4": "a"}
+    assert listing.duplicates == ("./1.mp4", "2.mp4", "3.mp4")
+    assert listing.conflicts == {
+        "./1.mp4": f"'a' in train ({where}:2) counts, not 'b' in train ({where}:3)",
+        "2.mp4": f"'b' in train ({where}:4) counts, not 'b' in val ({where}:5)",
+    }
+
+
 def test_a_video_listed_twice_counts_once(plant, by_path):
     csv = "path,label,split\n1.mp4,a,train\n1.mp4,b,val\n2.mp4,b,train\n3.mp4,a,val\n"
     listing = list_folder(plant({f"{n}.mp4": None for n in "123"} | {"videos.csv": csv}))

@@ -1,3 +1,4 @@
+import os
 import re
 
 import pytest
@@ -55,6 +56,18 @@ def test_csv_rows_come_by_column(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_first_line_shows_what_stands_between_cells(tmp_path, delimiter):
+    path = put(tmp_path, f'"path"{delimiter}label\r\n"a,;\tb"{delimiter}x\r\n')
+    assert read_csv(path, ("path", "label")) == [(f"{path}:2", {"path": "a,;\tb", "label": "x"})]
+
+
+def test_a_list_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'list.csv'}: is no file")):
+        read_text(tmp_path / "list.csv")
+
+
 def test_csv_without_a_column(tmp_path):
     path = put(tmp_path, "path,class\n")
     message = f"{path}:1: needs the columns path,label, got ['path', 'class']"
@@ -83,6 +96,12 @@ def test_a_list_may_count_frames_and_paths_may_hold_spaces(tmp_path):
     assert lines[2].where == f"{path}:3"
 
 
+def test_a_list_may_have_backslashes(tmp_path):
+    line, framed = read_list(put(tmp_path, "a b\\c.mp4 3\nd\\e 120 5\n"))
+    assert (line.path, line.label) == ("a b/c.mp4", 3)
+    assert (framed.path, framed.num_frames) == ("d/e", 120)
+
+
 def test_a_list_line_without_a_label(tmp_path):
     path = put(tmp_path, "a.mp4 1\nb.mp4\nc.mp4 x\n")
     with pytest.raises(DataError) as caught:
@@ -97,4 +116,13 @@ def test_a_list_line_without_a_label(tmp_path):
 def test_json_that_is_none_names_the_line(tmp_path):
     path = put(tmp_path, '{"a": 1,\n b}')
     with pytest.raises(DataError, match=re.escape(f"{path}:2: not JSON (")):
+        read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("9" * 5000, "digits"), ("[" * 100_000, "recursion")]
+)
+def test_json_that_python_gives_up(tmp_path, content, reason):
+    path = put(tmp_path, content)
+    with pytest.raises(DataError, match=f"{re.escape(str(path))}: not JSON .*{reason}"):
         read_json(path)

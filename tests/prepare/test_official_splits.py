@@ -30,6 +30,18 @@ def test_ucf101_with_its_official_split(plant):
     )
 
 
+def test_lists_of_ucf101_may_have_backslashes_and_a_preview_is_no_video(plant, by_path):
+    files = {
+        "l/trainlist01.txt": "A\\v_A.avi 1\nB\\v_B.avi 2\n",
+        "l/testlist01.txt": "A\\v_C.avi\n",
+    }
+    videos = {"A/v_A.gif": None, "A/v_A.mp4": None, "B/v_B.mp4": None, "A/v_C.mp4": None}
+    listing = list_folder(plant(files | videos))
+    assert by_path(listing, "train") == {"A/v_A.mp4": "A", "B/v_B.mp4": "B"}
+    assert by_path(listing, "val") == {"A/v_C.mp4": "A"}
+    assert listing.duplicates == ("A/v_A.gif",)
+
+
 def test_ucf101_without_it(plant):
     listing = list_folder(plant(ucf101()))
     assert listing.classes == ("Archery", "YoYo")

@@ -10,10 +10,13 @@ from stsm_cli.data.decode import read_frames
 from stsm_cli.data.manifest import VideoRecord, read_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.prepare import prepare
+from stsm_cli.prepare.check import Check
+from stsm_cli.prepare.folder import list_folder
 from stsm_cli.prepare.listing import Draw, ListedVideo, Listing
 from stsm_cli.prepare.prepare import check_usable, prepare_listing
 from stsm_cli.prepare.report import rows, sentences, title
 from stsm_cli.prepare.transcode import Encoding
+from stsm_cli.prepare.workers import UNFORESEEN
 
 
 @pytest.fixture
@@ -97,6 +100,62 @@ def test_the_report_says_what_the_numbers_mean(listing):
     assert "1 unlisted, 1 duplicates" in text
     assert "7 problems in all, in manifest/problems.csv" in text
     assert "every frame of every video was decoded" in text
+
+
+def test_whatever_is_wrong_besides_is_counted_named_and_said(plant):
+    """Names of all kinds, files of others, one video of two labels, a class that a program runs."""
+    files = {f"{name}/{number}.mp4": None for name in ("=a", "b") for number in range(3)}
+    root = plant(files | {"b/1.jpg": "", "b/2.jpg": "", "b/x.psd": ""})
+    (root / "b" / "again.mp4").hardlink_to(root / "=a" / "0.mp4")
+    listing = list_folder(root)
+    faults = {"-closed": "cannot be read (Permission denied)", "b/\udce9.mp4": "not UTF-8"}
+    conflicts = {"b/0.mp4": "'b' in train (x:1) counts, not '=a' in val (x:2)"}
+    report = make(replace(listing, faults=faults, conflicts=conflicts, duplicates=("b/0.mp4",)))
+    assert (report["left_out"], report["duplicates"]) == ({".jpg": 2, ".psd": 1}, 0)
+    assert (report["faults"], report["conflicts"]) == (faults, conflicts)
+    assert json.loads((root / "manifest" / "report.json").read_text()) == report
+    with (root / "manifest" / "problems.csv").open(newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert rows == [
+        ("'-closed", "", "unreadable", "cannot be read (Permission denied)"),
+        (r"b/\udce9.mp4", "", "unreadable", "not UTF-8"),
+        ("b/0.mp4", "", "conflict", conflicts["b/0.mp4"]),
+        ("b/again.mp4", "", "copy", "byte for byte =a/0.mp4, which is '=a'"),
+    ]
+    text = "\n".join(sentences(report))
+    for told in (
+        "copies, byte for byte, of another video: 1, each in that video's split; "
+        "warning: 1 of them under another class",
+        "warning: 1 videos listed under two labels or in both splits",
+        "warning: 2 folders or names that could not be read, so nobody knows what they hold",
+        "left out, no videos by their suffix: 2 .jpg, 1 .psd",
+    ):
+        assert told in text
+    records = [r.path for split in ("train", "val") for r in read_manifest(root, split).records]
+    assert "=a/0.mp4" in records  # what is read again has every name as it is
+
+
+def test_a_bug_costs_its_video_and_is_counted(plant, monkeypatch):
+    root = plant({f"{name}/{number}.mp4": None for name in "ab" for number in range(3)})
+    bug = Check("corrupt", f"{UNFORESEEN}KeyError: 'x' (y.py:1)", lasting=False)
+
+    def fail_on_one(root, paths, task, **options):
+        return dict.fromkeys(paths, Check("ok", "", 8, 8.0, 32, 32)) | {"a/0.mp4": bug}
+
+    monkeypatch.setattr(prepare, "examine", fail_on_one)
+    report = make(list_folder(root))
+    assert report["unforeseen"] == 1
+    text = "\n".join(sentences(report))
+    assert "warning: 1 videos on which the program itself failed: please report" in text
+    assert "train a/0.mp4: corrupt, internal error: KeyError: 'x' (y.py:1)" in text
+
+
+def test_many_kinds_of_other_files_are_summed_up(listing):
+    left_out = {".jpg": 20000, ".txt": 3, ".xml": 2, ".md": 1, ".py": 1}
+    text = "\n".join(sentences(make(replace(listing, left_out=left_out))))
+    assert (
+        "left out, no videos by their suffix: 20,000 .jpg, 3 .txt, 2 .xml and 2 more kinds" in text
+    )
 
 
 def test_a_quick_look_says_so(listing):
