@@ -1,4 +1,4 @@
-"""Cells of CSV files that are for people: a spreadsheet takes some texts for formulas, and runs them.
+"""Cells of CSV files for people: a spreadsheet takes some texts for formulas, and runs them.
 
 The manifest, which is read again, has every name as it is.
 """
