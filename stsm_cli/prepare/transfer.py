@@ -1,5 +1,7 @@
 """One file by HTTP: asked about, fetched, and fetched on after a cut, until it is whole.
 
+A server is not believed for ever: no more is taken than it announced, and not at any slowness.
+
 Source: RFC 9110, 13.1.5 (If-Range) and 14 (range requests).
 """
 
@@ -7,6 +9,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +28,10 @@ _TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, and between two bytes
 _LONGEST_PAUSE_SECONDS = 120.0
 _CHUNK = 1 << 18
 _AS_STORED = {"Accept-Encoding": "identity"}  # sizes and ranges count the bytes of the file
-_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
+_LEAST_RATE = 1000  # ours: bytes a second; a modem of 1995 is quicker
+_RATE_SECONDS = 30.0  # over which that is measured
+_MOST_DIGITS = 15  # of a length: a petabyte
+_RANGE = re.compile(r"bytes (?:(\d{1,15})-\d{1,15}|\*)/(\d{1,15})")
 _MD5 = re.compile('"([0-9a-f]{32})"')  # S3's ETag of what was uploaded in one part
 _GO_ON = "run the same command again: it goes on where it was"
 
@@ -48,6 +55,30 @@ class _TryAgainError(Exception):
     """This attempt failed; the next may not."""
 
 
+class _TooSlowError(_TryAgainError):
+    """This attempt brought next to nothing in its time."""
+
+
+class _Pace:
+    """Whether bytes keep coming."""
+
+    def __init__(self) -> None:
+        self._since, self._bytes = time.monotonic(), 0
+
+    def add(self, num_bytes: int) -> None:
+        """So many came.
+
+        Raises:
+            _TooSlowError: Too few in the last `_RATE_SECONDS`.
+        """
+        self._bytes += num_bytes
+        seconds = time.monotonic() - self._since
+        if seconds >= _RATE_SECONDS:
+            if self._bytes < _LEAST_RATE * seconds:
+                raise _TooSlowError(f"{self._bytes} bytes came in {seconds:.0f} s")
+            self._since, self._bytes = time.monotonic(), 0
+
+
 _FAILED_ATTEMPTS = (_TryAgainError, requests.RequestException, urllib3.exceptions.HTTPError)
 
 
@@ -55,7 +86,7 @@ def remote_size(session: requests.Session, url: str) -> int | None:
     """Bytes of the file at a URL; None where the server does not say.
 
     Raises:
-        DataError: There is no such file, or no such server.
+        DataError: There is no such file, or no such server, or it states an absurd size.
     """
     try:
         response = session.head(
@@ -67,7 +98,7 @@ def remote_size(session: requests.Session, url: str) -> int | None:
         return None
     if response.status_code != codes.ok:
         raise DataError(f"{url}: the server answers {response.status_code} {response.reason}")
-    return _length(response)
+    return _length(response, url)
 
 
 class Transfer:
@@ -106,7 +137,8 @@ class Transfer:
                 return self._attempt(meter, patience.stop)
             except _FAILED_ATTEMPTS as error:
                 here = self.num_bytes_here
-                most, failures = (here, 0) if here > most else (most, failures + 1)
+                is_news = here > most and not isinstance(error, _TooSlowError)
+                most, failures = max(most, here), 0 if is_news else failures + 1
                 if failures > patience.retries:
                     raise DataError(
                         f"{self._url}: given up ({_reason(error)})", hint=_GO_ON
@@ -127,36 +159,50 @@ class Transfer:
             here, total = self._answer(response, here)
             self._count(meter, here)
             if response.status_code != codes.range_not_satisfiable:  # else all of it is here
-                self._receive(response, here, meter, stop)
+                self._receive(response, here, total, meter, stop)
         if not stop.is_set():
             self._finish(total, response.headers.get("ETag", ""))
 
     def _receive(
-        self, response: requests.Response, here: int, meter: Megabytes, stop: Event
+        self,
+        response: requests.Response,
+        here: int,
+        total: int | None,
+        meter: Megabytes,
+        stop: Event,
     ) -> None:
+        """Append what comes, until it is more than the file's size, or than the disk can bear."""
+        most, rule, pace = total, "were announced", _Pace()
+        if most is None:  # ours: half of what is free, for others write there too
+            most, rule = shutil.disk_usage(self._part.parent).free // 2, "fit on the disk"
         with self._part.open("ab" if here else "wb") as file:
-            for chunk in response.raw.stream(_CHUNK, decode_content=False):
+            # read1: what is there now, for a slow server must not be waited for
+            while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 file.write(chunk)
                 self._count(meter, self._counted + len(chunk))
-                if stop.is_set():
+                if stop.is_set() or self._counted > most:
                     break
+                pace.add(len(chunk))
             file.flush()
             os.fsync(file.fileno())
+        if self._counted > most:
+            self._discard()
+            raise DataError(f"{self._url}: {most} bytes {rule}, more came")
 
     def _answer(self, response: requests.Response, here: int) -> tuple[int, int | None]:
         """From which byte on the server sends, and the size of the whole file."""
         status = response.status_code
+        self._check_encoding(response)
         if status == codes.ok:  # all of it: it has changed, or this server knows no ranges
-            etag = response.headers.get("ETag", "")
-            validator = "" if etag.startswith("W/") else etag
-            validator = validator or response.headers.get("Last-Modified", "")
-            self._discard()  # first: the old bytes must never stand beside the new version
-            self._version.write_text(json.dumps({"validator": validator}), encoding="utf-8")
-            return 0, _length(response)
+            self._begin(response)
+            return 0, self._agreed(_length(response, self._url))
+        span = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if status == codes.partial_content and not here and (not span or span[1] == "0"):
+            self._begin(response)  # all of it, or its beginning, though no range was asked for
+            return 0, self._agreed(int(span[2]) if span else None)
         if status in (codes.partial_content, codes.range_not_satisfiable):
-            span = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if span and int(span[1] or span[2]) == here:  # where nothing is left: `bytes */total`
-                return here, int(span[2])
+            if here and span and int(span[1] or span[2]) == here:  # nothing left: `bytes */total`
+                return here, self._agreed(int(span[2]))
             self._discard()
             raise _TryAgainError("the server sent another range than was asked for")
         answer = f"the server answers {status} {response.reason}"
@@ -164,13 +210,32 @@ class Transfer:
             raise _TryAgainError(answer)
         raise DataError(f"{self._url}: {answer}")
 
+    def _check_encoding(self, response: requests.Response) -> None:
+        """Refuse what is not the file's own bytes; of a .gz, servers call these an encoding."""
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        is_gzip = encoding in ("gzip", "x-gzip") and self._path.suffix in (".gz", ".tgz")
+        if encoding != "identity" and not is_gzip:
+            raise DataError(f"{self._url}: the server sends the file encoded ({encoding!r})")
+
+    def _begin(self, response: requests.Response) -> None:
+        """Forget what is here, and note the version that comes now."""
+        etag = response.headers.get("ETag", "")
+        validator = "" if etag.startswith("W/") else etag
+        validator = validator or response.headers.get("Last-Modified", "")
+        self._discard()  # first: the old bytes must never stand beside the new version
+        self._version.write_text(json.dumps({"validator": validator}), encoding="utf-8")
+
+    def _agreed(self, total: int | None) -> int | None:
+        """The size of the file, of which what was announced and what is sent must agree."""
+        if self._announced is not None and total not in (None, self._announced):
+            self._discard()
+            raise DataError(f"{self._url}: {self._announced} bytes were announced, {total} came")
+        return self._announced if total is None else total
+
     def _finish(self, total: int | None, etag: str) -> None:
         size = self._part.stat().st_size
         if total is not None and size < total:
             raise _TryAgainError(f"{size} of {total} bytes came")
-        if self._announced not in (None, size):
-            self._discard()
-            raise DataError(f"{self._url}: {self._announced} bytes were announced, {size} came")
         md5 = _MD5.fullmatch(etag)
         if md5 and md5[1] != (found := _md5_of(self._part)):
             self._discard()
@@ -199,9 +264,18 @@ def _reason(error: Exception) -> str:
     return str(getattr(inner, "reason", None) or error).rpartition("): ")[2]
 
 
-def _length(response: requests.Response) -> int | None:
+def _length(response: requests.Response, url: str) -> int | None:
+    """The size that an answer states; None where it states none.
+
+    Raises:
+        DataError: It is absurd.
+    """
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+    if not length.isdecimal():
+        return None
+    if len(length) > _MOST_DIGITS:
+        raise DataError(f"{url}: the server states a size of {len(length)} digits")
+    return int(length)
 
 
 def _md5_of(path: Path) -> str:

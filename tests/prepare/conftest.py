@@ -166,9 +166,10 @@ class Server:
         files: From path to content.
         faults: For each path what happens to its next GETs, in order: `cut:N` after N bytes,
             `stall:N` until released, `piece:N` of a range, `drop` without an answer, a status,
-            `ignore-range`, `shift`.
+            `ignore-range`, `shift`, `partial`: status 206 whatever was asked for.
         headers: For each path headers that replace the true ones; None leaves one out.
         announced: For each path a size to state to HEAD; None states none.
+        moved: From path to the one that it is redirected to.
         log: (method, path, Range, status) of each request.
     """
 
@@ -177,6 +178,7 @@ class Server:
     faults: dict = field(default_factory=dict)
     headers: dict = field(default_factory=dict)
     announced: dict = field(default_factory=dict)
+    moved: dict = field(default_factory=dict)
     log: list = field(default_factory=list)
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
@@ -193,6 +195,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self):
         state, path = self.server.state, self.path.lstrip("/")
+        if path in state.moved:
+            return self._move(state.moved[path])
         if path not in state.files:
             return self._status(404)
         size = state.announced.get(path, len(state.files[path]))
@@ -207,7 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         state, path = self.server.state, self.path.lstrip("/")
         fault = state.faults[path].pop(0) if state.faults.get(path) else ""
-        if fault == "drop":
+        if path in state.moved:
+            self._move(state.moved[path])
+        elif fault == "drop":
             self.close_connection = True
             state.log.append(("GET", path, self.headers["Range"], 0))
         elif fault.isdecimal():
@@ -216,6 +222,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._status(404)
         else:
             self._send(state, path, fault)
+
+    def _move(self, path):
+        self.send_response(302)
+        self.send_header("Location", f"/{path}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _status(self, status):
         self.server.state.log.append(
@@ -234,14 +246,15 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(re.fullmatch(r"bytes=(\d+)-", span)[1]) if span else 0
         if fault == "ignore-range" or self.headers["If-Range"] not in versions:
             start = 0
-        status = 206 if start else 200
+        status = 206 if start or fault.startswith("partial") else 200
         if start >= len(body):
             status, headers["Content-Range"] = 416, f"bytes */{len(body)}"
-        elif start:
+        elif status == 206:
             shown = start + (fault == "shift")
-            headers["Content-Range"] = f"bytes {shown}-{len(body) - 1}/{len(body)}"
+            headers.setdefault("Content-Range", f"bytes {shown}-{len(body) - 1}/{len(body)}")
         state.log.append(("GET", path, span, status))
         end = start + int(fault[6:]) if fault.startswith("piece:") else None
+        end = int(fault[8:]) if fault.startswith("partial:") else end
         self._write(state, status, headers, body[start:end] or b"no such range", fault)
 
     def _write(self, state, status, headers, body, fault):

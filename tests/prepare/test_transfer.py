@@ -1,11 +1,14 @@
 import hashlib
+import itertools
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stsm_cli.errors import DataError
+from stsm_cli.prepare import transfer
 
 BODY = os.urandom(300_000)
 OTHER = os.urandom(250_000)
@@ -181,3 +184,124 @@ def test_an_etag_that_is_an_md5_is_checked(server, fetch):
 def test_an_etag_of_an_upload_in_parts_is_no_md5(server, fetch):
     server.files, server.headers = {"a": BODY}, {"a": {"ETag": f'"{"0" * 32}-17"'}}
     assert fetch("a") == {"a"}
+
+
+ENDLESS = {"Content-Length": None, "Connection": "close"}
+
+
+def test_no_more_is_taken_than_was_announced(server, fetch, monkeypatch):
+    monkeypatch.setattr(transfer, "_CHUNK", 1000)
+    server.files, server.announced, server.headers = {"a": BODY}, {"a": 1500}, {"a": ENDLESS}
+    written = []
+    monkeypatch.setattr(transfer.Megabytes, "add", lambda self, count: written.append(count))
+    with pytest.raises(DataError, match=f"{server.url}/a: 1500 bytes were announced, more came"):
+        fetch("a")
+    assert sum(written) <= 2500
+    assert list(fetch.disk.iterdir()) == []
+
+
+def test_no_more_is_taken_than_the_disk_can_bear(server, fetch, monkeypatch):
+    usage = SimpleNamespace(free=2000)
+    monkeypatch.setattr(transfer, "shutil", SimpleNamespace(disk_usage=lambda path: usage))
+    server.files, server.announced, server.headers = {"a": BODY}, {"a": None}, {"a": ENDLESS}
+    with pytest.raises(DataError, match=f"{server.url}/a: 1000 bytes fit on the disk, more came"):
+        fetch("a")
+    assert list(fetch.disk.iterdir()) == []
+
+
+def test_a_server_that_hardly_sends_is_given_up_and_what_came_is_kept(server, fetch, monkeypatch):
+    """A second between two looks at the clock, and 100 bytes in it."""
+    server.files = {"a": BODY}
+    with monkeypatch.context() as slow:
+        slow.setattr(transfer, "_CHUNK", 100)
+        slow.setattr(transfer, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+        with pytest.raises(DataError) as caught:
+            fetch("a")
+    assert re.fullmatch(rf"{server.url}/a: given up \(\d+ bytes came in 30 s\)", str(caught.value))
+    assert caught.value.hint == "run the same command again: it goes on where it was"
+    assert len(server.requests()) == fetch.retries + 1
+    here = (fetch.disk / "a.part").stat().st_size
+    assert here > 0
+    assert fetch("a") == {"a"}
+    assert server.requests()[-1] == ("a", f"bytes={here}-", 206)
+    assert (fetch.disk / "a").read_bytes() == BODY
+
+
+def test_a_pace_is_measured_anew(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(transfer, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    pace = transfer._Pace()
+    for seconds, num_bytes in ((29, 1), (30, 30_000), (59, 1), (60, 30_000), (89, 29_998)):
+        now[0] = float(seconds)
+        pace.add(num_bytes)
+    now[0] = 90.0
+    with pytest.raises(transfer._TooSlowError, match="29999 bytes came in 30 s"):
+        pace.add(1)
+
+
+@pytest.mark.parametrize("place", ["HEAD", "GET"])
+def test_a_size_of_absurd_digits(server, fetch, place):
+    server.files, digits = {"a": BODY}, "9" * 5000
+    server.announced = {"a": digits} if place == "HEAD" else {"a": None}
+    server.headers = {"a": {"Content-Length": digits}}
+    with pytest.raises(DataError, match=f"{server.url}/a: the server states a size of 5000 digits"):
+        fetch("a")
+
+
+def test_a_range_of_absurd_digits_is_not_believed(server, fetch):
+    server.files = {"a": BODY}
+    server.faults = {"a": ["partial"]}
+    server.headers = {"a": {"Content-Range": f"bytes 0-1/{'9' * 5000}"}}
+    fetch("a")
+    assert (fetch.disk / "a").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Range": None}])
+def test_a_part_that_nobody_asked_for_and_that_is_all(server, fetch, headers):
+    server.files, server.headers = {"a": BODY}, {"a": headers}
+    server.faults = {"a": ["partial"]}
+    assert fetch("a") == {"a"}
+    assert (fetch.disk / "a").read_bytes() == BODY
+
+
+def test_a_beginning_that_nobody_asked_for_goes_on(server, fetch):
+    server.files, server.faults = {"a": BODY}, {"a": ["partial:1000"]}
+    assert fetch("a") == {"a"}
+    assert (fetch.disk / "a").read_bytes() == BODY
+    assert server.requests() == [("a", None, 206), ("a", "bytes=1000-", 206)]
+
+
+def test_a_middle_that_nobody_asked_for_is_not_taken(server, fetch):
+    server.files, server.faults = {"a": BODY}, {"a": ["partial"]}
+    server.headers = {"a": {"Content-Range": f"bytes 5-{len(BODY) - 1}/{len(BODY)}"}}
+    assert fetch("a") == {"a"}
+    assert (fetch.disk / "a").read_bytes() == BODY
+    assert len(server.requests()) == 2
+
+
+def test_a_range_without_its_place_starts_over(server, fetch, put_part):
+    server.files = {"a": BODY}
+    put_part(BODY[:1000], f'"{hashlib.md5(BODY).hexdigest()}"')
+    server.headers = {"a": {"Content-Range": None}}
+    server.faults = {"a": ["partial", "partial"]}
+    assert fetch("a") == {"a"}
+    assert server.requests() == [("a", "bytes=1000-", 206), ("a", None, 206)]
+    assert (fetch.disk / "a").read_bytes() == BODY
+
+
+def test_what_is_encoded_is_not_the_file(server, fetch):
+    server.files = {"a": BODY, "a.tar.gz": BODY}
+    server.headers = {path: {"Content-Encoding": "gzip"} for path in server.files}
+    assert fetch("a.tar.gz") == {"a.tar.gz"}  # servers call the bytes of a .gz an encoding
+    assert (fetch.disk / "a.tar.gz").read_bytes() == BODY
+    with pytest.raises(DataError, match=f"{server.url}/a: the server sends the file encoded"):
+        fetch("a")
+
+
+def test_redirects_are_followed_but_not_in_circles(server, fetch):
+    server.files, server.moved = {"b": BODY}, {"a": "b", "x": "x"}
+    server.faults = {"b": ["cut:1000"]}
+    assert fetch("a") == {"a"}
+    assert (fetch.disk / "a").read_bytes() == BODY
+    with pytest.raises(DataError, match=f"{server.url}/x: cannot be reached .Exceeded 30 redirect"):
+        fetch("x")
