@@ -1,10 +1,12 @@
 """Gzipped tar archives, whole or in parts, unpacked so that it can be interrupted at any moment.
 
-Nothing is written outside the given folder, and no link or device at all. A file gets its name when
-it is whole; one that is there already is kept. An archive that is done is noted in
-`.unpacked.json` of the folder and not read again: deleting the folder forgets it.
+Nothing is written outside the given folder, no link or device at all, and no more than an archive
+of videos can hold. A file gets its name when it is whole; one that is there already is kept. An
+archive that is done is noted in `.unpacked.json` of the folder and not read again: deleting the
+folder forgets it.
 """
 
+import errno
 import gzip
 import io
 import json
@@ -26,10 +28,22 @@ from stsm_cli.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+    from typing_extensions import Self
 
 _RECORD = ".unpacked.json"
 _CHUNK = 1 << 16
-_DAMAGED = (gzip.BadGzipFile, zlib.error, tarfile.ReadError)
+_DAMAGED = (gzip.BadGzipFile, zlib.error, tarfile.TarError)
+_UNFORESEEN = (ValueError, LookupError, ArithmeticError, RecursionError)  # by tarfile, in headers
+_UNFIT = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL)
+_MOST_LEVELS = 32  # ours: of folders; the data sets have two
+_MOST_TIMES = 100  # ours: an archive's size, unpacked; videos hardly compress
+_ROOM = 1 << 20  # ours: bytes besides; a small archive is zeros for the most part
+_MOST_HEADER_BYTES = 1 << 20  # ours: of a header's extension, a name or a comment
+_NAME_SHOWN = 100  # characters of a member's name
+_EXTENSIONS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 
 
 @dataclass(frozen=True)
@@ -95,27 +109,87 @@ def _unpack_one(archive: Archive, keep: Container[str], on_read: Callable[[int],
         io.BufferedReader(_Parts(archive.parts, on_read)) as packed,
         gzip.GzipFile(fileobj=packed) as stream,
     ):
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as tar:
-            for member in tar:
-                target = _target(archive, member)
+        most = _MOST_TIMES * archive.num_bytes + _ROOM
+        for tar, member in _members(stream):
+            _check(archive, member)
+            most -= member.size
+            _check_room(archive, most)
+            target = _target(archive, member)
+            with _name_member(archive, member):
                 if target and target.name not in keep and not target.exists():
                     _write(tar, member, target)
                     written.append(target)
-        while stream.read(_CHUNK):  # the checksum comes at the very end
-            pass
+        while chunk := stream.read(_CHUNK):  # the checksum comes at the very end
+            most -= len(chunk)
+            _check_room(archive, most)
         _note_done(archive)
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header, of which an extension may not fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Self":
+        """The header in a block of bytes."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _EXTENSIONS and header.size > _MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
+
+
+def _members(stream: gzip.GzipFile) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The members, each to be read before the next."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK, tarinfo=_Header) as tar:
+            for member in tar:
+                yield tar, member
+    except _UNFORESEEN as error:
+        raise tarfile.ReadError(f"{type(error).__name__}: {error}") from error
+
+
+def _check(archive: Archive, member: tarfile.TarInfo) -> None:
+    """Refuse what no archive of videos holds."""
+    path, on_windows = PurePosixPath(member.name), PureWindowsPath(member.name)
+    if path.is_absolute() or on_windows.anchor or ".." in on_windows.parts:
+        raise _refused(archive, "leads out of the folder", member)
+    if not (member.isreg() or member.isdir()):
+        raise _refused(archive, "is a link or a device", member)
+    if member.issparse():
+        raise _refused(archive, "is a file with holes", member)
+    if "\0" in member.name:
+        raise _refused(archive, "has a name with a zero byte", member)
+    if len(path.parts) > _MOST_LEVELS:
+        raise _refused(archive, f"lies {len(path.parts) - 1} folders deep", member)
+
+
+def _check_room(archive: Archive, most: int) -> None:
+    if most < 0:
+        raise _refused(archive, f"holds more than {_MOST_TIMES} times its size")
+
+
+def _refused(archive: Archive, why: str, member: tarfile.TarInfo | None = None) -> DataError:
+    name = repr(member.name) if member else ""
+    name = f"{name[:_NAME_SHOWN]}..." if len(name) > _NAME_SHOWN else name
+    return DataError(
+        f"{archive.parts[0]}: {f'member {name} ' if member else ''}{why}",
+        hint="this archive is not what it should be: delete it and download it again",
+    )
+
+
+@contextmanager
+def _name_member(archive: Archive, member: tarfile.TarInfo) -> Iterator[None]:
+    """Tell the errors that are about the name of one member, such as one too long, by that name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNFIT:
+            raise
+        raise _refused(archive, f"cannot be written ({error.strerror})", member) from error
 
 
 def _target(archive: Archive, member: tarfile.TarInfo) -> Path | None:
     """Where a member goes; None for folders and hidden files."""
-    path, on_windows = PurePosixPath(member.name), PureWindowsPath(member.name)
-    unsafe = path.is_absolute() or on_windows.anchor or ".." in on_windows.parts
-    if unsafe or not (member.isreg() or member.isdir()):
-        reason = "leads out of the folder" if unsafe else "is a link or a device"
-        raise DataError(
-            f"{archive.parts[0]}: member {member.name!r} {reason}",
-            hint="this archive is not what it should be: delete it and download it again",
-        )
+    path = PurePosixPath(member.name)
     if member.isdir() or any(part.startswith(".") for part in path.parts):
         return None
     return archive.into / path

@@ -132,6 +132,83 @@ def test_what_may_not_be_unpacked_is_refused_by_name(archive, tmp_path, info, re
     assert not was_unpacked(made)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a/" * 1500 + "x.mp4", "lies 1500 folders deep"),
+        ("a/" * 40 + "x.mp4", "lies 40 folders deep"),
+        ("n" * 300 + ".mp4", "cannot be written (File name too long)"),
+        ("a.mp4/x.mp4", "cannot be written (File exists)"),
+        ("a.mp4/b/x.mp4", "cannot be written (Not a directory)"),
+    ],
+    ids=["1500", "40", "long", "a file's", "below a file's"],
+)
+def test_a_name_that_no_disk_takes_is_told_in_one_line(archive, name, reason):
+    made = archive({"a.mp4": b"1", "evil": member(name)})
+    with pytest.raises(DataError, match=re.escape(reason)) as caught:
+        unpack([made])
+    assert str(caught.value).startswith(f"{made.parts[0]}: member '{name[:3]}")
+    assert len(str(caught.value)) < len(str(made.parts[0])) + 200
+    assert videos(made.into) == {"a.mp4": b"1"}
+
+
+def test_a_member_whose_name_is_not_utf8_comes_out(archive):
+    made = archive({"caf\udce9.mp4": b"1"})
+    unpack([made])
+    assert [os.fsencode(path.name) for path in made.into.glob("*.mp4")] == [b"caf\xe9.mp4"]
+
+
+def test_a_file_with_holes_is_refused(archive):
+    sparse = member("holes.mp4", tarfile.GNUTYPE_SPARSE)
+    made = archive({"a.mp4": b"1", "holes.mp4": sparse})
+    with pytest.raises(DataError, match=r"member 'holes\.mp4' is a file with holes"):
+        unpack([made])
+
+
+def pax(records, number=1):
+    """A member behind an extended header, or several, of these bytes."""
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, len(records)
+    block = header.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % 512)
+    return gzip.compress(block * number + tarfile.TarInfo("x.mp4").tobuf() + bytes(1024))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pax(b"99999999999999999999 path=x\n"),
+        pax(b"30 GNU.sparse.map=0,one,2,three\n"),
+        pax(b"20 GNU.sparse.size=x\n29 GNU.sparse.numblocks=many\n" + b"22 GNU.sparse.name=y\n"),
+        pax(b"16 size=-1000000\n"),
+        pax(b"11 path=a\n", number=3000),
+        pax(b"11 path=a\n" + bytes(1 << 21)),
+    ],
+    ids=["length", "map", "numbers", "size", "many", "large"],
+)
+def test_headers_that_nobody_foresaw_are_damage(archive, content):
+    made = archive(content)
+    with pytest.raises(DataError, match=re.escape(f"{made.parts[0]}: ")):
+        unpack([made])
+    assert videos(made.into) == {}
+
+
+def test_a_name_with_a_zero_byte_is_refused(archive):
+    made = archive(pax(b"16 path=a\0b.mp4\n"))
+    with pytest.raises(DataError, match=r"member 'a\\x00b\.mp4' has a name with a zero byte"):
+        unpack([made])
+
+
+@pytest.mark.parametrize("tail", [b"", bytes(1 << 22)], ids=["member", "tail"])
+def test_what_unpacks_to_far_more_than_it_is_is_refused(archive, tar_gz, monkeypatch, tail):
+    monkeypatch.setattr(archives, "_MOST_TIMES", 2)
+    bomb = tar_gz({"a.mp4": b"1"} | ({} if tail else {"b.mp4": bytes(1 << 22)}))
+    made = archive(gzip.compress(gzip.decompress(bomb) + tail))
+    with pytest.raises(DataError, match=re.escape(f"{made.parts[0]}: holds more than 2 times its")):
+        unpack([made])
+    assert not (made.into / "b.mp4").exists()
+    assert not was_unpacked(made)
+
+
 def test_folders_in_an_archive_are_no_files(archive):
     made = archive({"f": member("f", tarfile.DIRTYPE), "f/a.mp4": b"1"})
     unpack([made])
