@@ -11,7 +11,7 @@ import stsm_cli
 ROOT = Path(stsm_cli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # single files that anyone may import
-LEAVES = {"atomic", "cores", "errors", "progress", "resources"}
+LEAVES = {"atomic", "cores", "errors", "printable", "progress", "resources"}
 MAY_IMPORT = {
     "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
     "engine": {"models", "data", "config"},
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "errors": set(),
     "atomic": set(),
     "cores": set(),
+    "printable": set(),
     "progress": set(),
     "resources": set(),
 }

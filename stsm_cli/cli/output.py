@@ -3,12 +3,10 @@
 A bar is drawn where stderr is a terminal; elsewhere it is a plain line now and then. Nothing means
 anything by colour alone, and a table is never narrowed to fit.
 
-Names of files and classes come from anywhere: what a terminal would obey, or what would turn a line
-around, is printed as JSON escapes it, so that JSON stays what it says.
+Names of files and classes come from anywhere: what a terminal would obey is spelled out.
 """
 
 import json
-import re
 import sys
 import time
 import traceback
@@ -19,6 +17,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.errors import StsmError
+from stsm_cli.printable import harmless, one_line
 from stsm_cli.progress import SILENT, Bar
 
 if TYPE_CHECKING:
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0  # between two plain lines of a bar
 DRAW_SECONDS = 0.1  # between two pictures of a bar; the first comes when it has lasted this long
-# Control characters other than tab and line feed, line and paragraph separators, what turns the
-# direction of writing, and the bytes of names that are not UTF-8.
-_OBEYED = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 class Output:
@@ -47,16 +41,16 @@ class Output:
     def message(self, text: str) -> None:
         """Say one line, unless quiet."""
         if self.verbosity >= 0:
-            self._say(_one_line(text))
+            self._say(one_line(text))
 
     def detail(self, text: str) -> None:
         """Say one line that only `-v` asks for."""
         if self.verbosity >= 1:
-            self._say(_one_line(text))
+            self._say(one_line(text))
 
     def warn(self, text: str) -> None:
         """Say one line that the user should act on, even when quiet."""
-        self._say(f"warning: {_one_line(text)}")
+        self._say(f"warning: {one_line(text)}")
 
     def error(self, error: StsmError) -> None:
         """Say what went wrong, one problem a line, then the cures that are known."""
@@ -68,7 +62,7 @@ class Output:
 
     def internal_error(self, error: Exception) -> None:
         """Say that the program itself is wrong; the traceback is shown with `-vv`."""
-        self._say(_one_line(f"internal error: {type(error).__name__}: {error}"))
+        self._say(one_line(f"internal error: {type(error).__name__}: {error}"))
         if self.verbosity < 2:
             self._say("hint: run the command again with -vv to see where")
         self._trace(error)
@@ -96,13 +90,13 @@ class Output:
         notes: Sequence[str] = (),
     ) -> None:
         """Print a table, its columns as wide as their widest cell, and notes below it."""
-        table = [[_one_line(cell) for cell in row] for row in (columns, *rows)]
+        table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
         widths = [max(map(len, cells)) for cells in zip_longest(*table, fillvalue="")]
         table.insert(1, ["-" * width for width in widths])
         right = [_is_numeric(cells[2:]) for cells in zip_longest(*table, fillvalue="")]
         lines = ["  ".join(map(_pad, row, widths, right)).rstrip() for row in table]
-        below = ["", *map(_one_line, notes)] if notes else []
-        self.text("\n".join([_one_line(title), "", *lines, *below]))
+        below = ["", *map(one_line, notes)] if notes else []
+        self.text("\n".join([one_line(title), "", *lines, *below]))
 
     def json(self, value: Mapping[str, Any]) -> None:
         """Print one JSON object."""
@@ -110,7 +104,7 @@ class Output:
 
     def text(self, text: str) -> None:
         """Print a result."""
-        print(_harmless(text), flush=True)  # noqa: T201  # a closed pipe must fail here, not at exit
+        print(harmless(text), flush=True)  # noqa: T201  # a closed pipe must fail here, not at exit
 
     @cached_property
     def _console(self) -> "rich.console.Console":
@@ -133,7 +127,7 @@ class Output:
         )
 
     def _say(self, text: str) -> None:
-        self._console.print(_harmless(text), soft_wrap=True)
+        self._console.print(harmless(text), soft_wrap=True)
 
     def _trace(self, error: Exception) -> None:
         if self.verbosity >= 2:
@@ -182,14 +176,14 @@ class _DrawnBar:
 
     def __init__(self, label: str, total: int, display: "rich.progress.Progress") -> None:
         self._display, self._meter = display, _Meter(total)
-        self._task = display.add_task(_one_line(label), total=total, text="")
+        self._task = display.add_task(one_line(label), total=total, text="")
         self._next_picture = time.monotonic() + DRAW_SECONDS
 
     def advance(self, steps: int = 1, status: str = "") -> None:
         self._meter.advance(steps)
         if time.monotonic() >= self._next_picture:
             self._next_picture = time.monotonic() + DRAW_SECONDS
-            done, text = self._meter.done, _one_line(self._meter.text(status))
+            done, text = self._meter.done, one_line(self._meter.text(status))
             self._display.update(self._task, completed=done, text=text)
             self._display.start()
             self._display.refresh()
@@ -198,16 +192,6 @@ class _DrawnBar:
         self._display.remove_task(self._task)
         if not self._display.tasks:
             self._display.stop()
-
-
-def _harmless(text: str) -> str:
-    """The text with what a terminal would obey spelled out."""
-    return _OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text)
-
-
-def _one_line(text: str) -> str:
-    """The text with line breaks and tabs spelled out too."""
-    return _harmless(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def _duration(seconds: float) -> str:

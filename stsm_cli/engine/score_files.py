@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.data.spreadsheet import as_text
 from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.printable import csv_cell
 
 if TYPE_CHECKING:
     from stsm_cli.engine.testing import Evaluation
@@ -82,8 +82,8 @@ def write_class_results(path: Path, tested: "Evaluation") -> None:
     writer.writerow(("class", "videos", "correct", "accuracy", "confused_with", "confused"))
     for row in class_results(tested.scores, len(classes)):
         accuracy = f"{100 * row.correct / row.videos:.2f}" if row.videos else ""
-        partner = "" if row.confused_with is None else as_text(classes[row.confused_with])
-        name = as_text(classes[row.label])
+        partner = "" if row.confused_with is None else csv_cell(classes[row.confused_with])
+        name = csv_cell(classes[row.label])
         writer.writerow((name, row.videos, row.correct, accuracy, partner, row.confused))
     write_bytes(path, table.getvalue().encode())
 

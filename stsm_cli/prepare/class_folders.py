@@ -78,5 +78,6 @@ def _entries(tree: Tree, base: str) -> list[Entry]:
 def _empty(tree: Tree, base: str) -> list[str]:
     full = _by_folder(tree.videos, base)
     names = [path.removeprefix(base) for path in _below(tree.folders, base)]
-    empty = [name for name in names if "/" not in name and name not in full]
+    closed = _by_folder([f"{path}/" for path in tree.faults], base)  # nobody knows what they hold
+    empty = [name for name in names if "/" not in name and name not in full and name not in closed]
     return [f"{tree.root / base / name} holds no video: it is not a class" for name in empty]

@@ -137,7 +137,8 @@ def _source(root: Path, path: str) -> Source | Check:
     try:
         status = (root / path).stat()
     except FileNotFoundError:
-        return MISSING
+        is_link = (root / path).is_symlink()
+        return Check("missing", "is a link that leads nowhere") if is_link else MISSING
     except OSError as error:  # a link in a circle, a folder that is closed to us, a name too long
         return Check("corrupt", f"cannot be read ({error.strerror})", lasting=False)
     if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for somebody to write

@@ -15,11 +15,11 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.data.catalog import known_counts, load_card
 from stsm_cli.data.counts import SplitCounts, report_path
 from stsm_cli.data.manifest import Manifest
-from stsm_cli.data.spreadsheet import as_text
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.listing import ListedVideo, Listing
 from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.prepare.workers import UNFORESEEN
+from stsm_cli.printable import csv_cell
 
 Checks = Mapping[str, Check]
 """What was found of every listed file, by its path."""
@@ -29,7 +29,6 @@ _PROBLEM_COLUMNS = ("video", "split", "status", "reason")
 _PROBLEMS_SHOWN = 5
 COLUMNS = ("split", "listed", "present", "usable", "missing", "corrupt", "short")
 _NAMES_SHOWN = 3
-_SPELLED = "backslashreplace"  # what is not UTF-8 in a name, as JSON too writes it
 _IN_WORDS = {"listed": "officially listed", "present": "in the official archives"}
 
 
@@ -190,8 +189,11 @@ def write_report(root: Path, report: Mapping[str, Any]) -> None:
     Raises:
         OSError: It cannot be written.
     """
+    # what is not UTF-8 in a name becomes an escape of JSON's
     with whole_file(report_path(root)) as file:
-        file.write(json.dumps(report, indent=2, ensure_ascii=False).encode(errors=_SPELLED))
+        file.write(
+            json.dumps(report, indent=2, ensure_ascii=False).encode(errors="backslashreplace")
+        )
 
 
 def write_problems(listing: Listing, checks: Checks) -> None:
@@ -203,9 +205,9 @@ def write_problems(listing: Listing, checks: Checks) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_PROBLEM_COLUMNS)
-    writer.writerows(map(as_text, problem) for problem in _problems(listing, checks))
+    writer.writerows(map(csv_cell, problem) for problem in _problems(listing, checks))
     with whole_file(listing.root / "manifest" / "problems.csv") as file:
-        file.write(text.getvalue().encode(errors=_SPELLED))
+        file.write(text.getvalue().encode())
 
 
 def title(report: Mapping[str, Any]) -> str:

@@ -94,7 +94,8 @@ class Tree:
 def scan(root: Path, progress: Progress) -> Tree:
     """Everything below a root that may matter.
 
-    A folder that cannot be read, or a video whose name no list can hold, is a fault of the tree.
+    A folder or link that cannot be read, or a video whose name no list can hold, is a fault of the
+    tree.
 
     Args:
         root: The data root.
@@ -120,11 +121,15 @@ def scan(root: Path, progress: Progress) -> Tree:
         if identity in visited:
             continue
         visited.add(identity)
-        below = [prefix + entry.name for entry in entries if _is_folder(entry)]
-        below = [path for path in below if not _OUTPUT.fullmatch(path)]
+        kinds = {prefix + entry.name: _kind(entry) for entry in entries}
+        below = [p for p, kind in kinds.items() if kind == "folder" and not _OUTPUT.fullmatch(p)]
         folders += below
         waiting += [f"{path}/" for path in reversed(below)]  # a stack: the first comes first
-        files += [prefix + entry.name for entry in entries if not _is_folder(entry)]
+        for path, kind in kinds.items():
+            if kind == "file" or (kind != "folder" and _is_named_video(path)):
+                files.append(path)  # a video that cannot be read is judged with the others
+            elif kind != "folder":
+                faults[path] = kind
     if "" in faults:
         raise DataError(f"{root}: {faults['']}")
     if not files and not folders and not faults:
@@ -175,11 +180,17 @@ def _look(folder: Path) -> tuple[tuple[int, int], list[os.DirEntry[str]]]:
     return (status.st_dev, status.st_ino), sorted(shown, key=lambda entry: entry.name)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`folder`, `file`, or why a link is neither."""
     try:
-        return entry.is_dir()
-    except OSError:  # a link in a circle: a file that cannot be read
-        return False
+        is_folder = entry.is_dir()
+        if entry.is_symlink():
+            entry.stat()  # follows it
+    except FileNotFoundError:
+        return "is a link that leads nowhere"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "folder" if is_folder else "file"
 
 
 def _is_named_video(path: str) -> bool:

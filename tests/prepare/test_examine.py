@@ -87,7 +87,7 @@ def test_what_is_wrong_from_outside_is_judged_without_opening(tmp_path, root, ta
         "circle": Check(
             "corrupt", "cannot be read (Too many levels of symbolic links)", lasting=False
         ),
-        "nowhere": MISSING,
+        "nowhere": Check("missing", "is a link that leads nowhere"),
         "folder": is_none,
         "pipe": is_none,
         "c\rd": Check("corrupt", "its path holds a line break, which lists cannot"),

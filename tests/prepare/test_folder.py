@@ -1,3 +1,4 @@
+import os
 import re
 import unicodedata
 
@@ -98,6 +99,20 @@ def test_an_empty_class_folder_is_noted(plant):
     listing = list_folder(root)
     assert listing.classes == CLASSES
     assert listing.notes[1] == f"{root / 'zumba'} holds no video: it is not a class"
+
+
+def test_a_class_folder_that_cannot_be_read_is_not_called_empty(plant, monkeypatch):
+    root, look = plant(tree() | {"deep/closed/x.mp4": None}), os.scandir
+
+    def refuse(path):
+        if path == root / "deep" / "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    listing = list_folder(root)
+    assert listing.notes == (f"classes are the folders in {root}",)
+    assert listing.faults == {"deep/closed": "cannot be read (Permission denied)"}
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\r", " "])

@@ -112,11 +112,17 @@ def test_a_folder_below_that_cannot_be_read_is_a_fault_and_no_end(plant, monkeyp
     assert tree.faults == {"a": "cannot be read (Permission denied)"}
 
 
-def test_links_in_a_circle_and_into_nothing_are_files_to_be_judged(plant):
+def test_links_in_a_circle_and_into_nothing_are_judged_as_videos_or_are_faults(plant):
     root = plant({"a/x.mp4": None})
     for name, target in (("self.mp4", "self.mp4"), ("self", "self"), ("gone.mp4", "gone")):
         (root / "a" / name).symlink_to(root / "a" / target)
-    assert scan(root, SILENT).videos == ("a/gone.mp4", "a/self.mp4", "a/x.mp4")
+    (root / "walking").symlink_to(root / "unmounted")
+    tree = scan(root, SILENT)
+    assert tree.videos == ("a/gone.mp4", "a/self.mp4", "a/x.mp4")
+    assert tree.faults == {
+        "a/self": "cannot be read (Too many levels of symbolic links)",
+        "walking": "is a link that leads nowhere",
+    }
 
 
 def test_a_tree_may_be_deeper_than_python_recurses_and_than_a_path_may_be_long(plant):

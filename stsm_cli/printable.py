@@ -1,0 +1,31 @@
+"""Texts of others, such as names of files, for people: no terminal or spreadsheet obeys them.
+
+What is spelled out is written as JSON escapes it, so that JSON stays what it says. Files that are
+read again, such as the manifest, have every name as it is.
+"""
+
+import json
+import re
+
+# Control characters other than tab and line feed, line and paragraph separators, what turns the
+# direction of writing, and the bytes of names that are not UTF-8.
+_OBEYED = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last are wide
+
+
+def harmless(text: str) -> str:
+    """The text with what a terminal would obey spelled out; its lines stay lines."""
+    return _OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and tabs spelled out too."""
+    return harmless(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def csv_cell(text: str) -> str:
+    """The text as one line, behind an apostrophe where a spreadsheet would see a formula."""
+    line = one_line(text)
+    return f"'{line}" if line.startswith(_FORMULAS) else line

@@ -1,0 +1,31 @@
+import json
+
+import pytest
+
+from stsm_cli.printable import csv_cell, harmless, one_line
+
+NASTY = "\x1b[2Ja\x07\r\n\tb\x9bc\u202ed\u2028e\udce9f é"
+
+
+def test_what_a_terminal_would_obey_is_spelled_out_as_json_does():
+    assert harmless(NASTY) == "\\u001b[2Ja\\u0007\\r\n\tb\\u009bc\\u202ed\\u2028e\\udce9f é"
+    assert one_line(NASTY) == r"\u001b[2Ja\u0007\r\n\tb\u009bc\u202ed\u2028e\udce9f é"
+
+
+def test_json_stays_what_it_says():
+    assert json.loads(harmless(json.dumps([NASTY], ensure_ascii=False))) == [NASTY]
+
+
+@pytest.mark.parametrize("text", ["", "a b", "été 跳 👍🏽", "a\\b", "±1.0 – α"])
+def test_other_texts_stay(text):
+    assert harmless(text) == one_line(text) == csv_cell(text) == text
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff20"])
+def test_what_a_spreadsheet_would_run_is_text(start):
+    assert csv_cell(f"{start}cmd|' /C calc'!A0") == f"'{start}cmd|' /C calc'!A0"
+
+
+@pytest.mark.parametrize(("text", "cell"), [("\t=1", r"\t=1"), ("\r=1", r"\r=1"), ("a=b", "a=b")])
+def test_a_cell_is_one_line(text, cell):
+    assert csv_cell(text) == cell
