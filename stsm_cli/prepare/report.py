@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -255,12 +256,19 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
 
 def _warnings(report: Mapping[str, Any]) -> list[str]:
     """What is to be acted on, besides broken videos."""
-    counts = {
-        "videos listed under two labels or in both splits": len(report["conflicts"]),
-        "folders and names that could not be read": len(report["faults"]),
-        "videos on which the program itself failed, please report why": report["unforeseen"],
+    named = {
+        "videos listed under two labels or in both splits": report["conflicts"],
+        "folders, links and names that could not be read": report["faults"],
     }
-    return [f"warning: {what}: {count:,}" for what, count in counts.items() if count]
+    warnings = [
+        f"warning: {what}: {len(found):,}, such as {name}: {why}"
+        for what, found in named.items()
+        for name, why in islice(found.items(), 1)
+    ]
+    if report["unforeseen"]:
+        told = "videos on which the program itself failed, please report why"
+        warnings.append(f"warning: {told}: {report['unforeseen']:,}")
+    return warnings
 
 
 def _few(counts: Mapping[str, int]) -> str:

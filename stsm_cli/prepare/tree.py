@@ -45,11 +45,17 @@ class Tree:
 
     @cached_property
     def videos(self) -> tuple[str, ...]:
-        """The files that are videos by their suffix, and, where that is TypeScript's, content."""
+        """The files that are videos by their suffix, and, where that is TypeScript's, content.
+
+        A GIF beside a video of the same name is left out.
+        """
+        # ours: it is its preview, and in the other split it would give the video away
+        named = [path for path in self.files if _is_named_video(path)]
+        others = {_without_suffix(path) for path in named if not path.lower().endswith(".gif")}
         return tuple(
             path
-            for path in self.files
-            if _is_named_video(path)
+            for path in named
+            if not (path.lower().endswith(".gif") and _without_suffix(path) in others)
             and not (path.lower().endswith(_TYPESCRIPT) and _is_text(self.root / path))
         )
 
@@ -144,6 +150,10 @@ def stem(path: str) -> str:
     """The name of a file without folders and without its last suffix."""
     name = path.rpartition("/")[2]
     return name.rpartition(".")[0] or name
+
+
+def _without_suffix(path: str) -> str:
+    return path.rpartition(".")[0]
 
 
 def folder_of(path: str) -> str:

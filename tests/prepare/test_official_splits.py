@@ -35,11 +35,11 @@ def test_lists_of_ucf101_may_have_backslashes_and_a_preview_is_no_video(plant, b
         "l/trainlist01.txt": "A\\v_A.avi 1\nB\\v_B.avi 2\n",
         "l/testlist01.txt": "A\\v_C.avi\n",
     }
-    videos = {"A/v_A.gif": None, "A/v_A.mp4": None, "B/v_B.mp4": None, "A/v_C.mp4": None}
+    videos = {"A/gifs/A/v_A.gif": None, "A/v_A.mp4": None, "B/v_B.mp4": None, "A/v_C.mp4": None}
     listing = list_folder(plant(files | videos))
     assert by_path(listing, "train") == {"A/v_A.mp4": "A", "B/v_B.mp4": "B"}
     assert by_path(listing, "val") == {"A/v_C.mp4": "A"}
-    assert listing.duplicates == ("A/v_A.gif",)
+    assert listing.duplicates == ("A/gifs/A/v_A.gif",)
 
 
 def test_ucf101_without_it(plant):

@@ -126,8 +126,10 @@ def test_whatever_is_wrong_besides_is_counted_named_and_said(plant):
     for told in (
         "copies, byte for byte, of another video: 1, each in that video's split; "
         "warning: 1 of them under another class",
-        "warning: videos listed under two labels or in both splits: 1",
-        "warning: folders and names that could not be read: 2",
+        "warning: videos listed under two labels or in both splits: 1, such as "
+        "b/0.mp4: 'b' in train (x:1) counts, not '=a' in val (x:2)",
+        "warning: folders, links and names that could not be read: 2, such as "
+        "-closed: cannot be read (Permission denied)",
         "left out, no videos by their suffix: 2 .jpg, 1 .psd",
     ):
         assert told in text

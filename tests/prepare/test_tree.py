@@ -156,6 +156,13 @@ def test_gifs_and_transport_streams_are_videos_and_typescript_is_none(plant):
     assert tree.count_others() == {".ts": 1, ".mts": 1}
 
 
+def test_a_gif_beside_a_video_of_its_name_is_its_preview(plant):
+    files = dict.fromkeys(("a/x.gif", "a/x.mp4", "a/y.gif", "b/x.GIF", "b/x.gif.mp4"))
+    tree = scan(plant(files), SILENT)
+    assert tree.videos == ("a/x.mp4", "a/y.gif", "b/x.GIF", "b/x.gif.mp4")
+    assert tree.count_others() == {".gif": 1}
+
+
 def test_a_pipe_is_not_opened_to_see_what_it_holds(plant):
     root = plant({"a/x.mp4": None})
     os.mkfifo(root / "a" / "pipe.ts")
