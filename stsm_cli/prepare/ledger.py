@@ -46,7 +46,7 @@ class Ledger:
                 source = Source(entry.pop("path"), entry.pop("size"), entry.pop("mtime_ns"))
                 how = entry.pop("how")
                 self._known[source, how] = Check(**entry)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # not whole: the video is looked at again
 
     def find(self, source: Source, how: str) -> Check | None:

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.lists import raise_problems, read_lines, with_slashes
 from stsm_cli.prepare.matching import SPLITS, Entry, Source
-from stsm_cli.prepare.tree import Tree
+from stsm_cli.prepare.tree import Tree, stem
 
 _HMDB51_SUFFIX = "_test_split1.txt"
 _HMDB51_PARTS = {"1": "train", "2": "val", "0": "unused"}
@@ -36,8 +36,9 @@ def _ucf101(tree: Tree) -> Source | None:
     for split, (path, *_) in zip(SPLITS, lists, strict=True):
         for where, line in read_lines(tree.root / path):
             name = with_slashes(line).split()[0]  # in the training list a number follows
-            if name.count("/") == 1:
-                entries[split].append(Entry(where, name, name.split("/")[0], _key(name)))
+            class_name, _, file = name.partition("/")
+            if class_name and file and "/" not in file:
+                entries[split].append(Entry(where, name, class_name, _key(name)))
             else:
                 problems.append(f"{where}: expected `Class/video.avi`, got {line!r}")
     raise_problems(problems)
@@ -83,4 +84,4 @@ def _hmdb51(tree: Tree) -> Source | None:
 
 
 def _key(path: str) -> str:
-    return "/".join(PurePosixPath(path).with_suffix("").parts[-2:])
+    return "/".join([*PurePosixPath(path).parts[-2:-1], stem(path)])

@@ -61,7 +61,11 @@ def test_a_torn_line_is_unknown_and_spoils_no_other(path, keep):
     assert Ledger(path).find(other, "full") == CORRUPT
 
 
-@pytest.mark.parametrize("line", ["[]", "7", "{}", '{"path": "a"}', "\0\0", "{'a'}"])
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "7", "{}", '{"path": "a"}', "\0\0", "{'a'}", "9" * 5000, "[" * 100_000],
+    ids=lambda line: line[:9],
+)
 def test_a_line_that_is_no_entry_is_skipped(path, line):
     fill(path, (SOURCE, "full", OK))
     path.write_text(f"{line}\n{path.read_text()}{line}\n")

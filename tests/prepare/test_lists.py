@@ -120,7 +120,9 @@ def test_json_that_is_none_names_the_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [("9" * 5000, "digits"), ("[" * 100_000, "recursion")]
+    ("content", "reason"),
+    [("9" * 5000, "digits"), ("[" * 100_000, "recursion")],
+    ids=["digits", "depth"],
 )
 def test_json_that_python_gives_up(tmp_path, content, reason):
     path = put(tmp_path, content)

@@ -1,3 +1,5 @@
+import pytest
+
 from stsm_cli.prepare.folder import list_folder
 from stsm_cli.prepare.listing import Draw
 
@@ -48,12 +50,11 @@ def test_ucf101_without_it(plant):
     assert (len(listing.splits["train"]), listing.draw) == (6, Draw(0.2, 0))
 
 
-def test_wrong_lines_of_ucf101(plant, error):
-    files = {"l/trainlist01.txt": "v_YoYo_g01_c01.avi 1\n", "l/testlist01.txt": ""}
+@pytest.mark.parametrize("line", ["v_YoYo_g01_c01.avi 1", "/ 1", "YoYo/", "/v.avi", "a/b/c.avi 1"])
+def test_wrong_lines_of_ucf101(plant, error, line):
+    files = {"l/trainlist01.txt": f"{line}\n", "l/testlist01.txt": ""}
     root = plant(ucf101() | files)
-    message = (
-        f"{root / 'l/trainlist01.txt'}:1: expected `Class/video.avi`, got 'v_YoYo_g01_c01.avi 1'"
-    )
+    message = f"{root / 'l/trainlist01.txt'}:1: expected `Class/video.avi`, got {line!r}"
     assert str(error(root)) == message
 
 
