@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from stsm_cli.config.yaml_strict import Located, read_yaml
+from stsm_cli.config.yaml_strict import Located, read_yaml, shown
 from stsm_cli.errors import RecipeError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -25,7 +25,7 @@ def read_definition(path: Path, kind: type[Model]) -> Model:
     except ValidationError as error:
         problems += [
             f"{_place(tree, item['loc'])}: {'.'.join(map(str, item['loc']))}: {item['msg']}, "
-            f"got {json.dumps(item['input'], ensure_ascii=False)}"
+            f"got {shown(item['input'])}"
             for item in error.errors()
         ]
     if problems:

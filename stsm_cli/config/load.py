@@ -18,11 +18,20 @@ import yaml
 
 from stsm_cli.config.schema import Recipe
 from stsm_cli.config.validate import validate
-from stsm_cli.config.yaml_strict import Located, parse_yaml, read_yaml
+from stsm_cli.config.yaml_strict import (
+    MAX_DEPTH,
+    Located,
+    is_key,
+    parse_yaml,
+    read_text,
+    read_yaml,
+    shown,
+)
 from stsm_cli.errors import RecipeError
 from stsm_cli.resources import resource_dir
 
 MAX_HOPS = 2  # of `extends:`; more cannot be followed by eye
+MAX_NAME = 250  # characters of a name or path that messages give in full
 NOT_RECIPES = ("base", "ablations")  # folders of recipes/ that hold parts
 
 
@@ -135,20 +144,24 @@ def _find(name: str, folder: Path) -> Path:
     """The file `name` means: below `folder`, or a shipped recipe."""
     shipped = _shipped() / name.removeprefix("recipes/")
     beside = folder / name
-    for candidate in (beside, Path(f"{beside}.yaml"), shipped, Path(f"{shipped}.yaml")):
-        if candidate.is_file():
-            return candidate
+    try:
+        for candidate in (beside, Path(f"{beside}.yaml"), shipped, Path(f"{shipped}.yaml")):
+            if candidate.is_file():
+                return candidate
+    except OSError as error:  # such as a name that is too long
+        raise RecipeError(f"{_named(name)}: cannot be read: {error.strerror}") from None
     close = get_close_matches(name, recipe_names(), n=1)
     suggestion = f"did you mean `{close[0]}`? " if close else ""
     raise RecipeError(
-        f"{name}: no such recipe", hint=f"{suggestion}`stsm recipes` lists the shipped ones"
+        f"{_named(name)}: no such recipe", hint=f"{suggestion}`stsm recipes` lists the shipped ones"
     )
 
 
 def _read_chain(path: Path, problems: list[str], children: tuple[Path, ...]) -> Located:
     """The content of `path` over that of the recipe it extends."""
     tree = read_yaml(path, _source(path), problems)
-    if not isinstance(tree.value, dict) or "extends" not in tree.value:
+    _check_is_recipe(tree)
+    if "extends" not in tree.value:
         return tree
     own = {key: child for key, child in tree.value.items() if key != "extends"}
     parent = _parent(path, tree.value["extends"], (*children, path.resolve()))
@@ -156,19 +169,32 @@ def _read_chain(path: Path, problems: list[str], children: tuple[Path, ...]) -> 
     return _merge(inherited, Located(own, tree.where))
 
 
+def _check_is_recipe(tree: Located) -> None:
+    """Refuse a file of another kind without a word of what is in it: it may be a secret."""
+    keys = [*Recipe.model_fields, "extends"]
+    if not isinstance(tree.value, dict):
+        kind = {type(None): "null", list: "a list"}.get(type(tree.value), "text")
+        rule = f"the recipe: must be a section of keys, got {kind}"
+    elif tree.value and not any(key in tree.value for key in keys):
+        rule = f"not a recipe: it has none of the keys {', '.join(keys)}"
+    else:
+        return
+    raise RecipeError(f"{tree.where}: {rule}", hint="`stsm recipes` lists the shipped recipes")
+
+
 def _parent(path: Path, extends: Located, chain: tuple[Path, ...]) -> Path:
     where = f"{extends.where}: extends"
     if not isinstance(extends.value, str):
-        got = json.dumps(extends.plain())
+        got = shown(extends.plain())
         raise RecipeError(f"{where}: must be the path of one recipe, got {got}")
     try:
         parent = _find(extends.value, path.parent)
     except RecipeError as error:
         raise RecipeError(f"{where}: {error}", hint=error.hint) from None
     if parent.resolve() in chain:
-        raise RecipeError(f"{where}: {extends.value} leads back to itself")
+        raise RecipeError(f"{where}: {_named(extends.value)} leads back to itself")
     if len(chain) > MAX_HOPS:
-        raise RecipeError(f"{where}: at most {MAX_HOPS} hops, {extends.value} is one more")
+        raise RecipeError(f"{where}: at most {MAX_HOPS} hops, {_named(extends.value)} is one more")
     return parent
 
 
@@ -183,19 +209,28 @@ def _merge(base: Located, over: Located) -> Located:
 
 def _parse_override(override: str, problems: list[str]) -> Located:
     key, equals, text = override.partition("=")
-    if not key or not equals:
-        problems.append(f"--set {override}: must be KEY=VALUE")
+    names = key.strip().split(".")
+    rule = "must be KEY=VALUE" if not key or not equals else None
+    if rule is None and (len(names) > MAX_DEPTH or not all(map(is_key, names))):
+        rule = "no recipe has such a key"
+    if rule is not None:
+        problems.append(f"--set {_named(override)}: {rule}")
         return Located({}, "--set")
-    tree = parse_yaml(text, f"--set {override}", problems, place="--set")
-    for name in reversed(key.strip().split(".")):
+    tree = parse_yaml(text, f"--set {_named(override)}", problems, place="--set")
+    for name in reversed(names):
         tree = Located({name: tree}, "--set")
     return tree
 
 
 def _card(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path, _source(path)).splitlines()
     opening = takewhile(lambda line: line.startswith("#"), lines)
     return "\n".join(line[1:].removeprefix(" ") for line in opening)
+
+
+def _named(text: str) -> str:
+    """What the user wrote, as it is where that can stand in a line."""
+    return text if text.isprintable() and len(text) <= MAX_NAME else shown(text)
 
 
 def _shipped() -> Path:

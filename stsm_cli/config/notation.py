@@ -3,12 +3,15 @@
 Both are read here and nowhere else, so that recipes, the command line and the library agree.
 """
 
+import re
 from fractions import Fraction
+from reprlib import repr as brief
 
 AXES = "THW"
 """The axes that a shift knows, in the order of their indices: time, height, width."""
 
 _LARGEST_DENOMINATOR = 10**6
+_NUMBER = re.compile(r"[-+]?[0-9./]{1,40}([eE][-+]?[0-9]{1,3})?")  # trap: of 1e9999999, 4 MB
 
 
 def parse_dims(dims: str) -> tuple[tuple[int, ...], ...]:
@@ -31,14 +34,18 @@ def parse_dims(dims: str) -> tuple[tuple[int, ...], ...]:
     groups: list[tuple[int, ...]] = []
     for name in dims.split("+"):
         if not name:
-            raise ValueError(f"dims {dims!r}: a group is empty; write axes of {AXES} such as T+HW")
+            raise ValueError(
+                f"dims {brief(dims)}: a group is empty; write axes of {AXES} such as T+HW"
+            )
         if unknown := [axis for axis in name if axis not in AXES]:
-            raise ValueError(f"dims {dims!r}: unknown axis {unknown[0]!r}; the axes are T, H and W")
+            raise ValueError(
+                f"dims {brief(dims)}: unknown axis {unknown[0]!r}; the axes are T, H and W"
+            )
         if len(set(name)) < len(name):
-            raise ValueError(f"dims {dims!r}: an axis is repeated in group {name!r}")
+            raise ValueError(f"dims {brief(dims)}: an axis is repeated in group {brief(name)}")
         group = tuple(sorted(AXES.index(axis) for axis in name))
         if group in groups:
-            raise ValueError(f"dims {dims!r}: group {name!r} is repeated")
+            raise ValueError(f"dims {brief(dims)}: group {brief(name)} is repeated")
         groups.append(group)
     return tuple(groups)
 
@@ -60,11 +67,15 @@ def parse_alpha(value: Fraction | str | int | float) -> Fraction:
         Fraction(1, 10)
     """
     if isinstance(value, bool) or not isinstance(value, (Fraction, str, int, float)):
-        raise ValueError(f"alpha {value!r} is not a number or a fraction such as 3/8")
+        raise ValueError(f"alpha {brief(value)} is not a number or a fraction such as 3/8")
     try:
+        if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+            raise ValueError
         alpha = Fraction(value)
     except (ValueError, ZeroDivisionError, OverflowError):
-        raise ValueError(f"alpha {value!r} is not a number or a fraction such as 3/8") from None
+        raise ValueError(
+            f"alpha {brief(value)} is not a number or a fraction such as 3/8"
+        ) from None
     if isinstance(value, float):
         alpha = alpha.limit_denominator(_LARGEST_DENOMINATOR)
     if not 0 <= alpha <= 1:

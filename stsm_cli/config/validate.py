@@ -4,15 +4,17 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from typing import get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from stsm_cli.config.schema import Recipe, Section
-from stsm_cli.config.yaml_strict import Located
+from stsm_cli.config.yaml_strict import Located, shown
 from stsm_cli.errors import RecipeError
 
+MAX_PROBLEMS = 100  # ours: more are not read, and each costs a search for the key that was meant
 _RULES = {
     "missing": "missing key",
     "bool_type": "must be true or false",
@@ -39,7 +41,8 @@ def validate(tree: Located, problems: list[str]) -> Recipe:
         # Through JSON: lists become tuples, while a quoted number stays text.
         recipe = Recipe.model_validate_json(json.dumps(tree.plain()))
     except ValidationError as error:
-        found = [problem for item in error.errors() for problem in _problems(item, tree)]
+        each = (problem for item in error.errors() for problem in _problems(item, tree))
+        found = list(islice(each, MAX_PROBLEMS))
     else:
         if not problems:
             return recipe
@@ -80,7 +83,7 @@ def _problems(item: ErrorDetails, tree: Located) -> Iterator[_Problem]:
         yield _broken_rule(tree, path, item["msg"].removeprefix("Value error, ")), None
     else:
         rule = _RULES.get(kind) or item["msg"].replace("Input should be", "must be")
-        got = json.dumps(found.plain(), ensure_ascii=False)
+        got = shown(found.plain())
         yield f"{found.where}: {key or 'the recipe'}: {rule}, got {got}", _suggest_value(item)
 
 

@@ -1,19 +1,26 @@
 """YAML without its traps, and with the place of every value.
 
 Only JSON's kinds of values exist: `1e-4` is a number, `on`, `010`, `12:30` and `2024-01-01` are
-text. Duplicate keys, keys that are not text, and aliases are refused.
+text. Duplicate keys, keys that are not text, aliases and tags are refused, and so is what is too
+long or too deep to be read at once. A refusal has its line, and quotes little of a file: it may be
+any file.
 """
 
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from stsm_cli.errors import RecipeError
+
+MAX_BYTES = 64 * 1024  # ours: a recipe has 3 KiB, and PyYAML reads some 60 KiB a second
+MAX_DEPTH = 32  # ours: a recipe has 3 levels, and PyYAML descends by recursion
+SHOWN_CHARACTERS = 60  # of a value, in messages
+KEY_RULE = "keys must be text"
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,24 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the number, truth and null forms of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own way
+    _depth = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:  # noqa: ANN401
-        if self.check_event(yaml.AliasEvent):
-            mark = self.get_mark()
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
-        return super().compose_node(parent, index)
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse("aliases are not allowed", event)
+        if (tag := getattr(event, "tag", None)) is not None:
+            self._refuse(f"tags are not allowed, got {tag:.{SHOWN_CHARACTERS}}", event)
+        if self._depth == MAX_DEPTH:
+            self._refuse(f"at most {MAX_DEPTH} levels may lie in each other", event)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _refuse(self, rule: str, event: yaml.Event) -> NoReturn:
+        mark = cast(yaml.Mark, event.start_mark)
+        raise yaml.composer.ComposerError(None, None, rule, mark)
 
 
 _DIGITS = list("-+.0123456789")
@@ -61,6 +80,41 @@ for _tag, _pattern, _first_characters in _FORMS:
     )
 
 
+def shown(value: Any) -> str:  # noqa: ANN401
+    """A plain value as a message shows it: JSON in one line, its end cut off where it is long.
+
+    >>> shown({"a": [1, "b"]})
+    '{"a": [1, "b"]}'
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) > SHOWN_CHARACTERS:
+        text = f"{text[:SHOWN_CHARACTERS]}…"
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def is_key(name: Any) -> bool:  # noqa: ANN401
+    """Whether it can be a key: a message can name it."""
+    return isinstance(name, str) and name.isprintable() and len(name) <= SHOWN_CHARACTERS
+
+
+def read_text(path: Path, source: str) -> str:
+    """The text of a small file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        RecipeError: It cannot be read, is too long, or is not such text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise RecipeError(f"{source}: must have at most {MAX_BYTES:,} bytes")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise RecipeError(f"{source}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{source}: cannot be read: not UTF-8 text") from None
+
+
 def read_yaml(path: Path, source: str, problems: list[str]) -> Located:
     """The content of a YAML file.
 
@@ -72,12 +126,7 @@ def read_yaml(path: Path, source: str, problems: list[str]) -> Located:
     Raises:
         RecipeError: The file cannot be read, or is not YAML.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise RecipeError(f"{source}: cannot be read: {reason}") from None
-    return parse_yaml(text, source, problems)
+    return parse_yaml(read_text(path, source), source, problems)
 
 
 def parse_yaml(text: str, source: str, problems: list[str], *, place: str = "") -> Located:
@@ -88,14 +137,17 @@ def parse_yaml(text: str, source: str, problems: list[str], *, place: str = "") 
     """
     try:
         loader = _Loader(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"{source}: contains characters that YAML does not allow") from None
+    try:
         node = loader.get_single_node()
         return _Reader(loader, source, place, problems).read(node)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{source}:{mark.line + 1}" if mark and not place else source
-        raise RecipeError(f"{where}: {error.problem}") from None
-    except yaml.YAMLError:
-        raise RecipeError(f"{source}: contains characters that YAML does not allow") from None
+        mark, rule = error.problem_mark or error.context_mark, error.problem
+    except (ValueError, OverflowError):  # PyYAML leaves what int() and chr() raise as it is
+        mark, rule = loader.get_mark(), "a number is too large, or no number"
+    where = f"{source}:{mark.line + 1}" if mark and not place else source
+    raise RecipeError(f"{where}: {rule}")
 
 
 @dataclass(frozen=True)
@@ -117,15 +169,25 @@ class _Reader:
             return self._mapping(node, f"{key}." if key else "")
         if isinstance(node, SequenceNode):
             return [self.read(child, f"{key}.{i}") for i, child in enumerate(node.value)]
-        return self.loader.construct_object(node)
+        return self._scalar(node)
+
+    def _scalar(self, node: Node) -> Any:  # noqa: ANN401
+        try:
+            str(node.value).encode()
+            return self.loader.construct_object(node)
+        except UnicodeEncodeError:
+            rule = "half of a surrogate pair is no character"
+        except ValueError:  # of int(): thousands of digits
+            rule = f"must have fewer digits, got {len(node.value):,}"
+        raise yaml.constructor.ConstructorError(None, None, rule, node.start_mark)
 
     def _mapping(self, node: MappingNode, prefix: str) -> dict[str, Located]:
         content: dict[str, Located] = {}
         for name_node, value_node in node.value:
             where, name = self._where(name_node), self._value(name_node, prefix)
-            if not isinstance(name, str):
-                got = json.dumps(Located(name, where).plain(), default=str)
-                self.problems.append(f"{where}: keys must be text, got {got}")
+            if not is_key(name):
+                got = shown(Located(name, where).plain())
+                self.problems.append(f"{where}: {KEY_RULE}, got {got}")
             elif name in content:
                 first = content[name].where
                 self.problems.append(f"{where}: {prefix}{name}: duplicate key, first in {first}")

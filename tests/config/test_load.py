@@ -61,6 +61,9 @@ def test_extends_more_than_two_hops_is_refused(write, problems):
         ("[synth/stsm]", 'must be the path of one recipe, got ["synth/stsm"]'),
         ("null", "must be the path of one recipe, got null"),
         ("gone.yaml", "gone.yaml: no such recipe"),
+        (".", ".: no such recipe"),
+        (r'"a\0b\n"', r'"a\u0000b\n": no such recipe'),
+        ("x" * 5000, f'"{"x" * 59}…: cannot be read: File name too long'),
     ],
 )
 def test_a_wrong_parent_is_named_with_its_line(write, problems, value, message):
@@ -97,6 +100,20 @@ def test_set_without_key_or_value_is_refused(problems, override):
         f"--set {override}: must be KEY=VALUE",
         '--set: seed: must be a whole number, got "x"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        (f"{'a.' * 5000}a=1", f'"{"a." * 29}a…'),
+        ("a\nb=1", r'"a\nb=1"'),
+        (f"{'k' * 99}=1", "k" * 99),
+    ],
+)
+def test_set_of_a_key_that_cannot_be_is_refused_in_one_line(problems, override, shown):
+    (line,) = problems("synth/stsm", [override])[0]
+    assert line.startswith(f"--set {shown}")
+    assert line.endswith(": no recipe has such a key")
 
 
 def test_set_with_broken_yaml_names_the_override(problems):

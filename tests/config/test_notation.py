@@ -83,9 +83,18 @@ def test_alpha_outside_0_to_1_is_named(value, says):
 
 
 @pytest.mark.parametrize(
-    "value", ["x", "", "3/0", True, None, [0.5], float("nan"), float("inf")], ids=repr
+    "value",
+    ["x", "", "3/0", True, None, [0.5], float("nan"), float("inf"), "1e10000000", "1e-99999999"],
+    ids=repr,
 )
 def test_alpha_that_is_no_number_is_named(value):
     with pytest.raises(ValueError, match="is not a number or a fraction such as 3/8") as raised:
         parse_alpha(value)
     assert repr(value) in str(raised.value)
+
+
+def test_a_long_text_is_cut_in_the_message():
+    for parse in (parse_alpha, parse_dims):
+        with pytest.raises(ValueError, match=r"(alpha|dims) '9+\.\.\.9+'") as raised:
+            parse("9" * 5000)
+        assert len(str(raised.value)) < 150

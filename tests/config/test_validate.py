@@ -130,8 +130,43 @@ def test_a_key_that_is_not_text_is_one_problem(write, problems):
     assert problems("synth/stsm", ["optim={1: 2}"])[0] == ["--set: keys must be text, got 1"]
 
 
-@pytest.mark.parametrize(("text", "got"), [("", "null"), ("[1]", "[1]"), ("text", '"text"')])
-def test_a_file_that_is_not_a_section_is_refused(write, problems, text, got):
+@pytest.mark.parametrize(("text", "got"), [("", "null"), ("[1]", "a list"), ("text", "text")])
+def test_a_file_that_is_not_a_section_is_refused_and_not_shown(write, problems, text, got):
     lines, _ = problems(write("mine.yaml", text))
     assert lines[0].startswith("mine.yaml")
     assert lines[0].endswith(f"the recipe: must be a section of keys, got {got}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root:x:0:0:root:/root:/bin/sh\nsecret:x:1:1:secret:/:/bin/false\n",
+        "registry: {secret: secret}\n",
+        '{"secret": "secret"}',
+        "- secret\n- secret\n",
+        "[secret]\nkey = secret\n",
+        "-----BEGIN KEY-----\nsecret\n",
+    ],
+)
+def test_a_file_of_another_kind_is_named_and_not_shown(write, problems, text):
+    lines, hints = problems(write("mine.yaml", text))
+    assert [line.startswith("mine.yaml:") for line in lines] == [True]
+    assert "secret" not in "".join([*lines, *hints])
+
+
+def test_a_parent_of_another_kind_is_refused_at_its_place(write, problems):
+    write("list.yaml", "- 1\n")
+    lines, _ = problems(write("mine.yaml", "extends: list.yaml\nseed: 1\n"))
+    assert lines == ["list.yaml:1: the recipe: must be a section of keys, got a list"]
+
+
+def test_a_long_value_is_cut_in_the_message(problems):
+    lines, _ = problems("synth/stsm", [f"seed={'x' * 5000}"])
+    assert lines == [f'--set: seed: must be a whole number, got "{"x" * 59}…']
+
+
+def test_of_hundreds_of_problems_the_first_are_told(write, problems):
+    keys = "".join(f"k{number}: 1\n" for number in range(300))
+    lines, _ = problems(write("mine.yaml", f"extends: synth/stsm\n{keys}"))
+    assert len(lines) == 100
+    assert lines[0] == "mine.yaml:2: k0: unknown key"

@@ -30,6 +30,9 @@ from stsm_cli.errors import RecipeError
         ("2024-01-01", "2024-01-01"),
         (".inf", ".inf"),
         ("3/8", "3/8"),
+        ("_", "_"),
+        ("1:x", "1:x"),
+        ("&anchor 1", 1),
         ("'1'", "1"),
         ("[40, 8e1]", [40, 80.0]),
         ("{a: {b: 1}}", {"a": {"b": 1}}),
@@ -54,7 +57,19 @@ def test_scalars_mean_what_they_look_like(write, text, value):
         ("a: 1\n\tb: 2\n", "a.yaml:2: found character '\\t'"),
         ("a: [1\n", "a.yaml:2: expected ',' or ']'"),
         ("a: 1\n---\nb: 2\n", "a.yaml:2: but found another document"),
-        ("a: !point 3\n", "a.yaml:1: could not determine a constructor for the tag '!point'"),
+        ("a: !point 3\n", "a.yaml:1: tags are not allowed, got !point"),
+        ("a: !!int abc\n", "a.yaml:1: tags are not allowed, got tag:yaml.org,2002:int"),
+        ("a:\n  !!set {b, c}\n", "a.yaml:2: tags are not allowed, got tag:yaml.org,2002:set"),
+        ("a: ! 3\n", "a.yaml:1: tags are not allowed, got !"),
+        (f"a: {'9' * 5000}\n", "a.yaml:1: must have fewer digits, got 5,000"),
+        (f"%YAML {'1' * 5000}.1\n---\na: 1\n", "a.yaml:1: a number is too large, or no number"),
+        ('a: 1\nb: "\\UFFFFFFFF"\n', "a.yaml:2: a number is too large, or no number"),
+        ('a: 1\nb: "\\ud800"\n', "a.yaml:2: half of a surrogate pair is no character"),
+        ("a:\n  " + "[" * 99, "a.yaml:2: at most 32 levels may lie in each other"),
+        ("- " * 5000, "a.yaml:1: at most 32 levels may lie in each other"),
+        ('"a\\nb": 1\n', 'a.yaml:1: keys must be text, got "a\\nb"'),
+        (f"{'a' * 61}: 1\n", "a.yaml:1: keys must be text, got"),
+        ("#" * 65_537, "a.yaml: must have at most 65,536 bytes"),
         ("a: \x00\n", "a.yaml: contains characters that YAML does not allow"),
     ],
 )
@@ -69,3 +84,8 @@ def test_an_unreadable_file_is_named():
     Path("latin.yaml").write_bytes(b"a: \xff\n")
     with pytest.raises(RecipeError, match=r"^latin\.yaml: cannot be read: not UTF-8 text"):
         read_recipe(Path("latin.yaml"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text():
+    Path("mark.yaml").write_bytes("\ufeff# card\na: 1\n".encode())
+    assert load_yaml(Path("mark.yaml")) == {"a": 1}
