@@ -6,8 +6,11 @@ Exit codes: 0 done; 1 failed; 2 the command or the recipe is wrong; 75 stopped b
 
 import inspect
 import platform
+import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -16,19 +19,18 @@ from stsm_cli.cli import output, recipes
 from stsm_cli.cli.ablate import ablate
 from stsm_cli.cli.convert import convert
 from stsm_cli.cli.evaluate import evaluate
+from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.predict import predict
 from stsm_cli.cli.prepare import prepare
 from stsm_cli.cli.report import report
 from stsm_cli.cli.train import train
-from stsm_cli.errors import StsmError
+from stsm_cli.errors import StsmError, UsageError
 
 INTERRUPTED = 130
-GLOBAL_OPTIONS = ("-q", "--quiet", "-v", "-vv", "--verbose")
 
 app = typer.Typer(
     name="stsm",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,7 +43,56 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _speak(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Results, warnings and errors only.")
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, help="Details; -vv: tracebacks.", show_default=False
+        ),
+    ] = 0,
+) -> None:
+    """Say more or less from here on, on top of what stands further left on the line."""
+    before = output.current().verbosity
+    if quiet:
+        output.use(output.Output(-1))
+    elif verbose and before >= 0:
+        output.use(output.Output(before + verbose))
+        if before == 0:
+            output.current().detail(f"stsm {__version__}, Python {platform.python_version()}")
+
+
+def _expanded(value: Any) -> Any:  # noqa: ANN401
+    """What was given, `~` at the beginning of a path being a home: shells leave `--out=~/x`."""
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    if not isinstance(value, (str, Path)) or not str(value).startswith("~"):
+        return value
+    try:
+        return type(value)(Path(value).expanduser())
+    except RuntimeError:
+        raise UsageError(f"{value}: there is no such home", hint=f"a folder is ./{value}") from None
+
+
+def _command(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with what is the same in all: -q and -v anywhere on the line, and `~` in paths."""
+    shared = inspect.signature(_speak).parameters
+
+    @wraps(command)
+    def run_it(**given: Any) -> None:  # noqa: ANN401
+        _speak(**{name: given.pop(name) for name in shared})
+        command(**{name: _expanded(value) for name, value in given.items()})
+
+    signature = inspect.signature(command)
+    parameters = [*signature.parameters.values(), *shared.values()]
+    run_it.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run_it
+
+
 @app.callback()
+@_command
 def stsm(
     version: Annotated[
         bool,
@@ -49,23 +100,8 @@ def stsm(
             "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Results and errors only. Anywhere on the line.")
-    ] = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            help="Details; -vv: tracebacks. Anywhere on the line.",
-            show_default=False,
-        ),
-    ] = 0,
 ) -> None:
     """Reproduce and extend STSM, the spatio-temporal shift module for action recognition."""
-    output.use(output.Output(-1 if quiet else verbose))
-    output.current().detail(f"stsm {__version__}, Python {platform.python_version()}")
 
 
 def _help(command: Callable[..., None]) -> str:
@@ -74,7 +110,7 @@ def _help(command: Callable[..., None]) -> str:
 
 
 def _add(name: str, command: Callable[..., None], group: typer.Typer = app) -> None:
-    group.command(name, help=_help(command))(command)
+    group.command(name, help=_help(command))(_command(command))
 
 
 _add("prepare", prepare)
@@ -90,7 +126,7 @@ recipes_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(
     recipes_app,
     name="recipes",
-    callback=recipes.list_recipes,
+    callback=_command(recipes.list_recipes),
     invoke_without_command=True,
     help=_help(recipes.list_recipes),
 )
@@ -101,10 +137,11 @@ _add("copy", recipes.copy, recipes_app)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code."""
-    # -q and -v belong to the program, but people write them behind the command
-    ordered = sorted(arguments, key=lambda argument: argument not in GLOBAL_OPTIONS)
     try:
-        app(ordered)
+        sys.exit(app(list(arguments or ["--help"]), prog_name="stsm", standalone_mode=False))
+    except CommandLineError as error:
+        output.current().error(usage_error(error))
+        return UsageError.exit_code
     except StsmError as error:
         output.current().error(error)
         return error.exit_code
@@ -112,7 +149,9 @@ def run(arguments: Sequence[str]) -> int:
         if stop.code == INTERRUPTED:
             output.current().message("interrupted")
         return int(stop.code or 0)
-    except Exception as error:  # the last resort: a bug, told in one line
-        output.current().internal_error(error)
+    except Exception as error:
+        if (told := memory_error(error)) is not None:
+            output.current().error(told)
+        else:  # the last resort: a bug, told in one line
+            output.current().internal_error(error)
         return 1
-    return 0

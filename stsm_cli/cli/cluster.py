@@ -121,12 +121,12 @@ def refuse_queued(folders: Collection[Path]) -> None:
 
 
 def typed_words(context: typer.Context, *, without: Collection[str]) -> list[str]:
-    """The arguments that the user typed for this command, but for the parameters `without`."""
+    """The arguments that the user typed for this command, but for `without`, -q and -v."""
     words: list[str] = []
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
-        if name in without or source is None or source.name != "COMMANDLINE":
+        if name in (*without, "quiet", "verbose") or source is None or source.name != "COMMANDLINE":
             continue
         value = context.params[name]
         if parameter.param_type_name == "argument":

@@ -143,7 +143,7 @@ def _leaves(tree: Located, key: str = "") -> Iterator[tuple[str, str]]:
 def _find(name: str, folder: Path) -> Path:
     """The file `name` means: below `folder`, or a shipped recipe."""
     shipped = _shipped() / name.removeprefix("recipes/")
-    beside = folder / name
+    beside = folder / os.path.expanduser(name)  # noqa: PTH111  # Path.expanduser may raise
     try:
         for candidate in (beside, Path(f"{beside}.yaml"), shipped, Path(f"{shipped}.yaml")):
             if candidate.is_file():

@@ -79,5 +79,6 @@ def parse_alpha(value: Fraction | str | int | float) -> Fraction:
     if isinstance(value, float):
         alpha = alpha.limit_denominator(_LARGEST_DENOMINATOR)
     if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha {value if isinstance(value, str) else alpha} is outside [0, 1]")
+        number = value if isinstance(value, str) else str(alpha)
+        raise ValueError(f"alpha {number:.40} is outside [0, 1]")
     return alpha

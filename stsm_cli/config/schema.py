@@ -4,10 +4,12 @@ What changes only where or how fast a run goes (`--device`, `--workers`, `--out`
 the command line and has no place here. Loading, `extends:` and `--set` live in `load.py`.
 """
 
+import os
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -38,6 +40,13 @@ def _check_integer(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
+def _check_path(value: str) -> str:
+    if "\0" in value or len(value) > 4096:
+        raise ValueError("must be the path of a file")
+    return os.path.expanduser(value)  # noqa: PTH111  # text stays text
+
+
+FilePath = Annotated[str, AfterValidator(_check_path)]
 NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
 NumCrops = Annotated[Literal[1, 3, 10], BeforeValidator(_check_integer)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -93,7 +102,7 @@ class ModelConfig(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
-    init: str | None = None
+    init: FilePath | None = None
     """A file of `stsm convert` or a run's checkpoint to start from; the classifier is new where the
     classes differ in number."""
 

@@ -1,13 +1,16 @@
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from stsm_cli import __version__
 from stsm_cli.__main__ import main
-from stsm_cli.cli import app, output
+from stsm_cli.cli import app, failures, output
 from stsm_cli.config import load
+from stsm_cli.config.validate import recipe_keys
 from stsm_cli.errors import DataError
 
 HEAVY = ["torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "numpy", "scipy"]
@@ -24,6 +27,14 @@ def failing(monkeypatch):
         monkeypatch.setattr(load, "load_recipe", fail)
 
     return fail_with
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path_factory):
+    """A home folder that is not the working folder."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
 
 
 def test_help_names_every_command(capsys):
@@ -171,3 +182,124 @@ def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch):
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 130
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "--out", "-q", "--dry-run"], ["predict", "--", "-q"]]
+)
+def test_a_value_that_looks_like_verbosity_is_a_value(capsys, arguments):
+    app.run(arguments)
+    assert output.current().verbosity == 0
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["trian"], ["error: no such command 'trian'", "hint: Did you mean 'train'?"]),
+        (
+            ["flops", "--per-layr"],
+            ["error: no such option: --per-layr", "hint: did you mean --per-layer?"],
+        ),
+        (
+            ["flops"],
+            [
+                "error: missing argument 'MODEL'",
+                "hint: `stsm flops --help` tells what can be given",
+            ],
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_told_as_all_errors_are(capsys, arguments, lines):
+    assert app.run(arguments) == 2
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("option", "keys"),
+    [
+        ("--lr", ["optim.lr"]),
+        ("--learning_rate", ["optim.lr"]),
+        ("--epochs", ["optim.epochs"]),
+        ("--num-epochs", ["optim.epochs"]),
+        ("--batch-size", ["optim.batch_size"]),
+        ("--bs", ["optim.batch_size"]),
+        ("--seed", ["seed"]),
+        ("--wd", ["optim.weight_decay"]),
+        ("--frames", ["model.num_frames"]),
+        ("--crop-px", ["data.crop_px", "test.crop_px"]),
+    ],
+)
+def test_an_option_of_other_programs_points_to_its_key(capsys, option, keys):
+    for word in (option, f"{option}=1"):
+        assert app.run(["train", word]) == 2
+        hint = capsys.readouterr().err.splitlines()[1]
+        assert hint == f"hint: the recipe has it: {' or '.join(f'`--set {k}=VALUE`' for k in keys)}"
+
+
+def test_keys_that_options_of_other_programs_point_to_exist():
+    assert set(failures.ALSO_CALLED) <= set(recipe_keys())
+
+
+def test_where_no_recipe_is_edited_no_key_is_pointed_to(capsys):
+    assert app.run(["flops", "r50", "--lr", "1"]) == 2
+    assert "--set" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--dry-run", "~/mine.yaml"],
+        ["train", "--dry-run", "extending.yaml"],
+        ["recipes", "show", "~/mine.yaml"],
+    ],
+)
+def test_a_recipe_may_lie_at_home(capsys, home, arguments):
+    (home / "mine.yaml").write_text("extends: synth/stsm\nmodel: {init: ~/w.safetensors}\n")
+    (home / "base.yaml").write_text("extends: base/synth\nmodel: {init: ~/w.safetensors}\n")
+    Path("extending.yaml").write_text("extends: ~/base.yaml\n")
+    assert app.run([*arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["recipe"]["model"]["init"] == str(home / "w.safetensors")
+
+
+def test_a_file_may_be_written_at_home(home):
+    assert app.run(["recipes", "copy", "synth/stsm", "~/mine.yaml"]) == 0
+    assert (home / "mine.yaml").is_file()
+    assert not Path("~").exists()
+
+
+@pytest.mark.parametrize("option", ["--data=~", "--out=~", "--init=~nobody-of-this-name/x"])
+def test_no_folder_is_named_like_the_home_of_nobody(capsys, home, option):
+    app.run(["train", option, "--dry-run"])
+    assert not Path("~").exists()
+    if "nobody" in option:
+        told = "error: ~nobody-of-this-name/x: there is no such home\nhint: a folder is ./~nobody"
+        assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("Unable to allocate 5 TiB\nfor an array"), "(Unable to allocate 5 TiB)"),
+        (MemoryError(), "(MemoryError)"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes\nat"),
+            "(DefaultCPUAllocator: can't allocate memory: you tried 9 bytes)",
+        ),
+    ],
+)
+def test_too_little_memory_is_told_in_a_line_with_the_cure(capsys, failing, error, told):
+    failing(error)
+    assert app.run(["train"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"error: there is not enough memory {told}"
+    assert lines[1].startswith("hint: smaller batches")
+
+
+def test_the_memory_of_a_device_is_told_like_any_other(capsys, failing):
+    import torch
+
+    failing(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"))
+    assert app.run(["train"]) == 1
+    assert "error: there is not enough memory (CUDA out of memory" in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""What exceptions of others mean to a user: errors of this package, in one line with their cure."""
+
+from typing import Any, cast
+
+import typer
+
+from stsm_cli.errors import StsmError, UsageError
+
+CommandLineError = cast(type[Exception], typer.BadParameter.__bases__[0])
+"""What Typer raises for a wrong command line; it has no public name."""
+
+# What users of other projects call a key of the recipe; its own last part is known without.
+ALSO_CALLED = {
+    "model.backbone": "arch model net network",
+    "model.num_frames": "frames n_frames num_segments segments clip_len",
+    "model.num_classes": "classes n_classes nclass",
+    "model.shift.dims": "shift",
+    "model.shift.alpha": "shift_div fold_div",
+    "model.weights": "pretrained",
+    "model.dropout": "drop",
+    "data.crop_px": "crop crop_size img_size input_size size",
+    "data.short_side_px": "short_side resize",
+    "data.sampling": "dense dense_sample",
+    "optim.optimizer": "opt",
+    "optim.lr": "learning_rate base_lr",
+    "optim.schedule": "sched scheduler lr_scheduler lr_type",
+    "optim.milestones_epochs": "milestones lr_steps",
+    "optim.warmup_epochs": "warmup",
+    "optim.epochs": "num_epochs n_epochs max_epochs total_epochs",
+    "optim.batch_size": "batch bs train_batch_size",
+    "optim.accumulate": "accum accum_iter grad_accum gradient_accumulation_steps",
+    "optim.weight_decay": "wd",
+    "optim.clip_grad_norm": "clip_grad clip_gradient grad_clip max_norm",
+    "precision": "amp fp16 bf16 dtype",
+    "seed": "seed random_seed",
+    "test.clips": "num_clips test_clips",
+    "test.crops": "num_crops test_crops",
+}
+_MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+
+
+def usage_error(error: Exception) -> UsageError:
+    """A wrong command line, as Typer tells it, as an error of ours."""
+    wrong: Any = error
+    rule, _, rest = wrong.format_message().rstrip(".").partition(". ")
+    option, hint = getattr(wrong, "option_name", None), rest or None
+    parameters = wrong.ctx.command.params if wrong.ctx else ()
+    takes_edits = any("--set" in parameter.opts for parameter in parameters)
+    if option is not None and (near := getattr(wrong, "possibilities", None)):
+        rule, hint = f"No such option: {option}", f"did you mean {' or '.join(near)}?"
+    if option is not None and takes_edits and (keys := _keys_called(option)):
+        edits = " or ".join(f"`--set {key}=VALUE`" for key in keys)
+        hint = f"the recipe has it: {edits}"
+    if hint is None and wrong.ctx:
+        hint = f"`{wrong.ctx.command_path} --help` tells what can be given"
+    return UsageError(rule[:1].lower() + rule[1:], hint=hint)
+
+
+def memory_error(error: Exception) -> StsmError | None:
+    """What takes more memory than there is, on the device too; None where that is not the cause."""
+    first_line = str(error).partition("\n")[0]
+    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not out_of_memory and not any(sign in str(error) for sign in _MEMORY):
+        return None
+    return StsmError(
+        f"there is not enough memory ({first_line or type(error).__name__})",
+        hint="smaller batches, fewer frames or smaller crops take less, and so do fewer --workers",
+    )
+
+
+def _keys_called(option: str) -> list[str]:
+    """The keys of the recipe that somebody means who writes `option`."""
+    from stsm_cli.config.validate import recipe_keys
+
+    name = option.lstrip("-").replace("-", "_").lower()
+    if also := [key for key, names in ALSO_CALLED.items() if name in names.split()]:
+        return also
+    return [key for key in recipe_keys() if key.rpartition(".")[2] == name]
