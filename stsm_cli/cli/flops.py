@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -11,7 +12,14 @@ import typer
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.config.notation import parse_alpha, parse_dims
-from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig
+from stsm_cli.config.schema import (
+    MAX_CLASSES,
+    MAX_FRAMES,
+    MAX_PX,
+    Backbone,
+    Recipe,
+    ShiftConfig,
+)
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +38,14 @@ SHORT_NAMES: dict[str, Backbone] = {
 }
 NETWORKS = SHORT_NAMES | {name: name for name in get_args(Backbone)}
 TSM = ShiftConfig(dims="T", alpha=Fraction(1, 4))
+STSM = ShiftConfig()
+MAX_VIEWS = 1_000_000
+
+
+def _complete() -> list[str]:
+    from stsm_cli.config.load import recipe_names
+
+    return [*NETWORKS, *recipe_names()]
 
 
 def flops(
@@ -37,33 +53,61 @@ def flops(
         str,
         typer.Argument(
             metavar="MODEL",
-            autocompletion=lambda: list(NETWORKS),
-            help=f"{', '.join(SHORT_NAMES)}, or a torchvision ResNet.",
+            autocompletion=_complete,
+            help=f"{', '.join(SHORT_NAMES)}, a torchvision ResNet, or a recipe's name or file.",
         ),
     ],
-    frames: Annotated[int, typer.Option("--frames", help="Frames a view.")] = 8,
-    size: Annotated[int, typer.Option("--size", help="Side of a view in pixels.")] = 224,
-    classes: Annotated[int, typer.Option("--classes", help="Classes.")] = 400,
-    shift: Annotated[str, typer.Option("--shift", metavar="DIMS", help="STSM's dims.")] = "T+H+W",
-    alpha: Annotated[str, typer.Option("--alpha", help="STSM's fraction of channels.")] = "3/8",
+    frames: Annotated[
+        int | None, typer.Option("--frames", help="Frames a view; default 8.", show_default=False)
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Side of a view in pixels; default 224.", show_default=False),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", help="Classes; default 400.", show_default=False)
+    ] = None,
+    shift: Annotated[
+        str | None,
+        typer.Option(
+            "--shift", metavar="DIMS", help="STSM's dims; default T+H+W.", show_default=False
+        ),
+    ] = None,
+    alpha: Annotated[
+        str | None,
+        typer.Option("--alpha", help="STSM's fraction of channels; 3/8.", show_default=False),
+    ] = None,
     views: Annotated[
-        int, typer.Option("--views", help="Views a video in the test: clips × crops.")
-    ] = 30,
+        int | None,
+        typer.Option(
+            "--views",
+            help="Views a video in the test: clips × crops; default 30.",
+            show_default=False,
+        ),
+    ] = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Show each layer too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Count a network's multiply-adds and parameters, beside the paper's figures.
 
+    A recipe brings its own defaults: its frames, classes and shift, and the crop and views of its
+    test.
+
     Examples:
       stsm flops r50
+      stsm flops k400/stsm_r50_8f
       stsm flops mbv2 --frames 16 --classes 174 --views 6 --json
     """
-    _at_least("--frames", frames, 1)
-    _at_least("--size", size, 32)  # the networks' stride
-    _at_least("--classes", classes, 1)
-    _at_least("--views", views, 1)
-    asked = _shift(shift, alpha)
-    config = _config(model, frames, classes)
+    recipe = _recipe(model)
+    frames = _within("--frames", frames, recipe.model.num_frames, 1, MAX_FRAMES)
+    size = _within("--size", size, recipe.test.crop_px, 32, MAX_PX)  # the networks' stride
+    classes = _within("--classes", classes, recipe.model.num_classes or 400, 1, MAX_CLASSES)
+    views = _within("--views", views, recipe.test.clips * recipe.test.crops, 1, MAX_VIEWS)
+    own = recipe.model.shift
+    default = STSM if own is None or own == TSM else own
+    asked = _shift(shift or default.dims, alpha or str(default.alpha))
+    edits = {"num_frames": frames, "num_classes": classes, "weights": None, "init": None}
+    config = recipe.model.model_copy(update=edits)
     from stsm_cli.analysis.cost import model_cost
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
@@ -88,22 +132,38 @@ def flops(
     _print_paper(paper, frames)
 
 
-def _at_least(option: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{option} must be at least {least}, got {value}")
+def _within(option: str, given: int | None, default: int, least: int, most: int) -> int:
+    value = default if given is None else given
+    if not least <= value <= most:
+        rule = f"at least {least}" if value < least else f"at most {most:,}"
+        raise UsageError(f"{option} must be {rule}, got {value}")
+    return value
 
 
-def _config(model: str, frames: int, classes: int) -> ModelConfig:
-    if model not in NETWORKS:
-        near = get_close_matches(model, NETWORKS, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"choose one of {', '.join(NETWORKS)}"
-        raise UsageError(f"unknown model `{model}`", hint=hint)
-    return ModelConfig(
-        backbone=NETWORKS[model],
-        num_classes=classes,
-        num_frames=frames,
-        non_local=model == NON_LOCAL,
-    )
+def _recipe(model: str) -> Recipe:
+    """The recipe that MODEL is, or one around the network that it names.
+
+    Raises:
+        UsageError: It is neither.
+        RecipeError: It is a recipe that is wrong.
+    """
+    from stsm_cli.config.load import load_recipe, recipe_names
+
+    name = model.lower()
+    if name in NETWORKS:
+        network = {"backbone": NETWORKS[name], "num_classes": 400, "non_local": name == NON_LOCAL}
+        data = {"dataset": "k400", "sampling": "dense"}
+        test = {"clips": 10, "crops": 3, "crop_px": 224}
+        optim = {"lr": 1.0, "epochs": 1}
+        parts = {"model": network, "data": data, "test": test, "optim": optim}
+        return Recipe.model_validate(parts)
+    if model in recipe_names() or Path(model).is_file() or Path(f"{model}.yaml").is_file():
+        return load_recipe(model).recipe
+    near = get_close_matches(name, [*NETWORKS, *recipe_names()], n=3)
+    hint = f"choose one of {', '.join(NETWORKS)}, or one of `stsm recipes`"
+    if near:
+        hint = f"did you mean {' or '.join(f'`{other}`' for other in near)}?"
+    raise UsageError(f"unknown model `{model}`", hint=hint)
 
 
 def _shift(dims: str, alpha: str) -> ShiftConfig:

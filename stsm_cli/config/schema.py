@@ -15,8 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
@@ -45,6 +43,16 @@ def _check_path(value: str) -> str:
         raise ValueError("must be the path of a file")
     return os.path.expanduser(value)  # noqa: PTH111  # text stays text
 
+
+# ours: bounds far beyond any use. A slip of the keyboard is told at once, not by a machine that
+# has run out of memory; and products of them stay finite in float32.
+MAX_FRAMES, MAX_PX, MAX_CLASSES = 4096, 8192, 1_000_000
+NumFrames = Annotated[int, Field(gt=0, le=MAX_FRAMES)]
+Pixels = Annotated[int, Field(gt=0, le=MAX_PX)]
+NumClasses = Annotated[int, Field(gt=0, le=MAX_CLASSES)]
+NumVideos = Annotated[int, Field(gt=0, le=10_000_000)]
+Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
 
 FilePath = Annotated[str, AfterValidator(_check_path)]
 NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
@@ -90,9 +98,9 @@ class ModelConfig(Section):
     backbone: Backbone
     """A torchvision ResNet, `mobilenet_v2`, or what stands for them on the embedded set:
     `resnet_small`, `mobilenet_v2_small`."""
-    num_classes: PositiveInt | None
+    num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
-    num_frames: PositiveInt = 8
+    num_frames: NumFrames = 8
     """Frames a view, the paper's #F."""
     shift: ShiftConfig | None = None
     """None: TSN. `{dims: T, alpha: 1/4}`: TSM. `{dims: T+H+W, alpha: 3/8}`: STSM."""
@@ -124,12 +132,12 @@ class ModelConfig(Section):
 class SynthConfig(Section):
     """What the embedded data set is made from; it is generated where it is absent."""
 
-    train: PositiveInt = 2000
+    train: NumVideos = 2000
     """Training videos."""
-    val: PositiveInt = 960
+    val: NumVideos = 960
     """Validation videos."""
-    frames: PositiveInt = 32
-    short_side_px: Annotated[int, Field(gt=0, multiple_of=2)] = 96
+    frames: NumFrames = 32
+    short_side_px: Annotated[Pixels, Field(multiple_of=2)] = 96
     difficulty: Annotated[float, Field(ge=0, le=1)] = 0.15
     """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
     seed: Seed = 0
@@ -141,8 +149,8 @@ class DataConfig(Section):
     dataset: DatasetName
     sampling: Literal["uniform", "dense"]
     """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames."""
-    short_side_px: PositiveInt = 256  # paper 4.2
-    crop_px: PositiveInt = 224  # paper 4.2
+    short_side_px: Pixels = 256  # paper 4.2
+    crop_px: Pixels = 224  # paper 4.2
     """Side of the training crop, the same for a whole video."""
     train_crop: Literal["ten_crop", "multi_scale"] = "ten_crop"  # paper 4.2
     """`ten_crop`: one of the ten test crops. `multi_scale`: MMAction2's MultiScaleCrop."""
@@ -170,7 +178,7 @@ class TestConfig(Section):
     """Uniform sampling: 1, or 2 (twice-sample). Dense sampling: 1 or 10 starts."""
     crops: NumCrops = 1
     """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
-    crop_px: PositiveInt = 256  # paper 4.2
+    crop_px: Pixels = 256  # paper 4.2
     average: Literal["prob", "score"] = "prob"
     """Views are averaged after the softmax (`prob`, MMAction2's TSM) or before it (`score`: MIT's
     TSM; and MMAction2's TSN, which averages features first: logits are linear in them)."""
@@ -180,21 +188,21 @@ class OptimConfig(Section):
     """Optimiser, schedule and budget."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"  # paper 4.2
-    lr: PositiveFloat
+    lr: Rate
     """Peak learning rate at `lr_batch_size`; scaled linearly when the batch differs."""
     policy: Literal["plain", "tsm"] = "plain"
     """`tsm`: the multipliers of lr and weight decay of MMAction2's TSM, parameter by parameter."""
-    lr_batch_size: PositiveInt = 48  # paper 4.2
-    batch_size: PositiveInt = 48  # paper 4.2
+    lr_batch_size: NumVideos = 48  # paper 4.2
+    batch_size: NumVideos = 48  # paper 4.2
     """Videos an optimiser step: all processes and all accumulated parts together."""
-    accumulate: PositiveInt = 1
+    accumulate: NumVideos = 1
     """Parts into which each process splits its share of a batch, one after the other."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # paper 4.2
     """SGD's momentum; AdamW's first beta."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4  # paper 4.2
-    epochs: PositiveInt
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 1e-4  # paper 4.2
+    epochs: Epochs
     schedule: Literal["step", "one_cycle"] = "step"
-    milestones_epochs: tuple[PositiveInt, ...] = ()
+    milestones_epochs: tuple[Epochs, ...] = ()
     """Step schedule: the learning rate is divided by 10 at each of these epochs."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     """Linear warm-up; in `one_cycle` the rising part of the cycle."""
@@ -202,7 +210,7 @@ class OptimConfig(Section):
     """Where the warm-up begins, as a fraction of the peak learning rate."""
     warmup_by: Literal["step", "epoch"] = "step"
     """Whether the warm-up rises at each step, or once an epoch as in MMAction2 1.x."""
-    clip_grad_norm: PositiveFloat | None = None
+    clip_grad_norm: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Largest L2 norm of the gradient."""
 
     @model_validator(mode="after")
@@ -256,6 +264,17 @@ class Recipe(Section):
             raise ValueError(
                 f"model.num_frames ({self.model.num_frames}) must be at most 64 with data.sampling "
                 "dense"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_has_a_spread(self) -> "Recipe":
+        frames = self.optim.batch_size // self.optim.accumulate * self.model.num_frames
+        stride = 16 if self.model.backbone in get_args(SmallBackbone) else 32
+        if frames == 1 and self.data.crop_px <= stride:
+            raise ValueError(
+                f"data.crop_px ({self.data.crop_px}) must be more than {stride} with one video of "
+                "one frame at a time: batch normalisation needs more than one value"
             )
         return self
 

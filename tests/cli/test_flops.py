@@ -2,6 +2,7 @@ import json
 import re
 import shlex
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -106,6 +107,34 @@ def test_short_and_torchvision_names_are_one_network(name, capsys):
     assert record(capsys, "flops", name, "--size", "32")["params"] == 11_381_712
 
 
+def test_the_case_of_a_name_does_not_matter(capsys):
+    assert record(capsys, "flops", "R18", "--size", "32")["params"] == 11_381_712
+
+
+def test_a_recipe_brings_its_own_defaults(capsys):
+    found = record(capsys, "flops", "synth/stsm")
+    assert (found["model"], found["num_frames"], found["size"]) == ("synth/stsm", 8, 32)
+    assert (found["num_classes"], found["views"]) == (16, 1)
+    assert found["shift"] == {"dims": "T+H+W", "alpha": "3/8"}
+    edited = record(capsys, "flops", "synth/stsm", "--frames", "2", "--size", "48", "--alpha", "1")
+    assert (edited["num_frames"], edited["size"], edited["shift"]["alpha"]) == (2, 48, "1")
+
+
+def test_a_recipe_of_one_s_own_is_counted_with_its_shift_and_without_a_download(capsys):
+    Path("mine.yaml").write_text(
+        "extends: base/folder\nmodel: {backbone: resnet18, shift: {dims: TH, alpha: 1/2}}\n"
+        "data: {short_side_px: 32, crop_px: 32}\ntest: {crop_px: 32}\noptim: {epochs: 4}\n"
+    )
+    found = record(capsys, "flops", "mine.yaml", "--frames", "1")
+    assert (found["num_classes"], found["shift"]) == (400, {"dims": "TH", "alpha": "1/2"})
+
+
+@pytest.mark.parametrize("name", ["tsn", "tsm"])
+def test_the_third_row_of_another_method_s_recipe_is_the_paper_s_stsm(capsys, name):
+    found = record(capsys, "flops", f"synth/{name}", "--frames", "1")
+    assert found["shift"] == {"dims": "T+H+W", "alpha": "3/8"}
+
+
 def test_non_local_has_its_own_name(capsys):
     found = record(capsys, "flops", "r50-nl", "--size", "32", "--frames", "1")
     assert found["params"] == 31_682_000
@@ -124,6 +153,12 @@ def test_non_local_has_its_own_name(capsys):
         (["r18", "--frames", "0"], ["--frames must be at least 1, got 0"]),
         (["r18", "--classes", "0"], ["--classes must be at least 1, got 0"]),
         (["r18", "--views", "0"], ["--views must be at least 1, got 0"]),
+        (["r18", "--size", "100000"], ["--size must be at most 8,192, got 100000"]),
+        (["r18", "--frames", "100000"], ["--frames must be at most 4,096, got 100000"]),
+        (["r18", "--classes", "9999999"], ["--classes must be at most 1,000,000, got 9999999"]),
+        (["r18", "--views", "9999999"], ["--views must be at most 1,000,000, got 9999999"]),
+        (["r18", "--alpha", "1e10000000"], ["--alpha: alpha '1e10000000' is not a number"]),
+        (["k400/stsm_r50_8"], ["did you mean `k400/stsm_r50_8f` or `k400/stsm_r50_16f`"]),
     ],
 )
 def test_bad_question_ends_with_2_and_one_cause(arguments, said, capsys):
@@ -138,7 +173,7 @@ def test_help_examples_run(capsys, monkeypatch):
     for crop in ("TRAIN_CROP_PX", "TEST_CROP_PX"):  # smaller, to be quick
         monkeypatch.setattr(f"stsm_cli.analysis.paper_cost.{crop}", 32)
     examples = re.findall(r"^ +stsm (flops .+)$", flops.__doc__, re.MULTILINE)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         assert run([*shlex.split(example), "--size", "32"]) == 0
     assert capsys.readouterr().out

@@ -150,3 +150,47 @@ def test_no_default_ever_changes():
         "precision": "fp32",
         "seed": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("model", {"num_frames": 10**8}, "num_frames\n.*less than or equal to 4096"),
+        ("model", {"num_classes": 10**8}, "num_classes\n.*less than or equal to 1000000"),
+        ("data", {"short_side_px": 10**8}, "short_side_px\n.*less than or equal to 8192"),
+        ("test", {"crop_px": 10**8}, "crop_px\n.*less than or equal to 8192"),
+        ("optim", {"lr": 1e38, "clip_grad_norm": 1.0}, "lr\n.*less than or equal to 1000"),
+        ("optim", {"clip_grad_norm": 1e38}, "clip_grad_norm\n.*less than or equal to 1000000000"),
+        ("optim", {"weight_decay": 1e38}, "weight_decay\n.*less than or equal to 1000"),
+        ("optim", {"batch_size": 10**9}, "batch_size\n.*less than or equal to 10000000"),
+        ("optim", {"epochs": 10**9}, "epochs\n.*less than or equal to 1000000"),
+        ("optim", {"milestones_epochs": (10**400,)}, "0\n.*less than or equal to 1000000"),
+    ],
+)
+def test_absurd_sizes_are_refused(section, values, message):
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(edited(section, **values))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "largest"),
+    [("resnet18", 32), ("mobilenet_v2", 32), ("resnet_small", 16), ("mobilenet_v2_small", 16)],
+)
+def test_one_small_frame_at_a_time_cannot_be_normalised(backbone, largest):
+    import torch
+
+    from stsm_cli.models.build import build_model
+
+    def recipe(crop_px):
+        model = {"backbone": backbone, "num_classes": 2, "num_frames": 1}
+        optim = RECIPE["optim"] | {"batch_size": 3, "accumulate": 3}
+        data = RECIPE["data"] | {"crop_px": crop_px}
+        return Recipe.model_validate(RECIPE | {"model": model, "optim": optim, "data": data})
+
+    told = rf"data.crop_px \({largest}\) must be more than {largest} with one video of one frame"
+    with pytest.raises(ValidationError, match=told):
+        recipe(largest)
+    model = build_model(recipe(largest + 1).model)
+    assert model(torch.zeros(1, 1, 3, largest + 1, largest + 1)).shape == (1, 2)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        model(torch.zeros(1, 1, 3, largest, largest))
