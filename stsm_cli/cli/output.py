@@ -1,21 +1,23 @@
 """The only writer: results on stdout, everything else on stderr.
 
 A bar is drawn where stderr is a terminal; elsewhere it is a plain line now and then. Nothing means
-anything by colour alone, and a table is never narrowed to fit.
+anything by colour alone.
 
 Names of files and classes come from anywhere: what a terminal would obey is spelled out.
 """
 
 import json
+import os
+import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from stsm_cli.cli.layout import fold, table_lines
 from stsm_cli.errors import StsmError
 from stsm_cli.printable import harmless, one_line
 from stsm_cli.progress import SILENT, Bar
@@ -89,14 +91,14 @@ class Output:
         rows: Sequence[Sequence[str]],
         notes: Sequence[str] = (),
     ) -> None:
-        """Print a table, its columns as wide as their widest cell, and notes below it."""
-        table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
-        widths = [max(map(len, cells)) for cells in zip_longest(*table, fillvalue="")]
-        table.insert(1, ["-" * width for width in widths])
-        right = [_is_numeric(cells[2:]) for cells in zip_longest(*table, fillvalue="")]
-        lines = ["  ".join(map(_pad, row, widths, right)).rstrip() for row in table]
-        below = ["", *map(one_line, notes)] if notes else []
-        self.text("\n".join([one_line(title), "", *lines, *below]))
+        """Print a table and notes below it, narrow enough for the terminal where there is one."""
+        room = _room()
+        head, *body = ([one_line(cell) for cell in row] for row in (columns, *rows))
+        around = [one_line(text) for text in (title, *notes)]
+        if room is not None:
+            around = ["\n".join(fold(text, room)) for text in around]
+        below = ["", *around[1:]] if notes else []
+        self.text("\n".join([around[0], "", *table_lines(head, body, room), *below]))
 
     def json(self, value: Mapping[str, Any]) -> None:
         """Print one JSON object."""
@@ -194,20 +196,21 @@ class _DrawnBar:
             self._display.stop()
 
 
+def _room() -> int | None:
+    """Characters a line of stdout; None where nobody looks, so that others find whole lines.
+
+    `COLUMNS` below 80 is heeded in any case; 80 and more are what many environments say unasked.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if sys.stdout.isatty() or (columns.isdecimal() and 0 < int(columns) < 80):
+        return shutil.get_terminal_size().columns
+    return None
+
+
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _is_numeric(cells: Sequence[str]) -> bool:
-    """Numbers, among them perhaps `not run` and its kin."""
-    words = [cell for cell in cells if cell[:1].isalpha() and not cell.startswith("not ")]
-    return not words and any(cell.lstrip("+-−")[:1].isdigit() for cell in cells)
-
-
-def _pad(cell: str, width: int, right: bool) -> str:
-    return cell.rjust(width) if right else cell.ljust(width)
 
 
 _current = Output()

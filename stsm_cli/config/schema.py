@@ -75,6 +75,7 @@ TorchvisionBackbone = Literal[
 SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
 Backbone = Literal[TorchvisionBackbone, SmallBackbone]
 DatasetName = Literal["synth", "k400", "sthv2", "folder"]
+Sampling = Literal["uniform", "dense"]
 
 
 class Section(BaseModel):
@@ -147,7 +148,7 @@ class DataConfig(Section):
     """Which videos, which of their frames, and which part of the picture training sees."""
 
     dataset: DatasetName
-    sampling: Literal["uniform", "dense"]
+    sampling: Sampling
     """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames."""
     short_side_px: Pixels = 256  # paper 4.2
     crop_px: Pixels = 224  # paper 4.2

@@ -79,6 +79,12 @@ def multi_scale_crop(height: int, width: int, size: int) -> list[Crop]:
     return list(_multi_scale_boxes(height, width, size))
 
 
+TEST_CROPS = {1: center_crop, 3: three_crop, 10: ten_crop}
+"""The test's crops, by their number."""
+TRAIN_CROPS = {"ten_crop": ten_crop, "multi_scale": multi_scale_crop}
+"""What a training sample's crop is drawn from, by the recipe's name."""
+
+
 def cut(frames: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:
     """What `crop` shows of frames (T, H, W, 3), as a view of their memory."""
     box = frames[:, crop.y1 : crop.y2, crop.x1 : crop.x2]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stsm_cli.config.schema import DataConfig, TestConfig
+from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.data import crops
 from stsm_cli.data.samples import Sample, TestSet, TrainingSet
 from stsm_cli.data.videos import Videos
@@ -125,7 +125,7 @@ class TrainLoader:
 
 def evaluation_batches(
     videos: Videos,
-    sampling_name: str,
+    sampler: Sampling,
     test: TestConfig,
     *,
     num_frames: int,
@@ -142,7 +142,7 @@ def evaluation_batches(
         DataError: A process that reads videos died.
     """
     loader = _loader(
-        TestSet(videos, sampling_name, test, num_frames),
+        TestSet(videos, sampler, test, num_frames),
         videos,
         workers,
         sampler=range(rank, len(videos.manifest.records), world_size),
@@ -153,9 +153,8 @@ def evaluation_batches(
 
 def mirrored_views(test: TestConfig) -> list[bool]:
     """Which of a video's views are mirror images, in the order of `views`."""
-    if test.crops != 10:
-        return [False] * test.crops * test.clips
-    return [box.mirrored for box in crops.ten_crop(1, 1, 1) for _ in range(test.clips)]
+    boxes = crops.TEST_CROPS[test.crops](1, 1, 1)
+    return [box.mirrored for box in boxes for _ in range(test.clips)]
 
 
 class _EpochBatches(Sampler[list[tuple[int, int]]]):

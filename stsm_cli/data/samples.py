@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from stsm_cli.config.schema import DataConfig, TestConfig
+from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.data import crops, sampling
 from stsm_cli.data.catalog import load_card, mirror_labels
 from stsm_cli.data.frames import Frames, resize
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError
+
+MIRRORS = {"none": False, "plain": True, "label_aware": True}
+"""Whether mirror images are among the crops, by the recipe's `flip`."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,9 @@ class TrainingSet(Dataset[Sample]):
         record = self.videos.manifest.records[index]
         # trap: [a, b] seeds as [a, b, 0]
         rng = np.random.default_rng([self.seed, epoch, 1 + index])
-        sample = (
-            sampling.uniform_train if self.config.sampling == "uniform" else sampling.dense_train
+        (frame_indices,) = sampling.train_indices(
+            self.config.sampling, record.num_frames, self.num_frames, rng
         )
-        frame_indices = sample(record.num_frames, self.num_frames, rng)[0]
         try:
             frames = self.videos.read(index, frame_indices)
         except DataError as error:
@@ -64,9 +66,8 @@ class TrainingSet(Dataset[Sample]):
 
     def _augment(self, frames: Frames, index: int, label: int, rng: np.random.Generator) -> Sample:
         size = self.config.crop_px
-        crop = crops.ten_crop if self.config.train_crop == "ten_crop" else crops.multi_scale_crop
-        boxes = crop(frames.shape[1], frames.shape[2], size)
-        if self.config.flip == "none":
+        boxes = crops.TRAIN_CROPS[self.config.train_crop](frames.shape[1], frames.shape[2], size)
+        if not MIRRORS[self.config.flip]:
             boxes = [box for box in boxes if not box.mirrored]
         box = boxes[rng.integers(len(boxes))]  # paper 4.2: one crop for the whole video
         pixels = resize(crops.cut(frames, box._replace(mirrored=False)), size, size)
@@ -81,14 +82,16 @@ class TestSet(Dataset[Sample]):
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     def __init__(
-        self, videos: Videos, sampling_name: str, test: TestConfig, num_frames: int
+        self, videos: Videos, sampler: Sampling, test: TestConfig, num_frames: int
     ) -> None:
         self.videos, self.test, self.num_frames = videos, test, num_frames
-        self.sampling_name = sampling_name
+        self.sampler = sampler
 
     def __getitem__(self, index: int) -> Sample:
         record = self.videos.manifest.records[index]
-        clips = self._clips(record.num_frames)  # (clips, T)
+        clips = sampling.test_indices(  # (clips, T)
+            self.sampler, record.num_frames, self.num_frames, self.test.clips
+        )
         wanted, position = np.unique(clips, return_inverse=True)  # each frame is decoded once
         try:
             frames = self.videos.read(index, wanted)
@@ -97,15 +100,9 @@ class TestSet(Dataset[Sample]):
         views = self._views(frames, position.ravel())  # (crops·clips·T, H, W, 3)
         return Sample(index, record.label, views.reshape(-1, self.num_frames, *views.shape[1:]))
 
-    def _clips(self, total: int) -> npt.NDArray[np.int64]:
-        if self.sampling_name == "uniform":
-            return sampling.uniform_test(total, self.num_frames, twice=self.test.clips == 2)
-        return sampling.dense_test(total, self.num_frames, positions=self.test.clips)
-
     def _views(self, frames: Frames, position: npt.NDArray[np.int64]) -> Frames:
         size = self.test.crop_px
-        crop = {1: crops.center_crop, 3: crops.three_crop, 10: crops.ten_crop}[self.test.crops]
-        boxes = crop(frames.shape[1], frames.shape[2], size)
+        boxes = crops.TEST_CROPS[self.test.crops](frames.shape[1], frames.shape[2], size)
         views = np.empty((len(boxes) * len(position), size, size, 3), dtype=np.uint8)
         shown = ((box, place) for box in boxes for place in position)
         for view, (box, place) in zip(views, shown, strict=True):  # 47 MB a video: copied once

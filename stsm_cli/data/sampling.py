@@ -9,10 +9,43 @@ Source: `SampleFrames` (uniform) and `DenseSampleFrames` (dense) with clip_len 1
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import assert_never
+
+from stsm_cli.config.schema import Sampling
 
 IntArray = npt.NDArray[np.int64]
 
 WINDOW_FRAMES = 64  # DenseSampleFrames' sample_range
+
+
+def train_indices(
+    sampling: Sampling, total: int, num_frames: int, rng: np.random.Generator
+) -> IntArray:
+    """The frames of a training sample: (1, num_frames).
+
+    Raises:
+        ValueError: A count is out of the sampler's range.
+    """
+    match sampling:
+        case "uniform":
+            return uniform_train(total, num_frames, rng)
+        case "dense":
+            return dense_train(total, num_frames, rng)
+    assert_never(sampling)
+
+
+def test_indices(sampling: Sampling, total: int, num_frames: int, clips: int) -> IntArray:
+    """The frames of a test: (clips, num_frames).
+
+    Raises:
+        ValueError: A count is out of the sampler's range.
+    """
+    match sampling:
+        case "uniform":
+            return uniform_test(total, num_frames, twice={1: False, 2: True}[clips])
+        case "dense":
+            return dense_test(total, num_frames, positions=clips)
+    assert_never(sampling)
 
 
 def uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> IntArray:

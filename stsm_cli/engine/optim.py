@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from typing_extensions import assert_never
 
 from stsm_cli.config.schema import OptimConfig
 from stsm_cli.engine.batch import peak_lr
@@ -22,24 +23,32 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
     Raises:
         ValueError: `policy: tsm` knows no rule for one of the model's layers.
     """
-    lr, decay = peak_lr(config), config.weight_decay
-    if config.optimizer == "adamw":
-        groups: Groups = [
-            {"params": [p for p in model.parameters() if p.ndim > 1]},
-            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        betas = (config.momentum, 0.999)
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            groups, lr, betas=betas, weight_decay=decay
-        )
-    else:
-        everything: Groups = [{"params": list(model.parameters())}]
-        groups = everything if config.policy == "plain" else _tsm_groups(model, decay)
-        optimizer = torch.optim.SGD(groups, lr, momentum=config.momentum, weight_decay=decay)
+    lr = peak_lr(config)
+    build = {"sgd": _sgd, "adamw": _adamw}[config.optimizer]
+    optimizer = build(model, config, lr)
     for group in optimizer.param_groups:
         group.setdefault("lr_scale", 1.0)
     set_lr(optimizer, lr)
     return optimizer
+
+
+def _sgd(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimizer:
+    decay = config.weight_decay
+    groups = {"plain": _one_group, "tsm": _tsm_groups}[config.policy](model, decay)
+    return torch.optim.SGD(groups, lr, momentum=config.momentum, weight_decay=decay)
+
+
+def _adamw(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimizer:
+    groups: Groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1]},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    betas = (config.momentum, 0.999)
+    return torch.optim.AdamW(groups, lr, betas=betas, weight_decay=config.weight_decay)
+
+
+def _one_group(model: nn.Module, decay: float) -> Groups:
+    return [{"params": list(model.parameters()), "weight_decay": decay}]
 
 
 def _tsm_groups(model: nn.Module, decay: float) -> Groups:
@@ -88,12 +97,19 @@ def lr_at(step: int, steps_per_epoch: int, config: OptimConfig) -> float:
     peak, epochs_done = peak_lr(config), step / steps_per_epoch
     if epochs_done < config.warmup_epochs:
         first = peak * config.warmup_from
-        if config.warmup_by == "epoch":  # as mmengine's LinearLR: the last of them has the peak
-            rises = max(1, math.ceil(config.warmup_epochs) - 1)
-            return first + (peak - first) * (step // steps_per_epoch) / rises
-        return first + (peak - first) * (step + 1) / (config.warmup_epochs * steps_per_epoch + 1)
-    if config.schedule == "step":
-        passed = sum(epochs_done >= milestone for milestone in config.milestones_epochs)
-        return peak * 0.1**passed
-    falling = (epochs_done - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
-    return peak * 0.5 * (1 + math.cos(math.pi * falling))
+        match config.warmup_by:
+            case "epoch":  # as mmengine's LinearLR: the last of them has the peak
+                rises = max(1, math.ceil(config.warmup_epochs) - 1)
+                return first + (peak - first) * (step // steps_per_epoch) / rises
+            case "step":
+                steps = config.warmup_epochs * steps_per_epoch
+                return first + (peak - first) * (step + 1) / (steps + 1)
+        assert_never(config.warmup_by)
+    match config.schedule:
+        case "step":
+            passed = sum(epochs_done >= milestone for milestone in config.milestones_epochs)
+            return peak * 0.1**passed
+        case "one_cycle":
+            falling = (epochs_done - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
+            return peak * 0.5 * (1 + math.cos(math.pi * falling))
+    assert_never(config.schedule)

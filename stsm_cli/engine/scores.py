@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from typing_extensions import assert_never
 
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine.distributed import gather_objects, told_once
@@ -92,9 +93,12 @@ def score_videos(
 
 def average_views(logits: torch.Tensor, average: Average) -> torch.Tensor:
     """Probabilities (N, K) of logits (N, V, K)."""
-    if average == "score":
-        return logits.mean(1).softmax(-1)
-    return logits.softmax(-1).mean(1)
+    match average:
+        case "prob":
+            return logits.softmax(-1).mean(1)
+        case "score":
+            return logits.mean(1).softmax(-1)
+    assert_never(average)
 
 
 def _view_logits(

@@ -1,11 +1,12 @@
 """The rules between keys; the kinds of values are tested in test_load.py."""
 
 from fractions import Fraction
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from stsm_cli.config.schema import DataConfig, OptimConfig, Recipe, ShiftConfig
+from stsm_cli.config.schema import DataConfig, OptimConfig, Recipe, ShiftConfig, TestConfig
 
 RECIPE = {
     "model": {"backbone": "resnet50", "num_classes": 400},
@@ -194,3 +195,41 @@ def test_one_small_frame_at_a_time_cannot_be_normalised(backbone, largest):
     assert model(torch.zeros(1, 1, 3, largest + 1, largest + 1)).shape == (1, 2)
     with pytest.raises(ValueError, match="more than 1 value"):
         model(torch.zeros(1, 1, 3, largest, largest))
+
+
+def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
+    from stsm_cli.data import crops, samples
+
+    def choices(section, key):
+        return set(get_args(section.model_fields[key].annotation))
+
+    assert set(samples.MIRRORS) == choices(DataConfig, "flip")
+    assert set(crops.TRAIN_CROPS) == choices(DataConfig, "train_crop")
+    assert set(crops.TEST_CROPS) == choices(TestConfig, "crops")
+
+
+@pytest.mark.parametrize("key", ["optimizer", "policy", "schedule", "warmup_by"])
+def test_an_unknown_choice_of_the_optimiser_is_never_another_one_in_silence(key):
+    from torch import nn
+
+    from stsm_cli.engine.optim import build_optimizer, lr_at
+
+    known = OptimConfig(lr=1.0, epochs=4, warmup_epochs=1.0)
+    config = known.model_copy(update={key: "other"})
+
+    def use():
+        build_optimizer(nn.Linear(1, 1), config)
+        for step in (0, 3):
+            lr_at(step, 1, config)
+
+    with pytest.raises((KeyError, AssertionError), match="other"):
+        use()
+
+
+def test_an_unknown_average_is_never_another_one_in_silence():
+    import torch
+
+    from stsm_cli.engine.scores import average_views
+
+    with pytest.raises(AssertionError, match="other"):
+        average_views(torch.zeros(1, 2, 3), "other")

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from stsm_cli.data.sampling import dense_test, dense_train, uniform_test, uniform_train
+from stsm_cli.data import sampling
+from stsm_cli.data.sampling import (
+    dense_test,
+    dense_train,
+    train_indices,
+    uniform_test,
+    uniform_train,
+)
 
 # (total, num_frames): middles of the segments | starts of the segments
 UNIFORM_TEST = {
@@ -206,3 +213,25 @@ def test_dense_limits_are_named():
         dense_train(100, 65, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"^positions \(0\) must be at least 1$"):
         dense_test(100, 8, positions=0)
+
+
+def test_the_sampler_s_name_chooses_it():
+    rng = np.random.default_rng
+    twice = uniform_test(30, 8, twice=True)
+    assert np.array_equal(sampling.test_indices("uniform", 30, 8, 2), twice)
+    assert np.array_equal(sampling.test_indices("uniform", 30, 8, 1), uniform_test(30, 8))
+    assert np.array_equal(sampling.test_indices("dense", 300, 8, 10), dense_test(300, 8))
+    assert np.array_equal(train_indices("uniform", 300, 8, rng(1)), uniform_train(300, 8, rng(1)))
+    assert np.array_equal(train_indices("dense", 300, 8, rng(1)), dense_train(300, 8, rng(1)))
+
+
+def test_no_other_sampler_is_one_of_these():
+    with pytest.raises(AssertionError, match="'motion'"):
+        train_indices("motion", 30, 8, np.random.default_rng(0))
+    with pytest.raises(AssertionError, match="'motion'"):
+        sampling.test_indices("motion", 30, 8, 1)
+
+
+def test_uniform_sampling_knows_one_clip_and_two():
+    with pytest.raises(KeyError, match="10"):
+        sampling.test_indices("uniform", 30, 8, 10)
