@@ -175,7 +175,8 @@ def _continued(
 
     job = continued_job(recipe, edits, out, data, None)
     assert job.folder is not None
-    return replace(load_recipe(str(job.folder.recipe_file)), name=job.name), job.data
+    own = load_recipe(str(job.folder.recipe_file), of_run=True)
+    return replace(own, name=job.name), job.data
 
 
 def _init_edits(init: Path | None) -> list[str]:

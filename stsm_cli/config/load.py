@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from stsm_cli.config.schema import Recipe
+from stsm_cli.config.schedule import fit_schedule, fitted
+from stsm_cli.config.schema import WRITTEN, Recipe
 from stsm_cli.config.validate import validate
 from stsm_cli.config.yaml_strict import (
     MAX_DEPTH,
@@ -46,23 +47,34 @@ class LoadedRecipe:
     card: str
     """The comment that its file opens with: what it is, how to run it, what that costs."""
 
+    @property
+    def notes(self) -> list[str]:
+        """What was fitted to a length or a schedule that is not its parent's, a line each."""
+        values = {key: value for key, value, _ in describe(self)}
+        return [f"{key} {values[key]}: {what}" for key, what in fitted(self.origins)]
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
+
+def load_recipe(
+    name_or_path: str, overrides: Sequence[str] = (), *, of_run: bool = False
+) -> LoadedRecipe:
     """The recipe of that name or file, after `overrides`.
 
     Args:
         name_or_path: A shipped recipe such as `synth/stsm`, or a file; `.yaml` may be left out.
         overrides: `KEY=VALUE` texts, applied in order.
+        of_run: Whether it is a run folder's own, which may say what has no effect.
 
     Raises:
         RecipeError: There is no such recipe, or it has problems; all of them are named.
     """
     path = _find(name_or_path, Path())
     problems: list[str] = []
-    tree = _read_chain(path, problems, ())
+    tree = inherited = _read_chain(path, problems, ())
     for override in overrides:
         tree = _merge(tree, _parse_override(override, problems))
-    return LoadedRecipe(_name(path), validate(tree, problems), dict(_leaves(tree)), _card(path))
+    tree = fit_schedule(inherited, tree)
+    recipe = validate(tree, problems, context=None if of_run else WRITTEN)
+    return LoadedRecipe(_name(path), recipe, dict(_leaves(tree)), _card(path))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -166,7 +178,7 @@ def _read_chain(path: Path, problems: list[str], children: tuple[Path, ...]) -> 
     own = {key: child for key, child in tree.value.items() if key != "extends"}
     parent = _parent(path, tree.value["extends"], (*children, path.resolve()))
     inherited = _read_chain(parent, problems, (*children, path.resolve()))
-    return _merge(inherited, Located(own, tree.where))
+    return fit_schedule(inherited, _merge(inherited, Located(own, tree.where)))
 
 
 def _check_is_recipe(tree: Located) -> None:

@@ -15,10 +15,15 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
     model_validator,
 )
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
+
+WRITTEN = "written"
+"""Context of a validation that also refuses what would have no effect; without it recipes of
+finished runs are read, whatever they say."""
 
 Alpha = Annotated[Fraction, BeforeValidator(parse_alpha), PlainSerializer(str)]
 
@@ -185,6 +190,10 @@ class TestConfig(Section):
     TSM; and MMAction2's TSN, which averages features first: logits are linear in them)."""
 
 
+def _one_name_a_schedule(name: str) -> str:
+    return "one_cycle" if name == "cosine" else name  # else equal runs had two hashes
+
+
 class OptimConfig(Section):
     """Optimiser, schedule and budget."""
 
@@ -202,11 +211,17 @@ class OptimConfig(Section):
     """SGD's momentum; AdamW's first beta."""
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 1e-4  # paper 4.2
     epochs: Epochs
-    schedule: Literal["step", "one_cycle"] = "step"
+    schedule: Annotated[
+        Literal["step", "one_cycle", "cosine"], AfterValidator(_one_name_a_schedule)
+    ] = "step"
+    """`step`: divided by 10 at the milestones. `one_cycle`: after the warm-up down to zero along
+    half a cosine; `cosine` is read as this."""
     milestones_epochs: tuple[Epochs, ...] = ()
-    """Step schedule: the learning rate is divided by 10 at each of these epochs."""
+    """Step schedule: the learning rate is divided by 10 at each of these epochs. Inherited ones
+    follow a change of `epochs` in proportion."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    """Linear warm-up; in `one_cycle` the rising part of the cycle."""
+    """Linear warm-up; in `one_cycle` the rising part of the cycle. An inherited one shrinks with
+    `epochs`."""
     warmup_from: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Where the warm-up begins, as a fraction of the peak learning rate."""
     warmup_by: Literal["step", "epoch"] = "step"
@@ -228,7 +243,38 @@ class OptimConfig(Section):
             )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})"
+                f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})\n"
+                "set optim.warmup_epochs below optim.epochs; 0 is without a warm-up"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_effect(self, info: ValidationInfo) -> "OptimConfig":
+        """What someone writes has its effect; a run's own recipe is read as it was."""
+        if info.context != WRITTEN:
+            return self
+        late = [epoch for epoch in self.milestones_epochs if epoch >= self.epochs]
+        if late:
+            raise ValueError(
+                f"milestones_epochs {self.milestones_epochs}: the run ends before {late[0]}, "
+                f"epochs is {self.epochs}\n"
+                "inherited milestones follow optim.epochs by themselves; written ones must be less"
+            )
+        if self.milestones_epochs and self.milestones_epochs[0] < self.warmup_epochs:
+            raise ValueError(
+                f"milestones_epochs {self.milestones_epochs}: the first comes before the end of "
+                f"the warm-up, warmup_epochs is {self.warmup_epochs}"
+            )
+        if not self.warmup_epochs and (self.warmup_from or self.warmup_by != "step"):
+            key = "warmup_from" if self.warmup_from else "warmup_by"
+            raise ValueError(
+                f"{key} ({getattr(self, key)}) has no effect: warmup_epochs is 0\n"
+                f"set optim.warmup_epochs, or leave out optim.{key}"
+            )
+        if self.warmup_by == "epoch" and not self.warmup_from:
+            raise ValueError(
+                "warmup_by (epoch) with warmup_from at 0: the first epoch would train at a "
+                "learning rate of 0\nset optim.warmup_from, to 0.1 for example"
             )
         return self
 

@@ -27,19 +27,20 @@ _RULES = {
 _Problem = tuple[str, str | None]  # a line, and its cure where one is known
 
 
-def validate(tree: Located, problems: list[str]) -> Recipe:
+def validate(tree: Located, problems: list[str], *, context: str | None = None) -> Recipe:
     """The recipe that `tree` describes.
 
     Args:
         tree: The merged content of the recipe's files and overrides.
         problems: Lines found earlier; they are reported with the new ones.
+        context: `schema.WRITTEN` for what someone wrote; None for what a run kept.
 
     Raises:
         RecipeError: There are problems.
     """
     try:
         # Through JSON: lists become tuples, while a quoted number stays text.
-        recipe = Recipe.model_validate_json(json.dumps(tree.plain()))
+        recipe = Recipe.model_validate_json(json.dumps(tree.plain()), context=context)
     except ValidationError as error:
         each = (problem for item in error.errors() for problem in _problems(item, tree))
         found = list(islice(each, MAX_PROBLEMS))
@@ -80,7 +81,8 @@ def _problems(item: ErrorDetails, tree: Located) -> Iterator[_Problem]:
     elif kind == "missing":
         yield f"{found.where}: {key}: {_RULES[kind]}", None
     elif kind == "value_error":
-        yield _broken_rule(tree, path, item["msg"].removeprefix("Value error, ")), None
+        rule, _, hint = item["msg"].removeprefix("Value error, ").partition("\n")
+        yield _broken_rule(tree, path, rule), hint or None
     else:
         rule = _RULES.get(kind) or item["msg"].replace("Input should be", "must be")
         got = shown(found.plain())

@@ -96,7 +96,8 @@ def continued_job(
     folder = newest_run(finished=False) if out is None else RunFolder(out)
     begun = folder.recipe()
     if recipe is not None or overrides:  # compared before the data is opened, which takes a while
-        folder.check_same(load_recipe(recipe or str(folder.recipe_file), overrides).recipe)
+        name = recipe or str(folder.recipe_file)
+        folder.check_same(load_recipe(name, overrides, of_run=True).recipe)
     known = folder.environment()
     data, decoder = data or Path(known["data"]), decoder or known["decoder"]
     return Job(known["recipe"], begun, folder, data, decoder)

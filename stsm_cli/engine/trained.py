@@ -85,8 +85,8 @@ def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[
     if not overrides:
         return recipe, ()
     file = str(folder.recipe_file)
-    edited = load_recipe(file, overrides)
-    known = {(key, value) for key, value, _ in describe(load_recipe(file))}
+    edited = load_recipe(file, overrides, of_run=True)
+    known = {(key, value) for key, value, _ in describe(load_recipe(file, of_run=True))}
     changed = [(key, value) for key, value, _ in describe(edited) if (key, value) not in known]
     edits = [(key, value) for key, value in changed if not key.startswith("test.")]
     for key, value in edits:

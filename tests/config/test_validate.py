@@ -65,8 +65,8 @@ def test_a_wrong_value_is_told_with_key_rule_and_value(problems, override, messa
     ("override", "line"),
     [
         (
-            "optim.epochs=1",
-            "--set optim.epochs: optim.warmup_epochs (3.0) must be less than epochs (1)",
+            "optim.batch_size=15",
+            "--set optim.batch_size: optim.accumulate (2) must divide batch_size (15)",
         ),
         (
             "optim.warmup_epochs=9",
@@ -92,7 +92,9 @@ def test_a_wrong_value_is_told_with_key_rule_and_value(problems, override, messa
     ],
 )
 def test_a_broken_rule_names_the_override_that_breaks_it(write, problems, override, line):
-    write("mine.yaml", "extends: base/folder\noptim: {epochs: 8, warmup_epochs: 3}\n")
+    write(
+        "mine.yaml", "extends: base/folder\noptim: {epochs: 8, warmup_epochs: 3, accumulate: 2}\n"
+    )
     assert problems("mine.yaml", ["model.backbone=resnet18", override])[0] == [line]
 
 
