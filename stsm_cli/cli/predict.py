@@ -86,7 +86,16 @@ def predict(
     classes = _class_names(subject, data, model.fc.out_features)
     name = subject.protocol(config)
     console.message(f"predicting with {subject.checkpoint} under {name}")
-    found = look_at(model, config, classes, videos, where, decoder=reader, progress=console)
+    found = look_at(
+        model,
+        config,
+        classes,
+        videos,
+        where,
+        decoder=reader,
+        mirror=subject.mirror,
+        progress=console,
+    )
     for error in found.failed.values():
         console.error(error)
     for path, num_damaged in found.damaged.items():

@@ -205,15 +205,19 @@ def _print_plan(
 ) -> None:
     from stsm_cli.data.manifest import read_manifest
     from stsm_cli.engine.batch import plan_batch
+    from stsm_cli.engine.fitting import fit_recipe
 
-    config = loaded.recipe
-    batch, num_steps = plan_batch(config.optim, num_processes), None
-    root = data or Path("data") / config.data.dataset
+    config, notes = loaded.recipe, loaded.notes
+    root, num_videos = data or Path("data") / config.data.dataset, None
     if (root / "manifest" / "train.csv").is_file():
-        num_steps = max(1, len(read_manifest(root, "train").records) // batch.batch_size)
-    steps = f"no videos at {root} yet" if num_steps is None else f"{num_steps:,} steps an epoch"
-    facts = {"schema": "stsm.plan/1", "batch": asdict(batch), "steps_per_epoch": num_steps}
-    print_recipe(loaded, as_json=as_json, facts=facts, notes=[f"{batch}; {steps}"])
+        manifest = read_manifest(root, "train")
+        num_videos = len(manifest.records)
+        notes += fit_recipe(config, manifest).notes
+    batch = plan_batch(config.optim, num_processes, num_videos)
+    steps = batch.steps_per_epoch
+    facts = {"schema": "stsm.plan/1", "batch": asdict(batch), "steps_per_epoch": steps}
+    notes.append(f"{batch}; no videos at {root} yet" if steps is None else str(batch))
+    print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
 
 
 def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:

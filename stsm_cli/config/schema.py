@@ -79,6 +79,7 @@ TorchvisionBackbone = Literal[
 ]
 SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
 Backbone = Literal[TorchvisionBackbone, SmallBackbone]
+Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal["synth", "k400", "sthv2", "folder"]
 Sampling = Literal["uniform", "dense"]
 
@@ -160,8 +161,9 @@ class DataConfig(Section):
     """Side of the training crop, the same for a whole video."""
     train_crop: Literal["ten_crop", "multi_scale"] = "ten_crop"  # paper 4.2
     """`ten_crop`: one of the ten test crops. `multi_scale`: MMAction2's MultiScaleCrop."""
-    flip: Literal["none", "plain", "label_aware"] = "plain"
-    """Mirror images among the ten crops; `label_aware` swaps classes such as left and right."""
+    flip: Flip = "plain"
+    """Mirror images among the ten crops; `label_aware` swaps classes such as left and right. A
+    folder's run takes that by itself where the classes pair up and no recipe says otherwise."""
     synth: SynthConfig | None = None
 
     @model_validator(mode="after")

@@ -64,22 +64,32 @@ def known_counts(dataset: str) -> dict[str, dict[str, int]]:
     return counts
 
 
-def mirror_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
-    """For each label the label of its mirror image, (K,); most classes stay what they are.
-
-    Raises:
-        DataError: The card pairs a class that `classes` lacks.
-    """
-    return _swapped(card, card.mirror_pairs, classes)
-
-
 def reverse_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
     """For each label the label of its time reversal, (K,).
 
     Raises:
         DataError: The card pairs a class that `classes` lacks.
     """
-    return _swapped(card, card.reverse_pairs, classes)
+    return swapped_labels(f"datasets/{card.name}.yaml", card.reverse_pairs, classes)
+
+
+def swapped_labels(source: str, pairs: Pairs, classes: Sequence[str]) -> IntArray:
+    """For each label that of the other class of its pair, (K,); without a pair its own.
+
+    Raises:
+        DataError: A pair names a class that `classes` lacks; names `source`, who made the pairs.
+    """
+    label = {name: index for index, name in enumerate(classes)}
+    labels = np.arange(len(classes))
+    for first, second in pairs:
+        for name in (first, second):
+            if name not in label:
+                raise DataError(
+                    f"{source} pairs {name!r}, "
+                    f"a class that the list of {len(classes)} classes lacks"
+                )
+        labels[label[first]], labels[label[second]] = label[second], label[first]
+    return labels
 
 
 def _read(dataset: str) -> Any:  # noqa: ANN401  # YAML
@@ -91,17 +101,3 @@ def _read(dataset: str) -> Any:  # noqa: ANN401  # YAML
 
 def _pairs(pairs: list[list[str]]) -> Pairs:
     return tuple((first, second) for first, second in pairs)
-
-
-def _swapped(card: DatasetCard, pairs: Pairs, classes: Sequence[str]) -> IntArray:
-    label = {name: index for index, name in enumerate(classes)}
-    labels = np.arange(len(classes))
-    for first, second in pairs:
-        for name in (first, second):
-            if name not in label:
-                raise DataError(
-                    f"datasets/{card.name}.yaml pairs {name!r}, "
-                    f"a class that the list of {len(classes)} classes lacks"
-                )
-        labels[label[first]], labels[label[second]] = label[second], label[first]
-    return labels

@@ -23,6 +23,7 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.errors import DataError
 
 _COLUMNS = ("path", "label", "frames", "fps", "width", "height")
+_PAIR_COLUMNS = ("class", "mirror_image")
 _PROBLEMS_SHOWN = 5
 _PREPARE_HINT = "prepare the data set there first, or name its folder with --data"
 
@@ -179,6 +180,54 @@ def _from_start_path(root: Path, split: str) -> Path:
 def _read_from_start(root: Path, split: str) -> frozenset[str]:
     path = _from_start_path(root, split)
     return frozenset(_read_bytes(path).decode().splitlines()) if path.exists() else frozenset()
+
+
+def mirror_pairs_path(root: Path) -> Path:
+    """Where people name the classes that a mirror swaps: `class,mirror_image`, a pair a line."""
+    return _folder(root) / "mirror_pairs.csv"
+
+
+def read_mirror_pairs(root: Path, classes: Sequence[str]) -> tuple[tuple[str, str], ...] | None:
+    """The pairs of classes that a data root's own file names, perhaps none; None without a file.
+
+    Raises:
+        DataError: It is no such file, or a line names another class, or one that is paired already.
+    """
+    path = mirror_pairs_path(root)
+    if not path.is_file():
+        return None
+    reader = csv.reader(_open_text(_read_bytes(path), newline=""), strict=True)
+    pairs: dict[int, tuple[str, str]] = {}
+    problems = []
+    try:
+        if tuple(header := next(reader, [])) != _PAIR_COLUMNS:
+            expected = ",".join(_PAIR_COLUMNS)
+            raise DataError(f"{path}:1: columns must be {expected}, got {','.join(header)!r}")
+        for row in filter(None, reader):
+            try:
+                pairs[reader.line_num] = _parse_pair(row, classes, pairs.values())
+            except ValueError as error:
+                problems.append(f"{path}:{reader.line_num}: {error}")
+    except csv.Error as error:
+        problems.append(f"{path}:{reader.line_num}: not CSV ({error})")
+    _raise_problems(problems)
+    return tuple(pairs.values())
+
+
+def _parse_pair(
+    row: Sequence[str], classes: Sequence[str], pairs: Iterable[tuple[str, str]]
+) -> tuple[str, str]:
+    if len(row) != len(_PAIR_COLUMNS):
+        raise ValueError(f"{len(_PAIR_COLUMNS)} columns expected, got {len(row)}")
+    first, second = row
+    for name in row:
+        if name not in classes:
+            raise ValueError(f"{name!r} is none of the {len(classes)} classes")
+        if any(name in pair for pair in pairs):
+            raise ValueError(f"class {name!r} is paired already")
+    if first == second:
+        raise ValueError(f"class {first!r} is paired with itself")
+    return first, second
 
 
 def _folder(root: Path) -> Path:

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.data import crops, sampling
-from stsm_cli.data.catalog import load_card, mirror_labels
 from stsm_cli.data.frames import Frames, resize
+from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError
 
@@ -45,10 +45,11 @@ class TrainingSet(Dataset[Sample]):
 
     def __init__(self, videos: Videos, config: DataConfig, num_frames: int, seed: int) -> None:
         self.videos, self.config, self.num_frames, self.seed = videos, config, num_frames, seed
-        card, classes = load_card(config.dataset), videos.manifest.classes
-        identity = np.arange(len(classes))
-        label_aware = config.flip == "label_aware"
-        self.mirrored_label = mirror_labels(card, classes) if label_aware else identity
+        manifest = videos.manifest
+        self.mirrored_label = np.arange(len(manifest.classes))
+        if config.flip == "label_aware":
+            mirror = find_mirror(config.dataset, manifest.classes, manifest.root)
+            self.mirrored_label = mirror.labels(manifest.classes)
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key

@@ -8,24 +8,49 @@ from stsm_cli.errors import RecipeError
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """An optimiser step's batch: `num_processes` × `num_parts` × `num_videos` videos."""
+    """An optimiser step's batch: `num_processes` × `num_parts` × `num_videos` videos.
+
+    Attributes:
+        batch_size: Of a step: the recipe's, or all training videos where these are fewer.
+        num_processes: That train.
+        num_parts: Of each process, one after the other.
+        num_videos: Of a part; where parts differ, by one, of the larger ones.
+        lr: Peak learning rate, that of `batch_size`.
+        steps_per_epoch: None where nobody has counted the videos yet.
+        num_left_out: Videos that an epoch's last, incomplete batch would hold; others each time.
+        wanted: The recipe's `optim.batch_size`.
+    """
 
     batch_size: int
     num_processes: int
     num_parts: int
     num_videos: int
     lr: float
+    steps_per_epoch: int | None
+    num_left_out: int
+    wanted: int
 
     def __str__(self) -> str:
-        return (
-            f"batch {self.batch_size} = {_count(self.num_processes, 'process', 'processes')} x "
-            f"{_count(self.num_parts, 'part', 'parts')} x "
-            f"{_count(self.num_videos, 'video', 'videos')}, lr {self.lr:.4g}"
+        is_all = self.batch_size < self.wanted
+        why = f" (all training videos, of {self.wanted} that the recipe asks for)" if is_all else ""
+        shares = self.num_processes * self.num_parts
+        most = "" if self.num_videos * shares == self.batch_size else "up to "
+        text = (
+            f"batch {self.batch_size}{why} = {_count(self.num_processes, 'process', 'processes')} "
+            f"x {_count(self.num_parts, 'part', 'parts')} x "
+            f"{most}{_count(self.num_videos, 'video', 'videos')}, lr {self.lr:.4g}"
         )
+        if self.steps_per_epoch is None:
+            return text
+        text += f"; {_count(self.steps_per_epoch, 'step', 'steps')} an epoch"
+        left_out = _count(self.num_left_out, "video", "videos")
+        return f"{text}, each epoch without {left_out}" if self.num_left_out else text
 
 
-def plan_batch(config: OptimConfig, num_processes: int) -> BatchPlan:
-    """The shares of a batch when `num_processes` train.
+def plan_batch(
+    config: OptimConfig, num_processes: int, num_training: int | None = None
+) -> BatchPlan:
+    """The shares of a batch when `num_processes` train on `num_training` videos.
 
     Raises:
         RecipeError: They cannot be equal.
@@ -37,16 +62,29 @@ def plan_batch(config: OptimConfig, num_processes: int) -> BatchPlan:
             f"{num_processes} processes x {config.accumulate} parts",
             hint=f"make it a multiple of {num_shares}",
         )
-    num_videos = config.batch_size // num_shares
+    size = batch_size(config, num_training)
+    steps = None if num_training is None else num_training // size
     return BatchPlan(
-        config.batch_size, num_processes, config.accumulate, num_videos, peak_lr(config)
+        batch_size=size,
+        num_processes=num_processes,
+        num_parts=config.accumulate,
+        num_videos=-(-size // num_shares),
+        lr=peak_lr(config, num_training),
+        steps_per_epoch=steps,
+        num_left_out=0 if num_training is None else num_training % size,
+        wanted=config.batch_size,
     )
 
 
-def peak_lr(config: OptimConfig) -> float:
-    """The recipe's learning rate, scaled linearly from `lr_batch_size` to `batch_size`."""
-    return config.lr * config.batch_size / config.lr_batch_size
+def batch_size(config: OptimConfig, num_training: int | None = None) -> int:
+    """Videos of an optimiser step: the recipe's, but no more than there are."""
+    return config.batch_size if num_training is None else min(config.batch_size, num_training)
+
+
+def peak_lr(config: OptimConfig, num_training: int | None = None) -> float:
+    """The recipe's learning rate, scaled linearly from `lr_batch_size` to what a step holds."""
+    return config.lr * batch_size(config, num_training) / config.lr_batch_size
 
 
 def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+    return f"{number:,} {one if number == 1 else many}"

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from stsm_cli.config.schema import Recipe, TestConfig
-from stsm_cli.data.catalog import load_card, mirror_labels, reverse_labels
+from stsm_cli.data.catalog import load_card, reverse_labels
 from stsm_cli.data.loader import evaluation_batches, mirrored_views
 from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.mirror import Mirror, find_mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import IntArray, pair_results, summarise
 from stsm_cli.engine.distributed import current_world
@@ -31,15 +32,19 @@ def score_split(
     label: str = "testing",
     progress: Progress = SILENT,
     check: Callable[[], None] = lambda: None,
+    mirror: Mirror | None = None,
 ) -> Scores:
     """The scores of `model` on a split under the protocol `test`.
 
     In a job of several processes each reads a part of the videos and all return the same.
 
     Args:
+        mirror: What it did to the classes in the training; None: what it does to the data set's.
         check: Called after each batch; raises to stop early.
     """
-    world, num_videos = current_world(), len(videos.manifest.records)
+    world, manifest = current_world(), videos.manifest
+    num_videos, dataset = len(manifest.records), recipe.data.dataset
+    mirror = mirror or find_mirror(dataset, manifest.classes, manifest.root)
     at_once = views_at_once(recipe.model.num_frames, test.crop_px)
     batches = evaluation_batches(
         videos,
@@ -63,7 +68,7 @@ def score_split(
             device,
             precision=recipe.precision,
             average=test.average,
-            class_orders=class_orders(recipe, videos.manifest.classes, test),
+            class_orders=class_orders(recipe, manifest.classes, test, mirror),
             advance=advance,
         )
 
@@ -89,15 +94,23 @@ def _pairs(scores: Scores, partners: IntArray, classes: Sequence[str]) -> list[d
     ]
 
 
-def class_orders(recipe: Recipe, classes: tuple[str, ...], test: TestConfig) -> torch.Tensor | None:
+def class_orders(
+    recipe: Recipe, classes: tuple[str, ...], test: TestConfig, mirror: Mirror | None = None
+) -> torch.Tensor | None:
     """Where mirroring swaps labels, a mirrored view's scores belong to the swapped classes.
+
+    Args:
+        mirror: What it did to the classes in the training; None: what card or names say.
 
     Returns:
         (V, K) the class that each score of each view speaks for; None: everywhere its own.
     """
     mirrored = mirrored_views(test)
-    if recipe.data.flip == "plain" or not any(mirrored):  # plain: trained with the labels kept
+    if not any(mirrored):
         return None
-    swapped = torch.from_numpy(mirror_labels(load_card(recipe.data.dataset), classes))
+    mirror = mirror or find_mirror(recipe.data.dataset, classes)
+    if mirror.flip(recipe.data) == "plain":  # trained with the labels kept
+        return None
+    swapped = torch.from_numpy(mirror.labels(classes))
     plain = torch.arange(len(classes))
     return torch.stack([swapped if view else plain for view in mirrored])

@@ -88,13 +88,15 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def lr_at(step: int, steps_per_epoch: int, config: OptimConfig) -> float:
-    """The learning rate of optimiser step `step` (from 0).
+def lr_at(
+    step: int, steps_per_epoch: int, config: OptimConfig, num_training: int | None = None
+) -> float:
+    """The learning rate of optimiser step `step` (from 0), training on `num_training` videos.
 
     Linear warm-up over `warmup_epochs`; then `step` divides by 10 at each milestone, and
     `one_cycle` falls to zero along half a cosine.
     """
-    peak, epochs_done = peak_lr(config), step / steps_per_epoch
+    peak, epochs_done = peak_lr(config, num_training), step / steps_per_epoch
     if epochs_done < config.warmup_epochs:
         first = peak * config.warmup_from
         match config.warmup_by:

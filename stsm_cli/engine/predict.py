@@ -11,6 +11,7 @@ from stsm_cli.data.decode import Decoder, probe
 from stsm_cli.data.frames import VideoInfo
 from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_classes
+from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.evaluate import class_orders
 from stsm_cli.engine.scores import score_videos
@@ -44,6 +45,7 @@ def predict(
     device: torch.device,
     *,
     decoder: Decoder,
+    mirror: Mirror | None = None,
     progress: Progress = SILENT,
 ) -> Predictions:
     """Class probabilities of video files, equal to those of `evaluate` for the same file.
@@ -56,14 +58,18 @@ def predict(
         recipe: Sampling, size and the test protocol.
         classes: Names of the classes in label order.
         paths: The videos.
+        mirror: What it did to the classes in the training; None: what card or names say.
     """
     found, damaged, failed = {}, {}, {}
+    orders = class_orders(recipe, classes, recipe.test, mirror)
     wanted = list(dict.fromkeys(paths))
     with progress.bar("predicting", len(wanted)) as bar:
         for path in wanted:
             try:
                 info = _look(path)
-                found[path] = _predict_one(model, recipe, classes, path, info, device, decoder)
+                found[path] = _predict_one(
+                    model, recipe, classes, path, info, device, decoder, orders
+                )
                 if info.num_damaged:
                     damaged[path] = info.num_damaged
             except DataError as error:
@@ -86,6 +92,7 @@ def _predict_one(
     info: VideoInfo,
     device: torch.device,
     decoder: Decoder,
+    orders: torch.Tensor | None,
 ) -> torch.Tensor:
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     videos = Videos(
@@ -110,7 +117,7 @@ def _predict_one(
         device,
         precision=recipe.precision,
         average=recipe.test.average,
-        class_orders=class_orders(recipe, classes, recipe.test),
+        class_orders=orders,
     )
     return scores.probabilities[0]
 

@@ -91,7 +91,8 @@ class RunFolder:
     def check_same(self, recipe: Recipe) -> None:
         """Refuse to continue this run with another recipe.
 
-        A recipe that leaves the number of classes to the data agrees with any.
+        A recipe that leaves the number of classes, or a folder's mirroring, to the data agrees
+        with any.
 
         Raises:
             CheckpointError: Names the keys that differ, with both values.
@@ -99,6 +100,8 @@ class RunFolder:
         ours, theirs = (_flat(r.model_dump(mode="json")) for r in (self.recipe(), recipe))
         if recipe.model.num_classes is None:
             theirs["model.num_classes"] = ours["model.num_classes"]
+        if recipe.data.dataset == "folder" and "flip" not in recipe.data.model_fields_set:
+            theirs["data.flip"] = ours["data.flip"]
         differing = [
             f"{key} is {ours.get(key)} there, {theirs.get(key)} here"
             for key in sorted(ours.keys() | theirs.keys())

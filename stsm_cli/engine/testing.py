@@ -95,7 +95,14 @@ def run_test(
         identity = identify_data(videos)
     started = time.perf_counter()
     scores = score_split(
-        model, videos, recipe, recipe.test, device, workers=workers, progress=progress
+        model,
+        videos,
+        recipe,
+        recipe.test,
+        device,
+        workers=workers,
+        progress=progress,
+        mirror=subject.mirror,
     )
     result = {
         "schema": "stsm.result/1",

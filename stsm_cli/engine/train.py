@@ -17,12 +17,12 @@ from stsm_cli.engine.batch import BatchPlan, plan_batch
 from stsm_cli.engine.board import Board, require_tensorboard
 from stsm_cli.engine.distributed import current_world, gather_objects, together
 from stsm_cli.engine.environment import describe_environment
+from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.engine.identity import identify_data, weights_sha256
 from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Trainer
-from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -66,8 +66,9 @@ def train(
     """
     folder, world = RunFolder(out), current_world()
     with together():
-        recipe = _fit_classes(recipe, train_videos.manifest)
-        plan = plan_batch(recipe.optim, world.size)
+        fitted = fit_recipe(recipe, train_videos.manifest)
+        recipe = fitted.recipe
+        plan = plan_batch(recipe.optim, world.size, len(train_videos.manifest.records))
         if tensorboard:
             require_tensorboard()
         if resume:
@@ -87,7 +88,8 @@ def train(
             return finished
         goes_on = gather_objects(resume and folder.checkpoint.exists())[0]
         progress = progress if world.is_main else SILENT
-        progress.message(str(plan))
+        for line in (*fitted.notes, str(plan)):
+            progress.message(line)
         trainer = Trainer(
             recipe,
             train_videos,
@@ -103,6 +105,7 @@ def train(
             if world.is_main and not resume:
                 about = _about(recipe, name, train_videos.manifest, plan)
                 about |= {"workers": workers, "compile": compile_with}
+                about |= {"mirror": asdict(fitted.mirror)}
                 about |= describe_environment(device, train_videos.decoder)
                 folder.create(recipe, about, train_videos.manifest.classes)
             elif world.is_main and not goes_on:
@@ -123,24 +126,6 @@ def train(
             if world.is_main:
                 write_json(folder.result_file, result)
         return result
-
-
-def _fit_classes(recipe: Recipe, manifest: Manifest) -> Recipe:
-    """The recipe with the data set's number of classes, where it leaves that open.
-
-    Raises:
-        DataError: It names another number.
-    """
-    found = len(manifest.classes)
-    if recipe.model.num_classes is None:
-        model = recipe.model.model_copy(update={"num_classes": found})
-        return recipe.model_copy(update={"model": model})
-    if found != recipe.model.num_classes:
-        raise DataError(
-            f"{manifest.root}: holds {found} classes, "
-            f"the recipe's model.num_classes is {recipe.model.num_classes}"
-        )
-    return recipe
 
 
 def _about(recipe: Recipe, name: str, manifest: Manifest, plan: BatchPlan) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stsm_cli.config.load import describe, load_recipe
 from stsm_cli.config.schema import Recipe
+from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.runlog import RunFolder, newest_run
 from stsm_cli.errors import UsageError
 
@@ -38,6 +39,15 @@ class Trained:
     def decoder(self) -> str | None:
         """The one that the training read with, where that is known."""
         return self.folder.environment().get("decoder") if self.folder else None
+
+    @property
+    def mirror(self) -> Mirror | None:
+        """What it did to the classes in the training, where that is known."""
+        known = self.folder.environment().get("mirror") if self.folder else None
+        if known is None:
+            return None
+        pairs = tuple((first, second) for first, second in known["pairs"])
+        return Mirror(pairs, known["source"])
 
     @property
     def data_root(self) -> Path | None:

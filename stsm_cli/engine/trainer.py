@@ -99,6 +99,9 @@ class Trainer:
         """Optimiser steps so far."""
         return self.position.epoch * self.steps_per_epoch + self.position.batches
 
+    def _lr(self, step: int) -> float:
+        return lr_at(step, self.steps_per_epoch, self.recipe.optim, self.loader.num_videos)
+
     def _restore(self) -> None:
         with together():
             self.position, num_processes = self.saver.restore()
@@ -192,7 +195,7 @@ class Trainer:
 
     def _step(self, parts: Sequence[Batch], num_videos: int, board: Board) -> None:
         position = self.position
-        lr = lr_at(self.step, self.steps_per_epoch, self.recipe.optim)
+        lr = self._lr(self.step)
         gradient = self.stepper.gradient(parts, num_videos)
         if not self.stepper.accepts(gradient):
             raise self._diverged(gradient, parts, lr)
@@ -257,7 +260,7 @@ class Trainer:
         position = self.position
         return {
             "epoch": position.epoch + 1,
-            "lr": lr_at(self.step - 1, self.steps_per_epoch, self.recipe.optim),
+            "lr": self._lr(self.step - 1),
             "train_loss": position.loss_sum / max(1, position.seen),
             "train_top1": 100 * position.correct / max(1, position.seen),
             "val_top1": scores["top1"],
@@ -302,7 +305,7 @@ class Trainer:
 
     def _status(self) -> str:
         p, seen = self.position, max(1, self.position.seen)
-        lr = lr_at(self.step - 1, self.steps_per_epoch, self.recipe.optim)
+        lr = self._lr(self.step - 1)
         return (
             f"loss {p.loss_sum / seen:.3f}  top-1 {100 * p.correct / seen:.1f}  lr {lr:.2e}  "
             f"data {p.data_seconds / max(1e-9, p.seconds):.0%}"

@@ -20,12 +20,15 @@ def errors(capsys):
 
 def test_the_plan_tells_batch_learning_rate_and_steps(capsys):
     videos = tuple(VideoRecord(f"{i}.mp4", 0, 9, 8.0, 9, 9) for i in range(500))
-    write_manifest(Manifest(Path("there"), "train", ("a",), videos))
+    write_manifest(Manifest(Path("there"), "train", tuple(map(str, range(400))), videos))
     plan = ["train", "k400/stsm_r50_8f", "--dry-run", "--nproc", "2"]
     plan += ["--set", "optim.accumulate=4", "--data", "there"]
     assert run(plan) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "batch 48 = 2 processes x 4 parts x 6 videos, lr 0.0075; 10 steps an epoch"
+    assert last == (
+        "batch 48 = 2 processes x 4 parts x 6 videos, lr 0.0075; 10 steps an epoch, each epoch "
+        "without 20 videos"
+    )
     assert run([*plan, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["steps_per_epoch"], told["batch"]["lr"]) == (10, 0.0075)
@@ -114,7 +117,7 @@ def test_of_two_processes_one_that_is_killed_is_named(tiny):
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
         os.kill(int(children[1]), signal.SIGKILL)
         rest = [line for line in lines if not line.startswith("epoch ")]
-    assert "batch 8 = 2 processes x 1 part x 4 videos, lr 0.004\n" in said
+    assert "batch 8 = 2 processes x 1 part x 4 videos, lr 0.004; 2 steps an epoch\n" in said
     assert rest == [
         "error: process 1 of 2 was killed by SIGKILL; the others were stopped\n",
         "hint: `--resume` goes on from the last checkpoint\n",

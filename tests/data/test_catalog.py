@@ -1,7 +1,8 @@
 import pytest
 
 from stsm_cli.config.load import load_yaml
-from stsm_cli.data.catalog import DatasetCard, load_card, mirror_labels, reverse_labels
+from stsm_cli.data.catalog import DatasetCard, load_card, reverse_labels
+from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.errors import DataError
 from stsm_cli.resources import resource_dir
@@ -43,7 +44,7 @@ def test_something_something_mirrors_three_pairs_of_neighbours():
     for first, pair in zip((86, 93, 166), card.mirror_pairs, strict=True):
         assert sorted(pair) == list(pair)  # alphabetical order is label order
         classes[first : first + 2] = pair
-    labels = mirror_labels(card, classes)
+    labels = find_mirror("sthv2", classes).labels(classes)
     moved = {i: int(label) for i, label in enumerate(labels) if label != i}
     assert moved == {86: 87, 87: 86, 93: 94, 94: 93, 166: 167, 167: 166}
 
@@ -55,7 +56,7 @@ def test_the_embedded_set_reverses_neighbours():
 
 
 def test_the_embedded_set_mirrors_what_goes_sideways():
-    labels = mirror_labels(load_card("synth"), CLASSES)
+    labels = find_mirror("synth", CLASSES).labels(CLASSES)
     moved = {CLASSES[i]: CLASSES[label] for i, label in enumerate(labels) if label != i}
     assert moved == {
         "left_to_right": "right_to_left",
@@ -67,17 +68,18 @@ def test_the_embedded_set_mirrors_what_goes_sideways():
     }
 
 
-@pytest.mark.parametrize("labels", [mirror_labels, reverse_labels])
-def test_swapping_twice_is_the_identity(labels):
-    swapped = labels(load_card("synth"), CLASSES)
-    assert swapped[swapped].tolist() == list(range(16))
+def test_swapping_twice_is_the_identity():
+    mirrored = find_mirror("synth", CLASSES).labels(CLASSES)
+    for swapped in (mirrored, reverse_labels(load_card("synth"), CLASSES)):
+        assert swapped[swapped].tolist() == list(range(16))
+        assert swapped.tolist() != list(range(16))
 
 
 def test_a_class_that_the_list_lacks_is_named():
     card = load_card("synth")
     message = r"datasets/synth\.yaml pairs 'left_first', a class that the list of 12 classes lacks"
     with pytest.raises(DataError, match=message):
-        mirror_labels(card, CLASSES[:12])
+        find_mirror("synth", CLASSES[:12]).labels(CLASSES[:12])
     with pytest.raises(DataError, match=r"pairs 'cover', a class that the list of 14 classes"):
         reverse_labels(card, CLASSES[:14])
 

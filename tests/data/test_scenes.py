@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from stsm_cli.config.schema import SynthConfig
-from stsm_cli.data.catalog import load_card, mirror_labels, reverse_labels
+from stsm_cli.data.catalog import load_card, reverse_labels
+from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.render import render
 from stsm_cli.data.scenes import CLASSES, draw_scene, frame_size, make_frames, orient
 
@@ -38,7 +39,7 @@ def test_playing_backwards_gives_the_other_class_of_the_pair(label, is_mirrored)
 @pytest.mark.parametrize("is_mirrored", [False, True])
 @pytest.mark.parametrize("label", LABELS)
 def test_mirroring_gives_the_class_that_the_card_says(label, is_mirrored):
-    other = mirror_labels(load_card("synth"), CLASSES)[label]
+    other = find_mirror("synth", CLASSES).labels(CLASSES)[label]
     frames = orient(any_frames(), label, is_mirrored=is_mirrored)
     mirrored = orient(any_frames(), other, is_mirrored=not is_mirrored)
     np.testing.assert_array_equal(frames[:, :, ::-1], mirrored)

@@ -1,7 +1,7 @@
 import pytest
 
 from stsm_cli.config.schema import OptimConfig
-from stsm_cli.engine.batch import plan_batch
+from stsm_cli.engine.batch import peak_lr, plan_batch
 from stsm_cli.errors import RecipeError
 
 
@@ -21,3 +21,25 @@ def test_shares_must_be_equal():
     with pytest.raises(RecipeError, match=message) as error:
         plan_batch(config(accumulate=2), 5)
     assert error.value.hint == "make it a multiple of 10"
+
+
+def test_an_epoch_s_steps_and_what_it_leaves_out_are_told():
+    plan = plan_batch(config(), 2, 500)
+    assert (plan.steps_per_epoch, plan.num_left_out) == (10, 20)
+    assert str(plan).endswith("; 10 steps an epoch, each epoch without 20 videos")
+    assert str(plan_batch(config(), 2, 49)).endswith(
+        "; 1 step an epoch, each epoch without 1 video"
+    )
+    assert str(plan_batch(config(), 2, 480_000)).endswith("lr 0.0075; 10,000 steps an epoch")
+
+
+@pytest.mark.parametrize(("parts", "told"), [(1, "12 videos"), (8, "up to 2 videos")])
+def test_the_learning_rate_follows_the_videos_that_there_are(parts, told):
+    plan = plan_batch(config(accumulate=parts), 1, 12)
+    assert (plan.batch_size, plan.wanted, plan.num_left_out) == (12, 48, 0)
+    assert plan.lr == peak_lr(config(), 12) == 7.5e-3 * 12 / 48
+    part = "1 part" if parts == 1 else "8 parts"
+    assert str(plan) == (
+        f"batch 12 (all training videos, of 48 that the recipe asks for) = 1 process x {part} x "
+        f"{told}, lr 0.001875; 1 step an epoch"
+    )

@@ -41,6 +41,11 @@ def test_the_linear_rule_scales_with_the_batch():
     assert peak_lr(config(lr=7.5e-3, batch_size=48)) == pytest.approx(7.5e-3)
 
 
+def test_a_batch_that_is_never_full_scales_by_what_it_holds():
+    small = config(schedule="one_cycle", lr=4.8, epochs=2)
+    assert [lr_at(step, 1, small, 12) for step in range(2)] == pytest.approx([1.2, 0.6])
+
+
 def test_sgd_is_the_papers():
     optimizer = build_optimizer(nn.Linear(2, 2), config(lr=7.5e-3))
     (group,) = optimizer.param_groups

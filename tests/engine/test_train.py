@@ -115,7 +115,9 @@ def test_the_batch_is_told_and_recorded(
 ):
     edited = optim_edited(recipe, accumulate=2, epochs=1)
     run(edited, train_videos, val_videos, tmp_path / "a", progress=said)
-    assert said.lines == ["batch 4 = 1 process x 2 parts x 2 videos, lr 8.333e-05"]
+    assert said.lines == [
+        "batch 4 = 1 process x 2 parts x 2 videos, lr 8.333e-05; 5 steps an epoch"
+    ]
     about = RunFolder(tmp_path / "a").environment()
     assert about["batch"] | {"lr": 0} == {
         "batch_size": 4,

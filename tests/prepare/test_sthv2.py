@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from stsm_cli.data.catalog import load_card, mirror_labels
+from stsm_cli.data.mirror import find_mirror
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.sthv2 import list_sthv2
 
@@ -67,7 +67,7 @@ def test_both_spellings_anywhere(plant, lists, prefix, folder, suffix):
 
 def test_mirror_pairs_are_found_by_name(plant, lists):
     classes = list_sthv2(plant(lists | videos(""))).classes
-    assert mirror_labels(load_card("sthv2"), classes).tolist() == [0, 2, 1, 4, 3, 6, 5]
+    assert find_mirror("sthv2", classes).labels(classes).tolist() == [0, 2, 1, 4, 3, 6, 5]
 
 
 def test_the_parts_of_the_archive(plant, lists, tar_gz, clip_bytes):

@@ -1,0 +1,115 @@
+"""What a mirror does to the classes of a data set: `left` becomes `right`, most stay what they are.
+
+Who says so, the first of these that speaks: ROOT/manifest/mirror_pairs.csv, the data set's card, and
+in a folder of one's own the names of the classes.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stsm_cli.config.schema import DataConfig, Flip
+from stsm_cli.data.catalog import IntArray, Pairs, load_card, swapped_labels
+from stsm_cli.data.manifest import mirror_pairs_path, read_mirror_pairs
+
+_OPPOSITES = {
+    "left": "right",
+    "right": "left",
+    "clockwise": "counterclockwise",
+    "counterclockwise": "clockwise",
+    "cw": "ccw",
+    "ccw": "cw",
+}
+_ANYWHERE = re.compile(r"counterclockwise|clockwise|left|right|\bccw\b|\bcw\b")
+_SIDE = re.compile(r"\b(left|right|(counter)?clockwise|c?cw)(wards?|hand|handed|side|most)?\b")
+_PAIRS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Which classes a mirror swaps.
+
+    Attributes:
+        pairs: Their names.
+        source: Who says so.
+        alone: Classes of a folder that name a side, where no class names the other.
+    """
+
+    pairs: Pairs
+    source: str
+    alone: tuple[str, ...] = ()
+
+    def labels(self, classes: Sequence[str]) -> IntArray:
+        """For each label the label of its mirror image, (K,).
+
+        Raises:
+            DataError: A pair names a class that `classes` lacks.
+        """
+        return swapped_labels(self.source, self.pairs, classes)
+
+    def flip(self, config: DataConfig) -> Flip:
+        """How training mirrors: as the recipe says.
+
+        ours: of a folder, where the recipe does not say, in the way that keeps labels true.
+        """
+        is_open = config.dataset == "folder" and "flip" not in config.model_fields_set
+        return "label_aware" if is_open and self.pairs else config.flip
+
+    def __str__(self) -> str:
+        shown = [f"{first} and {second}" for first, second in self.pairs[:_PAIRS_SHOWN]]
+        more = len(self.pairs) - len(shown)
+        return f"{', '.join(shown)}{f' and {more} more pairs' if more else ''} (by {self.source})"
+
+
+def find_mirror(dataset: str, classes: Sequence[str], root: Path | None = None) -> Mirror:
+    """What a mirror does to `classes`, those of a data set at `root`.
+
+    Args:
+        dataset: As recipes call it.
+        classes: In label order.
+        root: Where a file may name the pairs; None: nowhere.
+
+    Raises:
+        DataError: The file is wrong; names it and the line.
+    """
+    written = None if root is None else read_mirror_pairs(root, classes)
+    if root is not None and written is not None:
+        return Mirror(written, str(mirror_pairs_path(root)))
+    card = load_card(dataset)
+    if card.num_classes is not None:  # a known set: its card knows them all
+        return Mirror(card.mirror_pairs, card_source(dataset))
+    pairs = pair_names(classes)
+    paired = {name for pair in pairs for name in pair}
+    sided = (name for name in classes if _SIDE.search(_words(name)))
+    return Mirror(pairs, "their names", tuple(name for name in sided if name not in paired))
+
+
+def card_source(dataset: str) -> str:
+    """What a `Mirror` calls the card of a data set."""
+    return f"datasets/{dataset}.yaml"
+
+
+def pair_names(classes: Iterable[str]) -> Pairs:
+    """Names that become each other where left and right, or the ways around, are swapped.
+
+    Capitals and what stands between words do not matter: `turn left` and `Turn-Right`, `LeftHand`
+    and `RightHand`, `rotate_cw` and `rotate_ccw`, `clockwise` and `anti-clockwise`.
+    """
+    names: dict[str, list[str]] = {}
+    for name in classes:
+        names.setdefault(_words(name), []).append(name)
+    pairs = []
+    for words, (name, *others) in names.items():
+        partners = names.get(_ANYWHERE.sub(lambda found: _OPPOSITES[found[0]], words), [])
+        # of two names that read alike, neither is surely the partner
+        if len(partners) == 1 and not others and name < partners[0]:
+            pairs.append((name, partners[0]))
+    return tuple(pairs)
+
+
+def _words(name: str) -> str:
+    """The words of a name, in small letters, with one space between them."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = " ".join(re.findall(r"[^\W\d_]+|\d+", parted)).casefold()
+    return re.sub(r"\b(counter|anti) ?clockwise\b", "counterclockwise", words)

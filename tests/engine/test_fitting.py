@@ -1,0 +1,79 @@
+"""What a recipe leaves to its data set."""
+
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.config.load import load_recipe
+from stsm_cli.data.manifest import Manifest
+from stsm_cli.engine.fitting import fit_recipe
+from stsm_cli.errors import DataError
+
+
+def fitted(classes, *edits, recipe="folder/stsm_r50_8f"):
+    loaded = load_recipe(recipe, edits)
+    return fit_recipe(loaded.recipe, Manifest(Path("there"), "train", tuple(classes), ()))
+
+
+def test_a_folder_whose_classes_pair_up_swaps_their_labels_and_says_so():
+    found = fitted(["left", "right", "stop"])
+    assert found.recipe.data.flip == "label_aware"
+    assert found.recipe.model.num_classes == 3
+    assert found.notes == (
+        "warning: a mirror swaps classes: left and right (by their names); data.flip becomes "
+        "label_aware in this run (--set data.flip=plain keeps the labels, none does not mirror)",
+    )
+
+
+def test_what_the_recipe_says_of_mirroring_is_done():
+    plain = fitted(["left", "right"], "data.flip=plain")
+    assert plain.recipe.data.flip == "plain"
+    assert plain.notes == (
+        "warning: mirrored videos keep their labels, though a mirror swaps left and right "
+        "(by their names): data.flip=label_aware swaps them",
+    )
+    aware = fitted(["left", "right"], "data.flip=label_aware")
+    assert aware.recipe.data.flip == "label_aware"
+    assert aware.notes == ("mirrored videos swap classes: left and right (by their names)",)
+    none = fitted(["left", "right", "turn_left"], "data.flip=none")
+    assert (none.recipe.data.flip, none.notes) == ("none", ())
+
+
+def test_other_classes_are_mirrored_as_ever_without_a_word():
+    found = fitted(["jump", "run"])
+    assert (found.recipe.data.flip, found.notes) == ("plain", ())
+
+
+def test_a_side_without_its_partner_is_a_warning():
+    found = fitted([*(f"turn{i} left" for i in range(7)), "run"])
+    assert found.recipe.data.flip == "plain"
+    assert found.notes == (
+        "warning: mirrored videos keep their labels in classes that name a side: turn0 left, "
+        "turn1 left, turn2 left, turn3 left, turn4 left and 2 more; data.flip=none does not "
+        "mirror, there/manifest/mirror_pairs.csv names pairs",
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "edits"),
+    [
+        ("folder/stsm_r50_8f", ["data.flip=label_aware"]),
+        ("k400/stsm_r50_8f", ["data.flip=label_aware", "model.num_classes=2"]),
+    ],
+)
+def test_label_aware_without_pairs_is_refused(recipe, edits):
+    message = (
+        "^there: data.flip is label_aware, and no two of its 2 classes are known to be mirror "
+        "images of each other$"
+    )
+    with pytest.raises(DataError, match=message) as error:
+        fitted(["jump", "run"], *edits, recipe=recipe)
+    assert error.value.hint == (
+        "name the pairs in there/manifest/mirror_pairs.csv, or take data.flip=plain (labels stay) "
+        "or none"
+    )
+
+
+def test_class_counts_must_agree():
+    with pytest.raises(DataError, match=r"there: holds 2 classes, .*model\.num_classes is 400"):
+        fitted(["jump", "run"], recipe="k400/stsm_r50_8f")
