@@ -28,16 +28,22 @@ class Clock:
     def __init__(self, num_missing: int, now: float) -> None:
         self.num_missing, self.started = num_missing, now
         self._shares: dict[str, tuple[float, float]] = {}  # at the start and now, 0 to 1
+        self._is_measured = False
 
-    def update(self, run: str, share: float) -> None:
-        """`share` of a run is done; what was done when it is first told is not this sweep's."""
+    def update(self, run: str, share: float, *, an_epoch: float = 0.0) -> None:
+        """`share` of a run is done; what was done when it is first told is not this sweep's.
+
+        Args:
+            an_epoch: Its share of the run: nothing is known before one is measured.
+        """
         before, _ = self._shares.get(run, (share, share))
         self._shares[run] = before, share
+        self._is_measured |= share - before >= an_epoch - 1e-9
 
     def left(self, now: float) -> float | None:
         """Seconds left; None while nothing is known."""
         done = sum(share - before for before, share in self._shares.values())
-        if done <= 0:
+        if done <= 0 or not self._is_measured:
             return None
         before = sum(before for before, _ in self._shares.values())
         return (now - self.started) / done * (self.num_missing - before - done)
@@ -99,7 +105,8 @@ class LiveTable:
     ) -> None:
         self.sweep, self.paper, self.output = sweep, paper, output
         self.records: list[RunRecord] = []
-        self.clock = Clock(num_missing, time.monotonic())
+        self._num_missing = num_missing
+        self.clock: Clock | None = None  # from the first news on: data are made before
         self._running: dict[str, tuple[Run, float, str]] = {}  # by slug: run, share, line
         self._next_picture = 0.0
         self._live: Any = None
@@ -133,14 +140,15 @@ class LiveTable:
         """A run has got on: the share that is done, and a line about now."""
         share, line = news
         self._running[run.slug] = run, share, line
-        self.clock.update(run.slug, share)
+        self.clock = self.clock or Clock(self._num_missing, time.monotonic())
+        self.clock.update(run.slug, share, an_epoch=1 / run.recipe.optim.epochs)
         if self._live is not None and time.monotonic() >= self._next_picture:
             self._draw()
 
     def finish(self, run: "Run", record: "RunRecord") -> None:
         """A run is finished, now or by an earlier command."""
         was_running = self._running.pop(run.slug, None) is not None
-        if was_running:
+        if was_running and self.clock is not None:
             self.clock.update(run.slug, 1.0)
         self.records.append(record)
         if self._live is not None:
@@ -189,7 +197,7 @@ class LiveTable:
 
     def _left(self) -> str:
         text = f"{len(self.records)} of {len(self.sweep.runs)} runs"
-        seconds = self.clock.left(time.monotonic())
+        seconds = self.clock.left(time.monotonic()) if self.clock else None
         if seconds is None or len(self.records) == len(self.sweep.runs):
             return text
         return f"{text}, {timedelta(seconds=round(seconds))} left"

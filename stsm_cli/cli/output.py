@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import rich.progress
 
 LINE_SECONDS = 10.0  # between two plain lines of a bar
+SETTLE_SECONDS = 5.0  # before a bar says what is left: the first steps are slow
 DRAW_SECONDS = 0.1  # between two pictures of a bar; the first comes when it has lasted this long
 
 
@@ -155,7 +156,9 @@ class _Meter:
         parts = [f"{self.done}/{self.total}"]
         if seconds > 0 and steps > 0:
             rate = steps / seconds
-            parts += [f"{rate:.3g}/s", f"{_duration((self.total - self.done) / rate)} left"]
+            parts.append(f"{rate:.3g}/s")
+            if seconds >= SETTLE_SECONDS:
+                parts.append(f"{duration((self.total - self.done) / rate)} left")
         return "  ".join([*parts, status]).rstrip()
 
 
@@ -207,7 +210,8 @@ def _room() -> int | None:
     return None
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """For example `0:41`, or `26:30:00`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

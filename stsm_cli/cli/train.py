@@ -1,6 +1,7 @@
 """`stsm train`."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -126,7 +127,8 @@ def train(
                 require_tensorboard()
         splits = job.open(console)
         folder = job.claim()
-        console.message(f"{'continuing' if resume else 'run folder'} {folder.path}")
+        begun = f"{'continuing' if resume else 'run folder'} {folder.path}"
+        console.message("\n".join((begun, *job.notes)))
         try:
             result = run(
                 job.recipe,
@@ -139,9 +141,7 @@ def train(
                 compile_with="inductor" if compiled else None,
                 tensorboard=tensorboard,
                 progress=console,
-                on_epoch=lambda metrics: console.message(
-                    _epoch_line(metrics, job.recipe.optim.epochs)
-                ),
+                on_epoch=_epoch_teller(job.recipe.optim.epochs),
             )
         except StsmError:
             folder.forget_if_empty()
@@ -192,12 +192,28 @@ def _init_edits(init: Path | None) -> list[str]:
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
 
 
-def _epoch_line(metrics: dict[str, Any], epochs: int) -> str:
-    return (
+def _epoch_teller(epochs: int) -> Callable[[dict[str, Any]], None]:
+    """Says a line of each epoch whose metrics it is called with."""
+    measured: list[dict[str, Any]] = []
+
+    def tell(metrics: dict[str, Any]) -> None:
+        measured.append(metrics)
+        output.current().message(_epoch_line(measured, epochs))
+
+    return tell
+
+
+def _epoch_line(measured: Sequence[dict[str, Any]], epochs: int) -> str:
+    """The last of the epochs measured by this process, and the time that those to come take."""
+    from stsm_cli.engine.opening import seconds_left
+
+    metrics, left = measured[-1], seconds_left(measured, epochs)
+    text = (
         f"epoch {metrics['epoch']}/{epochs}  loss {metrics['train_loss']:.3f}  "
         f"train {metrics['train_top1']:.1f} %  val {metrics['val_top1']:.1f} %  "
         f"{metrics['seconds'] + metrics['seconds_val']:.0f} s (data {metrics['data_share']:.0%})"
     )
+    return f"{text}, {output.duration(left)} left" if left else text
 
 
 def _print_plan(

@@ -1,7 +1,7 @@
-"""What a mirror does to the classes of a data set: `left` becomes `right`, most stay what they are.
+"""What a mirror does to the classes of a data set: `left` becomes `right`, most stay the same.
 
-Who says so, the first of these that speaks: ROOT/manifest/mirror_pairs.csv, the data set's card, and
-in a folder of one's own the names of the classes.
+Who says so, the first of these that speaks: ROOT/manifest/mirror_pairs.csv, the data set's card,
+and in a folder of one's own the names of the classes.
 """
 
 import re

@@ -49,13 +49,14 @@ def fit_recipe(recipe: Recipe, manifest: Manifest) -> Fitted:
 
 def _mirror_notes(config: DataConfig, mirror: Mirror, manifest: Manifest) -> tuple[str, ...]:
     flip, file = mirror.flip(config), mirror_pairs_path(manifest.root)
+    by_card = mirror.source == card_source(config.dataset)
     if flip == "label_aware" and not mirror.pairs:
         raise DataError(
             f"{manifest.root}: data.flip is label_aware, and no two of its "
             f"{len(manifest.classes)} classes are known to be mirror images of each other",
             hint=f"name the pairs in {file}, or take data.flip=plain (labels stay) or none",
         )
-    if flip == "none":
+    if flip == "none" or (flip == "label_aware" and by_card):
         return ()
     notes = []
     if flip != config.flip:
@@ -63,7 +64,7 @@ def _mirror_notes(config: DataConfig, mirror: Mirror, manifest: Manifest) -> tup
             f"warning: a mirror swaps classes: {mirror}; data.flip becomes label_aware in this run "
             f"(--set data.flip=plain keeps the labels, none does not mirror)"
         )
-    elif flip == "label_aware" and mirror.source != card_source(config.dataset):
+    elif flip == "label_aware":
         notes.append(f"mirrored videos swap classes: {mirror}")
     elif mirror.pairs:
         notes.append(

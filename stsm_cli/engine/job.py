@@ -24,6 +24,7 @@ class Job:
         folder: Where; None: the next free folder below `runs/`.
         data: The data set's folder; None: its default place.
         decoder: Which library decodes; None: the default.
+        notes: What a user should know of the recipe, a line each.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Job:
     folder: RunFolder | None
     data: Path | None
     decoder: str | None
+    notes: tuple[str, ...] = ()
 
     def open(self, progress: Progress) -> tuple[Videos, Videos]:
         """The splits `train` and `val`.
@@ -70,7 +72,7 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     folder = None if out is None else RunFolder(out)
     if folder is not None:
         folder.check_new()
-    return Job(loaded.name, loaded.recipe, folder, data, decoder)
+    return Job(loaded.name, loaded.recipe, folder, data, decoder, tuple(loaded.notes))
 
 
 def continued_job(

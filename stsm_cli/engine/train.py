@@ -20,6 +20,7 @@ from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.engine.identity import identify_data, weights_sha256
 from stsm_cli.engine.lock import alone_in
+from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Trainer
@@ -56,7 +57,7 @@ def train(
 
     Raises:
         UsageError: `out` exists, or another process is training in it, or TensorBoard is asked for
-            and not installed.
+            and not installed, or a new run's precision would crawl on the device.
         RecipeError: The batch cannot be shared out equally.
         CheckpointError: `out` cannot be resumed or written.
         DataError: The data set does not fit the recipe, or too many videos are broken.
@@ -83,13 +84,12 @@ def train(
             if resume:
                 finished = folder.result()
             else:
+                check_precision(recipe, device)
                 folder.check_new()
         if finished is not None:
             return finished
         goes_on = gather_objects(resume and folder.checkpoint.exists())[0]
         progress = progress if world.is_main else SILENT
-        for line in (*fitted.notes, str(plan)):
-            progress.message(line)
         trainer = Trainer(
             recipe,
             train_videos,
@@ -111,6 +111,9 @@ def train(
             elif world.is_main and not goes_on:
                 progress.message(f"{folder.checkpoint} does not exist: from the first epoch on")
                 folder.tidy(0)
+        splits, network = (train_videos, val_videos), trainer.stepper.model
+        opening = opening_lines(recipe, device, network, splits, folder.metrics())
+        progress.message("\n".join((*opening, *fitted.notes, str(plan))))
         board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
         with closing(board), listening() as stop:
             result = {

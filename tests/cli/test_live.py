@@ -42,6 +42,26 @@ def test_clock_reckons_with_the_share_of_the_first_run():
     assert clock.left(110) == pytest.approx(40 * 6.75)
 
 
+def test_clock_says_nothing_before_an_epoch_is_measured():
+    clock = Clock(7, now=100)
+    clock.update("a", 0.5, an_epoch=0.1)
+    clock.update("a", 0.55, an_epoch=0.1)
+    assert clock.left(110) is None
+    clock.update("a", 0.6, an_epoch=0.1)
+    assert clock.left(120) == pytest.approx(200 * 6.4)
+
+
+def test_the_time_begins_with_the_first_run_s_news(live, sweep, monkeypatch):
+    times = iter([1000.0, 1010.0, 1010.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
+    epochs = sweep.runs[0].recipe.optim.epochs
+    live.news(sweep.runs[0], (0.0, ""))  # 1000 s went into making the data set
+    live.news(sweep.runs[0], (0.9 / epochs, ""))
+    assert live._left() == "0 of 7 runs"
+    live.news(sweep.runs[0], (1 / epochs, ""))
+    assert live._left() == "0 of 7 runs, 0:12:40 left"
+
+
 def test_clock_reckons_with_runs_side_by_side():
     clock = Clock(4, now=0)
     for run in "ab":

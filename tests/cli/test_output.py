@@ -160,6 +160,20 @@ def test_away_from_a_terminal_a_bar_is_one_line_an_interval(capsys, clock):
     ]
 
 
+def test_a_bar_says_what_is_left_when_its_rate_has_settled(capsys, clock, monkeypatch):
+    monkeypatch.setattr(output, "LINE_SECONDS", 1.0)
+    with Output().bar("epoch 1/6", 100) as bar:
+        bar.advance(0)
+        for second in (1.0, 4.9, 6.0):
+            clock[0] = second
+            bar.advance(2)
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1/6  2/100  2/s",
+        "epoch 1/6  4/100  0.816/s",
+        "epoch 1/6  6/100  1/s  1:34 left",
+    ]
+
+
 def test_the_rate_leaves_out_what_a_resumed_run_had_done(capsys, clock):
     with Output().bar("epoch", 7300) as bar:
         bar.advance(90)

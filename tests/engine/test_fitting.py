@@ -6,6 +6,7 @@ import pytest
 
 from stsm_cli.config.load import load_recipe
 from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.synth import CLASSES
 from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.errors import DataError
 
@@ -37,6 +38,16 @@ def test_what_the_recipe_says_of_mirroring_is_done():
     assert aware.notes == ("mirrored videos swap classes: left and right (by their names)",)
     none = fitted(["left", "right", "turn_left"], "data.flip=none")
     assert (none.recipe.data.flip, none.notes) == ("none", ())
+
+
+def test_what_a_card_knows_needs_no_word_where_it_is_done():
+    assert fitted(CLASSES, recipe="synth/stsm").notes == ()
+    (warning,) = fitted(CLASSES, "data.flip=plain", recipe="synth/stsm").notes
+    assert warning == (
+        "warning: mirrored videos keep their labels, though a mirror swaps left_to_right and "
+        "right_to_left, rotate_cw and rotate_ccw, left_first and right_first (by "
+        "datasets/synth.yaml): data.flip=label_aware swaps them"
+    )
 
 
 def test_other_classes_are_mirrored_as_ever_without_a_word():

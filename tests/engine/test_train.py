@@ -115,8 +115,11 @@ def test_the_batch_is_told_and_recorded(
 ):
     edited = optim_edited(recipe, accumulate=2, epochs=1)
     run(edited, train_videos, val_videos, tmp_path / "a", progress=said)
-    assert said.lines == [
-        "batch 4 = 1 process x 2 parts x 2 videos, lr 8.333e-05; 5 steps an epoch"
+    (opening,) = said.lines
+    assert opening.splitlines() == [
+        "CPU, 1 thread: resnet_small of 0.27 M parameters in fp32, 20 training and 11 validation "
+        "videos of 16 classes; the time left follows the first epoch",
+        "batch 4 = 1 process x 2 parts x 2 videos, lr 8.333e-05; 5 steps an epoch",
     ]
     about = RunFolder(tmp_path / "a").environment()
     assert about["batch"] | {"lr": 0} == {
@@ -125,6 +128,9 @@ def test_the_batch_is_told_and_recorded(
         "num_parts": 2,
         "num_videos": 2,
         "lr": 0,
+        "steps_per_epoch": 5,
+        "num_left_out": 0,
+        "wanted": 4,
     }
     assert (about["processes"], about["workers"], about["compile"]) == (1, 0, None)
     assert about["tf32"].keys() == {"matmul", "convolution"}

@@ -1,0 +1,105 @@
+"""What a run says before its first step: on what it runs, on how much, and what will be slow."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from statistics import fmean
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from stsm_cli.config.schema import Recipe, SmallBackbone
+from stsm_cli.data.videos import Videos
+from stsm_cli.errors import UsageError
+
+
+def opening_lines(
+    recipe: Recipe,
+    device: torch.device,
+    model: nn.Module,
+    splits: Sequence[Videos],
+    metrics: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Device, network, precision, the size of the data set and the time; then what will be slow.
+
+    Args:
+        splits: Training and validation.
+        metrics: Of the epochs that a continued run has done.
+    """
+    left = seconds_left(metrics, recipe.optim.epochs)
+    time = "the time left follows the first epoch"
+    if left is not None:
+        time = f"about {timedelta(seconds=round(left))} left by the epochs so far"
+    slow = (slow_precision(recipe, device), gpu_meant(recipe, device))
+    opening = f"{_what(recipe, device, model, *splits)}; {time}"
+    return [opening, *(f"warning: {line}" for line in slow if line)]
+
+
+def _what(
+    recipe: Recipe, device: torch.device, model: nn.Module, train_videos: Videos, val_videos: Videos
+) -> str:
+    threads = torch.get_num_threads()
+    where = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"{where}: {recipe.model.backbone} of {parameters / 1e6:,.2f} M parameters in "
+        f"{recipe.precision}, {len(train_videos.manifest.records):,} training and "
+        f"{len(val_videos.manifest.records):,} validation videos of "
+        f"{len(train_videos.manifest.classes)} classes"
+    )
+
+
+def seconds_left(metrics: Sequence[Mapping[str, Any]], epochs: int) -> float | None:
+    """Of a run of `epochs` epochs, by the mean of the measured ones; None before the first."""
+    if not metrics:
+        return None
+    seconds = fmean(epoch["seconds"] + epoch["seconds_val"] for epoch in metrics)
+    return seconds * (epochs - int(metrics[-1]["epoch"]))
+
+
+def check_precision(recipe: Recipe, device: torch.device) -> None:
+    """Refuse to begin a training that would crawl.
+
+    Raises:
+        UsageError: fp16 on a CPU.
+    """
+    if recipe.precision == "fp16" and device.type == "cpu":
+        raise UsageError(
+            "precision fp16: is for a GPU, a CPU takes several times as long as in fp32",
+            hint="`--set precision=fp32`, or bf16 where the CPU has it",
+        )
+
+
+def slow_precision(recipe: Recipe, device: torch.device) -> str | None:
+    """Says so where the precision is slower than fp32 on this device."""
+    if device.type != "cpu" or recipe.precision == "fp32":
+        return None
+    if recipe.precision == "bf16" and _cpu_has_bf16():
+        return None
+    return (
+        f"precision {recipe.precision} is slow on this CPU, which has no arithmetic for it: "
+        "--set precision=fp32 is faster"
+    )
+
+
+def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:
+    """Says so where a network made for a GPU is about to be trained on a CPU."""
+    is_small = recipe.model.backbone in get_args(SmallBackbone)
+    if device.type != "cpu" or is_small or torch.cuda.is_available():  # there, the CPU was chosen
+        return None
+    why = "no CUDA device is found"
+    if torch.version.cuda is None and torch.version.hip is None:
+        why = "this PyTorch is built without CUDA"
+    return (
+        f"training {recipe.model.backbone} on the CPU ({why}) may take days: --set "
+        "model.backbone=resnet_small --set model.weights=null is a network for a CPU"
+    )
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether PyTorch's convolutions compute in bfloat16 here; unknown kinds of CPUs pass."""
+    if not torch.backends.mkldnn.is_available():
+        return True
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

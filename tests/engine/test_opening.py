@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from stsm_cli.config.load import load_recipe
+from stsm_cli.engine import opening
+from stsm_cli.engine.opening import (
+    check_precision,
+    gpu_meant,
+    opening_lines,
+    seconds_left,
+    slow_precision,
+)
+from stsm_cli.errors import UsageError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def shipped(name="synth/stsm", *edits):
+    return load_recipe(name, edits).recipe
+
+
+def epoch(number, seconds, seconds_val=0.0):
+    return {"epoch": number, "seconds": seconds, "seconds_val": seconds_val}
+
+
+def test_the_time_left_is_that_of_the_measured_epochs():
+    assert seconds_left([], 10) is None
+    assert seconds_left([epoch(1, 50.0, 10.0)], 10) == 540
+    assert seconds_left([epoch(6, 50.0), epoch(7, 70.0)], 10) == 180  # a resumed run's two
+    assert seconds_left([epoch(10, 50.0)], 10) == 0
+
+
+def test_a_run_opens_with_what_it_is(train_videos, val_videos):
+    model, splits = torch.nn.Linear(1000, 1234), (train_videos, val_videos)
+    fp32 = shipped("synth/stsm", "precision=fp32")
+    (first,) = opening_lines(fp32, CPU, model, splits, [])
+    assert first == (
+        "CPU, 1 thread: resnet_small of 1.24 M parameters in fp32, 20 training and 11 validation "
+        "videos of 16 classes; the time left follows the first epoch"
+    )
+    (resumed,) = opening_lines(fp32, CPU, model, splits, [epoch(1, 360.0)])
+    assert resumed.endswith("; about 1:00:00 left by the epochs so far")
+
+
+def test_what_will_be_slow_is_a_warning(train_videos, val_videos, monkeypatch):
+    monkeypatch.setattr(opening, "_cpu_has_bf16", lambda: False)
+    splits = (train_videos, val_videos)
+    _, slow = opening_lines(shipped(), CPU, torch.nn.Linear(1, 1), splits, [])
+    assert slow == (
+        "warning: precision bf16 is slow on this CPU, which has no arithmetic for it: "
+        "--set precision=fp32 is faster"
+    )
+    monkeypatch.setattr(opening, "_cpu_has_bf16", lambda: True)
+    assert slow_precision(shipped(), CPU) is None
+    half = shipped("synth/stsm", "precision=fp16")
+    assert slow_precision(half, CPU).startswith("precision fp16 is slow on this CPU")
+    assert slow_precision(half, CUDA) is None
+    assert isinstance(opening._cpu_has_bf16(), bool)
+
+
+def test_fp16_on_a_cpu_is_refused():
+    half = shipped("k400/stsm_r50_8f", "precision=fp16")
+    with pytest.raises(UsageError, match="precision fp16: is for a GPU") as error:
+        check_precision(half, CPU)
+    assert error.value.hint == "`--set precision=fp32`, or bf16 where the CPU has it"
+    check_precision(half, CUDA)
+    check_precision(shipped(), CPU)
+
+
+def test_a_new_run_in_fp16_on_a_cpu_does_not_begin(recipe, train_videos, val_videos, tmp_path, run):
+    half = recipe.model_copy(update={"precision": "fp16"})
+    with pytest.raises(UsageError, match="precision fp16"):
+        run(half, train_videos, val_videos, tmp_path / "a")
+    assert list((tmp_path / "a").glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("cuda", "why"),
+    [("12.4", "no CUDA device is found"), (None, "this PyTorch is built without CUDA")],
+)
+def test_a_cpu_where_a_gpu_was_meant_is_told(monkeypatch, cuda, why):
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    real = shipped("folder/stsm_r50_8f")
+    assert gpu_meant(real, CPU) == (
+        f"training resnet50 on the CPU ({why}) may take days: --set "
+        "model.backbone=resnet_small --set model.weights=null is a network for a CPU"
+    )
+    assert gpu_meant(real, CUDA) is None
+    assert gpu_meant(shipped(), CPU) is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # then the CPU was chosen
+    assert gpu_meant(real, CPU) is None
