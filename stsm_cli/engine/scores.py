@@ -15,7 +15,7 @@ from stsm_cli.data.loader import Batch
 from stsm_cli.engine.distributed import gather_objects, told_once
 from stsm_cli.engine.pixels import normalise
 from stsm_cli.engine.step import AUTOCAST
-from stsm_cli.errors import StsmError
+from stsm_cli.errors import DivergedError, StsmError
 
 Average = Literal["prob", "score"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -69,6 +69,7 @@ def score_videos(
 
     Raises:
         StsmError: Not one video decodes.
+        DivergedError: The network's scores are not finite.
     """
     model.eval()
     probabilities: list[torch.Tensor] = []
@@ -122,12 +123,26 @@ def _merge(parts: Sequence[tuple[Scores | None, dict[int, int]]]) -> Scores:
         raise told_once(
             StsmError("no video could be decoded", hint="check the data set and the decoder")
         )
+    probabilities = torch.cat([scores.probabilities for scores in scored])
+    _check_finite(probabilities)
     indices = [index for scores in scored for index in scores.indices]
     order = sorted(range(len(indices)), key=indices.__getitem__)
     broken = {index: label for _, labels in parts for index, label in labels.items()}
     return Scores(
-        torch.cat([scores.probabilities for scores in scored])[order],
+        probabilities[order],
         torch.cat([scores.labels for scores in scored])[order],
         tuple(indices[position] for position in order),
         dict(sorted(broken.items())),
     )
+
+
+def _check_finite(probabilities: torch.Tensor) -> None:
+    num_bad = int((~probabilities.isfinite()).any(1).sum())
+    if num_bad:
+        raise told_once(
+            DivergedError(
+                f"the network's scores of {num_bad} of {len(probabilities)} videos are not finite",
+                hint="its weights have diverged: train with a lower optim.lr or a lower "
+                "optim.clip_grad_norm; or fp16 is too narrow for it: precision=fp32",
+            )
+        )

@@ -165,6 +165,10 @@ class Stepper:
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
+    def is_finite(self) -> bool:
+        """Whether weights and batch-norm statistics are numbers still."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.model.state_dict().values())
+
     def share_buffers(self) -> None:
         """Give all processes the first one's batch-norm statistics, as each step does."""
         if self.parallel is not None:

@@ -120,7 +120,7 @@ class Trainer:
         scores = None
         while self.position.epoch < self.recipe.optim.epochs:
             self._train_epoch(stop, board)
-            self.saver.save(self.position)
+            self._save()
             started = time.perf_counter()
             label = f"validating epoch {self.position.epoch + 1}"
             scores = self._evaluate(self._validation(), label, stop)
@@ -172,7 +172,7 @@ class Trainer:
             ]
         )
         if due or preempted or interrupted:
-            self.saver.save(self.position)
+            self._save()
         if preempted or interrupted:
             at = f"at epoch {self.position.epoch + 1}, batch {self.position.batches}"
             by = signal.SIGTERM if preempted else signal.SIGINT
@@ -198,7 +198,7 @@ class Trainer:
         lr = self._lr(self.step)
         gradient = self.stepper.gradient(parts, num_videos)
         if not self.stepper.accepts(gradient):
-            raise self._diverged(gradient, parts, lr)
+            raise self._stepped_off(gradient, parts)
         self.stepper.apply(lr)
         position.loss_sum += gradient.loss_sum
         position.correct += gradient.correct
@@ -206,20 +206,29 @@ class Trainer:
         loss = gradient.loss_sum / num_videos
         board.step(self.step, {"loss": loss, "lr": lr, "gradient_norm": gradient.norm})
 
-    def _diverged(self, gradient: Gradient, parts: Sequence[Batch], lr: float) -> BaseException:
+    def _save(self) -> None:
+        """Save, but never weights that are no numbers over those that were."""
+        if sum_over_processes([not self.stepper.is_finite()])[0]:
+            raise self._diverged("weights are not finite after", self.step - 1, "")
+        self.saver.save(self.position)
+
+    def _stepped_off(self, gradient: Gradient, parts: Sequence[Batch]) -> BaseException:
         what, value, indices = "loss", gradient.loss_sum, gradient.suspects
         if math.isfinite(value):
             what, value = "gradient's norm", gradient.norm
             indices = tuple(index for part in parts for index in part.indices)
         records = self.train_videos.manifest.records
         videos = [records[i].path for process in gather_objects(indices) for i in process]
+        return self._diverged(f"{what} is {value} at", self.step, f", videos {', '.join(videos)}")
+
+    def _diverged(self, what: str, step: int, videos: str) -> BaseException:
         hint = "lower optim.lr or set optim.clip_grad_norm"
         if self.folder.checkpoint.exists():
             hint += f"; {self.folder.checkpoint} is from before"
         return told_once(
             DivergedError(
-                f"the {what} is {value} at step {self.step} (epoch {self.position.epoch + 1}, "
-                f"lr {lr:.3g}, videos {', '.join(videos)})",
+                f"the {what} step {step} (epoch {self.position.epoch + 1}, "
+                f"lr {self._lr(step):.3g}{videos})",
                 hint=hint,
             )
         )

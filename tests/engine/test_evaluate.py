@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from stsm_cli.config.schema import Recipe, TestConfig
+from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.engine.evaluate import class_orders, score_split, summary
 from stsm_cli.errors import DataError
@@ -41,6 +42,26 @@ def test_without_mirrored_views_no_class_list_is_asked_for():
     assert class_orders(flipped("label_aware"), ("a", "b"), TestConfig(crops=3)) is None
     with pytest.raises(DataError, match="a class that the list of 2 classes lacks"):
         class_orders(flipped("label_aware"), ("a", "b"), TestConfig(crops=10))
+
+
+def test_what_the_training_swapped_is_what_mirrored_views_swap():
+    trained = Mirror((("a", "c"),), "elsewhere/manifest/mirror_pairs.csv")
+    own = folder_recipe("label_aware")
+    orders = class_orders(own, ("a", "b", "c"), TestConfig(crops=10), trained)
+    assert orders[:2].tolist() == [[0, 1, 2], [2, 1, 0]]
+    left = ("left", "b", "right")
+    assert class_orders(own, left, TestConfig(crops=10))[1].tolist() == [2, 1, 0]
+    assert class_orders(folder_recipe("plain"), left, TestConfig(crops=10)) is None
+
+
+def folder_recipe(flip):
+    return Recipe.model_validate(
+        {
+            "model": {"backbone": "resnet18", "num_classes": None},
+            "data": {"dataset": "folder", "sampling": "uniform", "flip": flip},
+            "optim": {"lr": 1.0, "epochs": 1},
+        }
+    )
 
 
 def test_the_average_is_the_recipes(recipe, val_videos):

@@ -7,7 +7,7 @@ from stsm_cli.data.loader import Batch
 from stsm_cli.engine import scores as engine
 from stsm_cli.engine.pixels import normalise
 from stsm_cli.engine.scores import average_views, score_videos, views_at_once
-from stsm_cli.errors import StsmError
+from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.build import build_model
 
 CPU = torch.device("cpu")
@@ -78,6 +78,18 @@ def test_no_decodable_video_is_an_error():
     nothing = Batch(torch.empty(0), torch.empty(0, dtype=torch.long), (), {0: (1, "bad")})
     with pytest.raises(StsmError, match="no video could be decoded"):
         score_videos(Reader(), [nothing], CPU)
+
+
+def test_scores_that_are_not_finite_are_refused():
+    class Diverged(Reader):
+        def forward(self, videos):
+            return super().forward(videos) * torch.tensor([torch.nan, 1.0])
+
+    read = batch([[0], [1], [2]], labels=[0, 1, 0])
+    message = "^the network's scores of 3 of 3 videos are not finite$"
+    with pytest.raises(DivergedError, match=message) as error:
+        score_videos(Diverged(), [read], CPU)
+    assert "its weights have diverged" in error.value.hint
 
 
 def test_memory_is_bounded_by_pixels_and_by_views():

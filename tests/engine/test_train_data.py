@@ -13,6 +13,7 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import DataError, DivergedError, InterruptedRunError
 
 
@@ -60,6 +61,48 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
     assert error.value.hint.endswith(f"; {folder.checkpoint} is from before")
     state = load_checkpoint(folder.checkpoint)
     assert (state["position"]["epoch"], state["position"]["batches"]) == (0, 5)
+
+
+def small_steps(recipe, optim_edited, **changes):
+    """One step an epoch."""
+    return optim_edited(recipe, batch_size=20, lr_batch_size=20, clip_grad_norm=1.0, **changes)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_learning_rate_beyond_float32_is_a_divergence(
+    recipe, train_videos, val_videos, tmp_path, optim_edited, run, optimizer
+):
+    wild = small_steps(recipe, optim_edited, lr=1e300, optimizer=optimizer)
+    message = (
+        r"^the (weights are not finite after step 0 \(epoch 1, lr 1e\+300\)|network's scores of 11 "
+        "of 11 videos are not finite)$"
+    )
+    with pytest.raises(DivergedError, match=message) as error:
+        run(wild, train_videos, val_videos, tmp_path / "a")
+    assert "lower optim.lr" in error.value.hint
+    assert RunFolder(tmp_path / "a").metrics() == []
+
+
+def test_weights_that_are_not_finite_never_replace_the_checkpoint(
+    recipe, train_videos, val_videos, tmp_path, optim_edited, monkeypatch, run
+):
+    steps, real = [], Stepper.apply
+
+    def apply(self, lr):
+        real(self, lr)
+        steps.append(lr)
+        if len(steps) == 2:
+            self.model.fc.bias.data[3] = math.inf
+
+    monkeypatch.setattr(Stepper, "apply", apply)
+    message = r"^the weights are not finite after step 1 \(epoch 2, lr 0\.001\)$"
+    with pytest.raises(DivergedError, match=message) as error:
+        run(small_steps(recipe, optim_edited), train_videos, val_videos, tmp_path / "a")
+    folder = RunFolder(tmp_path / "a")
+    assert error.value.hint.endswith(f"; {folder.checkpoint} is from before")
+    kept = load_checkpoint(folder.checkpoint)
+    assert all(tensor.isfinite().all() for tensor in kept["model"].values())
+    assert len(folder.metrics()) == 1
 
 
 def break_videos(videos, count):
