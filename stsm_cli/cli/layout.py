@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 GAP = "  "
-# What is never torn apart: a quoted command, which is to be copied; a number and its unit; a word.
-_WORD = re.compile(r"`[^`]*`\S*|\S+(?: [A-Z%](?!\S))?")
+# What is never torn apart: a quoted command, which is to be copied; a part of a path; a number and
+# its unit; a word.
+_WORD = re.compile(r"`[^`]*`\S*|[^\s/]{3,}/|\S+?(?=[^\s/]{3}/)|\S+(?: [A-Z%](?!\S))?")
 
 
 def table_lines(

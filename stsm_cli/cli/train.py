@@ -242,10 +242,13 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     if as_json:
         console.json(result | {"run": str(folder)})
         return
+    from stsm_cli.config.load import EDITS
+
+    name, _, edits = result["name"].partition(EDITS)
     low, high = result["top1_interval"]
     pair = result["pair_accuracy"]
     columns = {
-        "recipe": result["name"],
+        "recipe": name,
         "protocol": result["protocol"],
         "videos": str(result["num_listed"]),
         "top-1": f"{result['top1']:.1f} [{low:.1f}, {high:.1f}]",
@@ -254,7 +257,8 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     }
     if pair is not None:
         columns["in pair"] = f"{pair:.1f}"
-    notes = [f"accuracies in %, with the 95 % Wilson interval; from {folder}"]
+    notes = [f"recipe {name} with {edits}"] if edits else []
+    notes.append(f"accuracies in %, with the 95 % Wilson interval; from {folder}")
     if result.get("num_in_lists"):  # results of old runs have none
         notes.append(
             f"{result['num_listed']:,} of {result['num_in_lists']:,} listed videos are usable"

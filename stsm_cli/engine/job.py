@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsm_cli.config.load import LoadedRecipe, load_recipe
+from stsm_cli.config.load import EDITS, LoadedRecipe, load_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.dataset import open_splits
 from stsm_cli.data.decode import choose_decoder
@@ -19,9 +19,9 @@ class Job:
     """A run to come.
 
     Attributes:
-        name: The recipe's.
+        name: The recipe's title.
         recipe: What is run.
-        folder: Where; None: the next free folder below `runs/`.
+        folder: Where; None: the next free folder below `runs/`, called after the recipe alone.
         data: The data set's folder; None: its default place.
         decoder: Which library decodes; None: the default.
         notes: What a user should know of the recipe, a line each.
@@ -57,7 +57,7 @@ class Job:
         path = None
         with together():
             if current_world().is_main:
-                path = claim_run_folder(self.name)
+                path = claim_run_folder(self.name.partition(EDITS)[0])
         chosen = gather_objects(path)[0]
         assert chosen is not None
         return RunFolder(chosen)
@@ -72,7 +72,7 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     folder = None if out is None else RunFolder(out)
     if folder is not None:
         folder.check_new()
-    return Job(loaded.name, loaded.recipe, folder, data, decoder, tuple(loaded.notes))
+    return Job(loaded.title, loaded.recipe, folder, data, decoder, tuple(loaded.notes))
 
 
 def continued_job(

@@ -18,7 +18,7 @@ class Trained:
     """Something to test: weights, the recipe they were trained with, and where results go.
 
     Attributes:
-        name: The recipe's.
+        name: The title of the recipe.
         recipe: As it was trained, but for `edits` and the `test` section.
         checkpoint: The weights' file.
         folder: The run's, unless the weights came by themselves.
@@ -82,7 +82,7 @@ def trained(
                 hint=f"for example `stsm eval synth/stsm --checkpoint {checkpoint}`",
             )
         loaded = load_recipe(run, overrides)
-        return Trained(loaded.name, loaded.recipe, checkpoint, None)
+        return Trained(loaded.title, loaded.recipe, checkpoint, None)
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     recipe, edits = _edited(folder, overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
