@@ -59,7 +59,7 @@ def _speak(
     if quiet:
         output.use(output.Output(-1))
     elif verbose and before >= 0:
-        output.use(output.Output(before + verbose))
+        output.use(output.Output(min(before + verbose, 2)))
         if before == 0:
             output.current().detail(f"stsm {__version__}, Python {platform.python_version()}")
 
