@@ -62,6 +62,7 @@ def test_folding_loses_nothing(room):
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert any("`stsm train RECIPE --init a b.safetensors`:" in line for line in lines)
     assert any("12.5 G" in line for line in lines)
+    assert any("recipes/k400/a" in line for line in lines)
 
 
 def test_what_fits_keeps_its_spaces():

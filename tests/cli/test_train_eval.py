@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stsm_cli.cli.app import run
+from stsm_cli.cli.train import print_result
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +191,13 @@ def test_a_truncated_checkpoint_is_named(here, capsys):
     assert run(["eval"]) == 1
     (line,) = last_error(capsys)
     assert "last.pt: not a readable checkpoint" in line
+
+
+def test_a_table_names_the_recipe_and_below_it_what_was_changed(capsys):
+    result = {"name": "folder/a + model.backbone=resnet_small, optim.epochs=3", "num_listed": 4}
+    result |= {"protocol": "folder-1x1@32", "top1": 50.0, "top5": 75.0, "mean_class": 50.0}
+    result |= {"top1_interval": (15.0, 85.0), "pair_accuracy": None, "broken": []}
+    print_result(result, Path("runs/a"), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].startswith("folder/a  folder-1x1@32")
+    assert lines[6] == "recipe folder/a with model.backbone=resnet_small, optim.epochs=3"
