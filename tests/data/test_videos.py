@@ -57,3 +57,22 @@ def test_a_video_that_lost_frames_is_broken(monkeypatch):
     videos = Videos(Manifest(Path("root"), "val", ("a",), (record,)), HEIGHT, "pyav")
     monkeypatch.setattr(module, "read_frames", decoded)
     assert "7.mp4: 6 frames decode, the manifest says 7" in str(videos.decode_whole(0))
+
+
+def test_videos_are_read_as_prepare_noted(monkeypatch):
+    records = tuple(VideoRecord(name, 0, FRAMES, 8.0, WIDTH, HEIGHT) for name in ("1.mp4", "2.mp4"))
+    manifest = Manifest(Path("root"), "val", ("a",), records, frozenset(["2.mp4"]))
+    asked = []
+
+    def read_frames(path, indices, **options):
+        asked.append((path.name, options))
+        return decoded(path, indices, **options)
+
+    monkeypatch.setattr(module, "read_frames", read_frames)
+    for index in (0, 1):
+        Videos(manifest, HEIGHT, "pyav").read(index, np.array([3]))
+    same = {"decoder": "pyav", "short_side_px": HEIGHT, "keep_damaged": False}
+    assert asked == [
+        ("1.mp4", same | {"from_start": False}),
+        ("2.mp4", same | {"from_start": True}),
+    ]

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from stsm_cli.data.damage import Watch
 from stsm_cli.data.decode import probe, read_frames
 from stsm_cli.prepare import verify as module
 from stsm_cli.prepare.check import Check
@@ -225,14 +226,24 @@ def test_a_complaint_that_costs_no_frame_is_a_note(folder, tmp_path):
     assert check.note.startswith("h264: SEI type 5 size 200 truncated")
 
 
-def test_a_frame_that_is_lost_between_others_is_noticed(folder, tmp_path):
-    end = struct.pack(">I", 1) + b"\x0c"  # filler in the place of a picture
-    copy_packets(folder / "gop12.mp4", tmp_path / "a.mp4", edit=lambda i, b: end if i == 20 else b)
+def test_a_packet_without_a_frame_is_noticed(folder, tmp_path):
+    filler = struct.pack(">I", 1) + b"\x0c"
+    copy_packets(
+        folder / "gop12.mp4", tmp_path / "a.mp4", edit=lambda i, b: filler if i == 20 else b
+    )
     check = verify(tmp_path, "a.mp4", Clock())
     assert check.status == "corrupt"
-    assert re.search(
-        r"frame \d+ .*does not decode|1 frames between the others do not come|damaged", check.reason
-    )
+    assert re.fullmatch(r"frame \d+ \(0\.\d\d s\) does not decode \(no frame!\)", check.reason)
+
+
+def test_frames_that_do_not_come_between_others_are_noticed(folder, monkeypatch):
+    def decode(self, packet):
+        return [frame for frame in whole(self, packet) if frame.pts not in (5120, 5760)]
+
+    whole = Watch.decode
+    monkeypatch.setattr(Watch, "decode", decode)
+    check = verify(folder, "gop12.mp4", Clock())
+    assert (check.status, check.reason) == ("corrupt", "2 frames between the others do not come")
 
 
 def test_a_sound_video_is_not_read_from_its_start(folder):
