@@ -9,6 +9,7 @@ import pytest
 
 from stsm_cli.data.damage import Watch
 from stsm_cli.data.decode import probe, read_frames
+from stsm_cli.errors import DataError
 from stsm_cli.prepare import verify as module
 from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.verify import verify, verify_quick
@@ -263,23 +264,13 @@ def test_a_video_in_which_seeks_mislead_is_noted(folder, monkeypatch):
     assert tried == [12, 15, 24, 27, 36, 39]  # key frames that are not the first, and behind them
 
 
-def test_whatever_a_file_brings_about_is_its_verdict(folder, monkeypatch):
-    def fail(path):
-        raise KeyError("made up")
+def test_what_the_readers_refuse_is_corrupt(folder, monkeypatch):
+    def refuse(path, indices):
+        raise DataError("gop12.mp4: frame 15 is damaged")
 
-    monkeypatch.setattr(module, "packet_index", fail)
+    monkeypatch.setattr(module, "read_frames", refuse)
     check = verify(folder, "gop12.mp4", Clock())
-    assert (check.status, check.reason) == ("corrupt", "cannot be read (KeyError: 'made up')")
-    assert check.lasting
-
-
-def test_lack_of_memory_is_not_held_against_a_file(folder, monkeypatch):
-    def fail(path):
-        raise MemoryError
-
-    monkeypatch.setattr(module, "packet_index", fail)
-    check = verify(folder, "gop12.mp4", Clock())
-    assert (check.reason, check.lasting) == ("memory ran out", False)
+    assert (check.status, check.reason) == ("corrupt", "gop12.mp4: frame 15 is damaged")
 
 
 @ways
