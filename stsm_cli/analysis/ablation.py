@@ -136,6 +136,7 @@ class Sweep:
         command: What repeats the sweep, but for the number of seeds and, as `ROOT`, the place of
             data that are not made here.
         experiment: Hash of the recipe that the rows share; only runs with the same one compare.
+        notes: How the overrides changed its schedule, a line each.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Sweep:
     command: str
     experiment: str
     runs: tuple[Run, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def table(self) -> str:
@@ -194,7 +196,8 @@ def plan_sweep(
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
-    common = load_recipe(base, shared).recipe
+    loaded = load_recipe(base, shared)
+    common = loaded.recipe
     runs = tuple(
         _plan_run(base, shared, row, row.on(chosen), seed)
         for seed in range(common.seed, common.seed + seeds)
@@ -207,7 +210,17 @@ def plan_sweep(
     words += ["--dataset", dataset, "--data", "ROOT"] if dataset != "synth" else []
     words += ["--full"] if full else []
     words += [word for override in overrides for word in ("--set", override)]
-    return Sweep(name, ablation, chosen, base, budget, shlex.join(words), recipe_hash(common), runs)
+    return Sweep(
+        name=name,
+        ablation=ablation,
+        dataset=chosen,
+        base=base,
+        budget=budget,
+        command=shlex.join(words),
+        experiment=recipe_hash(common),
+        runs=runs,
+        notes=tuple(loaded.notes),
+    )
 
 
 def _plan_run(base: str, shared: Sequence[str], row: Row, own: Sequence[str], seed: int) -> Run:

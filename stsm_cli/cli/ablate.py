@@ -91,6 +91,8 @@ def ablate(
     """
     is_all, console = name == ALL, output.current()
     sweeps = _plan_sweeps(name, dataset, seeds=seeds, full=full, overrides=overrides or [])
+    for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
+        console.message(note)
     if dry_run:
         from stsm_cli.analysis.plan import describe_sweeps
 

@@ -124,9 +124,12 @@ def evaluate(
             _check_files(per_class, confusion, scores, recipe.model.num_classes)
             # only now what takes seconds to import
             from stsm_cli.engine.device import choose_device, choose_workers
+            from stsm_cli.engine.opening import slow_precision
             from stsm_cli.engine.testing import run_test
 
             where = choose_device(device)
+        if slow := slow_precision(recipe, where):
+            console.warn(slow)
         console.message(f"testing {subject.checkpoint} under {subject.protocol(recipe)}")
         if subject.folder is not None and not subject.folder.result_file.is_file():
             console.warn(f"{subject.folder.path}: its training has not finished")

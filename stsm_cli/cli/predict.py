@@ -78,10 +78,13 @@ def predict(
     reader = choose_decoder(decoder or subject.decoder)
     # only now what takes seconds to import
     from stsm_cli.engine.device import choose_device
+    from stsm_cli.engine.opening import slow_precision
     from stsm_cli.engine.predict import predict as look_at
     from stsm_cli.engine.testing import load_model
 
     where = choose_device(device)
+    if slow := slow_precision(config, where):
+        console.warn(slow)
     model = load_model(config.model, subject.checkpoint, where)
     classes = _class_names(subject, data, model.fc.out_features)
     name = subject.protocol(config)
