@@ -25,16 +25,16 @@ class Videos:
         manifest: What the split holds.
         short_side_px: Size to which frames are resized.
         decoder: Which library decodes.
+        cache: All videos, decoded and resized (a `DataError` in place of a broken one), or None.
         keep_damaged: Whether frames that the decoder could not make right are read too; else their
             video is broken.
-        cache: All videos, decoded and resized (a `DataError` in place of a broken one), or None.
     """
 
     manifest: Manifest
     short_side_px: int
     decoder: Decoder
-    keep_damaged: bool = False
     cache: tuple[Frames | DataError, ...] | None = None
+    keep_damaged: bool = False
 
     def read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
         """Frames (len(frame_indices), H, W, 3) of video `index`, resized.
