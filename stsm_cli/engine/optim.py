@@ -112,7 +112,7 @@ def lr_at(
         case "step":
             passed = sum(epochs_done >= milestone for milestone in config.milestones_epochs)
             return peak * 0.1**passed
-        case "one_cycle" | "cosine":  # a recipe says the first, whichever was written
+        case "one_cycle":
             falling = (epochs_done - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
             return peak * 0.5 * (1 + math.cos(math.pi * falling))
     assert_never(config.schedule)
