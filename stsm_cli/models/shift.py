@@ -19,12 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn import functional as F
 from torch.overrides import handle_torch_function
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
+from stsm_cli.models import shift_copies
+from stsm_cli.models.shift_graph import composed
 from stsm_cli.models.shift_sites import shift_sites
-from stsm_cli.models.shift_slices import Alpha, ChannelSlice, channel_slices
+from stsm_cli.models.shift_slices import Alpha, ChannelSlice, channel_slices, frames_per_video
 
 __all__ = [
     "ChannelSlice",
@@ -59,7 +60,7 @@ def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: Alpha) 
     if not isinstance(x, Tensor):  # a proxy of torch.fx, whose graph takes no Fraction
         text: Any = str(parse_alpha(alpha))
         return handle_torch_function(shift, (x,), x, num_frames=num_frames, dims=dims, alpha=text)
-    return _shifted(x, _num_frames(x, num_frames), channel_slices(x.shape[1], dims, alpha))
+    return _shifted(x, frames_per_video(x, num_frames), channel_slices(x.shape[1], dims, alpha))
 
 
 class SpatioTemporalShift(nn.Module):
@@ -127,7 +128,7 @@ class ShiftedConv(SpatioTemporalShift):
         keep_input = not (_is_traced() or _is_transformed()) and (
             torch.is_grad_enabled() and x.requires_grad and self.net.weight.requires_grad
         )
-        num_frames = _num_frames(x, self.num_frames)
+        num_frames = frames_per_video(x, self.num_frames)
         shifted = _shifted(x, num_frames, self.slices, keep_input=keep_input)
         if not keep_input or shifted is x:
             return self.net(shifted)  # type: ignore[no-any-return]
@@ -188,7 +189,7 @@ def insert_shift(
         dims: Sum of groups of axes, such as `T+H+W`.
         alpha: Fraction of all channels that move.
         targets: Names of the convolutions, as in `model.named_modules()`. Not needed where the
-            network has torchvision's residual blocks: then as `shift_sites` finds them.
+            network has residual blocks that begin with a convolution: `shift_sites` finds them.
 
     Raises:
         ValueError: An argument is not valid, a target is no 2D or 3D convolution of `model`, the
@@ -243,28 +244,10 @@ def _shifted(
     if slices[-1].stop == 0:
         return x
     if _is_traced():
-        return _compose(x, num_frames, slices)
+        return composed(x, num_frames, slices)
     function = _TransformedShift if _is_transformed() else _Shift
     shifted: Tensor = function.apply(x, num_frames, slices, keep_input)
     return shifted
-
-
-def _num_frames(x: Tensor, num_frames: int | None) -> int:
-    """T of `x`."""
-    if x.dim() == 5:
-        return x.shape[2]
-    if x.dim() != 4:
-        raise ValueError(
-            f"x has {x.dim()} dimensions; a shift takes frames (N·T, C, H, W) "
-            "or features (N, C, T, H, W)"
-        )
-    if num_frames is None:
-        raise ValueError("frames (N·T, C, H, W) need num_frames, which is None")
-    if num_frames < 1:
-        raise ValueError(f"num_frames ({num_frames}) must be at least 1")
-    if x.shape[0] % num_frames:
-        raise ValueError(f"{x.shape[0]} frames are not a multiple of num_frames ({num_frames})")
-    return num_frames
 
 
 def _is_traced() -> bool:
@@ -274,28 +257,6 @@ def _is_traced() -> bool:
 def _is_transformed() -> bool:
     """Whether this runs inside a transform of `torch.func`, such as `vmap` or `grad`."""
     return torch._C._are_functorch_transforms_active()
-
-
-def _compose(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
-    """The shift as a graph of slices, pads and one concatenation: no writes into a tensor.
-
-    The frames of all videos stay one axis; splitting it would leave a symbolic batch size with
-    expressions that grow from site to site.
-    """
-    dims = (-4 if x.dim() == 4 else -3, -2, -1)  # of T, H and W
-    parts = []
-    for axes, direction, start, stop in slices:
-        part = x.narrow(1, start, stop - start)
-        for axis in axes:
-            kept = part.narrow(dims[axis], int(direction > 0), part.shape[dims[axis]] - 1)
-            part = F.pad(kept, (0, 0) * (-1 - dims[axis]) + ((0, 1) if direction > 0 else (1, 0)))
-            if dims[axis] == -4:
-                frame = torch.arange(x.shape[0], device=x.device) % num_frames
-                is_border = frame == (num_frames - 1 if direction > 0 else 0)
-                part = part.masked_fill(is_border[:, None, None, None], 0.0)
-        parts.append(part)
-    parts.append(x.narrow(1, slices[-1].stop, x.shape[1] - slices[-1].stop))
-    return torch.cat([part for part in parts if part.shape[1]], dim=1)
 
 
 class _Shift(torch.autograd.Function):
@@ -361,42 +322,13 @@ def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tenso
         shifted: Tensor | None = kernel.shifted(x, num_frames, slices)
         if shifted is not None:
             return shifted
-    out = torch.empty_like(x)
-    if x.numel() == 0:
-        return out
-    source, target = _features(x, num_frames), _features(out, num_frames)
-    for axes, direction, start, stop in slices:
-        if start < stop:
-            _move(target[:, start:stop], source[:, start:stop], axes, direction)
-    stop = slices[-1].stop
-    target[:, stop:].copy_(source[:, stop:])
-    return out
+    return shift_copies.shifted(x, num_frames, slices)
 
 
 def _is_on_cuda(x: Tensor) -> bool:
     """Whether `x` has memory there, which fake tensors, and what a mode traces, need not have."""
     is_plain = type(x) is Tensor and not torch._C._len_torch_dispatch_stack()
     return x.is_cuda and is_plain and x.numel() > 0
-
-
-def _features(x: Tensor, num_frames: int) -> Tensor:
-    """A view (N, C, T, H, W) of frames or features."""
-    if x.dim() == 5:
-        return x
-    videos: Tensor = x.unflatten(0, (x.shape[0] // num_frames, num_frames))
-    return videos.transpose(1, 2)
-
-
-def _move(target: Tensor, source: Tensor, axes: tuple[int, ...], direction: int) -> None:
-    """Write what stands in `source` one position on (or back) into `target`; zeros enter."""
-    if not axes:
-        target.copy_(source)
-        return
-    dim = axes[0] + 2
-    last = source.shape[dim] - 1
-    to, start, border = (0, 1, last) if direction > 0 else (1, 0, 0)
-    _move(target.narrow(dim, to, last), source.narrow(dim, start, last), axes[1:], direction)
-    target.narrow(dim, border, 1).zero_()  # last: its memory is in the cache by now
 
 
 @functools.cache
