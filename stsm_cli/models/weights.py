@@ -84,7 +84,7 @@ def load_init(model: nn.Module, path: Path) -> tuple[str, ...]:
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """What `found` lacks, what it has beyond `wanted`, and other shapes; empty where they agree."""
+    """What `found` lacks, what it has beyond `wanted`, and other shapes and types; else empty."""
     shapes = [
         f"{name} {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
@@ -94,6 +94,11 @@ def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
         "missing": [name for name in wanted if name not in found],
         "unexpected": [name for name in found if name not in wanted],
         "of another shape": shapes,
+        "of another type": [
+            f"{name} {found[name].dtype}"
+            for name, tensor in wanted.items()
+            if name in found and found[name].is_floating_point() != tensor.is_floating_point()
+        ],
     }
     return ", ".join(_counted(kind, names) for kind, names in groups.items() if names)
 

@@ -1,6 +1,10 @@
 """Checkpoints of other projects: their networks, and the tensors that become ours."""
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -17,6 +21,9 @@ from stsm_cli.models.weights_convert import convert, save_converted
 
 FRAMES, CLASSES = 2, 7  # of the networks in conftest.py
 TSM = ShiftConfig(dims="T", alpha="1/4")
+EMBEDDED = """model = dict(backbone=dict(type='ResNetTSM', style='pytorch', shift_div=8,
+    non_local_cfg=dict(sub_sample=True, use_scale=False, norm_cfg=dict(type='BN3d'),
+        mode='embedded_gaussian')))"""
 
 
 def settled(network, videos):
@@ -58,9 +65,8 @@ def test_converted_weights_give_the_source_s_logits(
     state = theirs.state_dict()
     if source == "mit":
         state = {f"module.{key}": value for key, value in state.items()}
-    torch.save(
-        {"state_dict": state, "epoch": 3, "meta": {"CLASSES": None}}, tmp_path / "theirs.pth"
-    )
+    meta = {"CLASSES": None, "cfg": EMBEDDED if non_local and source == "mmaction2" else ""}
+    torch.save({"state_dict": state, "epoch": 3, "meta": meta}, tmp_path / "theirs.pth")
     converted = convert(tmp_path / "theirs.pth", source)
     assert (converted.backbone, converted.shifted) == (name, shift)
     assert (converted.non_local, converted.num_classes) == (non_local, CLASSES)
@@ -106,7 +112,8 @@ def plain_shapes(name, non_local, num_classes):
     ],
 )
 def test_network_is_told_from_its_tensors(source, name, non_local, shift, read, state_of):
-    converted = read(state_of(source, name, shift=shift, non_local=non_local), source)
+    state = state_of(source, name, shift=shift, non_local=non_local)
+    converted = read(state, source, meta={"cfg": EMBEDDED})
     assert (converted.backbone, converted.shifted) == (name, shift)
     assert (converted.non_local, converted.num_classes) == (non_local, CLASSES)
     assert shapes(converted.weights) == plain_shapes(name, non_local, CLASSES)
@@ -177,3 +184,25 @@ def test_a_place_that_cannot_be_written_is_named(read, tmp_path, state_of):
     (tmp_path / "a.safetensors").mkdir()
     with pytest.raises(CheckpointError, match=r"a.safetensors: cannot be written \(Is a dir"):
         save_converted(tmp_path / "a.safetensors", converted, original=tmp_path / "theirs.pth")
+
+
+def test_the_same_file_gives_the_same_bytes(tmp_path):
+    state = get_model("resnet18", num_classes=3).state_dict()
+    torch.save(state, tmp_path / "é.pth")
+    script = (
+        "from pathlib import Path; from stsm_cli.models import weights_convert as w; "
+        "p = Path('é.pth'); w.save_converted("
+        "Path('{}.safetensors'), w.convert(p, 'torchvision'), original=p)"
+    )
+    for seed in ("1", "2"):
+        command = [sys.executable, "-X", "utf8", "-c", script.format(seed)]
+        subprocess.run(command, cwd=tmp_path, check=True, env=os.environ | {"PYTHONHASHSEED": seed})
+    converted = convert(tmp_path / "é.pth", "torchvision")
+    save_converted(tmp_path / "0.safetensors", converted, original=tmp_path / "é.pth")
+    files = [(tmp_path / f"{name}.safetensors").read_bytes() for name in (0, 1, 2)]
+    assert len({hashlib.sha256(file).hexdigest() for file in files}) == 1
+    start = 8 + int.from_bytes(files[0][:8], "little")
+    assert start % 8 == 0
+    assert [*json.loads(files[0][8:start])["__metadata__"]][:2] == ["format", "source"]
+    saved = load_file(tmp_path / "0.safetensors")
+    assert all(torch.equal(saved[name], tensor) for name, tensor in converted.weights.items())
