@@ -97,7 +97,7 @@ def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
         "of another type": [
             f"{name} {found[name].dtype}"
             for name, tensor in wanted.items()
-            if name in found and found[name].is_floating_point() != tensor.is_floating_point()
+            if name in found and tensor.is_floating_point() > found[name].is_floating_point()
         ],
     }
     return ", ".join(_counted(kind, names) for kind, names in groups.items() if names)
