@@ -109,7 +109,7 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
         .unsupported_ops_warnings(False)
         .uncalled_modules_warnings(False)
     )
-    with torch.no_grad(), ShapesOnly():
+    with torch.no_grad(), ShapesOnly():  # type: ignore[no-untyped-call]
         by_module = analysis.by_module_and_operator()
     macs = {name: _macs(by_module[name]) for name in by_module}
     return Cost(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_torch: Any = torch._C  # trap: its stubs leave out what is used here
 _CONVOLUTION = torch.ops.aten.convolution.default
 
 
@@ -23,7 +24,7 @@ class ShapesOnly(TorchDispatchMode):
     stands in front of that, so the call is made here.
     """
 
-    def __torch_dispatch__(  # noqa: D102
+    def __torch_dispatch__(
         self,
         func: Any,  # noqa: ANN401
         types: Any,  # noqa: ANN401
@@ -32,29 +33,29 @@ class ShapesOnly(TorchDispatchMode):
     ) -> Any:  # noqa: ANN401
         if func is _CONVOLUTION:
             with _recorder_in_reach(), self:  # the four switches choose a library, not a result
-                return torch._convolution(*args, False, False, False, False)  # type: ignore[attr-defined]
+                return torch.ops.aten._convolution.default(*args, False, False, False, False)
         with _recorder_aside():
             return func(*args, **(kwargs or {}))
 
 
 @contextmanager
 def _recorder_aside() -> Iterator[None]:
-    recorder = torch._C._get_tracing_state()
+    recorder = _torch._get_tracing_state()
     with _recorder_in_reach():
-        torch._C._set_tracing_state(None)
+        _torch._set_tracing_state(None)
     try:
         yield
     finally:
         with _recorder_in_reach():
-            torch._C._set_tracing_state(recorder)
+            _torch._set_tracing_state(recorder)
 
 
 @contextmanager
 def _recorder_in_reach() -> Iterator[None]:
     """Lift the rule that no operator below a recorded one is recorded."""
-    before = torch._C._dispatch_tls_is_dispatch_key_excluded("Tracer")
-    torch._C._dispatch_tls_set_dispatch_key_excluded("Tracer", False)
+    before = _torch._dispatch_tls_is_dispatch_key_excluded("Tracer")
+    _torch._dispatch_tls_set_dispatch_key_excluded("Tracer", False)
     try:
         yield
     finally:
-        torch._C._dispatch_tls_set_dispatch_key_excluded("Tracer", before)
+        _torch._dispatch_tls_set_dispatch_key_excluded("Tracer", before)
