@@ -11,7 +11,16 @@ import stsm_cli
 ROOT = Path(stsm_cli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # single files that anyone may import
-LEAVES = {"atomic", "cores", "errors", "printable", "progress", "resources"}
+LEAVES = {
+    "allocator",
+    "atomic",
+    "cores",
+    "errors",
+    "memory",
+    "printable",
+    "progress",
+    "resources",
+}
 MAY_IMPORT = {
     "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
     "engine": {"models", "data", "config"},
@@ -21,8 +30,10 @@ MAY_IMPORT = {
     "data": {"config"},
     "config": set(),
     "errors": set(),
+    "allocator": set(),
     "atomic": set(),
     "cores": set(),
+    "memory": set(),
     "printable": set(),
     "progress": set(),
     "resources": set(),

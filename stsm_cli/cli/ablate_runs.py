@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Submitter, refuse_queued
 from stsm_cli.cli.live import LiveTable, RunProgress
@@ -49,6 +50,7 @@ class Runner:
     ) -> None:
         from stsm_cli.engine.device import choose_device, choose_workers
 
+        keep_freed_memory()  # the runs are forks of this process
         self._device, self._workers = device, choose_workers(workers)
         if jobs is None:  # otherwise leave CUDA alone: it does not survive a fork
             jobs = num_cores() if choose_device(device).type == "cpu" else 1

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
@@ -127,6 +128,7 @@ def evaluate(
             from stsm_cli.engine.opening import slow_precision
             from stsm_cli.engine.testing import run_test
 
+            keep_freed_memory()
             where = choose_device(device)
         if slow := slow_precision(recipe, where):
             console.warn(slow)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides
@@ -82,6 +83,7 @@ def predict(
     from stsm_cli.engine.predict import predict as look_at
     from stsm_cli.engine.testing import load_model
 
+    keep_freed_memory()
     where = choose_device(device)
     if slow := slow_precision(config, where):
         console.warn(slow)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
@@ -122,6 +123,7 @@ def train(
             from stsm_cli.engine.device import choose_device, choose_workers
             from stsm_cli.engine.train import train as run
 
+            keep_freed_memory()
             where = choose_device(device)
             if tensorboard:
                 require_tensorboard()

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.data import crops
 from stsm_cli.data.samples import Sample, TestSet, TrainingSet
@@ -217,6 +218,7 @@ def _worker_context() -> BaseContext:
 
 
 def _leave_ctrl_c_to_parent(worker: int) -> None:
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
