@@ -42,8 +42,15 @@ class Job:
             DataError: The set is missing, broken, or not the one the recipe asks for.
         """
         decoder = choose_decoder(self.decoder)
+        processes = current_world().local_size
         return first_alone(
-            lambda: open_splits(self.recipe.data, self.data, decoder=decoder, progress=progress)
+            lambda: open_splits(
+                self.recipe.data,
+                self.data,
+                decoder=decoder,
+                processes=processes,
+                progress=progress,
+            )
         )
 
     def claim(self) -> RunFolder:

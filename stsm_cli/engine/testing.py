@@ -88,7 +88,14 @@ def run_test(
         model = load_model(recipe.model, subject.checkpoint, device)
     root = data_root if data_root is not None else subject.data_root
     videos = first_alone(
-        lambda: open_split(recipe.data, root, "val", decoder=decoder, progress=progress)
+        lambda: open_split(
+            recipe.data,
+            root,
+            "val",
+            decoder=decoder,
+            processes=current_world().local_size,
+            progress=progress,
+        )
     )
     with together():
         check_classes(subject, videos.manifest, model.fc.out_features)
