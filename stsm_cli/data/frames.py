@@ -40,7 +40,8 @@ def resize_short_side(frames: Frames, short_side_px: int) -> Frames:
 
     Frames that fit already are returned as they are.
     """
-    return resize(frames, *resized_size(*frames.shape[1:3], short_side_px))
+    height, width = frames.shape[1:3]
+    return resize(frames, *resized_size(height, width, short_side_px))
 
 
 def resized_size(height: int, width: int, short_side_px: int) -> tuple[int, int]:
