@@ -20,6 +20,7 @@ LEAVES = {
     "printable",
     "progress",
     "resources",
+    "stored",
 }
 MAY_IMPORT = {
     "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "printable": set(),
     "progress": set(),
     "resources": set(),
+    "stored": set(),
 }
 HEAVY = {
     "torch",

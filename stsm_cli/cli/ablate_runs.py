@@ -93,12 +93,15 @@ class Runner:
     ) -> "Outcome":
         from stsm_cli.analysis.sweep import Outcome
         from stsm_cli.engine.device import choose_device
+        from stsm_cli.engine.identity import changed_start
         from stsm_cli.engine.runlog import RunFolder
         from stsm_cli.engine.train import train
 
         files = RunFolder(folder)
         is_begun = files.recipe_file.exists()
         try:
+            if is_begun and (changed := changed_start(files)):
+                raise CheckpointError(changed, hint="choose another --out to begin anew")
             progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
             result = train(
                 run.recipe,
@@ -116,7 +119,9 @@ class Runner:
             if not is_begun:
                 raise
             raise CheckpointError(
-                str(error), hint=f"delete {folder}; the same command then does that run anew"
+                str(error),
+                hint=(f"{error.hint}\n" if error.hint else "")
+                + f"move {folder} away; the same command then does the run anew",
             ) from None
 
 

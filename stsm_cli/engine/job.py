@@ -107,6 +107,5 @@ def continued_job(
     if recipe is not None or overrides:  # compared before the data is opened, which takes a while
         name = recipe or str(folder.recipe_file)
         folder.check_same(load_recipe(name, overrides, of_run=True).recipe)
-    known = folder.environment()
-    data, decoder = data or Path(known["data"]), decoder or known["decoder"]
-    return Job(known["recipe"], begun, folder, data, decoder)
+    known = folder.about()
+    return Job(known.recipe, begun, folder, data or Path(known.data), decoder or known.decoder)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stsm_cli.config.load import describe, load_recipe
+from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.runlog import RunFolder, newest_run
@@ -31,6 +32,11 @@ class Trained:
     folder: RunFolder | None
     edits: tuple[str, ...] = ()
 
+    @property
+    def init_sha256(self) -> str | None:
+        """Of the file that the training started from, where that is known."""
+        return self.folder.about().init_sha256 if self.folder else init_sha256(self.recipe)
+
     def protocol(self, recipe: Recipe) -> str:
         """What a test under `recipe` is called: its protocol, then the edits."""
         return "+".join((recipe.protocol, *self.edits))
@@ -38,7 +44,7 @@ class Trained:
     @property
     def decoder(self) -> str | None:
         """The one that the training read with, where that is known."""
-        return self.folder.environment().get("decoder") if self.folder else None
+        return self.folder.about().decoder if self.folder else None
 
     @property
     def mirror(self) -> Mirror | None:
@@ -52,8 +58,7 @@ class Trained:
     @property
     def data_root(self) -> Path | None:
         """The data set of the training, where that is known."""
-        known = self.folder.environment().get("data") if self.folder else None
-        return None if known is None else Path(known)
+        return Path(self.folder.about().data) if self.folder else None
 
 
 def trained(
@@ -86,7 +91,7 @@ def trained(
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     recipe, edits = _edited(folder, overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
-    return Trained(folder.environment()["recipe"], recipe, file, folder, edits)
+    return Trained(folder.about().recipe, recipe, file, folder, edits)
 
 
 def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
