@@ -6,10 +6,10 @@ are passed over: other versions of stsm wrote more, or will.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import (
     ConfigDict,
@@ -108,6 +108,14 @@ class Origin:
     packages: dict[str, str] = Field(default_factory=dict)
 
 
+@dataclass(frozen=True, config=STRICT)
+class MirrorNames:
+    """Which classes the training's mirror images swapped, and who said so."""
+
+    pairs: tuple[tuple[str, str], ...]
+    source: str
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Environment(Origin):
     """`environment.json`: what is needed to go on with a run, or to test it."""
@@ -117,6 +125,8 @@ class Environment(Origin):
     data: Text
     """The data set's folder."""
     decoder: str
+    mirror: MirrorNames | None = None
+    """None in runs from before it was kept."""
 
 
 def read_stored(
@@ -162,7 +172,7 @@ def _parse(
     content: bytes, kind: type[Kind], where: str, error: type[StsmError], hint: str | None
 ) -> tuple[Kind, dict[str, Any]]:
     try:
-        typed = _adapter(kind).validate_json(content)
+        typed: Kind = _adapter(cast(Hashable, kind)).validate_json(content)
         return typed, json.loads(content, parse_constant=_refuse)
     except ValidationError as problem:
         raise error(f"{where}: {first_problem(problem)}", hint=hint) from None
@@ -171,7 +181,7 @@ def _parse(
 
 
 @cache
-def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401  # a class
     return TypeAdapter(kind)
 
 
@@ -185,7 +195,9 @@ def as_stored(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
     Raises:
         ValidationError: It is none: what is written would not be read.
     """
-    return _adapter(kind).validate_json(to_json(dict(plain), inf_nan_mode="constants"))
+    content = to_json(dict(plain), inf_nan_mode="constants")
+    typed: Kind = _adapter(cast(Hashable, kind)).validate_json(content)
+    return typed
 
 
 def first_problem(error: ValidationError) -> str:

@@ -49,11 +49,8 @@ class Trained:
     @property
     def mirror(self) -> Mirror | None:
         """What it did to the classes in the training, where that is known."""
-        known = self.folder.environment().get("mirror") if self.folder else None
-        if known is None:
-            return None
-        pairs = tuple((first, second) for first, second in known["pairs"])
-        return Mirror(pairs, known["source"])
+        known = self.folder.about().mirror if self.folder else None
+        return None if known is None else Mirror(known.pairs, known.source)
 
     @property
     def data_root(self) -> Path | None:

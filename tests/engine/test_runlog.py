@@ -210,6 +210,11 @@ def test_what_a_newer_version_adds_is_kept(folder):
         (json.dumps(ABOUT | {"data": ""}), "data: String should have at least 1 character"),
         (json.dumps(ABOUT | {"recipe": 3}), "recipe: Input should be a valid string"),
         (json.dumps(ABOUT | {"numerics": True}), "numerics: Input should be a valid integer"),
+        (json.dumps(ABOUT | {"mirror": {}}), r"mirror\.pairs: Field required"),
+        (
+            json.dumps(ABOUT | {"mirror": {"pairs": [["a"]], "source": ""}}),
+            r"mirror\.pairs\.0\.1: ",
+        ),
         (json.dumps(ABOUT | {"x": float("nan")}), "Invalid JSON: NaN is no number"),
         (json.dumps(ABOUT)[:-9], "Invalid JSON: EOF"),
         ("[" * 3000, "Invalid JSON: recursion limit exceeded"),

@@ -177,5 +177,5 @@ def test_resume_refuses_other_videos(recipe, train_videos, val_videos, tmp_path,
     run(recipe, train_videos, val_videos, tmp_path / "a")
     folder = RunFolder(tmp_path / "a")
     write_json(folder.environment_file, folder.environment() | {"data_id": "synth/0"})
-    with pytest.raises(DataError, match="was begun on videos known as synth/0, .* are synth/1"):
+    with pytest.raises(DataError, match=r"was begun on videos known as synth/0, .* are synth/1"):
         run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
