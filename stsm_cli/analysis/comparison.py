@@ -15,7 +15,7 @@ TEST = (
     "pairs of the claim (or of the best row with the others), gives "
     f"p ≤ {LEVEL:g} (two-sided)."
 )
-ONE_SEED = "Of a single seed no difference is clear: `--seeds 3` adds two."
+ONE_SEED = "One seed does not tell how far another would move a row: `--seeds 3` adds two."
 
 RowPair = tuple[RowSummary, RowSummary]
 """Two rows, the better one by a claim first."""
@@ -46,6 +46,13 @@ class Comparison:
     def is_clear(self) -> bool:
         """Whether they differ clearly, either way."""
         return self.p is not None and self.p <= LEVEL
+
+    @property
+    def certainty(self) -> Literal["clearly", "not clearly", "by one seed"]:
+        """How far the gap can be trusted; a single seed of either row leaves nothing to test."""
+        if self.p is None:
+            return "by one seed"
+        return "clearly" if self.is_clear else "not clearly"
 
     @property
     def holds(self) -> bool:

@@ -35,14 +35,14 @@ def pair_group(records: Sequence[RunRecord]) -> Group | None:
     """
     runs: dict[str, RunRecord] = {}
     for record in records:
-        if record.score.pairs and record.budget != "custom" and _method(record) is not None:
+        if record.score.pairs and record.budget != "custom" and method_of(record) is not None:
             runs.setdefault(record.recipe_hash, record)
     groups = comparable(list(runs.values()))
     if not groups:
         return None
     seeds: dict[str | None, set[int]] = {}
     for record in groups[0].records:
-        seeds.setdefault(_method(record), set()).add(record.seed)
+        seeds.setdefault(method_of(record), set()).add(record.seed)
     shared = set.intersection(*seeds.values())
     return Group(tuple(r for r in groups[0].records if r.seed in shared)) if shared else groups[0]
 
@@ -87,7 +87,7 @@ def pair_text(pair: Pair) -> str:
     return f"{first} /\n{second}"
 
 
-def _method(record: RunRecord) -> str | None:
+def method_of(record: RunRecord) -> str | None:
     """Which of SHIFTS a run is; None if it is none of them, or of another set or network."""
     model = record.recipe["model"]
     is_network = all(model[key] == value for key, value in NETWORK.items())
@@ -98,7 +98,7 @@ def _method(record: RunRecord) -> str | None:
 
 def _draw(axes: "Axes", group: Group, count: Callable[[Pair], int]) -> None:
     for number, name in enumerate(SHIFTS):
-        runs = [record for record in group.records if _method(record) == name]
+        runs = [record for record in group.records if method_of(record) == name]
         for place, same in enumerate(zip(*(run.score.pairs or () for run in runs), strict=True)):
             share = Spread(tuple(100 * count(pair) / pair.videos for pair in same))
             label = f"{name} ({len(runs)} seed{'s' if len(runs) > 1 else ''})"

@@ -8,6 +8,7 @@ from stsm_cli.analysis.cells import joined, markdown
 from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.conditions import paper_protocol
 from stsm_cli.analysis.figure_pairs import pair_group
+from stsm_cli.analysis.limits import limits
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
 from stsm_cli.analysis.reading import built, conclude, verdicts
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
@@ -18,7 +19,8 @@ from stsm_cli.config.schema import DatasetName
 HEAD = """\
 # Results
 
-Made by `stsm report` from the run records below `records/`; nothing here is written by hand.
+Made by `stsm report` from the run records below `records/`; nothing here is written by hand, but
+for the notes that lie beside the records (`records/notes.md`), where there are any.
 Numbers of the embedded set are of small videos that `stsm` generates: they are no Kinetics or
 Something-Something numbers. Each table's file has its numbers beside the paper's, their spread,
 what the paper's networks cost, and the command that makes it again.
@@ -68,7 +70,8 @@ def index_text(out: Path) -> str:
     records = read_records(out)
     tables = [_table(name, records) for name in ablation_names()]
     pages = PAGES if pair_group(records) is None else PAGES + CLASS_PAIRS
-    parts = [HEAD, _overview(tables), _shared(tables), _open(tables), pages]
+    parts = [HEAD, _conclusions(out, records, tables), _overview(tables)]
+    parts += [_shared(tables), _open(tables), pages]
     return "\n".join([*filter(None, parts), *map(_section, tables)])
 
 
@@ -97,6 +100,20 @@ def _table(name: str, records: list[RunRecord]) -> _Table:
     groups = comparable([record for record in own if record.budget != "custom"])
     has_custom = any(record.budget == "custom" for record in own)
     return _Table(name, file, ablation, load_paper_table(ablation.table), tuple(groups), has_custom)
+
+
+def _conclusions(out: Path, records: list[RunRecord], tables: list[_Table]) -> str:
+    """What the measurements can show, and how they came about; empty where nothing tells."""
+    claims = [
+        (table.ablation.table, conclude(table.rows(group)).comparisons)
+        for table in tables
+        if (group := table.group("synth"))
+    ]
+    lines = [f"- {sentence}" for sentence in limits(records, claims)]
+    notes = out / "records" / "notes.md"
+    if notes.is_file():
+        lines.append(notes.read_text(encoding="utf-8").rstrip())
+    return "\n".join(["## What can be concluded", "", *lines, ""]) if lines else ""
 
 
 def _overview(tables: list[_Table]) -> str:

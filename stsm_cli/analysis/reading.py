@@ -1,5 +1,6 @@
 """What the numbers of a table say, as sentences computed from them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,17 +88,34 @@ def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
 
 
 def _counts(comparisons: Sequence[Comparison]) -> str:
-    known = [pair for pair in comparisons if pair.is_run]
-    close = [pair for pair in known if not pair.is_clear]
-    counts = {
-        "clearly so": sum(pair.holds for pair in known),
-        "so, but not clearly": sum(pair.gap > 0 for pair in close),
-        "equal": sum(pair.gap == 0 for pair in close),
-        "the other way round, but not clearly": sum(pair.gap < 0 for pair in close),
-        "clearly the other way round": sum(pair.is_contradicted for pair in known),
-        "not run": len(comparisons) - len(known),
-    }
-    return "; ".join(f"{number} {what}" for what, number in counts.items() if number)
+    counts = Counter(_outcome(pair) for pair in comparisons)
+    return "; ".join(f"{counts[what]} {what}" for what in _OUTCOMES if counts[what])
+
+
+_OUTCOMES = (
+    "clearly so",
+    "so, but not clearly",
+    "so by one seed",
+    "equal",
+    "the other way round by one seed",
+    "the other way round, but not clearly",
+    "clearly the other way round",
+    "not run",
+)
+
+
+def _outcome(pair: Comparison) -> str:
+    """Which of `_OUTCOMES` came of a pair of rows."""
+    if not pair.is_run:
+        return "not run"
+    if pair.gap == 0:
+        return "equal"
+    way = "so" if pair.gap > 0 else "the other way round"
+    return {
+        "clearly": f"clearly {way}",
+        "not clearly": f"{way}, but not clearly",
+        "by one seed": f"{way} by one seed",
+    }[pair.certainty]
 
 
 def built(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
@@ -151,8 +169,7 @@ def _order(means: Sequence[float]) -> str:
 def _gap(pair: Comparison) -> str:
     return (
         f"{pair.better.method} is {abs(pair.gap):.1f} points "
-        f"{'above' if pair.gap >= 0 else 'below'} {pair.other.method}, "
-        f"{'clearly' if pair.is_clear else 'not clearly'}"
+        f"{'above' if pair.gap >= 0 else 'below'} {pair.other.method}, {pair.certainty}"
     )
 
 
@@ -176,26 +193,66 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
         f"Measured: {best.row.name} is best ({mean}), {comparisons[0].gap:.1f} points above "
         f"{second.row.name} ({_top1(second).mean:.1f})"
     )
+    if any(pair.certainty == "by one seed" for pair in comparisons):
+        return f"{text}, {_by_test_videos(comparisons)}"
     close = [pair.other.row.name for pair in comparisons if not pair.holds]
     if not close:
         return f"{text}; it is clearly above every other row."
     return f"{text}; it is not clearly above {', '.join(close)}."
 
 
+def _by_test_videos(comparisons: Sequence[Comparison]) -> str:
+    """What the test videos alone say of the best row, where seeds say nothing."""
+    low, high = comparisons[0].better.interval
+    touching = [pair.other.row.name for pair in comparisons if pair.other.interval[1] >= low]
+    text = f"by one seed; the 95 % interval of its test videos, [{low:.1f}, {high:.1f}], "
+    if not touching:
+        return f"{text}lies above those of all other rows."
+    rest = ", and lies above those of the others" if len(touching) < len(comparisons) else ""
+    return f"{text}overlaps those of {', '.join(touching)}{rest}."
+
+
+CLIMBING = 2.0  # ours: points of top-1 in the last quarter of the epochs
+
+
 def still_rising(group: Group) -> list[str]:
     """How much the last quarter of the epochs still added, in the slowest and the fastest row."""
-    last = max(1, group.epochs // 4)
-    if group.epochs <= last:
+    gains = sorted((gain, name) for name, gain in _last_gains(group).items())
+    if not gains:
         return []
-    gains = sorted(
-        (Spread(tuple(_gain(r.curve.val_top1, last) for r in group.of(name))).mean, name)
-        for name in dict.fromkeys(record.row for record in group.records)
-    )
     (least, slowest), (most, fastest) = gains[0], gains[-1]
-    return [
-        f"Over the last {last} of {group.epochs} epochs validation top-1 changed by "
+    changed = (
+        f"Over the last {_last(group)} of {group.epochs} epochs validation top-1 changed by "
         f"{least:+.1f} points ({slowest}) to {most:+.1f} ({fastest})."
+    )
+    return [changed, *still_climbing(group)]
+
+
+def still_climbing(group: Group) -> list[str]:
+    """Which rows had not arrived when training ended, so that the order is not settled."""
+    rows = [f"{name} ({gain:+.1f})" for name, gain in _last_gains(group).items() if gain > CLIMBING]
+    if not rows:
+        return []
+    return [
+        f"Still climbing when training ended, by points of the last {_last(group)} of "
+        f"{group.epochs} epochs: {', '.join(rows)}. Where these rows would end, and so their place "
+        "in the order, is not settled."
     ]
+
+
+def _last_gains(group: Group) -> dict[str, float]:
+    """By row, the mean change of validation top-1 over the last quarter of the epochs."""
+    last = _last(group)
+    if group.epochs <= last:
+        return {}
+    return {
+        name: Spread(tuple(_gain(r.curve.val_top1, last) for r in group.of(name))).mean
+        for name in dict.fromkeys(record.row for record in group.records)
+    }
+
+
+def _last(group: Group) -> int:
+    return max(1, group.epochs // 4)
 
 
 def _gain(values: Sequence[float], last: int) -> float:

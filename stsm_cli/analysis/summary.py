@@ -89,6 +89,12 @@ class RowSummary:
         return Spread(tuple(r.score.top1 for r in self.records)) if self.records else None
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson intervals of its runs' test videos together; of a measured row."""
+        lows, highs = zip(*(record.score.top1_interval for record in self.records), strict=True)
+        return min(lows), max(highs)
+
+    @property
     def pair_accuracy(self) -> Spread | None:
         """How often a video's class scores above its time reversal, in percent; None if unknown."""
         values = [record.score.pair_accuracy for record in self.records]

@@ -22,7 +22,7 @@ def print_plan(plan: "Plan") -> None:
     console.text("")
     title = "Channels that move (from the next + from the previous position), by width of the layer"
     columns = ["setting", "width", "layers", "moved", "of which"]
-    notes = [*_units([plan]), _to_do(total_work([plan]))]
+    notes = [*_units([plan]), to_do(total_work([plan]))]
     console.table(title, columns, _width_rows(plan.rows), notes)
 
 
@@ -37,7 +37,7 @@ def print_plans(plans: "Sequence[Plan]") -> None:
     work, num_runs = total_work(plans), sum(len(plan.sweep.runs) for plan in plans)
     distinct = work.num_finished + work.num_missing
     shared = f"{num_runs} runs, {distinct} of them different: tables share rows"
-    console.text("\n".join([*_units(plans), shared, _to_do(work)]))
+    console.text("\n".join([*_units(plans), shared, to_do(work)]))
 
 
 def plan_record(plan: "Plan") -> dict[str, Any]:
@@ -139,7 +139,8 @@ def _either(texts: set[str]) -> str:
     return " or ".join(sorted(texts))
 
 
-def _to_do(work: "Work") -> str:
+def to_do(work: "Work") -> str:
+    """How many runs are finished, and what the others cost."""
     from stsm_cli.analysis.cells import adds
 
     done = f"{work.num_finished} of {work.num_finished + work.num_missing} finished"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.cli import output
+from stsm_cli.cli.ablate_plan import to_do
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
@@ -19,13 +20,14 @@ def print_result(sweep: "Sweep", out: Path, files: Sequence[Path]) -> None:
 
     paper, group, rows = _measured(sweep, out)
     title = f"Table {paper.table}: {sweep.ablation.title} ({sweep.budget} budget)"
-    notes = [*verdicts(rows), "", f"written: {', '.join(map(str, files))}"]
+    notes = [*verdicts(rows), *_not_settled(sweep, group, out)]
+    notes += ["", f"written: {', '.join(map(str, files))}"]
     output.current().table(title, *main_table(rows, paper, group), notes)
 
 
 def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str, Any]:
     """The same as an object of JSON."""
-    from stsm_cli.analysis.reading import verdicts
+    from stsm_cli.analysis.reading import still_climbing, verdicts
 
     _, group, rows = _measured(sweep, out)
     return {
@@ -38,9 +40,24 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
         "protocol": group.first.protocol,
         "experiment": sweep.experiment,
         "rows": [_row_record(sweep, row) for row in rows],
-        "verdicts": verdicts(rows),
+        "verdicts": [*verdicts(rows), *still_climbing(group)],
         "files": [str(path) for path in files],
     }
+
+
+def _not_settled(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
+    """Rows that still climbed when training ended, and what the longer budget would take."""
+    from stsm_cli.analysis.ablation import plan_sweep
+    from stsm_cli.analysis.plan import describe_sweeps, total_work
+    from stsm_cli.analysis.reading import still_climbing
+
+    climbing = still_climbing(group)
+    if not climbing or sweep.budget != "short":
+        return climbing
+    seeds = len({run.seed for run in sweep.runs})
+    longer = plan_sweep(sweep.name, sweep.dataset, seeds=seeds, full=True)
+    work, epochs = total_work(describe_sweeps([longer], out)), longer.runs[0].recipe.optim.epochs
+    return [*climbing, f"`{longer.command}` trains {epochs} epochs: {to_do(work)}."]
 
 
 def _measured(sweep: "Sweep", out: Path) -> "tuple[PaperTable, Group, list[RowSummary]]":

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from stsm_cli.analysis.ablation import load_ablation
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.reading import built, conclude, still_rising, verdicts
+from stsm_cli.analysis.reading import built, conclude, still_climbing, still_rising, verdicts
 from stsm_cli.analysis.records import read_records
-from stsm_cli.analysis.summary import by_network, comparable, summarise
+from stsm_cli.analysis.summary import Group, by_network, comparable, summarise
 
 
 @pytest.fixture
@@ -49,12 +51,39 @@ def test_not_clear_where_seeds_scatter(read):
 def test_a_single_seed_is_never_clear(read):
     _, best, _, pairs, claim = read("alpha", lambda run: MEANS[run.row.name])
     assert pairs.startswith("The pairs of the claim: 3/8 above 0, 3/8 above 1/8, ")
-    assert best.endswith("; it is not clearly above 3/4, 1/2, 3/8, 1/4, 1/8, 0.")
+    assert "clearly" not in best
     assert claim == (
         "The paper's claim (row 3/8 is the best) is undecided by these seeds here (embedded set): "
-        "of 6 pairs of rows, 3 so, but not clearly; 3 the other way round, but not clearly. Of a "
-        "single seed no difference is clear: `--seeds 3` adds two."
+        "of 6 pairs of rows, 3 so by one seed; 3 the other way round by one seed. One seed does "
+        "not tell how far another would move a row: `--seeds 3` adds two."
     )
+
+
+@pytest.mark.parametrize(
+    ("others", "best"),
+    [
+        (
+            {"3/8": 85},
+            "Measured: 1 is best (93.0), 8.0 points above 3/8 (85.0), by one seed; the 95 % "
+            "interval of its test videos, [83.5, 101.5], overlaps those of 3/8, and lies above "
+            "those of the others.",
+        ),
+        (
+            {},
+            "Measured: 1 is best (93.0), 33.0 points above 0 (60.0), by one seed; the 95 % "
+            "interval of its test videos, [83.5, 101.5], lies above those of all other rows.",
+        ),
+        (
+            dict.fromkeys(("0", "1/8", "1/4", "3/8", "1/2", "3/4"), 92),
+            "Measured: 1 is best (93.0), 1.0 points above 0 (92.0), by one seed; the 95 % interval "
+            "of its test videos, [83.5, 101.5], overlaps those of 0, 1/8, 1/4, 3/8, 1/2, 3/4.",
+        ),
+    ],
+)
+def test_by_one_seed_the_intervals_of_the_test_videos_are_compared(read, others, best):
+    # by conftest 93 of 100 are in [83.5, 101.5], 85 in [75.5, 93.5], 60 in [50.5, 68.5]
+    correct = {"1": 93} | others
+    assert read("alpha", lambda run: correct.get(run.row.name, 60))[1] == best
 
 
 def test_rows_of_a_single_seed_are_named_beside_others(read):
@@ -64,7 +93,9 @@ def test_rows_of_a_single_seed_are_named_beside_others(read):
         seeds=2,
     )[-1]
     assert "Welch's t-test" in claim
-    assert claim.endswith("Of a single seed no difference is clear: `--seeds 3` adds two.")
+    assert claim.endswith(
+        "One seed does not tell how far another would move a row: `--seeds 3` adds two."
+    )
 
 
 def test_ties_are_not_another_order(read):
@@ -87,7 +118,9 @@ def test_a_part_of_the_rows_has_no_order_of_the_papers(read):
     _, missing, best, claim = read("alpha", lambda run: correct.get(run.row.name))
     assert missing == "4 of 7 rows are not run."
     assert best.startswith("Measured: 1 is best (80.0), 40.0 points above 1/4")
-    assert claim.endswith("Of a single seed no difference is clear: `--seeds 3` adds two.")
+    assert claim.endswith(
+        "One seed does not tell how far another would move a row: `--seeds 3` adds two."
+    )
 
 
 def test_two_best_rows(read):
@@ -100,8 +133,8 @@ def test_rows_that_are_missing_are_counted(read):
     assert sentences == [
         PAPER,
         "6 of 7 rows are not run.",
-        "The paper's claim (row 3/8 is the best) is open: of 6 pairs of rows, none is run. Of "
-        "a single seed no difference is clear: `--seeds 3` adds two.",
+        "The paper's claim (row 3/8 is the best) is open: of 6 pairs of rows, none is run. One "
+        "seed does not tell how far another would move a row: `--seeds 3` adds two.",
     ]
 
 
@@ -171,10 +204,18 @@ def test_another_order_within_a_network(read):
     _, first, _, third, *_, claim = read("backbones-k400", correct)
     assert first.endswith(
         "measured TSN 10.0, TSM 50.0, STSM 45.0: another order; STSM is 5.0 points below TSM, "
-        "not clearly."
+        "by one seed."
     )
-    assert third.endswith("the same order; STSM is 7.0 points above TSM, not clearly.")
-    assert "of 6 pairs of rows, 5 so, but not clearly; 1 the other way round, but not" in claim
+    assert third.endswith("the same order; STSM is 7.0 points above TSM, by one seed.")
+    assert "of 6 pairs of rows, 5 so by one seed; 1 the other way round by one seed." in claim
+
+
+def test_a_gap_that_seeds_blur_is_not_clear(read):
+    def correct(run):
+        return in_networks(run) + (7 * run.seed if run.row.name == "STSM R-50" else run.seed)
+
+    first = read("backbones-k400", correct, seeds=3)[1]
+    assert first.endswith("points above TSM, not clearly.")
 
 
 def test_the_best_of_several_baselines_is_the_papers(read):
@@ -222,3 +263,21 @@ def test_what_the_last_quarter_added(measure, tmp_path):
     assert still_rising(group) == [
         "Over the last 2 of 11 epochs validation top-1 changed by +2.0 points (0) to +2.0 (3/8)."
     ]
+
+
+def test_rows_that_still_climb_are_named(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    (group,) = comparable(read_records(tmp_path))
+    assert still_climbing(group) == []  # 2.0 points in two epochs: not above the bound
+
+    def steep(record):
+        rising = tuple(1.5 * value for value in record.curve.val_top1)
+        return replace(record, curve=replace(record.curve, val_top1=rising))
+
+    records = tuple(steep(r) if r.row in ("1/8", "1") else r for r in group.records)
+    sentence = (
+        "Still climbing when training ended, by points of the last 2 of 11 epochs: 1 (+3.0), 1/8 "
+        "(+3.0). Where these rows would end, and so their place in the order, is not settled."
+    )
+    assert still_climbing(Group(records)) == [sentence]
+    assert still_rising(Group(records))[1:] == [sentence]
