@@ -276,7 +276,7 @@ def test_rows_that_still_climb_are_named(measure, tmp_path):
 
     records = tuple(steep(r) if r.row in ("1/8", "1") else r for r in group.records)
     sentence = (
-        "Still climbing when training ended, by points of the last 2 of 11 epochs: 1 (+3.0), 1/8 "
+        "Still climbing when training ended, by points of the last 2 of 11 epochs: 1/8 (+3.0), 1 "
         "(+3.0). Where these rows would end, and so their place in the order, is not settled."
     )
     assert still_climbing(Group(records)) == [sentence]
