@@ -131,7 +131,7 @@ def train(
         splits = job.open(console)
         folder = job.claim()
         begun = f"{'continuing' if resume else 'run folder'} {folder.path}"
-        console.message("\n".join((begun, *job.notes)))
+        _say(begun, *job.notes)
         try:
             result = run(
                 job.recipe,
@@ -193,6 +193,11 @@ def _init_edits(init: Path | None) -> list[str]:
     if not init.is_file():
         raise UsageError(f"--init {init}: no such file")
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        output.current().message(line)
 
 
 def _epoch_teller(epochs: int) -> Callable[[dict[str, Any]], None]:

@@ -116,7 +116,7 @@ def train(
                 folder.tidy(0)
         splits, network = (train_videos, val_videos), trainer.stepper.model
         opening = opening_lines(recipe, device, network, splits, folder.metrics())
-        progress.message("\n".join((*opening, *fitted.notes, str(plan))))
+        _say(progress, *opening, *fitted.notes, str(plan))
         board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
         with closing(board), listening() as stop:
             result = {
@@ -134,6 +134,11 @@ def train(
             if world.is_main:
                 write_result(folder.result_file, result)
         return result
+
+
+def _say(progress: Progress, *lines: str) -> None:
+    for line in lines:
+        progress.message(line)
 
 
 def _about(recipe: Recipe, name: str, manifest: Manifest, plan: BatchPlan) -> dict[str, Any]:

@@ -115,8 +115,7 @@ def test_the_batch_is_told_and_recorded(
 ):
     edited = optim_edited(recipe, accumulate=2, epochs=1)
     run(edited, train_videos, val_videos, tmp_path / "a", progress=said)
-    (opening,) = said.lines
-    assert opening.splitlines() == [
+    assert said.lines == [
         "CPU, 1 thread: resnet_small of 0.27 M parameters in fp32, 20 training and 11 validation "
         "videos of 16 classes; the time left follows the first epoch",
         "batch 4 = 1 process x 2 parts x 2 videos, lr 8.333e-05; 5 steps an epoch",

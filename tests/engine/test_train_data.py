@@ -150,7 +150,7 @@ def test_waiting_for_data_is_told_once_with_the_cure(
     monkeypatch.setattr(type(train_videos), "read", lambda self, *at: cached(*at))
     from_files = dataclasses.replace(train_videos, cache=None)
     run(recipe, from_files, val_videos, tmp_path / "a", progress=said)
-    (hint,) = said.lines[1:]
+    (hint,) = said.lines[2:]  # after device and batch
     assert re.fullmatch(
         rf"hint: \d+% of the time was spent waiting for data: {re.escape(more)}re-encode "
         r"the videos for fast access: `stsm prepare \.\.\. --short-side 256 --gop 16`",
@@ -194,7 +194,7 @@ def test_a_folder_s_mirroring_is_filled_in_recorded_and_tested_with(
         "their names",
     )
     run(wanted, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
-    assert "a mirror swaps classes: left_to_right and right_to_left, " in said.lines[0]
+    assert "a mirror swaps classes: left_to_right and right_to_left, " in said.lines[1]
     assert "; about 0:00:" in said.lines[0]  # the first epoch was measured
 
 
