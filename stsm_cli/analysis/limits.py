@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from stsm_cli.analysis.cells import joined
 from stsm_cli.analysis.comparison import Comparison
 from stsm_cli.analysis.figure_pairs import SHIFTS, method_of, pair_group
-from stsm_cli.analysis.records import Pair, RunRecord
+from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.spread import Spread, welch
 from stsm_cli.analysis.summary import Group
+from stsm_cli.stored import Pair
 
 SATURATED = 95.0  # ours: percent; what both reach leaves nothing to tell them apart by
 

@@ -9,8 +9,9 @@ from stsm_cli.analysis.index import index_text
 from stsm_cli.analysis.limits import limits
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.reading import conclude
-from stsm_cli.analysis.records import Pair, read_records
+from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import comparable, summarise
+from stsm_cli.stored import Pair
 
 CORRECT = {  # of 50 videos of each of two pairs of classes, by method
     "TSN": (5, 5),

@@ -65,23 +65,23 @@ def test_a_single_seed_is_never_clear(read):
         (
             {"3/8": 85},
             "Measured: 1 is best (93.0), 8.0 points above 3/8 (85.0), by one seed; the 95 % "
-            "interval of its test videos, [83.5, 101.5], overlaps those of 3/8, and lies above "
+            "interval of its test videos, [86.3, 96.6], overlaps those of 3/8, and lies above "
             "those of the others.",
         ),
         (
             {},
             "Measured: 1 is best (93.0), 33.0 points above 0 (60.0), by one seed; the 95 % "
-            "interval of its test videos, [83.5, 101.5], lies above those of all other rows.",
+            "interval of its test videos, [86.3, 96.6], lies above those of all other rows.",
         ),
         (
             dict.fromkeys(("0", "1/8", "1/4", "3/8", "1/2", "3/4"), 92),
             "Measured: 1 is best (93.0), 1.0 points above 0 (92.0), by one seed; the 95 % interval "
-            "of its test videos, [83.5, 101.5], overlaps those of 0, 1/8, 1/4, 3/8, 1/2, 3/4.",
+            "of its test videos, [86.3, 96.6], overlaps those of 0, 1/8, 1/4, 3/8, 1/2, 3/4.",
         ),
     ],
 )
 def test_by_one_seed_the_intervals_of_the_test_videos_are_compared(read, others, best):
-    # by conftest 93 of 100 are in [83.5, 101.5], 85 in [75.5, 93.5], 60 in [50.5, 68.5]
+    # by conftest 93 of 100 are in [86.3, 96.6], 85 in [75.5, 93.5], 60 in [50.5, 68.5]
     correct = {"1": 93} | others
     assert read("alpha", lambda run: correct.get(run.row.name, 60))[1] == best
 
