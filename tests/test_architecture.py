@@ -11,7 +11,16 @@ import stsm_cli
 ROOT = Path(stsm_cli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # single files that anyone may import
-LEAVES = {"atomic", "cores", "errors", "printable", "progress", "resources"}
+LEAVES = {
+    "atomic",
+    "cores",
+    "errors",
+    "lifeline",
+    "printable",
+    "progress",
+    "resources",
+    "sigterm",
+}
 MAY_IMPORT = {
     "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
     "engine": {"models", "data", "config"},
@@ -23,9 +32,11 @@ MAY_IMPORT = {
     "errors": set(),
     "atomic": set(),
     "cores": set(),
+    "lifeline": set(),
     "printable": set(),
     "progress": set(),
     "resources": set(),
+    "sigterm": set(),
 }
 HEAVY = {
     "torch",
