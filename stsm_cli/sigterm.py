@@ -1,4 +1,4 @@
-"""SIGTERM ends a command as Ctrl-C does: by an error in the main thread, so that all is tidied up."""
+"""SIGTERM ends a command as Ctrl-C does: by an error in the main thread, which tidies up."""
 
 import signal
 import threading

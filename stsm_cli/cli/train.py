@@ -142,6 +142,7 @@ def train(
                 tensorboard=tensorboard,
                 progress=console,
                 on_epoch=_epoch_teller(job.recipe.optim.epochs),
+                on_ctrl_c=partial(console.at_once, output.STOPPING),
             )
         except BaseException:  # Ctrl-C and SIGTERM, too
             folder.forget_if_empty()

@@ -11,6 +11,7 @@ from stsm_cli.data.decode import choose_decoder
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
+from stsm_cli.errors import UsageError
 from stsm_cli.progress import Progress
 
 
@@ -90,12 +91,16 @@ def continued_job(
         data: Where the data set is now, if it was moved.
         decoder: Another library than before.
 
+    A run that was killed before it was recorded is begun again.
+
     Raises:
-        UsageError: There is no unfinished run.
+        UsageError: There is no unfinished run, or nothing is known of it and none is named.
         RecipeError: There is no such recipe, or an override is wrong.
         CheckpointError: `out` is not a run folder, or belongs to another recipe.
     """
     folder = newest_run(finished=False) if out is None else RunFolder(out)
+    if folder.is_half_made:
+        return _begun_again(folder, recipe, overrides, data, decoder)
     begun = folder.recipe()
     if recipe is not None or overrides:  # compared before the data is opened, which takes a while
         name = recipe or str(folder.recipe_file)
@@ -103,3 +108,22 @@ def continued_job(
     known = folder.environment()
     data, decoder = data or Path(known["data"]), decoder or known["decoder"]
     return Job(known["recipe"], begun, folder, data, decoder)
+
+
+def _begun_again(
+    folder: RunFolder,
+    recipe: str | None,
+    overrides: Sequence[str],
+    data: Path | None,
+    decoder: str | None,
+) -> Job:
+    if folder.recipe_file.is_file():
+        if recipe is not None or overrides:
+            folder.check_same(load_recipe(recipe or str(folder.recipe_file), overrides).recipe)
+    elif recipe is None:
+        raise UsageError(
+            f"{folder.path}: nothing was trained in it, and it does not say what was to be",
+            hint=f"begin it with `stsm train RECIPE --out {folder.path}`",
+        )
+    loaded = load_recipe(recipe or str(folder.recipe_file), overrides)
+    return Job(loaded.name, loaded.recipe, folder, data, decoder)

@@ -51,9 +51,7 @@ def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> in
             own = {"RANK": rank, "LOCAL_RANK": rank}
             # trap: in the terminal's session, Ctrl-C would reach them twice
             processes.append(
-                subprocess.Popen(
-                    command, stdin=line, env=environment | own, start_new_session=True
-                )
+                subprocess.Popen(command, stdin=line, env=environment | own, start_new_session=True)
             )
         stopped = _wait(processes)
     return _verdict([process.returncode for process in processes], stopped, hint)

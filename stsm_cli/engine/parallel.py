@@ -31,7 +31,7 @@ def run_side_by_side(
     *,
     jobs: int,
     on_news: Callable[[int, Any], None],
-    on_stop: Callable[[], None] = lambda: None,
+    on_ctrl_c: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Any]]:
     """Do tasks 0 to `num_tasks` - 1, up to `jobs` at a time, and yield each number and result.
 
@@ -39,7 +39,7 @@ def run_side_by_side(
     not have used CUDA. Tasks end when this process is gone.
 
     Args:
-        on_stop: Called at Ctrl-C, before the tasks that run are told; a second Ctrl-C kills them.
+        on_ctrl_c: Called before the tasks that run are told; a second Ctrl-C kills them.
 
     Raises:
         StsmError: A task failed or died; the others are stopped as by Ctrl-C and may save.
@@ -72,7 +72,7 @@ def run_side_by_side(
                     else:
                         on_news(task, content)
         except KeyboardInterrupt:
-            on_stop()
+            on_ctrl_c()
             raise InterruptedRunError("interrupted; the runs that had begun are saved") from None
         finally:
             _stop([process for _, process in running.values()])
@@ -146,13 +146,14 @@ def _receive(connection: Connection, task: int) -> tuple[bool, Any]:
 
 
 def _stop(processes: Sequence[ForkProcess]) -> None:
-    for process in processes:
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGINT)
     try:
+        for process in processes:
+            if process.is_alive() and process.pid is not None:
+                os.kill(process.pid, signal.SIGINT)
         for process in processes:
             process.join()
     except BaseException:  # they take too long for who pressed Ctrl-C again
         for process in processes:
             process.kill()
+            process.join()
         raise

@@ -6,7 +6,7 @@ environment.json   versions, device, decoder, data set, commit, command
 metrics.jsonl      one JSON object an epoch
 checkpoints/       last.pt; best.pt, of the epoch with the best validation accuracy
 tensorboard/       on request
-.lock              while a process is training in it
+.lock              while a process is training in it; .owner where there are no locks
 result.json        written last: a run without it is unfinished
 """
 
@@ -21,7 +21,7 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, read_classes
-from stsm_cli.engine.lock import LOCK
+from stsm_cli.engine.lock import LOCK, OWNER, Hold
 from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 
 
@@ -38,25 +38,57 @@ class RunFolder:
         self.best_checkpoint = path / "checkpoints" / "best.pt"
         self.board = path / "tensorboard"
         self.result_file = path / "result.json"
+        self.hold = Hold()
 
     @property
     def name(self) -> str:
         """The folder's own name."""
         return self.path.name
 
+    @property
+    def is_untrained(self) -> bool:
+        """Whether nothing was trained in it: it holds no more than what `create` makes."""
+        about = {self.recipe_file, self.classes_file, self.environment_file}
+        known = about if self.checkpoint.parent.is_dir() else set()  # else they are somebody's own
+        known |= {self.path / LOCK, self.path / OWNER}
+        return all(
+            file in known
+            or file.suffix == ".tmp"
+            or self.board in file.parents
+            or (file == self.metrics_file and file.stat().st_size == 0)
+            for file in self.path.rglob("*")
+            if not file.is_dir()
+        )
+
+    @property
+    def is_half_made(self) -> bool:
+        """Whether a process was killed while it made the folder: there is nothing to continue."""
+        is_made = self.recipe_file.is_file() and self.environment_file.is_file()
+        return self.path.is_dir() and not is_made and self.is_untrained
+
     def check_new(self) -> None:
         """Refuse a place that is taken.
 
         Raises:
-            UsageError: The path is a file, or a folder that is not empty.
+            UsageError: The path is a file, or a folder that holds more than an untrained run.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file, not a folder")
-        if self.path.is_dir() and any(file.name != LOCK for file in self.path.iterdir()):
+        if not self.is_untrained:
             raise UsageError(
                 f"--out {self.path}: exists and is not empty",
                 hint=f"continue it with `--resume --out {self.path}`, or choose another folder",
             )
+
+    def check_writable(self) -> None:
+        """Refuse a folder that `hold` could not be written into.
+
+        Raises:
+            UsageError: Says why.
+        """
+        if self.hold.problem is not None:
+            reason = self.hold.problem.strerror
+            raise UsageError(f"--out {self.path}: cannot be written ({reason})")
 
     def create(self, recipe: Recipe, environment: dict[str, Any], classes: Sequence[str]) -> None:
         """Make the folder and write what is known before the run.
@@ -144,6 +176,25 @@ class RunFolder:
         Raises:
             CheckpointError: A line is not the next epoch's.
         """
+        epochs = self._lines()
+        for number, epoch in enumerate(epochs, start=1):
+            if epoch["epoch"] != number:
+                raise CheckpointError(
+                    f"{self.metrics_file}:{number}: is epoch {epoch['epoch']}, not {number}",
+                    hint=f"`stsm train --resume --out {self.path}` keeps what goes together, and "
+                    "goes on from there",
+                )
+        return epochs
+
+    def metrics_in_order(self) -> list[dict[str, Any]]:
+        """Each epoch from the first on by its first line: two processes may have written them."""
+        kept: list[dict[str, Any]] = []
+        for line in self._lines():
+            if line["epoch"] == len(kept) + 1:
+                kept.append(line)
+        return kept
+
+    def _lines(self) -> list[dict[str, Any]]:
         if not self.metrics_file.is_file():
             return []
         lines = self.metrics_file.read_text().splitlines(keepends=True)
@@ -152,12 +203,6 @@ class RunFolder:
             epochs = [json.loads(line) for line in whole]
         except ValueError as error:
             raise CheckpointError(f"{self.metrics_file}: not readable as JSON ({error})") from None
-        for number, epoch in enumerate(epochs, start=1):
-            if epoch["epoch"] != number:
-                raise CheckpointError(
-                    f"{self.metrics_file}:{number}: is epoch {epoch['epoch']}, not {number}",
-                    hint=f"delete {self.path} to begin anew",
-                )
         return epochs
 
     def finished_metrics(self) -> list[dict[str, Any]]:
@@ -177,14 +222,25 @@ class RunFolder:
         """Forget what a run left that was killed after the checkpoint, which ends `epochs` epochs.
 
         The resumed run logs the later ones again; files half written are deleted.
+
+        Raises:
+            CheckpointError: Earlier ones are missing.
         """
         for draft in self.path.rglob("*.tmp"):
             draft.unlink(missing_ok=True)
-        kept = [line for line in self.metrics() if line["epoch"] <= epochs]
+        kept = [line for line in self.metrics_in_order() if line["epoch"] <= epochs]
+        if len(kept) < epochs:
+            raise CheckpointError(
+                f"{self.metrics_file}: holds {len(kept)} of the {epochs} epochs that "
+                f"{self.checkpoint} ends",
+                hint=f"`stsm train {self.recipe_file} --init {self.checkpoint}` starts from its "
+                "weights",
+            )
         write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:
         """Append one epoch to `metrics.jsonl`."""
+        self.hold.check()
         try:
             with self.metrics_file.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")

@@ -58,9 +58,7 @@ class TrainJob:
         command = [*self.command, *(["--resume"] if has_begun else [])]
         with tie() as line:
             with _ignored(signal.SIGUSR2):  # trap: SLURM sends it to every process of the job
-                self._process = subprocess.Popen(
-                    command, stdin=line, env=os.environ | {TIED: "1"}
-                )
+                self._process = subprocess.Popen(command, stdin=line, env=os.environ | {TIED: "1"})
             code = self._process.wait()
         if code:
             raise subprocess.CalledProcessError(code, command)

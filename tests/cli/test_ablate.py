@@ -302,7 +302,7 @@ def test_a_damaged_run_is_named_with_the_way_out(
     name = folder.relative_to(tmp_path)
     err = capsys.readouterr().err
     assert f"error: {name}/{file}: " in err
-    assert f"hint: delete {name}; the same command then does that run anew\n" in err
+    assert f"hint: move {name} away; the same command then does that run anew\n" in err
     assert not record.exists()
     shutil.rmtree(folder)
     assert run(command) == 0

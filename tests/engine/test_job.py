@@ -58,6 +58,8 @@ def test_a_named_recipe_must_be_the_runs(begun):
 
 def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):
     loaded = load_recipe("synth/tsm")
+    assert new_job(loaded, begun.path, None, None).claim().path == begun.path  # nothing is trained
+    begun.log_epoch({"epoch": 1})
     with pytest.raises(UsageError, match="a: exists and is not empty"):
         new_job(loaded, begun.path, None, None)
     assert new_job(loaded, tmp_path / "b", None, None).claim().path == tmp_path / "b"

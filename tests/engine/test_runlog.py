@@ -112,7 +112,31 @@ def test_metrics_of_two_processes_are_refused(tmp_path, epochs, line):
     message = rf"run/metrics\.jsonl:{line}: is epoch {epochs[line - 1]}, not {line}$"
     with pytest.raises(CheckpointError, match=message) as caught:
         folder.metrics()
-    assert caught.value.hint == f"delete {folder.path} to begin anew"
+    assert caught.value.hint == (
+        f"`stsm train --resume --out {folder.path}` keeps what goes together, "
+        "and goes on from there"
+    )
+
+
+def test_of_two_processes_metrics_each_epoch_keeps_its_first_line(tmp_path):
+    folder = RunFolder(tmp_path)
+    for number, epoch in enumerate((1, 2, 2, 3, 3, 2, 4)):
+        folder.log_epoch({"epoch": epoch, "line": number})
+    folder.tidy(3)
+    assert [(line["epoch"], line["line"]) for line in folder.metrics()] == [(1, 0), (2, 1), (3, 3)]
+
+
+def test_metrics_that_the_checkpoint_needs_are_missed(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for epoch in (1, 3):
+        folder.log_epoch({"epoch": epoch})
+    message = r"run/metrics\.jsonl: holds 1 of the 3 epochs that .*run/checkpoints/last\.pt ends"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        folder.tidy(3)
+    start = f"`stsm train {folder.recipe_file} --init {folder.checkpoint}` starts from its weights"
+    assert caught.value.hint == start
+    assert len(folder.metrics_file.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("write", [RunFolder.log_epoch, lambda f, v: write_json(f.result_file, v)])
