@@ -18,7 +18,6 @@ from threading import Thread
 
 TIED = "STSM_TIED"  # set in the environment of a command whose standard input is a `tie`
 GRACE_SECONDS = 10.0  # ours: to save in; longer than a step and a checkpoint take
-SWEEP_SECONDS = 2.0  # ours: until the system has forgotten a killed process
 
 
 def end_with_parent(
@@ -30,16 +29,16 @@ def end_with_parent(
         pipe: Closed by the parent alone; None: `multiprocessing`'s own, which will not do for
             forked processes, for each of them holds the ends of those before it.
         grace_seconds: After SIGTERM, to end by itself.
-        remains: A folder of the parent's, deleted if that was killed.
+        remains: A folder of the parent's, deleted then: a killed parent could not.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
-    ends, pid = pipe or parent.sentinel, parent.pid
+    ends = pipe or parent.sentinel
 
     def watch() -> None:
         wait([ends])
         _end(grace_seconds)
-        if remains is not None and pid is not None and _is_gone(pid):
+        if remains is not None:
             shutil.rmtree(remains, ignore_errors=True)
         os._exit(1)
 
@@ -85,18 +84,6 @@ def _end(grace_seconds: float) -> None:
     if grace_seconds:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace_seconds)
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether a process ends within `SWEEP_SECONDS`."""
-    deadline = time.monotonic() + SWEEP_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def _in_background(watch: Callable[[], None]) -> None:

@@ -139,7 +139,11 @@ def test_a_second_ctrl_c_ends_the_runs_at_once():
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        list(run_side_by_side(1, deaf, jobs=2, on_news=press, on_ctrl_c=lambda: told.append("stopping")))
+        list(
+            run_side_by_side(
+                1, deaf, jobs=2, on_news=press, on_ctrl_c=lambda: told.append("stopping")
+            )
+        )
     assert told == ["stopping"]
     assert not multiprocessing.active_children()
 
