@@ -63,6 +63,27 @@ with tie() as line:
     command = [sys.executable, "-c", child]
     subprocess.Popen(command, stdin=line, env=os.environ | {TIED: "1"}).wait()
 """
+LAUNCH = """
+import sys
+from stsm_cli.engine.launch import launch
+
+child = "from stsm_cli.lifeline import heed_tie; import os, signal; heed_tie();"
+child += " print('ready', flush=True); signal.pause()"
+launch([sys.executable, "-c", child], 2)
+"""
+# a command that waits where it reads its recipe, its run or its list
+COMMAND = """
+import importlib, signal, sys
+from stsm_cli.__main__ import main
+
+def wait(*arguments, **options):
+    print("ready", flush=True)
+    signal.pause()
+
+setattr(importlib.import_module({module!r}), {function!r}, wait)
+sys.argv = ["stsm", *{words!r}]
+main()
+"""
 
 
 @pytest.fixture
@@ -93,7 +114,9 @@ def start(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "script", [LOADER, PREPARE, SYNTH, TIED], ids=["read", "prepare", "synth", "tied"]
+    "script",
+    [LOADER, PREPARE, SYNTH, TIED, LAUNCH],
+    ids=["read", "prepare", "synth", "tied", "launch"],
 )
 def test_children_end_when_their_parent_is_killed(start, tmp_path, script):
     process = start(script)
@@ -101,3 +124,28 @@ def test_children_end_when_their_parent_is_killed(start, tmp_path, script):
     process.communicate(timeout=END)  # until all that hold its output have ended
     assert process.returncode == -signal.SIGKILL
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [(signal.SIGTERM, 75, b"stopped by SIGTERM\n"), (signal.SIGINT, 130, b"interrupted\n")],
+)
+@pytest.mark.parametrize(
+    ("words", "module", "function"),
+    [
+        (["train"], "stsm_cli.config.load", "load_recipe"),
+        (["eval"], "stsm_cli.engine.trained", "trained"),
+        (["predict", "a.mp4"], "stsm_cli.engine.trained", "trained"),
+        (["ablate", "alpha"], "stsm_cli.analysis.ablation", "plan_sweep"),
+        (["flops", "r50"], "stsm_cli.analysis.paper_cost", "load_paper_costs"),
+        (["prepare", "folder", "a"], "stsm_cli.prepare.folder", "list_folder"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_command_that_is_stopped_says_so_in_one_line(
+    start, words, module, function, number, code, told
+):
+    process = start(COMMAND.format(words=words, module=module, function=function))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=END)
+    assert (process.returncode, err) == (code, told)

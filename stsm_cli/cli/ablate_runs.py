@@ -155,7 +155,7 @@ def carry_out(
             run_sweep(sweep, out, partial(runner.run_all, sweep, live=live), on_record=on_record)
             return publish(out, sweep.name)
         except (KeyboardInterrupt, InterruptedRunError, PreemptedError, TerminatedExit) as error:
-            publish(out, sweep.name, figures=False)  # figures take seconds
+            publish(out, sweep.name, figures=False)  # they take seconds
             so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""
             after = f"after {len(live.records)} of {len(sweep.runs)} runs of {sweep.name}{so_far}"
             if isinstance(error, (PreemptedError, TerminatedExit)):

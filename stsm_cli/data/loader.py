@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.data import crops
+from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.samples import Sample, TestSet, TrainingSet
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError, UsageError
@@ -216,6 +218,9 @@ def _worker_context() -> BaseContext:
     """
     context = multiprocessing.get_context("forkserver" if _has_forkserver() else "spawn")
     context.set_forkserver_preload(["__main__", "stsm_cli.data.loader", "av"])
+    if _has_forkserver():
+        with children_ignore_ctrl_c():
+            forkserver.ensure_running()
     return context
 
 

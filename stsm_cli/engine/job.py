@@ -117,13 +117,14 @@ def _begun_again(
     data: Path | None,
     decoder: str | None,
 ) -> Job:
-    if folder.recipe_file.is_file():
-        if recipe is not None or overrides:
-            folder.check_same(load_recipe(recipe or str(folder.recipe_file), overrides).recipe)
-    elif recipe is None:
+    is_known = folder.recipe_file.is_file()
+    if recipe is None and not is_known:
         raise UsageError(
             f"{folder.path}: nothing was trained in it, and it does not say what was to be",
             hint=f"begin it with `stsm train RECIPE --out {folder.path}`",
         )
     loaded = load_recipe(recipe or str(folder.recipe_file), overrides)
-    return Job(loaded.name, loaded.recipe, folder, data, decoder)
+    if is_known:
+        folder.check_same(loaded.recipe)
+    name = loaded.name if recipe is not None else loaded.card  # where `create` keeps the name
+    return Job(name, loaded.recipe, folder, data, decoder)

@@ -101,7 +101,9 @@ class RunFolder:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
-        write_atomically(self.recipe_file, dump_recipe(recipe))
+        self._drop_drafts()
+        name = environment.get("recipe", self.name)
+        write_atomically(self.recipe_file, f"# {name}\n{dump_recipe(recipe)}")
         write_atomically(self.classes_file, "".join(f"{name}\n" for name in classes))
         write_json(self.environment_file, environment)
 
@@ -226,8 +228,7 @@ class RunFolder:
         Raises:
             CheckpointError: Earlier ones are missing.
         """
-        for draft in self.path.rglob("*.tmp"):
-            draft.unlink(missing_ok=True)
+        self._drop_drafts()
         kept = [line for line in self.metrics_in_order() if line["epoch"] <= epochs]
         if len(kept) < epochs:
             raise CheckpointError(
@@ -237,6 +238,10 @@ class RunFolder:
                 "weights",
             )
         write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _drop_drafts(self) -> None:
+        for draft in self.path.rglob("*.tmp"):
+            draft.unlink(missing_ok=True)
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:
         """Append one epoch to `metrics.jsonl`."""

@@ -11,7 +11,7 @@ from stsm_cli.__main__ import main
 from stsm_cli.cli import app, failures, output
 from stsm_cli.config import load
 from stsm_cli.config.validate import recipe_keys
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, TerminatedExit
 
 HEAVY = ["torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "numpy", "scipy"]
 
@@ -130,6 +130,12 @@ def test_ctrl_c_ends_in_130_with_one_line(capsys, failing):
     failing(KeyboardInterrupt())
     assert app.run(["train"]) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_sigterm_ends_in_75_with_one_line(capsys, failing):
+    failing(TerminatedExit())
+    assert app.run(["train"]) == 75
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
 
 
 @pytest.mark.parametrize(("options", "traced"), [([], False), (["-v"], False), (["-vv"], True)])
