@@ -127,25 +127,19 @@ def test_children_end_when_their_parent_is_killed(start, tmp_path, script):
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "told"),
-    [(signal.SIGTERM, 75, b"stopped by SIGTERM\n"), (signal.SIGINT, 130, b"interrupted\n")],
-)
-@pytest.mark.parametrize(
-    ("words", "module", "function"),
+    ("words", "module", "function", "name"),
     [
-        (["train"], "stsm_cli.config.load", "load_recipe"),
-        (["eval"], "stsm_cli.engine.trained", "trained"),
-        (["predict", "a.mp4"], "stsm_cli.engine.trained", "trained"),
-        (["ablate", "alpha"], "stsm_cli.analysis.ablation", "plan_sweep"),
-        (["flops", "r50"], "stsm_cli.analysis.paper_cost", "load_paper_costs"),
-        (["prepare", "folder", "a"], "stsm_cli.prepare.folder", "list_folder"),
+        (["train"], "stsm_cli.config.load", "load_recipe", "SIGTERM"),
+        (["eval"], "stsm_cli.engine.trained", "trained", "SIGTERM"),
+        (["predict", "a.mp4"], "stsm_cli.engine.trained", "trained", "SIGTERM"),
+        (["ablate", "alpha"], "stsm_cli.analysis.ablation", "plan_sweep", "SIGTERM"),
+        (["prepare", "folder", "a"], "stsm_cli.prepare.folder", "list_folder", "SIGTERM"),
+        (["prepare", "folder", "a"], "stsm_cli.prepare.folder", "list_folder", "SIGINT"),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_command_that_is_stopped_says_so_in_one_line(
-    start, words, module, function, number, code, told
-):
+def test_a_command_that_is_stopped_says_so_in_one_line(start, words, module, function, name):
     process = start(COMMAND.format(words=words, module=module, function=function))
-    process.send_signal(number)
+    process.send_signal(signal.Signals[name])
     _, err = process.communicate(timeout=END)
-    assert (process.returncode, err) == (code, told)
+    told = {"SIGTERM": (75, b"stopped by SIGTERM\n"), "SIGINT": (130, b"interrupted\n")}
+    assert (process.returncode, err) == told[name]

@@ -40,8 +40,10 @@ def test_in_a_thread_no_handler_is_set():
     assert found == [signal.getsignal(signal.SIGTERM)]
 
 
-def test_every_command_ends_in_75(monkeypatch):
+@pytest.mark.parametrize(("rank", "said"), [("0", "stopped by SIGTERM\n"), ("1", "")])
+def test_every_command_ends_in_75(monkeypatch, capsys, rank, said):
+    monkeypatch.setenv("RANK", rank)
     monkeypatch.setattr(app, "run", lambda arguments: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(SystemExit) as stop:
         __main__.main()
-    assert stop.value.code == 75
+    assert (stop.value.code, capsys.readouterr().err) == (75, said)

@@ -180,14 +180,14 @@ def test_verbosity_may_stand_anywhere(arguments, verbosity):
     assert output.current().verbosity == verbosity
 
 
-def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch):
+def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(app, "run", interrupted)
     with pytest.raises(SystemExit) as stop:
         main()
-    assert stop.value.code == 130
+    assert (stop.value.code, capsys.readouterr().err) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize(
