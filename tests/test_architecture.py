@@ -12,14 +12,17 @@ ROOT = Path(stsm_cli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # single files that anyone may import
 LEAVES = {
+    "allocator",
     "atomic",
     "cores",
     "errors",
     "lifeline",
+    "memory",
     "printable",
     "progress",
     "resources",
     "sigterm",
+    "stored",
 }
 MAY_IMPORT = {
     "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
@@ -30,13 +33,16 @@ MAY_IMPORT = {
     "data": {"config"},
     "config": set(),
     "errors": set(),
+    "allocator": set(),
     "atomic": set(),
     "cores": set(),
     "lifeline": set(),
+    "memory": set(),
     "printable": set(),
     "progress": set(),
     "resources": set(),
     "sigterm": set(),
+    "stored": set(),
 }
 HEAVY = {
     "torch",

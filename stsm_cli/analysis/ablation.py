@@ -14,7 +14,8 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from stsm_cli.analysis.definition import read_definition
-from stsm_cli.config.load import load_recipe, recipe_hash
+from stsm_cli.config.load import load_recipe
+from stsm_cli.config.run_identity import content_hash, init_sha256
 from stsm_cli.config.schema import DatasetName, Recipe, Section
 from stsm_cli.errors import UsageError
 from stsm_cli.resources import resource_dir
@@ -45,7 +46,12 @@ class Row(Section):
     @property
     def slug(self) -> str:
         """The name as a file name."""
-        return re.sub(r"[^A-Za-z0-9+]", "-", self.name)
+        return slug(self.name)
+
+
+def slug(row: str) -> str:
+    """The name of a row as a file name."""
+    return re.sub(r"[^A-Za-z0-9+]", "-", row)
 
 
 class Ablation(Section):
@@ -117,8 +123,8 @@ class Run:
 
     @property
     def recipe_hash(self) -> str:
-        """What identifies the run."""
-        return recipe_hash(self.recipe)
+        """What identifies the run, on given videos; the weights it starts from by their content."""
+        return content_hash(self.recipe, init_sha256(self.recipe))
 
     @property
     def slug(self) -> str:
@@ -136,6 +142,8 @@ class Sweep:
         command: What repeats the sweep, but for the number of seeds and, as `ROOT`, the place of
             data that are not made here.
         experiment: Hash of the recipe that the rows share; only runs with the same one compare.
+        notes: How the overrides changed its schedule, a line each.
+        data_id: What the videos are known by; None where they are not at hand.
     """
 
     name: str
@@ -146,6 +154,8 @@ class Sweep:
     command: str
     experiment: str
     runs: tuple[Run, ...]
+    notes: tuple[str, ...] = ()
+    data_id: str | None = None
 
     @property
     def table(self) -> str:
@@ -165,6 +175,7 @@ def plan_sweep(
     seeds: int = 1,
     full: bool = False,
     overrides: Sequence[str] = (),
+    data_id: str | None = None,
 ) -> Sweep:
     """The runs of an ablation, seed by seed, so that a whole table stands after the first.
 
@@ -174,6 +185,7 @@ def plan_sweep(
         seeds: How many seeds, counted up from the base recipe's.
         full: The longer budget.
         overrides: `--set` for every row; rows win. Such a sweep's budget is `custom`.
+        data_id: What the videos are known by, where they are at hand.
 
     Raises:
         UsageError: No such ablation, it has no recipe for the data set, or each of its rows sets
@@ -194,7 +206,8 @@ def plan_sweep(
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
-    common = load_recipe(base, shared).recipe
+    loaded = load_recipe(base, shared)
+    common = loaded.recipe
     runs = tuple(
         _plan_run(base, shared, row, row.on(chosen), seed)
         for seed in range(common.seed, common.seed + seeds)
@@ -207,7 +220,18 @@ def plan_sweep(
     words += ["--dataset", dataset, "--data", "ROOT"] if dataset != "synth" else []
     words += ["--full"] if full else []
     words += [word for override in overrides for word in ("--set", override)]
-    return Sweep(name, ablation, chosen, base, budget, shlex.join(words), recipe_hash(common), runs)
+    return Sweep(
+        name=name,
+        ablation=ablation,
+        dataset=chosen,
+        base=base,
+        budget=budget,
+        command=shlex.join(words),
+        experiment=content_hash(common, init_sha256(common)),
+        runs=runs,
+        notes=tuple(loaded.notes),
+        data_id=data_id,
+    )
 
 
 def _plan_run(base: str, shared: Sequence[str], row: Row, own: Sequence[str], seed: int) -> Run:

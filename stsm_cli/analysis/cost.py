@@ -1,5 +1,8 @@
 """What a network costs: multiply-adds and parameters, counted by fvcore on a traced forward pass.
 
+fvcore reads shapes alone, so the networks of recipes are traced without memory (`tracing.py`), at
+the same figures (tests/analysis/test_cost.py compares them with a trace of real tensors).
+
 Convolutions, linear layers and matrix products count, one a multiply-add (a counter that reports
 multiplications and additions apart shows twice as many). What the field skips by convention is
 listed with the elements it writes, and any other operator is listed as uncounted: nothing that
@@ -16,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stsm_cli.analysis.tracing import ShapesOnly
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.build import build_model
 from stsm_cli.models.shift import ShiftedConv, channel_slices
@@ -93,7 +97,8 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
 
     Args:
         model: In eval mode, or its batch norms move.
-        videos: What `model` takes; one view (1, T, 3, H, W) gives the cost of a view.
+        videos: What `model` takes; one view (1, T, 3, H, W) gives the cost of a view. Nothing is
+            computed where both are on the meta device.
     """
     analysis = (
         FlopCountAnalysis(model, videos)
@@ -104,7 +109,7 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
         .unsupported_ops_warnings(False)
         .uncalled_modules_warnings(False)
     )
-    with torch.no_grad():
+    with torch.no_grad(), ShapesOnly():  # type: ignore[no-untyped-call]
         by_module = analysis.by_module_and_operator()
     macs = {name: _macs(by_module[name]) for name in by_module}
     return Cost(
@@ -120,9 +125,9 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
 @lru_cache
 def model_cost(config: ModelConfig, *, size_px: int) -> Cost:
     """The cost of one view of `size_px`² pixels in the network of `config`."""
-    with torch.random.fork_rng(devices=[]):  # nobody's random numbers depend on a count
+    with torch.device("meta"):
         model = build_model(config.model_copy(update={"weights": None, "init": None})).eval()
-    return measure_cost(model, torch.zeros(1, config.num_frames, 3, size_px, size_px))
+        return measure_cost(model, torch.empty(1, config.num_frames, 3, size_px, size_px))
 
 
 def shifted_channels(model: nn.Module) -> tuple[ShiftSite, ...]:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.analysis.figures import FAINT, METHODS, canvas, network_text, number_at, title_axes
-from stsm_cli.analysis.records import Pair, RunRecord
+from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, comparable
+from stsm_cli.stored import Pair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

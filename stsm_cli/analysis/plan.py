@@ -3,16 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Container, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from stsm_cli.analysis.ablation import Row, Run, Sweep
 from stsm_cli.analysis.cost import Cost, model_cost
-from stsm_cli.analysis.records import RunRecord, read_records
+from stsm_cli.analysis.records import RunRecord, finished_among, read_records
 from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import OptimConfig, Recipe, ShiftConfig
 from stsm_cli.models.shift import channel_slices
@@ -108,12 +105,11 @@ def describe_sweeps(
         DataError: A record is broken.
     """
     records = read_records(out)
-    recorded = {record.recipe_hash for record in records}
     times = _times(records)
     with progress.bar("counting multiply-adds", sum(len(s.ablation.rows) for s in sweeps)) as bar:
         plans = []
         for sweep in sweeps:
-            rows = []
+            rows, recorded = [], finished_among(records, sweep)
             for row in sweep.ablation.rows:
                 runs = [run for run in sweep.runs if run.row == row]
                 rows.append(_row_plan(runs, recorded, times))
@@ -185,9 +181,8 @@ def _cost_with_any_shift(recipe: Recipe) -> Cost:
 def _times(records: Sequence[RunRecord]) -> list[Time]:
     times = []
     for record in records:
-        with suppress(ValidationError):  # of an older version, and not read any more
-            recipe = Recipe.model_validate_json(json.dumps(record.recipe))  # fills in newer keys
-            times.append((_work(recipe), record.seconds / len(record.curve.val_top1)))
+        recipe = Recipe.model_validate_json(json.dumps(record.recipe))
+        times.append((_work(recipe), record.seconds / len(record.curve.val_top1)))
     return times
 
 

@@ -7,75 +7,63 @@ hash of the recipe: a run is finished if, and only if, its record is there with 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PositiveFloat, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
-from stsm_cli.analysis.ablation import Budget, Run, Sweep
+from stsm_cli.analysis.ablation import Budget, Run, Sweep, slug
 from stsm_cli.atomic import folder_if_filled, whole_file
-from stsm_cli.config.schema import DatasetName
+from stsm_cli.config.load import recipe_hash
+from stsm_cli.config.run_identity import NUMERICS, Identity, content_hash
+from stsm_cli.config.schema import DatasetName, Recipe, Seed
 from stsm_cli.errors import DataError, UsageError
+from stsm_cli.stored import (
+    STRICT,
+    Kind,
+    Origin,
+    Percent,
+    Score,
+    as_stored,
+    contradiction,
+    first_problem,
+    read_stored,
+)
+
+AGAIN = "move the file away; the same `stsm ablate` makes it again"
+UNKNOWN = "unknown"  # no data set's id
 
 
-@dataclass(frozen=True)
-class Pair:
-    """What a test gave on the videos of two classes that are each other's time reversal: counts."""
-
-    classes: tuple[str, str]
-    videos: int
-    correct: int
-    ordered: int
-    """Videos that score their own class above its reversal."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a test gave: counts, and accuracies in percent."""
-
-    num_videos: int
-    num_listed: int
-    correct: int
-    top1: float
-    top1_interval: tuple[float, float]
-    """95 % Wilson interval of `top1`."""
-    top5: float
-    mean_class: float
-    pair_accuracy: float | None
-    """How often a video's class scores above its time reversal; None on sets without such pairs."""
-    pairs: tuple[Pair, ...] | None = None
-    """One a pair; None on sets without any, and in records from before pairs were counted."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Curve:
     """One number an epoch, from the first; accuracies in percent."""
 
     train_loss: tuple[float, ...]
-    train_top1: tuple[float, ...]
-    val_top1: tuple[float, ...]
+    train_top1: tuple[Percent, ...]
+    val_top1: tuple[Percent, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Network:
     """What a network costs: multiply-adds of one view, and parameters."""
 
-    size_px: int
-    macs: int
-    params: int
+    size_px: PositiveInt
+    macs: PositiveInt
+    params: PositiveInt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class RunRecord:
     """All that is kept of one run."""
 
     schema: Literal["stsm.record/1"] = field(default="stsm.record/1", kw_only=True)
     table: str
     row: str
-    seed: int
+    seed: Seed
     dataset: DatasetName
     budget: Budget
     base: str
@@ -85,14 +73,24 @@ class RunRecord:
     protocol: str
     score: Score
     curve: Curve
-    seconds: float
+    seconds: PositiveFloat
     """Training and test together."""
     network: Network
     recipe: dict[str, Any]
+    """All keys of today, whatever version wrote it."""
     environment: dict[str, Any]
 
+    @property
+    def identity(self) -> Identity:
+        """What the run is known by, recomputed."""
+        recipe, origin = _recipe(self.recipe), as_stored(Origin, self.environment)
+        # before it was kept, the embedded set had one version
+        data = origin.data_id or ("synth/1" if self.dataset == "synth" else UNKNOWN)
+        return Identity(content_hash(recipe, origin.init_sha256), data, origin.numerics)
 
-_ADAPTER = TypeAdapter(RunRecord)
+
+def _recipe(plain: dict[str, Any]) -> Recipe:
+    return Recipe.model_validate_json(json.dumps(plain))
 
 
 def record_path(out: Path, sweep: Sweep, run: Run) -> Path:
@@ -104,67 +102,84 @@ def read_records(out: Path, table: str = "*") -> list[RunRecord]:
     """All records below `out`, of one table or of all, in the order of their paths.
 
     Raises:
-        DataError: A file is not a record, or lies with another table's, or tells of the same run as
-            another.
+        DataError: A file is not a record, or does not lie where it belongs, or tells of the same
+            run as another.
     """
     found: dict[tuple[str, ...], Path] = {}
     records = []
     for path in sorted(out.glob(f"records/{table}/*/*.json")):
         record = read_record(path)
         if record.table != path.parents[1].name:
-            raise DataError(
-                f"{path}: is a record of {record.table}", hint="move it there, or delete it"
-            )
+            raise DataError(f"{path}: is a record of {record.table}", hint="move it there")
         run = (record.table, record.dataset, record.budget, record.recipe_hash)
         other = found.setdefault(run, path)
         if other != path:
-            raise DataError(f"{path}: tells of the same run as {other}", hint="delete one of them")
+            hint = "move one of them away"
+            raise DataError(f"{path}: tells of the same run as {other}", hint=hint)
+        place = Path(
+            f"{record.dataset}-{record.budget}-{record.experiment}",
+            f"{slug(record.row)}-seed{record.seed}.json",
+        )
+        if place != path.relative_to(path.parents[1]):
+            raise DataError(f"{path}: is the record {place} of its table", hint="move it there")
         records.append(record)
     return records
 
 
 def read_record(path: Path) -> RunRecord:
-    """The record in `path`.
+    """The record in `path`; what can be computed of it has been, and is what it says.
 
     Raises:
-        DataError: It is not one.
+        DataError: It is not one, or contradicts itself.
     """
+    record, _ = read_stored(path, RunRecord, "a run record", DataError, AGAIN)
+    recipe = _inner(path, "recipe", Recipe, record.recipe)
+    origin = _inner(path, "environment", Origin, record.environment)
+    _check_recipe(path, record, recipe, origin)
+    _check_curve(path, record.curve, recipe.optim.epochs)
+    if problem := contradiction(record.score):
+        raise DataError(f"{path}: score.{problem}", hint=AGAIN)
+    return replace(record, recipe=recipe.model_dump(mode="json"))
+
+
+def _inner(path: Path, key: str, kind: type[Kind], plain: dict[str, Any]) -> Kind:
+    """What a record holds under `key`."""
     try:
-        record = _ADAPTER.validate_json(path.read_bytes(), strict=True)
-        _check_curve(path, record)
-        _check_score(path, record.score)
-        return record
+        return as_stored(kind, plain)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
         raise DataError(
-            f"{path}: not a run record: {where}{': ' if where else ''}{first['msg']}",
-            hint="delete the file; the run is done again",
+            f"{path}: not a run record: {key}.{first_problem(error)}",
+            hint=f"another version of stsm may have written it; {AGAIN}",
         ) from None
 
 
-def _check_curve(path: Path, record: RunRecord) -> None:
+def _check_recipe(path: Path, record: RunRecord, recipe: Recipe, origin: Origin) -> None:
+    """Refuse what is not of the recipe that the record holds."""
+    known = content_hash(recipe, origin.init_sha256)
+    if record.recipe_hash == recipe_hash(recipe):  # until 0.4.0 weights counted by their path
+        known = record.recipe_hash
+    computed = {
+        "recipe_hash": known,
+        "seed": recipe.seed,
+        "dataset": recipe.data.dataset,
+        "protocol": recipe.protocol,
+    }
+    for key, value in computed.items():
+        if getattr(record, key) != value:
+            told = f"{key} is {getattr(record, key)}, but its recipe gives {value}"
+            raise DataError(f"{path}: {told}", hint=AGAIN)
+
+
+def _check_curve(path: Path, curve: Curve, epochs: int) -> None:
     """Refuse a record of a run that lost its metrics, or that two wrote at once (stsm 0.3)."""
-    epochs = record.recipe["optim"]["epochs"]
-    for name, values in asdict(record.curve).items():
+    for name, values in asdict(curve).items():
         if len(values) != epochs:
             raise DataError(
                 f"{path}: curve.{name} has {len(values)} values, the recipe's optim.epochs is "
                 f"{epochs}",
-                hint="delete the file and the run's folder below runs/; the run is done again",
+                hint="move the file and the run's folder below runs/ away; the same "
+                "`stsm ablate` does the run again",
             )
-
-
-def _check_score(path: Path, score: Score) -> None:
-    """Refuse an accuracy that is not that of the counts."""
-    counted = 100 * score.correct / score.num_listed
-    low, high = score.top1_interval
-    if not (abs(score.top1 - counted) < 1e-6 and low <= score.top1 <= high):
-        raise DataError(
-            f"{path}: score.top1 is {score.top1:g} in {low:g} to {high:g}, but "
-            f"{score.correct} of {score.num_listed} videos are {counted:g} %",
-            hint="delete the file; the run is done again",
-        )
 
 
 def write_record(path: Path, record: RunRecord) -> None:
@@ -226,16 +241,23 @@ def _cannot_make(path: Path, error: OSError) -> UsageError:
 def finished(out: Path, sweep: Sweep) -> dict[str, RunRecord]:
     """The records of the runs of `sweep` that have finished, by the recipe's hash.
 
-    Tables share rows (TSN, T), so a record of the same recipe under another table counts too.
+    Tables share rows (TSN, T), so a record of the same run under another table counts too.
 
     Raises:
         DataError: A record is broken.
     """
+    return finished_among(read_records(out), sweep)
+
+
+def finished_among(records: Sequence[RunRecord], sweep: Sweep) -> dict[str, RunRecord]:
+    """The same among `records`."""
     wanted = {run.recipe_hash: run for run in sweep.runs}
     found: dict[str, RunRecord] = {}
-    for record in sorted(read_records(out), key=lambda record: not _is_of(sweep, record)):
-        if run := wanted.get(record.recipe_hash):
-            found.setdefault(record.recipe_hash, _as_part_of(sweep, run, record))
+    for record in sorted(records, key=lambda record: not _is_of(sweep, record)):
+        known = record.identity
+        run = wanted.get(known.recipe)
+        if run and known.is_same(Identity(run.recipe_hash, sweep.data_id, NUMERICS)):
+            found.setdefault(run.recipe_hash, _as_part_of(sweep, run, record))
     return found
 
 
@@ -249,6 +271,7 @@ def _as_part_of(sweep: Sweep, run: Run, record: RunRecord) -> RunRecord:
         record,
         table=sweep.table,
         row=run.row.name,
+        recipe_hash=run.recipe_hash,
         budget=sweep.budget,
         command=sweep.command,
         experiment=sweep.experiment,

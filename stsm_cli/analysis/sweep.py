@@ -14,9 +14,7 @@ from stsm_cli.analysis.cost import model_cost
 from stsm_cli.analysis.records import (
     Curve,
     Network,
-    Pair,
     RunRecord,
-    Score,
     finished,
     read_record,
     record_path,
@@ -24,6 +22,7 @@ from stsm_cli.analysis.records import (
     write_record,
 )
 from stsm_cli.config.schema import ModelConfig
+from stsm_cli.stored import Score, as_stored
 
 MACHINE_KEYS = ("command", "data", "recipe")  # of the environment: paths, and what records hold
 
@@ -90,12 +89,6 @@ def run_sweep(
 def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
     """What is kept of a run; its network is counted here."""
     result, model = outcome.result, run.recipe.model
-    score = {part.name: result[part.name] for part in fields(Score)}
-    score["top1_interval"] = tuple(score["top1_interval"])
-    if score["pairs"] is not None:
-        score["pairs"] = tuple(
-            Pair(**pair | {"classes": tuple(pair["classes"])}) for pair in score["pairs"]
-        )
     curve = {
         part.name: tuple(round(epoch[part.name], 4) for epoch in outcome.epochs)
         for part in fields(Curve)
@@ -111,7 +104,7 @@ def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
         experiment=sweep.experiment,
         recipe_hash=run.recipe_hash,
         protocol=run.recipe.protocol,
-        score=Score(**score),
+        score=as_stored(Score, result),
         curve=Curve(**curve),
         seconds=round(result["seconds_train"] + result["seconds_eval"], 1),
         network=network(model, run.recipe.test.crop_px),

@@ -89,8 +89,15 @@ def ablate(
       stsm ablate spatial --full --seeds 3
       stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8,time=48:00:00
     """
+    from stsm_cli.data.content import data_id_at
+
     is_all, console = name == ALL, output.current()
-    sweeps = _plan_sweeps(name, dataset, seeds=seeds, full=full, overrides=overrides or [])
+    known_as = data_id_at(dataset, data or Path("data") / dataset)
+    sweeps = _plan_sweeps(
+        name, dataset, seeds=seeds, full=full, overrides=overrides or [], data_id=known_as
+    )
+    for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
+        console.message(note)
     if dry_run:
         from stsm_cli.analysis.plan import describe_sweeps
 

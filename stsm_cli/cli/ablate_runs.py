@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Submitter, refuse_queued
 from stsm_cli.cli.live import LiveTable, RunProgress
@@ -50,6 +51,7 @@ class Runner:
     ) -> None:
         from stsm_cli.engine.device import choose_device, choose_workers
 
+        keep_freed_memory()  # the runs are forks of this process
         self._device, self._workers = device, choose_workers(workers)
         if jobs is None:  # otherwise leave CUDA alone: it does not survive a fork
             jobs = num_cores() if choose_device(device).type == "cpu" else 1
@@ -95,12 +97,15 @@ class Runner:
     ) -> "Outcome":
         from stsm_cli.analysis.sweep import Outcome
         from stsm_cli.engine.device import choose_device
+        from stsm_cli.engine.identity import changed_start
         from stsm_cli.engine.runlog import RunFolder
         from stsm_cli.engine.train import train
 
         files = RunFolder(folder)
         is_begun = files.recipe_file.exists()
         try:
+            if is_begun and (changed := changed_start(files)):
+                raise CheckpointError(changed, hint="choose another --out to begin anew")
             progress = RunProgress(run.recipe.optim.epochs, len(files.metrics_in_order()), tell)
             result = train(
                 run.recipe,
@@ -119,7 +124,9 @@ class Runner:
             if not is_begun:
                 raise
             raise CheckpointError(
-                str(error), hint=f"move {folder} away; the same command then does that run anew"
+                str(error),
+                hint=(f"{error.hint}\n" if error.hint else "")
+                + f"move {folder} away; the same command then does the run anew",
             ) from None
 
 

@@ -60,14 +60,14 @@ def _speak(
     if quiet:
         output.use(output.Output(-1))
     elif verbose and before >= 0:
-        output.use(output.Output(before + verbose))
+        output.use(output.Output(min(before + verbose, 2)))
         if before == 0:
             output.current().detail(f"stsm {__version__}, Python {platform.python_version()}")
 
 
 def _expanded(value: Any) -> Any:  # noqa: ANN401
     """What was given, `~` at the beginning of a path being a home: shells leave `--out=~/x`."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):  # by Typer's version
         return [_expanded(item) for item in value]
     if not isinstance(value, (str, Path)) or not str(value).startswith("~"):
         return value

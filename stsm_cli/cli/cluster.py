@@ -73,6 +73,7 @@ class Submitter:
     ) -> "Iterator[tuple[int, Outcome]]":
         """Outcomes of the runs of `sweep` that have finished; the others are then `pending`."""
         from stsm_cli.analysis.sweep import Outcome
+        from stsm_cli.engine.identity import check_origin
         from stsm_cli.engine.runlog import RunFolder
 
         missing = []
@@ -83,6 +84,8 @@ class Submitter:
                 missing.append((run, folder))
             else:
                 files.check_same(run.recipe)
+                if sweep.data_id is not None:
+                    check_origin(files, sweep.data_id)
                 yield number, Outcome(result, files.finished_metrics(), files.environment())
         self._submit(sweep, [task for task in missing if task[0].recipe_hash not in self._jobs])
         self.pending = tuple(self._jobs[run.recipe_hash] for run, _ in missing)

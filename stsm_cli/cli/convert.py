@@ -24,13 +24,22 @@ def convert(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar=f"OUT{SUFFIX}", help="The file to write.")
     ],
+    non_local: Annotated[
+        str | None,
+        typer.Option(
+            "--non-local",
+            metavar="MODE",
+            help="Mode of its non-local blocks, where FILE does not say: `embedded_gaussian`.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make weights to start from (`stsm train --init`) or to test of another project's checkpoint.
 
     Every tensor of FILE must have its place in a network here, and every place its tensor. Nothing
-    in FILE is run.
+    in FILE is run, and nothing guessed: what its tensors do not tell must be in its configuration
+    or in an option.
 
     Examples:
       stsm convert tsm_r50_k400.pth --from mmaction2 -o weights/tsm_r50_k400.safetensors
@@ -40,7 +49,7 @@ def convert(
     from stsm_cli.models.weights_convert import convert as convert_file
     from stsm_cli.models.weights_convert import save_converted
 
-    converted = convert_file(file, cast(Source, source))
+    converted = convert_file(file, cast(Source, source), non_local=non_local)
     sha256 = save_converted(out, converted, original=file)
     if as_json:
         output.current().json(_record(file, converted, out, sha256))
@@ -81,12 +90,8 @@ def _print(file: Path, converted: "Converted", out: Path) -> None:
         str(converted.num_classes),
         str(len(converted.weights)),
     ]
-    output.current().table(
-        str(out),
-        ["network", "shift", "classes", "tensors"],
-        [row],
-        notes=[
-            f"every tensor of {file} has its place, and no place is left empty",
-            f"start from it with `stsm train RECIPE --init {out}`",
-        ],
-    )
+    notes = [f"every tensor of {file} has its place, and no place is left empty"]
+    if converted.shifted:
+        notes.append("no tensor tells the share of shifted channels: 1/4 is TSM's default")
+    notes.append(f"start from it with `stsm train RECIPE --init {out}`")
+    output.current().table(str(out), ["network", "shift", "classes", "tensors"], [row], notes=notes)

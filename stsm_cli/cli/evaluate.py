@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
@@ -124,9 +125,13 @@ def evaluate(
             _check_files(per_class, confusion, scores, recipe.model.num_classes)
             # only now what takes seconds to import
             from stsm_cli.engine.device import choose_device, choose_workers
+            from stsm_cli.engine.opening import slow_precision
             from stsm_cli.engine.testing import run_test
 
+            keep_freed_memory()
             where = choose_device(device)
+        if slow := slow_precision(recipe, where):
+            console.warn(slow)
         console.message(f"testing {subject.checkpoint} under {subject.protocol(recipe)}")
         if subject.folder is not None and not subject.folder.result_file.is_file():
             console.warn(f"{subject.folder.path}: its training has not finished")

@@ -11,6 +11,8 @@ from itertools import zip_longest
 GAP = "  "
 # What is never torn apart: a quoted command, which is to be copied; a number and its unit; a word.
 _WORD = re.compile(r"`[^`]*`\S*|\S+(?: [A-Z%](?!\S))?")
+# In a cell paths are, between their folders.
+_CELL_WORD = re.compile(rf"[^\s/`]{{3,}}/|{_WORD.pattern}")
 
 
 def table_lines(
@@ -29,10 +31,10 @@ def table_lines(
     return [line for row in table for line in _row_lines(row, widths, right)]
 
 
-def fold(text: str, width: int) -> list[str]:
+def fold(text: str, width: int, word_form: re.Pattern[str] = _WORD) -> list[str]:
     """`text` in lines of at most `width` characters, but for words that are longer."""
     lines, start = [""], 0
-    for word in _WORD.finditer(text):
+    for word in word_form.finditer(text):
         if lines[-1] and word.end() - start > width:
             lines.append("")
             start = word.start()
@@ -43,7 +45,7 @@ def fold(text: str, width: int) -> list[str]:
 def _narrowed(table: Sequence[Sequence[str]], widths: list[int], room: int) -> list[int] | None:
     """Widths that fit, taken from the widest columns; None: the longest words do not."""
     least = [
-        max(len(word) for cell in cells for word in (_WORD.findall(cell) or [""]))
+        max(len(word) for cell in cells for word in (_CELL_WORD.findall(cell) or [""]))
         for cells in zip_longest(*table, fillvalue="")
     ]
     widths, room = list(widths), room - len(GAP) * (len(widths) - 1)
@@ -56,7 +58,7 @@ def _narrowed(table: Sequence[Sequence[str]], widths: list[int], room: int) -> l
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> Iterator[str]:
-    folded = [fold(cell, width) for cell, width in zip(row, widths, strict=False)]
+    folded = [fold(cell, width, _CELL_WORD) for cell, width in zip(row, widths, strict=False)]
     for line in zip_longest(*folded, fillvalue=""):
         yield GAP.join(map(_pad, line, widths, right)).rstrip()
 
@@ -68,7 +70,7 @@ def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) ->
     for row in rows:
         lines += [""] if lines else []
         for column, cell in zip(columns, row, strict=False):
-            first, *rest = fold(cell, max(room - width - len(GAP), 1))
+            first, *rest = fold(cell, max(room - width - len(GAP), 1), _CELL_WORD)
             lines.append(f"{column.ljust(width)}{GAP}{first}".rstrip())
             lines += [" " * width + GAP + line for line in rest]
     return lines

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides
@@ -78,10 +79,14 @@ def predict(
     reader = choose_decoder(decoder or subject.decoder)
     # only now what takes seconds to import
     from stsm_cli.engine.device import choose_device
+    from stsm_cli.engine.opening import slow_precision
     from stsm_cli.engine.predict import predict as look_at
     from stsm_cli.engine.testing import load_model
 
+    keep_freed_memory()
     where = choose_device(device)
+    if slow := slow_precision(config, where):
+        console.warn(slow)
     model = load_model(config.model, subject.checkpoint, where)
     classes = _class_names(subject, data, model.fc.out_features)
     name = subject.protocol(config)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stsm_cli.engine.job import Job
 
 DEFAULT_RECIPE = "synth/stsm"
+MOST_BROKEN = 5  # that are named
 
 
 def train(
@@ -122,6 +124,7 @@ def train(
             from stsm_cli.engine.device import choose_device, choose_workers
             from stsm_cli.engine.train import train as run
 
+            keep_freed_memory()
             where = choose_device(device)
             if tensorboard:
                 require_tensorboard()
@@ -243,10 +246,13 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     if as_json:
         console.json(result | {"run": str(folder)})
         return
+    from stsm_cli.config.load import EDITS
+
+    name, _, edits = result["name"].partition(EDITS)
     low, high = result["top1_interval"]
     pair = result["pair_accuracy"]
     columns = {
-        "recipe": result["name"],
+        "recipe": name,
         "protocol": result["protocol"],
         "videos": str(result["num_listed"]),
         "top-1": f"{result['top1']:.1f} [{low:.1f}, {high:.1f}]",
@@ -255,14 +261,21 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
     }
     if pair is not None:
         columns["in pair"] = f"{pair:.1f}"
-    notes = [f"accuracies in %, with the 95 % Wilson interval; from {folder}"]
-    if result.get("num_in_lists"):  # results of old runs have none
-        notes.append(
-            f"{result['num_listed']:,} of {result['num_in_lists']:,} listed videos are usable"
-        )
-    if result["broken"]:
-        notes.append(
-            f"{len(result['broken'])} videos do not decode and count as wrong: "
-            f"{', '.join(result['broken'][:5])}"
-        )
+    notes = [f"recipe {name} with {edits}"] if edits else []
+    notes.append(f"accuracies in %, with the 95 % Wilson interval; from {folder}")
+    if result.get("num_in_lists") or result["broken"]:  # results of old runs have no lists
+        notes.append(_which_videos(result))
     console.table("Test", list(columns), [list(columns.values())], notes=notes)
+
+
+def _which_videos(result: dict[str, Any]) -> str:
+    """How many videos the data set names, how many of them can be used, and how many were."""
+    usable, broken = f"{result['num_listed']:,} usable", result["broken"]
+    if listed := result.get("num_in_lists"):
+        usable = f"{listed:,} in the data set's lists, {usable} by `stsm prepare`"
+    text = f"videos: {usable}, {result['num_videos']:,} decoded in this test"
+    if not broken:
+        return text
+    more = ", ..." if len(broken) > MOST_BROKEN else ""
+    named = ", ".join(broken[:MOST_BROKEN])
+    return f"{text}; the {len(broken)} that did not count as wrong: {named}{more}"

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
@@ -33,6 +33,7 @@ from stsm_cli.resources import resource_dir
 
 MAX_HOPS = 2  # of `extends:`; more cannot be followed by eye
 MAX_NAME = 250  # characters of a name or path that messages give in full
+EDITS = " + "  # between a recipe's name and what overrides changed
 NOT_RECIPES = ("base", "ablations")  # folders of recipes/ that hold parts
 
 
@@ -46,6 +47,13 @@ class LoadedRecipe:
     """Dotted key to `file:line` or `--set`; keys left at their default are absent."""
     card: str
     """The comment that its file opens with: what it is, how to run it, what that costs."""
+    edits: tuple[str, ...] = ()
+    """What overrides changed, as `KEY=VALUE`, but for the seed and what a protocol's name says."""
+
+    @property
+    def title(self) -> str:
+        """What a result is called: the name of a recipe is not that of another one."""
+        return f"{self.name}{EDITS}{', '.join(self.edits)}" if self.edits else self.name
 
     @property
     def notes(self) -> list[str]:
@@ -69,12 +77,13 @@ def load_recipe(
     """
     path = _find(name_or_path, Path())
     problems: list[str] = []
-    tree = inherited = _read_chain(path, problems, ())
+    tree = own = _read_chain(path, problems, ())
     for override in overrides:
         tree = _merge(tree, _parse_override(override, problems))
-    tree = fit_schedule(inherited, tree)
+    tree = fit_schedule(own, tree)
     recipe = validate(tree, problems, context=None if of_run else WRITTEN)
-    return LoadedRecipe(_name(path), recipe, dict(_leaves(tree)), _card(path))
+    loaded = LoadedRecipe(_name(path), recipe, dict(_leaves(tree)), _card(path))
+    return replace(loaded, edits=tuple(_edits(loaded, own)))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -126,10 +135,22 @@ def recipe_hash(recipe: Recipe) -> str:
 def describe(loaded: LoadedRecipe) -> list[tuple[str, str, str]]:
     """Each value of a recipe: dotted key, value as YAML writes it, origin (or `default`)."""
     values = _flatten(loaded.recipe.model_dump(mode="json"), "")
-    return [
-        (key, value if isinstance(value, str) else json.dumps(value), _origin(loaded, key))
-        for key, value in values
-    ]
+    return [(key, _text(value), _origin(loaded, key)) for key, value in values]
+
+
+def _edits(loaded: LoadedRecipe, own: Located) -> Iterator[str]:
+    """What is not as the recipe's `own` files have it."""
+    before = {key: _text(value) for key, value in _flatten(own.plain(), "")}
+    sections = {key.rpartition(".")[0] for key in before}
+    for key, value, origin in describe(loaded):
+        absent = "" if key in sections else "null"  # as if it were said: most defaults are null
+        is_named = key != "seed" and not key.startswith("test.")
+        if origin == "--set" and is_named and before.get(key, absent) != value:
+            yield f"{key}={Path(value).name if key == 'model.init' else value}"
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _origin(loaded: LoadedRecipe, key: str) -> str:

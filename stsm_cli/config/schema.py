@@ -192,7 +192,7 @@ class TestConfig(Section):
     TSM; and MMAction2's TSN, which averages features first: logits are linear in them)."""
 
 
-def _one_name_a_schedule(name: str) -> str:
+def _one_name_a_schedule(name: Any) -> Any:  # noqa: ANN401
     return "one_cycle" if name == "cosine" else name  # else equal runs had two hashes
 
 
@@ -213,9 +213,9 @@ class OptimConfig(Section):
     """SGD's momentum; AdamW's first beta."""
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 1e-4  # paper 4.2
     epochs: Epochs
-    schedule: Annotated[
-        Literal["step", "one_cycle", "cosine"], AfterValidator(_one_name_a_schedule)
-    ] = "step"
+    schedule: Annotated[Literal["step", "one_cycle"], BeforeValidator(_one_name_a_schedule)] = (
+        "step"
+    )
     """`step`: divided by 10 at the milestones. `one_cycle`: after the warm-up down to zero along
     half a cosine; `cosine` is read as this."""
     milestones_epochs: tuple[Epochs, ...] = ()

@@ -7,14 +7,18 @@ the result says so beside its number of videos: this is where it finds the numbe
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import NonNegativeInt, ValidationError
+from pydantic.dataclasses import dataclass
+
 from stsm_cli.errors import DataError
+from stsm_cli.stored import STRICT, first_problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class SplitCounts:
     """The videos of one split; `listed` = `usable` + `missing` + `corrupt` + `short`.
 
@@ -26,11 +30,11 @@ class SplitCounts:
         short: These end before the time that they claim.
     """
 
-    listed: int
-    usable: int
-    missing: int
-    corrupt: int
-    short: int
+    listed: NonNegativeInt
+    usable: NonNegativeInt
+    missing: NonNegativeInt
+    corrupt: NonNegativeInt
+    short: NonNegativeInt
 
     @property
     def present(self) -> int:
@@ -80,8 +84,11 @@ def read_counts(root: Path, split: str) -> SplitCounts | None:
 def _readable(path: Path, subject: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValidationError):
+            what = first_problem(error)
         raise DataError(
-            f"{path}: not a report on {subject} ({type(error).__name__}: {error})",
+            f"{path}: not a report on {subject} ({what})",
             hint="prepare the data set again; what was verified is kept",
         ) from error

@@ -6,6 +6,7 @@ only writes a message. The one idea: whatever is decoded between a broken frame 
 frame is damaged. Where flipped bits are still a valid picture, nobody can tell.
 """
 
+import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ MARKING = (
 # Codecs whose decoders only tell of it: an error among their messages.
 TELLING = ("hevc",)
 
+_NOWHERE = logging.NullHandler()
 _KEY_PICTURE = 1  # PyAV's number for a picture that is built from no other
 _MOST_REORDERED = 16  # frames decoded before one that is shown earlier (H.264, HEVC)
 
@@ -37,11 +39,9 @@ _MOST_REORDERED = 16  # frames decoded before one that is shown earlier (H.264, 
 @contextmanager
 def hearing() -> Iterator[Messages]:
     """FFmpeg's messages on errors, of this thread, as they come."""
-    import logging
-
     import av
 
-    logging.getLogger("libav").addHandler(logging.NullHandler())  # what nobody hears is not printed
+    logging.getLogger("libav").addHandler(_NOWHERE)  # what nobody hears is not printed
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)  # else a message comes late, with another file's
     with av.logging.Capture() as messages:

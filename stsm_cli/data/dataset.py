@@ -1,12 +1,14 @@
 """A recipe's data set, opened: where it lies by default, and made when it is the embedded one."""
 
+from functools import partial
 from pathlib import Path
 
 from stsm_cli.config.schema import DataConfig
+from stsm_cli.cores import num_cores
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.synth import check_synth, ensure_synth
-from stsm_cli.data.videos import Videos, open_videos
+from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
 
@@ -17,6 +19,8 @@ def open_split(
     split: str,
     *,
     decoder: Decoder,
+    processes: int = 1,
+    budget_bytes: int | None = None,
     progress: Progress = SILENT,
 ) -> Videos:
     """A split of the recipe's data set; the embedded set is generated where it is absent.
@@ -26,6 +30,8 @@ def open_split(
         root: The data set's folder; None: `data/<data set>` below the current folder.
         split: `train` or `val`.
         decoder: Which library decodes.
+        processes: Those of this machine that each open it: they divide memory and cores.
+        budget_bytes: Memory for decoded videos; None: as much as one process may take.
         progress: Told about generation and decoding.
 
     Raises:
@@ -34,7 +40,15 @@ def open_split(
     root = check_place(config, root)
     if config.synth is not None:
         ensure_synth(root, config.synth, progress=progress)
-    return open_videos(root, split, config.short_side_px, decoder=decoder, progress=progress)
+    return open_videos(
+        root,
+        split,
+        config.short_side_px,
+        decoder=decoder,
+        budget_bytes=cache_budget(processes) if budget_bytes is None else budget_bytes,
+        threads=max(1, num_cores() // processes),
+        progress=progress,
+    )
 
 
 def check_place(config: DataConfig, root: Path | None) -> Path:
@@ -55,8 +69,17 @@ def check_place(config: DataConfig, root: Path | None) -> Path:
 
 
 def open_splits(
-    config: DataConfig, root: Path | None, *, decoder: Decoder, progress: Progress = SILENT
+    config: DataConfig,
+    root: Path | None,
+    *,
+    decoder: Decoder,
+    processes: int = 1,
+    progress: Progress = SILENT,
 ) -> tuple[Videos, Videos]:
-    """The `train` and the `val` split, each as `open_split` gives it."""
-    train = open_split(config, root, "train", decoder=decoder, progress=progress)
-    return train, open_split(config, root, "val", decoder=decoder, progress=progress)
+    """The `train` and the `val` split, each as `open_split` gives it; one budget for both."""
+    opened = partial(
+        open_split, config, root, decoder=decoder, processes=processes, progress=progress
+    )
+    budget = cache_budget(processes)
+    train = opened(split="train", budget_bytes=budget)
+    return train, opened(split="val", budget_bytes=budget - held_bytes(train))

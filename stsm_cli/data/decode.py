@@ -98,7 +98,7 @@ def read_frames(
         partial(resize_short_side, short_side_px=short_side_px) if short_side_px else _as_decoded
     )
     read = partial(
-        read_decord if decoder == "decord" else read_pyav,
+        {"decord": read_decord, "pyav": read_pyav}[decoder],
         path,
         resize=resize,
         from_start=from_start,

@@ -36,15 +36,21 @@ class VideoInfo:
 
 
 def resize_short_side(frames: Frames, short_side_px: int) -> Frames:
-    """Frames (T, H', W', 3) whose short side is `short_side_px`, in proportion.
+    """Frames (T, H', W', 3) whose short side is `short_side_px`, as `resized_size` says.
 
-    The long side is floor(x · scale + 0.5). Frames that fit already are returned as they are.
+    Frames that fit already are returned as they are.
+    """
+    height, width = frames.shape[1:3]
+    return resize(frames, *resized_size(height, width, short_side_px))
+
+
+def resized_size(height: int, width: int, short_side_px: int) -> tuple[int, int]:
+    """Height and width in proportion: the long side is floor(x · scale + 0.5).
 
     Source: `Resize((-1, s))` of MMAction2 1.2, mmaction/datasets/transforms/processing.py.
     """
-    height, width = frames.shape[1:3]
     scale = short_side_px / min(height, width)
-    return resize(frames, math.floor(height * scale + 0.5), math.floor(width * scale + 0.5))
+    return math.floor(height * scale + 0.5), math.floor(width * scale + 0.5)
 
 
 def resize(frames: Frames, height: int, width: int) -> Frames:

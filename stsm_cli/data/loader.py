@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.data import crops
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
@@ -235,6 +236,7 @@ def _remains() -> Path | None:
 
 def _live_with_parent(worker: int, *, remains: Path | None) -> None:
     """Leave Ctrl-C to the parent, and end with it."""
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(remains=remains)
 

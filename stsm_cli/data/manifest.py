@@ -1,7 +1,7 @@
 """What a data set holds: `ROOT/manifest/{train,val}.csv` and `ROOT/manifest/classes.txt`.
 
 One line a video: path,label,frames,fps,width,height. Where seeks mislead in some videos, their
-paths stand in `ROOT/manifest/{train,val}_from_start.txt`, one a line. Every data set, downloaded or
+paths stand in `ROOT/manifest/{train,val}_from_start.csv`, one a line. Every data set, downloaded or
 generated, is brought into this form once; everything after it reads nothing else. Reading is strict
 and names file and line; writing replaces a file whole or not at all.
 """
@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from operator import eq
 from pathlib import Path
 from typing import overload
@@ -135,18 +136,19 @@ def write_manifest(manifest: Manifest) -> None:
     Raises:
         DataError: The files cannot be written.
     """
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(
-        (r.path, r.label, r.num_frames, r.fps, r.width, r.height) for r in manifest.records
-    )
+    rows = ((r.path, r.label, r.num_frames, r.fps, r.width, r.height) for r in manifest.records)
     folder = _folder(manifest.root)
     _replace(classes_path(manifest.root), "".join(f"{name}\n" for name in manifest.classes))
     note = _from_start_path(manifest.root, manifest.split)
     if manifest.from_start or note.exists():
-        _replace(note, "".join(f"{path}\n" for path in sorted(manifest.from_start)))
-    _replace(folder / f"{manifest.split}.csv", table.getvalue())
+        _replace(note, _csv([path] for path in sorted(manifest.from_start)))
+    _replace(folder / f"{manifest.split}.csv", _csv(chain([_COLUMNS], rows)))
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> str:
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    return table.getvalue()
 
 
 def classes_path(root: Path) -> Path:
@@ -174,12 +176,14 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def _from_start_path(root: Path, split: str) -> Path:
-    return _folder(root) / f"{split}_from_start.txt"
+    return _folder(root) / f"{split}_from_start.csv"
 
 
 def _read_from_start(root: Path, split: str) -> frozenset[str]:
     path = _from_start_path(root, split)
-    return frozenset(_read_bytes(path).decode().splitlines()) if path.exists() else frozenset()
+    if not path.exists():
+        return frozenset()
+    return frozenset(row[0] for row in csv.reader(_open_text(_read_bytes(path), newline="")) if row)
 
 
 def mirror_pairs_path(root: Path) -> Path:

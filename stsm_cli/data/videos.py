@@ -1,20 +1,22 @@
 """One split of a data set, ready to be read: from memory where it fits, else from its files."""
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from stsm_cli.data.decode import Decoder, read_frames
-from stsm_cli.data.frames import Frames
+from stsm_cli.data.frames import Frames, resized_size
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
 from stsm_cli.errors import DataError
+from stsm_cli.memory import available_memory
 from stsm_cli.progress import SILENT, Progress
 
-CACHE_LIMIT_BYTES = 2 * 2**30  # ours: train and val of the embedded set take 1 GB
+CACHE_LIMIT_BYTES = 4 * 2**30  # ours: train and val of the embedded set take 1 GB
+CACHE_SHARE = 0.5  # ours: of the memory that is available; the rest is for the network
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,16 @@ class Videos:
         manifest: What the split holds.
         short_side_px: Size to which frames are resized.
         decoder: Which library decodes.
+        cache: All videos, decoded and resized (a `DataError` in place of a broken one), or None.
         keep_damaged: Whether frames that the decoder could not make right are read too; else their
             video is broken.
-        cache: All videos, decoded and resized (a `DataError` in place of a broken one), or None.
     """
 
     manifest: Manifest
     short_side_px: int
     decoder: Decoder
-    keep_damaged: bool = False
     cache: tuple[Frames | DataError, ...] | None = None
+    keep_damaged: bool = False
 
     def read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
         """Frames (len(frame_indices), H, W, 3) of video `index`, resized.
@@ -46,7 +48,7 @@ class Videos:
             return self._decode(index, frame_indices)
         frames = self.cache[index]
         if isinstance(frames, DataError):
-            raise frames
+            raise copy(frames)  # trap: raised again and again, one error's traceback would grow
         return frames[frame_indices]
 
     def _decode(self, index: int, frame_indices: npt.NDArray[np.int64] | None) -> Frames:
@@ -66,7 +68,7 @@ class Videos:
         try:
             frames = self._decode(index, None)
         except DataError as error:
-            return error
+            return copy(error)  # without its traceback, which keeps what was being read
         if len(frames) < record.num_frames:
             return DataError(
                 f"{self.manifest.root / record.path}: {len(frames)} frames decode, "
@@ -75,26 +77,42 @@ class Videos:
         return frames
 
 
+def cache_budget(processes: int) -> int:
+    """Bytes that each of so many processes of this machine may hold of decoded videos."""
+    available = available_memory()
+    limits = [CACHE_LIMIT_BYTES, *([] if available is None else [int(available * CACHE_SHARE)])]
+    return min(limits) // processes
+
+
 def open_videos(
     root: Path,
     split: str,
     short_side_px: int,
     *,
     decoder: Decoder,
-    threads: int = 2,
+    budget_bytes: int,
+    threads: int,
     progress: Progress = SILENT,
 ) -> Videos:
     """A split of the data set at `root`, decoded into memory if it fits.
+
+    Args:
+        root: The data set's folder.
+        split: `train` or `val`.
+        short_side_px: Size to which frames are resized.
+        decoder: Which library decodes.
+        budget_bytes: What all decoded frames together may take.
+        threads: Videos that are decoded at a time.
+        progress: Told about decoding.
 
     Raises:
         DataError: The manifest is missing or wrong.
     """
     videos = Videos(read_manifest(root, split), short_side_px, decoder)
     records = videos.manifest.records
-    sizes = accumulate(_decoded_bytes(record, short_side_px) for record in records)
-    if any(size > CACHE_LIMIT_BYTES for size in sizes):
+    if sum(_decoded_bytes(record, short_side_px) for record in records) > budget_bytes:
         return videos
-    cache = []
+    cache: list[Frames | DataError] = []
     with (
         ThreadPoolExecutor(threads) as pool,
         progress.bar(f"decoding {split}", len(records)) as bar,
@@ -105,6 +123,11 @@ def open_videos(
     return replace(videos, cache=tuple(cache))
 
 
-def _decoded_bytes(record: VideoRecord, short_side_px: int) -> float:
-    scale = short_side_px / min(record.width, record.height)
-    return record.num_frames * record.width * record.height * scale**2 * 3
+def held_bytes(videos: Videos) -> int:
+    """What the decoded videos take."""
+    return sum(frames.nbytes for frames in videos.cache or () if not isinstance(frames, DataError))
+
+
+def _decoded_bytes(record: VideoRecord, short_side_px: int) -> int:
+    height, width = resized_size(record.height, record.width, short_side_px)
+    return record.num_frames * height * width * 3

@@ -1,6 +1,5 @@
 """What scores are worth: counts, accuracies, intervals, and which class is taken for which."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from stsm_cli.engine.scores import Scores
+from stsm_cli.stored import wilson_interval
 
 IntArray = npt.NDArray[np.int64]
 
@@ -49,14 +49,6 @@ def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:
         if partners is None
         else 100 * float(_ordered(probabilities, labels, partners).float().mean()),
     }
-
-
-def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a proportion, as fractions (E. B. Wilson, 1927)."""
-    share, spread = correct / total, z * z / total
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def confusion_matrix(scores: Scores, num_classes: int) -> IntArray:

@@ -61,7 +61,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except Exception as error:  # what is no checkpoint makes torch.load raise almost anything
-        reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+        reason = "not written by torch.save, or damaged"
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({reason})", hint=instead_of(path)
         ) from None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsm_cli.config.load import LoadedRecipe, load_recipe
+from stsm_cli.config.load import EDITS, LoadedRecipe, load_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.dataset import open_splits
 from stsm_cli.data.decode import choose_decoder
@@ -20,9 +20,9 @@ class Job:
     """A run to come.
 
     Attributes:
-        name: The recipe's.
+        name: The recipe's title.
         recipe: What is run.
-        folder: Where; None: the next free folder below `runs/`.
+        folder: Where; None: the next free folder below `runs/`, called after the recipe alone.
         data: The data set's folder; None: its default place.
         decoder: Which library decodes; None: the default.
         notes: What a user should know of the recipe, a line each.
@@ -43,8 +43,15 @@ class Job:
             DataError: The set is missing, broken, or not the one the recipe asks for.
         """
         decoder = choose_decoder(self.decoder)
+        processes = current_world().local_size
         return first_alone(
-            lambda: open_splits(self.recipe.data, self.data, decoder=decoder, progress=progress)
+            lambda: open_splits(
+                self.recipe.data,
+                self.data,
+                decoder=decoder,
+                processes=processes,
+                progress=progress,
+            )
         )
 
     def claim(self) -> RunFolder:
@@ -58,7 +65,7 @@ class Job:
         path = None
         with together():
             if current_world().is_main:
-                path = claim_run_folder(self.name)
+                path = claim_run_folder(self.name.partition(EDITS)[0])
         chosen = gather_objects(path)[0]
         assert chosen is not None
         return RunFolder(chosen)
@@ -73,7 +80,7 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     folder = None if out is None else RunFolder(out)
     if folder is not None:
         folder.check_new()
-    return Job(loaded.name, loaded.recipe, folder, data, decoder, tuple(loaded.notes))
+    return Job(loaded.title, loaded.recipe, folder, data, decoder, tuple(loaded.notes))
 
 
 def continued_job(
@@ -105,9 +112,8 @@ def continued_job(
     if recipe is not None or overrides:  # compared before the data is opened, which takes a while
         name = recipe or str(folder.recipe_file)
         folder.check_same(load_recipe(name, overrides, of_run=True).recipe)
-    known = folder.environment()
-    data, decoder = data or Path(known["data"]), decoder or known["decoder"]
-    return Job(known["recipe"], begun, folder, data, decoder)
+    known = folder.about()
+    return Job(known.recipe, begun, folder, data or Path(known.data), decoder or known.decoder)
 
 
 def _begun_again(
@@ -123,7 +129,7 @@ def _begun_again(
             f"{folder.path}: nothing was trained in it, and it does not say what was to be",
             hint=f"begin it with `stsm train RECIPE --out {folder.path}`",
         )
-    loaded = load_recipe(recipe or str(folder.recipe_file), overrides)
+    loaded = load_recipe(recipe or str(folder.recipe_file), overrides, of_run=is_known)
     if is_known:
         folder.check_same(loaded.recipe)
     name = loaded.name if recipe is not None else loaded.card  # where `create` keeps the name

@@ -19,10 +19,21 @@ from typing import Any
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
+from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, read_classes
 from stsm_cli.engine.lock import LOCK, OWNER, Hold
 from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
+from stsm_cli.stored import (
+    Environment,
+    Epoch,
+    Kind,
+    Result,
+    as_stored,
+    contradiction,
+    read_lines,
+    read_stored,
+)
 
 
 class RunFolder:
@@ -126,7 +137,7 @@ class RunFolder:
         """Refuse to continue this run with another recipe.
 
         A recipe that leaves the number of classes, or a folder's mirroring, to the data agrees
-        with any.
+        with any. Weights to start from are the same where their content is.
 
         Raises:
             CheckpointError: Names the keys that differ, with both values.
@@ -136,6 +147,8 @@ class RunFolder:
             theirs["model.num_classes"] = ours["model.num_classes"]
         if recipe.data.dataset == "folder" and "flip" not in recipe.data.model_fields_set:
             theirs["data.flip"] = ours["data.flip"]
+        if theirs["model.init"] != ours["model.init"] and self._starts_from(recipe):
+            theirs["model.init"] = ours["model.init"]
         differing = [
             f"{key} is {ours.get(key)} there, {theirs.get(key)} here"
             for key in sorted(ours.keys() | theirs.keys())
@@ -147,14 +160,19 @@ class RunFolder:
                 hint="choose another --out, or drop the recipe and --set to continue as it was",
             )
 
+    def _starts_from(self, recipe: Recipe) -> bool:
+        """Whether `recipe` names the weights that this run started from, wherever they lie."""
+        wanted = init_sha256(recipe)
+        return wanted is not None and wanted == self.about().init_sha256
+
     def check_classes(self, manifest: Manifest) -> None:
         """Refuse a data set whose class list is not the one of the training.
 
         Raises:
             DataError: Names both lists' hashes.
         """
-        known = self.environment().get("class_hash", manifest.class_hash)
-        if known != manifest.class_hash:
+        known = self.about().class_hash
+        if known not in (None, manifest.class_hash):
             raise DataError(
                 f"{manifest.root}: its class list ({manifest.class_hash}) is not the one "
                 f"of the training ({known})"
@@ -164,27 +182,49 @@ class RunFolder:
         """The class names in label order; None where the run did not keep them."""
         return read_classes(self.classes_file) if self.classes_file.is_file() else None
 
-    def environment(self) -> dict[str, Any]:
-        """What `create` recorded of machine, data and versions."""
-        return read_json(self.environment_file)
-
-    def result(self) -> dict[str, Any] | None:
-        """The run's result, or None if it has not finished."""
-        return read_json(self.result_file) if self.result_file.is_file() else None
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """The epochs logged so far.
+    def about(self) -> Environment:
+        """What is needed to go on with the run, or to test it.
 
         Raises:
-            CheckpointError: A line is not the next epoch's.
+            CheckpointError: `environment.json` is damaged; names the key.
+        """
+        return self._read(self.environment_file, Environment, "a run's environment")[0]
+
+    def environment(self) -> dict[str, Any]:
+        """What `create` recorded of machine, data and versions, as it stands.
+
+        Raises:
+            CheckpointError: As `about`.
+        """
+        return self._read(self.environment_file, Environment, "a run's environment")[1]
+
+    def result(self) -> dict[str, Any] | None:
+        """The run's result as it stands, or None if it has not finished.
+
+        Raises:
+            CheckpointError: `result.json` is damaged; names the key.
+        """
+        file = self.result_file
+        if not file.exists():
+            return None
+        again = f"move it away; `stsm train --resume --out {self.path}` makes it again"
+        result, plain = read_stored(file, Result, "a run's result", CheckpointError, again)
+        if problem := contradiction(result):
+            raise CheckpointError(f"{file}: {problem}", hint=again)
+        return plain
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The epochs logged so far, as they stand.
+
+        Raises:
+            CheckpointError: A line is not the next epoch's; names it and the key.
         """
         epochs = self._lines()
         for number, epoch in enumerate(epochs, start=1):
             if epoch["epoch"] != number:
                 raise CheckpointError(
                     f"{self.metrics_file}:{number}: is epoch {epoch['epoch']}, not {number}",
-                    hint=f"`stsm train --resume --out {self.path}` keeps what goes together, and "
-                    "goes on from there",
+                    hint=self._ways_out(),
                 )
         return epochs
 
@@ -197,15 +237,24 @@ class RunFolder:
         return kept
 
     def _lines(self) -> list[dict[str, Any]]:
-        if not self.metrics_file.is_file():
+        file, what = self.metrics_file, "the metrics of an epoch"
+        if not file.exists():
             return []
-        lines = self.metrics_file.read_text().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]  # a kill may leave half of one
-        try:
-            epochs = [json.loads(line) for line in whole]
-        except ValueError as error:
-            raise CheckpointError(f"{self.metrics_file}: not readable as JSON ({error})") from None
-        return epochs
+        return [
+            plain for _, plain in read_lines(file, Epoch, what, CheckpointError, self._ways_out())
+        ]
+
+    def _read(self, file: Path, kind: type[Kind], what: str) -> tuple[Kind, dict[str, Any]]:
+        return read_stored(file, kind, what, CheckpointError, self._ways_out())
+
+    def _ways_out(self) -> str:
+        """What can be done with a run that cannot be continued."""
+        if not self.checkpoint.is_file():
+            return "it has no checkpoint yet: choose another --out to begin anew"
+        return (
+            f"`stsm eval {self.recipe_file} --checkpoint {self.checkpoint}` tests its weights, "
+            f"`stsm train {self.recipe_file} --init {self.checkpoint}` starts from them"
+        )
 
     def finished_metrics(self) -> list[dict[str, Any]]:
         """The epochs of a run that has finished.
@@ -244,8 +293,12 @@ class RunFolder:
             draft.unlink(missing_ok=True)
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:
-        """Append one epoch to `metrics.jsonl`."""
-        self.hold.check()
+        """Append one epoch to `metrics.jsonl`, of the keys of `Epoch` and more.
+
+        Raises:
+            StsmError: It cannot be written.
+        """
+        as_stored(Epoch, metrics)
         try:
             with self.metrics_file.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
@@ -307,19 +360,14 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
     write_atomically(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a run folder.
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Write a result, of the keys of `Result` and more, atomically.
 
     Raises:
-        CheckpointError: The file is missing or not a JSON object.
+        StsmError: It cannot be written.
     """
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: holds {type(value).__name__}, not an object")
-    return value
+    as_stored(Result, result)
+    write_json(path, result)
 
 
 def write_atomically(path: Path, text: str) -> None:

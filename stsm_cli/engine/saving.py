@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from pydantic import FiniteFloat, NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.schema import Recipe
@@ -13,6 +14,7 @@ from stsm_cli.engine.distributed import current_world, gather_objects, together
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import CheckpointError
+from stsm_cli.stored import first_problem
 
 SAVE_SECONDS = 600.0  # ours: the most that a SIGKILL costs; an epoch of Kinetics-400 takes hours
 
@@ -24,14 +26,14 @@ class Position:
     The seconds are this process's own.
     """
 
-    epoch: int = 0
-    batches: int = 0
-    loss_sum: float = 0.0
-    correct: int = 0
-    seen: int = 0
-    broken: int = 0
-    seconds: float = 0.0
-    data_seconds: float = 0.0
+    epoch: NonNegativeInt = 0
+    batches: NonNegativeInt = 0
+    loss_sum: FiniteFloat = 0.0
+    correct: NonNegativeInt = 0
+    seen: NonNegativeInt = 0
+    broken: NonNegativeInt = 0
+    seconds: NonNegativeFloat = 0.0
+    data_seconds: NonNegativeFloat = 0.0
 
 
 class Saver:
@@ -80,13 +82,13 @@ class Saver:
             raise CheckpointError(f"{file}: belongs to another recipe")
         try:
             return self._restore(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # as torch and Python tell
-            what = f"holds no {error}" if isinstance(error, KeyError) else str(error).split("\n")[0]
+        except Exception as error:  # of what is no state torch may raise almost anything
+            what = _reason(error)
             start = f"`stsm train {self.folder.recipe_file} --init {file}` starts from its weights"
             raise CheckpointError(
                 f"{file}: does not continue here, another version of stsm may have written it "
                 f"({what})",
-                hint=start if "model" in state else f"delete {self.folder.path} to begin anew",
+                hint=start if "model" in state else "choose another --out to begin anew",
             ) from None
 
     def _restore(self, state: dict[str, Any]) -> tuple[Position, int]:
@@ -95,7 +97,8 @@ class Saver:
         world, random = current_world(), state["random"]
         if len(random) == world.size:
             self._set_random_state(random[world.rank])
-        position = Position(**state["position"])
+        told = asdict(Position(**state["position"]))
+        position = TypeAdapter(Position).validate_python(told)
         self._saved = replace(position)
         return position, len(random)
 
@@ -108,3 +111,11 @@ class Saver:
         torch.set_rng_state(state["cpu"])
         if self.stepper.device.type == "cuda" and state["cuda"] is not None:
             torch.cuda.set_rng_state(state["cuda"], self.stepper.device)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"holds no {error}"
+    if isinstance(error, ValidationError):
+        return f"its position: {first_problem(error)}"
+    return str(error).split("\n")[0] or type(error).__name__

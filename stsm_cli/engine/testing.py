@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from stsm_cli.config.load import recipe_hash
+from stsm_cli.config.run_identity import NUMERICS, content_hash
 from stsm_cli.config.schema import ModelConfig, Recipe
+from stsm_cli.data.content import split_id
 from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.manifest import Manifest
@@ -16,7 +17,7 @@ from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.evaluate import score_split, summary
 from stsm_cli.engine.identity import identify_data, weights_sha256
-from stsm_cli.engine.runlog import instead_of, write_json
+from stsm_cli.engine.runlog import instead_of, write_result
 from stsm_cli.engine.scores import Scores
 from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import CheckpointError, DataError, StsmError
@@ -88,11 +89,20 @@ def run_test(
         model = load_model(recipe.model, subject.checkpoint, device)
     root = data_root if data_root is not None else subject.data_root
     videos = first_alone(
-        lambda: open_split(recipe.data, root, "val", decoder=decoder, progress=progress)
+        lambda: open_split(
+            recipe.data,
+            root,
+            "val",
+            decoder=decoder,
+            processes=current_world().local_size,
+            progress=progress,
+        )
     )
     with together():
         check_classes(subject, videos.manifest, model.fc.out_features)
-        identity = identify_data(videos)
+        identity = identify_data(videos) | {
+            "split_id": split_id(recipe.data.dataset, videos.manifest)
+        }
     started = time.perf_counter()
     scores = score_split(
         model,
@@ -109,7 +119,8 @@ def run_test(
         "name": subject.name,
         "checkpoint": subject.checkpoint.name,
         "protocol": subject.protocol(recipe),
-        "recipe_hash": recipe_hash(recipe),
+        "recipe_hash": content_hash(recipe, subject.init_sha256),
+        "numerics": NUMERICS,
         **summary(scores, videos.manifest, recipe),
         **identity,
         "weights_sha256": weights_sha256(model),
@@ -141,6 +152,6 @@ def _keep(subject: Trained, result: dict[str, Any], progress: Progress) -> None:
         return
     best = "best-" if subject.checkpoint == subject.folder.best_checkpoint else ""
     try:
-        write_json(subject.folder.path / f"eval-{best}{result['protocol']}.json", result)
+        write_result(subject.folder.path / f"eval-{best}{result['protocol']}.json", result)
     except StsmError as error:  # the numbers are worth more than the file
         progress.message(f"warning: {error}")

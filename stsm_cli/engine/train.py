@@ -1,6 +1,5 @@
 """A run from its recipe to its result: what is checked, recorded and resumed around the loop."""
 
-import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict
@@ -9,8 +8,9 @@ from typing import Any
 
 import torch
 
-from stsm_cli.config.load import recipe_hash
+from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
+from stsm_cli.data.content import data_id, split_id
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.batch import BatchPlan, plan_batch
@@ -18,12 +18,13 @@ from stsm_cli.engine.board import Board, require_tensorboard
 from stsm_cli.engine.distributed import current_world, gather_objects, together
 from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.fitting import fit_recipe
-from stsm_cli.engine.identity import identify_data, weights_sha256
+from stsm_cli.engine.identity import changed_start, check_origin, identify_data, weights_sha256
 from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
-from stsm_cli.engine.runlog import RunFolder, write_json
+from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Trainer
+from stsm_cli.errors import CheckpointError
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -78,9 +79,10 @@ def train(
         plan = plan_batch(recipe.optim, world.size, len(train_videos.manifest.records))
         if tensorboard:
             require_tensorboard()
+    split_ids = _split_ids(recipe, train_videos, val_videos)
+    with together():
         if resume:
-            folder.check_same(recipe)
-            folder.check_classes(train_videos.manifest)
+            recipe = _begun(folder, recipe, train_videos.manifest, data_id(split_ids), progress)
         identity = identify_data(val_videos)
     with ExitStack() as held:
         finished = None
@@ -110,6 +112,7 @@ def train(
         with together():
             if world.is_main and not resume:
                 about = _about(recipe, name, train_videos.manifest, plan)
+                about |= {"data_id": data_id(split_ids), "numerics": NUMERICS}
                 about |= {"workers": workers, "compile": compile_with}
                 about |= {"mirror": asdict(fitted.mirror)}
                 about |= describe_environment(device, train_videos.decoder)
@@ -126,7 +129,9 @@ def train(
                 "schema": "stsm.result/1",
                 "name": name,
                 "protocol": recipe.protocol,
-                "recipe_hash": recipe_hash(recipe),
+                "recipe_hash": content_hash(recipe, folder.about().init_sha256),
+                "numerics": NUMERICS,
+                "split_id": split_ids[-1],
                 **trainer.run(stop, board, on_epoch),
                 **identity,
                 "weights_sha256": weights_sha256(trainer.stepper.model),
@@ -134,7 +139,7 @@ def train(
         with together():
             if world.is_main:
                 folder.hold.check()
-                write_json(folder.result_file, result)
+                write_result(folder.result_file, result)
         return result
 
 
@@ -154,8 +159,43 @@ def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
 
 def _about(recipe: Recipe, name: str, manifest: Manifest, plan: BatchPlan) -> dict[str, Any]:
     root = str(manifest.root.resolve())  # found again from any folder
-    about = {"recipe": name, "data": root, "class_hash": manifest.class_hash, "batch": asdict(plan)}
+    about: dict[str, Any] = {
+        "recipe": name,
+        "data": root,
+        "class_hash": manifest.class_hash,
+        "batch": asdict(plan),
+    }
     if recipe.model.init is not None:
-        content = Path(recipe.model.init).read_bytes()
-        about["init_sha256"] = hashlib.sha256(content).hexdigest()
+        about["init_sha256"] = init_sha256(recipe)
     return about
+
+
+def _split_ids(recipe: Recipe, *splits: Videos) -> list[str]:
+    """What the videos of each split are known by; the first process looks at the files."""
+    ids: list[str] = []
+    if current_world().is_main:
+        ids = [split_id(recipe.data.dataset, videos.manifest) for videos in splits]
+    return gather_objects(ids)[0]
+
+
+def _begun(
+    folder: RunFolder, recipe: Recipe, manifest: Manifest, known_as: str, progress: Progress
+) -> Recipe:
+    """`recipe`, which may continue the run in `folder` on these videos, with its names.
+
+    Raises:
+        CheckpointError: It has another recipe, or was begun by code that gives other numbers, or
+            its first step is still to come and the weights to start from have changed.
+        DataError: It was begun on other videos or classes.
+    """
+    folder.check_same(recipe)
+    folder.check_classes(manifest)
+    check_origin(folder, known_as)
+    if changed := changed_start(folder):
+        if not folder.checkpoint.exists():
+            raise CheckpointError(changed, hint="choose another --out to begin anew")
+        if current_world().is_main:
+            progress.message(f"warning: {changed}; it goes on from its checkpoint")
+    # what it started from may lie elsewhere now
+    model = recipe.model.model_copy(update={"init": folder.recipe().model.init})
+    return recipe.model_copy(update={"model": model})

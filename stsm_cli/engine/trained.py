@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stsm_cli.config.load import describe, load_recipe
+from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.runlog import RunFolder, newest_run
@@ -18,7 +19,7 @@ class Trained:
     """Something to test: weights, the recipe they were trained with, and where results go.
 
     Attributes:
-        name: The recipe's.
+        name: The title of the recipe.
         recipe: As it was trained, but for `edits` and the `test` section.
         checkpoint: The weights' file.
         folder: The run's, unless the weights came by themselves.
@@ -31,6 +32,11 @@ class Trained:
     folder: RunFolder | None
     edits: tuple[str, ...] = ()
 
+    @property
+    def init_sha256(self) -> str | None:
+        """Of the file that the training started from, where that is known."""
+        return self.folder.about().init_sha256 if self.folder else init_sha256(self.recipe)
+
     def protocol(self, recipe: Recipe) -> str:
         """What a test under `recipe` is called: its protocol, then the edits."""
         return "+".join((recipe.protocol, *self.edits))
@@ -38,22 +44,18 @@ class Trained:
     @property
     def decoder(self) -> str | None:
         """The one that the training read with, where that is known."""
-        return self.folder.environment().get("decoder") if self.folder else None
+        return self.folder.about().decoder if self.folder else None
 
     @property
     def mirror(self) -> Mirror | None:
         """What it did to the classes in the training, where that is known."""
-        known = self.folder.environment().get("mirror") if self.folder else None
-        if known is None:
-            return None
-        pairs = tuple((first, second) for first, second in known["pairs"])
-        return Mirror(pairs, known["source"])
+        known = self.folder.about().mirror if self.folder else None
+        return None if known is None else Mirror(known.pairs, known.source)
 
     @property
     def data_root(self) -> Path | None:
         """The data set of the training, where that is known."""
-        known = self.folder.environment().get("data") if self.folder else None
-        return None if known is None else Path(known)
+        return Path(self.folder.about().data) if self.folder else None
 
 
 def trained(
@@ -82,11 +84,11 @@ def trained(
                 hint=f"for example `stsm eval synth/stsm --checkpoint {checkpoint}`",
             )
         loaded = load_recipe(run, overrides)
-        return Trained(loaded.name, loaded.recipe, checkpoint, None)
+        return Trained(loaded.title, loaded.recipe, checkpoint, None)
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     recipe, edits = _edited(folder, overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
-    return Trained(folder.environment()["recipe"], recipe, file, folder, edits)
+    return Trained(folder.about().recipe, recipe, file, folder, edits)
 
 
 def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:

@@ -3,7 +3,8 @@
 One pass over the tensor, no parameters, no multiply-adds (paper section 3). `shift` is the
 function, `SpatioTemporalShift` the module, `insert_shift` puts it before the convolutions of a
 network. Eagerly the output is filled slice by slice (on CUDA by one kernel, `shift_triton.py`);
-what `torch.compile`, `torch.export` and ONNX see is built of slices, pads and one concatenation.
+what `torch.compile`, `torch.export` and ONNX see is built of slices, pads and one concatenation;
+for `torch.fx` it is one node.
 
 Shapes: N videos, T frames a video, C channels, H rows, W columns.
     frames (N·T, C, H, W), the frames of a video one after the other; features (N, C, T, H, W).
@@ -18,11 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn import functional as F
+from torch.overrides import handle_torch_function
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
+from stsm_cli.models import shift_copies
+from stsm_cli.models.shift_graph import composed
 from stsm_cli.models.shift_sites import shift_sites
-from stsm_cli.models.shift_slices import Alpha, ChannelSlice, channel_slices
+from stsm_cli.models.shift_slices import Alpha, ChannelSlice, channel_slices, frames_per_video
 
 __all__ = [
     "ChannelSlice",
@@ -30,6 +33,7 @@ __all__ = [
     "SpatioTemporalShift",
     "channel_slices",
     "insert_shift",
+    "plain_state_dict",
     "shift",
 ]
 
@@ -53,7 +57,10 @@ def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: Alpha) 
     Source: paper section 3. At `T`, α=1/4 it is the shift of mit-han-lab/temporal-shift-module,
         ops/temporal_shift.py, with `fold_div` 8.
     """
-    return _shifted(x, _num_frames(x, num_frames), channel_slices(x.shape[1], dims, alpha))
+    if not isinstance(x, Tensor):  # a proxy of torch.fx, whose graph takes no Fraction
+        text: Any = str(parse_alpha(alpha))
+        return handle_torch_function(shift, (x,), x, num_frames=num_frames, dims=dims, alpha=text)
+    return _shifted(x, frames_per_video(x, num_frames), channel_slices(x.shape[1], dims, alpha))
 
 
 class SpatioTemporalShift(nn.Module):
@@ -90,7 +97,11 @@ class ShiftedConv(SpatioTemporalShift):
     """A shift and the convolution that reads it, `net`; what `insert_shift` puts into a network.
 
     Training keeps the input, which the layer before mostly keeps anyway, and shifts it again in
-    the backward pass, where a plain sequence of both would keep a shifted copy.
+    the backward pass, where a plain sequence of both would keep a shifted copy (and does, inside
+    the transforms of `torch.func`).
+
+    `load_state_dict` takes the keys of the bare convolution (`conv1.weight`) too. For `torch.fx`
+    both are one node, called as the convolution was.
 
     Args:
         net: The convolution; the name is that of both reference implementations' checkpoints.
@@ -108,13 +119,16 @@ class ShiftedConv(SpatioTemporalShift):
         super().__init__(num_frames, dims, alpha)
         self.net = net
         self.slices = channel_slices(net.in_channels, dims, alpha)
+        self.register_load_state_dict_pre_hook(_take_plain_keys)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
         """What `net` makes of the shifted `x`."""
-        keep_input = not _is_traced() and (
+        if not isinstance(x, Tensor):
+            return self._node(x)
+        keep_input = not (_is_traced() or _is_transformed()) and (
             torch.is_grad_enabled() and x.requires_grad and self.net.weight.requires_grad
         )
-        num_frames = _num_frames(x, self.num_frames)
+        num_frames = frames_per_video(x, self.num_frames)
         shifted = _shifted(x, num_frames, self.slices, keep_input=keep_input)
         if not keep_input or shifted is x:
             return self.net(shifted)  # type: ignore[no-any-return]
@@ -132,6 +146,15 @@ class ShiftedConv(SpatioTemporalShift):
 
         with saved_tensors_hooks(pack, unpack):
             return self.net(shifted)  # type: ignore[no-any-return]
+
+    def _node(self, x: Any) -> Any:  # noqa: ANN401
+        """What stands for this module, and what it makes of the proxy `x`, in a graph of torch.fx.
+
+        One node, so that the traced network trains as this one does.
+        """
+        if path := x.tracer.path_of_module(self):
+            return x.tracer.create_proxy("call_module", path, (x,), {})
+        return self.net(super().forward(x))  # traced by itself, it cannot be a part
 
     def extra_repr(self) -> str:
         """For example `T, α=1/4: 16 of 64 channels (T 8+8), 8 frames`."""
@@ -156,8 +179,9 @@ def insert_shift(
 ) -> nn.Module:
     """`model` itself, a shift now standing before some of its convolutions.
 
-    Each becomes a `ShiftedConv`, its weight's key `layer1.0.conv1.net.weight`. At α=0 nothing is
-    put in, and keys stay as they are.
+    Each becomes a `ShiftedConv`, its weight's key `layer1.0.conv1.net.weight`. The network still
+    loads weights under their plain keys; `plain_state_dict` gives them back. At α=0 nothing is put
+    in, and keys stay as they are.
 
     Args:
         model: Any network; changed in place.
@@ -165,7 +189,7 @@ def insert_shift(
         dims: Sum of groups of axes, such as `T+H+W`.
         alpha: Fraction of all channels that move.
         targets: Names of the convolutions, as in `model.named_modules()`. Not needed where the
-            network has torchvision's residual blocks: then as `shift_sites` finds them.
+            network has residual blocks that begin with a convolution: `shift_sites` finds them.
 
     Raises:
         ValueError: An argument is not valid, a target is no 2D or 3D convolution of `model`, the
@@ -190,59 +214,49 @@ def insert_shift(
     return model
 
 
+def plain_state_dict(model: nn.Module) -> dict[str, Any]:
+    """The state dict of `model` under the keys that it has without its shifts.
+
+    For the same network without them: `resnet50().load_state_dict(plain_state_dict(shifted))`.
+    """
+    shifted = {
+        f"{name}.net.".lstrip("."): f"{name}.".lstrip(".")
+        for name, module in model.named_modules()
+        if isinstance(module, ShiftedConv)
+    }
+    plain = {}
+    for key, value in model.state_dict().items():
+        prefix = next((prefix for prefix in shifted if key.startswith(prefix)), "")
+        plain[shifted.get(prefix, "") + key.removeprefix(prefix)] = value
+    return plain
+
+
+def _take_plain_keys(module: ShiftedConv, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Before a `ShiftedConv` loads `state`: call what is called as for a bare convolution `net`."""
+    for name in module.net.state_dict():
+        if prefix + name in state and f"{prefix}net.{name}" not in state:
+            state[f"{prefix}net.{name}"] = state.pop(prefix + name)
+
+
 def _shifted(
     x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...], *, keep_input: bool = False
 ) -> Tensor:
     if slices[-1].stop == 0:
         return x
     if _is_traced():
-        return _compose(x, num_frames, slices)
-    shifted: Tensor = _Shift.apply(x, num_frames, slices, keep_input)
+        return composed(x, num_frames, slices)
+    function = _TransformedShift if _is_transformed() else _Shift
+    shifted: Tensor = function.apply(x, num_frames, slices, keep_input)
     return shifted
-
-
-def _num_frames(x: Tensor, num_frames: int | None) -> int:
-    """T of `x`."""
-    if x.dim() == 5:
-        return x.shape[2]
-    if x.dim() != 4:
-        raise ValueError(
-            f"x has {x.dim()} dimensions; a shift takes frames (N·T, C, H, W) "
-            "or features (N, C, T, H, W)"
-        )
-    if num_frames is None:
-        raise ValueError("frames (N·T, C, H, W) need num_frames, which is None")
-    if num_frames < 1:
-        raise ValueError(f"num_frames ({num_frames}) must be at least 1")
-    if x.shape[0] % num_frames:
-        raise ValueError(f"{x.shape[0]} frames are not a multiple of num_frames ({num_frames})")
-    return num_frames
 
 
 def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
-def _compose(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
-    """The shift as a graph of slices, pads and one concatenation: no writes into a tensor.
-
-    The frames of all videos stay one axis; splitting it would leave a symbolic batch size with
-    expressions that grow from site to site.
-    """
-    dims = (-4 if x.dim() == 4 else -3, -2, -1)  # of T, H and W
-    parts = []
-    for axes, direction, start, stop in slices:
-        part = x.narrow(1, start, stop - start)
-        for axis in axes:
-            kept = part.narrow(dims[axis], int(direction > 0), part.shape[dims[axis]] - 1)
-            part = F.pad(kept, (0, 0) * (-1 - dims[axis]) + ((0, 1) if direction > 0 else (1, 0)))
-            if dims[axis] == -4:
-                frame = torch.arange(x.shape[0], device=x.device) % num_frames
-                is_border = frame == (num_frames - 1 if direction > 0 else 0)
-                part = part.masked_fill(is_border[:, None, None, None], 0.0)
-        parts.append(part)
-    parts.append(x.narrow(1, slices[-1].stop, x.shape[1] - slices[-1].stop))
-    return torch.cat([part for part in parts if part.shape[1]], dim=1)
+def _is_transformed() -> bool:
+    """Whether this runs inside a transform of `torch.func`, such as `vmap` or `grad`."""
+    return torch._C._are_functorch_transforms_active()
 
 
 class _Shift(torch.autograd.Function):
@@ -268,7 +282,38 @@ class _Shift(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
         reverse = tuple(part._replace(direction=-part.direction) for part in ctx.slices)
-        return _Shift.apply(grad, ctx.num_frames, reverse, False), None, None, None
+        return _shifted(grad, ctx.num_frames, reverse), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # noqa: ANN401
+        return _shifted(tangent, ctx.num_frames, ctx.slices)
+
+
+class _TransformedShift(_Shift):
+    """The same as `torch.func` can transform it; its call takes several times as long."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...], _: bool
+    ) -> Tensor:
+        return _fill(x, num_frames, slices)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+        _, ctx.num_frames, ctx.slices, _ = inputs
+
+    @staticmethod
+    def vmap(
+        _: object,
+        in_dims: tuple[int, None, None, None],
+        x: Tensor,
+        num_frames: int,
+        slices: tuple[ChannelSlice, ...],
+        keep_input: bool,
+    ) -> tuple[Tensor, int]:
+        batches = x.movedim(in_dims[0], 0)  # (B, N·T, C, H, W) or (B, N, C, T, H, W)
+        shifted = _shifted(batches.flatten(0, 1), num_frames, slices)
+        return shifted.unflatten(0, batches.shape[:2]), 0
 
 
 def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
@@ -277,42 +322,13 @@ def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tenso
         shifted: Tensor | None = kernel.shifted(x, num_frames, slices)
         if shifted is not None:
             return shifted
-    out = torch.empty_like(x)
-    if x.numel() == 0:
-        return out
-    source, target = _features(x, num_frames), _features(out, num_frames)
-    for axes, direction, start, stop in slices:
-        if start < stop:
-            _move(target[:, start:stop], source[:, start:stop], axes, direction)
-    stop = slices[-1].stop
-    target[:, stop:].copy_(source[:, stop:])
-    return out
+    return shift_copies.shifted(x, num_frames, slices)
 
 
 def _is_on_cuda(x: Tensor) -> bool:
     """Whether `x` has memory there, which fake tensors, and what a mode traces, need not have."""
     is_plain = type(x) is Tensor and not torch._C._len_torch_dispatch_stack()
     return x.is_cuda and is_plain and x.numel() > 0
-
-
-def _features(x: Tensor, num_frames: int) -> Tensor:
-    """A view (N, C, T, H, W) of frames or features."""
-    if x.dim() == 5:
-        return x
-    videos: Tensor = x.unflatten(0, (x.shape[0] // num_frames, num_frames))
-    return videos.transpose(1, 2)
-
-
-def _move(target: Tensor, source: Tensor, axes: tuple[int, ...], direction: int) -> None:
-    """Write what stands in `source` one position on (or back) into `target`; zeros enter."""
-    if not axes:
-        target.copy_(source)
-        return
-    dim = axes[0] + 2
-    last = source.shape[dim] - 1
-    to, start, border = (0, 1, last) if direction > 0 else (1, 0, 0)
-    _move(target.narrow(dim, to, last), source.narrow(dim, start, last), axes[1:], direction)
-    target.narrow(dim, border, 1).zero_()  # last: its memory is in the cache by now
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
 
@@ -48,6 +49,28 @@ def channel_slices(num_channels: int, dims: str, alpha: Alpha) -> tuple[ChannelS
     under *= len(moves)  # slice i begins at i·C·over/under, rounded in whole numbers
     bounds = [(2 * i * num_channels * over + under) // (2 * under) for i in range(len(moves) + 1)]
     return tuple(ChannelSlice(*move, bounds[i], bounds[i + 1]) for i, move in enumerate(moves))
+
+
+def frames_per_video(x: Tensor, num_frames: int | None) -> int:
+    """T of `x`: frames need `num_frames`, features have their own.
+
+    Raises:
+        ValueError: `x` is neither; or its frames are not a multiple of `num_frames`.
+    """
+    if x.dim() == 5:
+        return x.shape[2]
+    if x.dim() != 4:
+        raise ValueError(
+            f"x has {x.dim()} dimensions; a shift takes frames (N·T, C, H, W) "
+            "or features (N, C, T, H, W)"
+        )
+    if num_frames is None:
+        raise ValueError("frames (N·T, C, H, W) need num_frames, which is None")
+    if num_frames < 1:
+        raise ValueError(f"num_frames ({num_frames}) must be at least 1")
+    if x.shape[0] % num_frames:
+        raise ValueError(f"{x.shape[0]} frames are not a multiple of num_frames ({num_frames})")
+    return num_frames
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # text is not traced

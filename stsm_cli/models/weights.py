@@ -11,7 +11,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.shift import ShiftedConv
+from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
 from stsm_cli.models.weights_names import Source, looks_like
 
@@ -47,7 +47,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise CheckpointError(
             f"{path}: trained {file} a shift, but the recipe's network has {network}", hint=hint
         )
-    tensors = _plain_state(model)
+    tensors = plain_state_dict(model)
     if problems := differences(tensors, weights):
         raise CheckpointError(f"{path}: does not fit the recipe's network: {problems}", hint=hint)
     _fill(model, weights)
@@ -63,7 +63,7 @@ def load_init(model: nn.Module, path: Path) -> tuple[str, ...]:
         CheckpointError: As `read_weights`; or anything else is missing or does not fit.
     """
     weights, _ = _read(path)
-    tensors = _plain_state(model)
+    tensors = plain_state_dict(model)
     new = {}
     if _differ_in_classes(tensors, weights):
         wanted, found = (len(state["fc.weight"]) for state in (tensors, weights))
@@ -84,7 +84,7 @@ def load_init(model: nn.Module, path: Path) -> tuple[str, ...]:
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """What `found` lacks, what it has beyond `wanted`, and other shapes; empty where they agree."""
+    """What `found` lacks, what it has beyond `wanted`, and other shapes and types; else empty."""
     shapes = [
         f"{name} {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
@@ -94,6 +94,11 @@ def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
         "missing": [name for name in wanted if name not in found],
         "unexpected": [name for name in found if name not in wanted],
         "of another shape": shapes,
+        "of another type": [
+            f"{name} {found[name].dtype}"
+            for name, tensor in wanted.items()
+            if name in found and tensor.is_floating_point() > found[name].is_floating_point()
+        ],
     }
     return ", ".join(_counted(kind, names) for kind, names in groups.items() if names)
 
@@ -134,19 +139,12 @@ def _foreign(path: Path, names: object) -> CheckpointError:
     )
 
 
-def _plain_state(model: nn.Module) -> dict[str, Tensor]:
-    return {_plain(name): tensor for name, tensor in model.state_dict().items()}
-
-
 def _plain(name: str) -> str:
     return name.replace(".net.", ".")
 
 
-def _fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    state = model.state_dict()
-    model.load_state_dict(
-        {name: weights.get(_plain(name), tensor) for name, tensor in state.items()}
-    )
+def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    model.load_state_dict(plain_state_dict(model) | weights)
 
 
 def _differ_in_classes(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:

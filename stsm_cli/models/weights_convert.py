@@ -5,6 +5,8 @@ network's must come from the file. Which network it is, the tensors tell.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,10 +24,14 @@ from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.shift_sites import shift_sites
 from stsm_cli.models.weights import CLASSIFIER, FORMAT, NON_LOCAL, differences
-from stsm_cli.models.weights_file import read_pickle, read_safetensors
+from stsm_cli.models.weights_file import read_pickle, read_safetensors, state_dict
 from stsm_cli.models.weights_names import Source, looks_like, our_names
 
 COUNTER = ".num_batches_tracked"
+EMBEDDED_GAUSSIAN = "embedded_gaussian"
+"""The mode of the non-local blocks here; they have no scale (`use_scale=False`)."""
+_KNOWN = {"shift_div": "8", "style": "pytorch", "use_scale": "False", "mode": EMBEDDED_GAUSSIAN}
+"""What a configuration may say of things that no tensor tells."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Converted:
     num_classes: int
 
 
-def convert(path: Path, source: Source) -> Converted:
+def convert(path: Path, source: Source, *, non_local: str | None = None) -> Converted:
     """The checkpoint at `path` under our names; nothing in the file is run.
 
     A 1×1×1 convolution becomes 1×1, and the bias of TSM's last non-local convolution goes into the
@@ -57,12 +63,16 @@ def convert(path: Path, source: Source) -> Converted:
             safetensors file.
         source: Whose names it uses. `mmaction2`: TSN and TSM, 0.x and 1.x. `mit`: TSM's authors.
             `torchvision`: a classifier of pictures.
+        non_local: The mode of its non-local blocks, where MMAction2's configuration is not in the
+            file; only `embedded_gaussian`, without a scale, is known here.
 
     Raises:
         CheckpointError: The file is missing, damaged, unsafe, or another project's; its tensors are
-            not exactly those of a network here; or its shift stands elsewhere.
+            not exactly those of a network here; its shift stands elsewhere; or what no tensor tells
+            (the mode of non-local blocks, the share of shifted channels) is not stated, or not
+            what is known here.
     """
-    state = _tensors(path)
+    state, configuration = _content(path)
     if (found := looks_like(state)) not in (source, None):
         raise CheckpointError(f"{path}: looks like {found}, not {source}", hint=_cure(found))
     names = our_names(state, source)
@@ -77,13 +87,18 @@ def convert(path: Path, source: Source) -> Converted:
         raise CheckpointError(
             f"{path}: not {source}'s {backbone}, the nearest network known here: {problems}"
         )
+    shifted = _is_shifted(path, state, names, network)
+    has_non_local = any(NON_LOCAL in name for name in weights)
+    _check_stated(path, configuration, shifted=shifted, non_local=has_non_local)
+    _check_mode(path, configuration, non_local, source if has_non_local else None)
+    weights = {name: _owned(tensor) for name, tensor in weights.items()}
     _fold_biases(weights)
     return Converted(
         weights=weights,
         source=source,
         backbone=backbone,
-        shifted=_is_shifted(path, state, names, network),
-        non_local=any(NON_LOCAL in name for name in weights),
+        shifted=shifted,
+        non_local=has_non_local,
         num_classes=len(weights["fc.bias"]),
     )
 
@@ -112,7 +127,7 @@ def save_converted(path: Path, converted: Converted, *, original: Path) -> str:
         "num_classes": str(converted.num_classes),
         "classes": "unknown",  # no source names them
     }
-    content = safetensors.torch.save(converted.weights, metadata)
+    content = _serialised(converted.weights, metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
@@ -122,20 +137,70 @@ def save_converted(path: Path, converted: Converted, *, original: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, whatever lies around it."""
+def _serialised(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """A safetensors file, the same bytes each time; the library shuffles the metadata."""
+    content = safetensors.torch.save(weights, metadata)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = metadata
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def _content(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The state dict in a file, whatever lies around it, and MMAction2's configuration or ``."""
     if path.suffix == ".safetensors":
-        return read_safetensors(path)[0]
+        return read_safetensors(path)[0], ""
     content = read_pickle(path)
-    if "dot_product" in str(content.get("meta")):  # MMAction2's configuration
-        raise CheckpointError(f"{path}: has non-local blocks of mode dot_product, unknown here")
-    state = content.get("state_dict", content.get("model", content))
+    state = state_dict(content)
     if not isinstance(state, dict) or not state:
         raise CheckpointError(f"{path}: holds no state dict")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: {name!r} is {type(value).__name__}, not a named tensor")
-    return state
+    meta = content.get("meta")
+    texts = meta.values() if isinstance(meta, dict) else ()
+    return state, "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _stated(configuration: str, name: str) -> str | None:
+    """The value of `name` in a configuration of MMAction2, as `mode='dot_product'` has one."""
+    found = re.search(rf"\b{name}['\"]?\s*[=:]\s*['\"]?(\w+)", configuration)
+    return found[1] if found else None
+
+
+def _check_stated(path: Path, configuration: str, *, shifted: bool, non_local: bool) -> None:
+    """Refuse what the configuration says and no tensor shows, where it is not as known here."""
+    _, _, blocks = configuration.partition("non_local_cfg")
+    said = {"style": configuration}
+    said |= {"shift_div": configuration} if shifted else {}
+    said |= {"mode": blocks, "use_scale": blocks} if non_local else {}
+    for name, text in said.items():
+        if (value := _stated(text, name)) not in (_KNOWN[name], None):
+            what = "non-local blocks of" if name in ("mode", "use_scale") else "a network of"
+            raise CheckpointError(f"{path}: has {what} {name} {value}, unknown here")
+
+
+def _check_mode(path: Path, configuration: str, mode: str | None, source: Source | None) -> None:
+    """Refuse non-local blocks whose mode nobody states; TSM's authors have one mode alone.
+
+    Args:
+        mode: As the user states it.
+        source: None where there are no such blocks.
+    """
+    if source is None and mode is not None:
+        raise CheckpointError(f"{path}: has no non-local blocks, but --non-local {mode} was given")
+    if mode not in (None, EMBEDDED_GAUSSIAN):
+        raise CheckpointError(f"{path}: has non-local blocks of mode {mode}, unknown here")
+    _, _, blocks = configuration.partition("non_local_cfg")
+    is_stated = _stated(blocks, "mode") and _stated(blocks, "use_scale")
+    if source == "mmaction2" and mode is None and not is_stated:
+        raise CheckpointError(
+            f"{path}: has non-local blocks, and no configuration that states their mode and scale",
+            hint=f"if its configuration has mode='{EMBEDDED_GAUSSIAN}' and use_scale=False, "
+            f"add `--non-local {EMBEDDED_GAUSSIAN}`; others are unknown here",
+        )
 
 
 def _cure(found: str | None) -> str:
@@ -151,9 +216,14 @@ def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str,
         ours = names[theirs] if names[theirs] not in weights else theirs
         if NON_LOCAL in ours and tensor.shape[2:] == (1, 1, 1):
             tensor = tensor.flatten(3)  # (D, C, 1, 1, 1) -> (D, C, 1, 1)
-        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-        weights[ours] = tensor.detach().to(dtype).clone(memory_format=torch.contiguous_format)
+        weights[ours] = tensor.detach()
     return weights
+
+
+def _owned(tensor: Tensor) -> Tensor:
+    """A copy in memory of its own, in float32 if it is floating."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.to(dtype).clone(memory_format=torch.contiguous_format)
 
 
 def _fold_biases(weights: dict[str, Tensor]) -> None:

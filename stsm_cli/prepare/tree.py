@@ -73,7 +73,7 @@ class Tree:
         counted = Counter(
             PurePosixPath(path).suffix.lower() or "without suffix"
             for path in others
-            if folder_of(path) in full or not _LISTS.fullmatch(path.rpartition("/")[2].lower())
+            if folder_of(path) in full or not _is_list(path)
         )
         return dict(counted.most_common())
 
@@ -132,8 +132,8 @@ def scan(root: Path, progress: Progress) -> Tree:
         folders += below
         waiting += [f"{path}/" for path in reversed(below)]  # a stack: the first comes first
         for path, kind in kinds.items():
-            if kind == "file" or (kind != "folder" and _is_named_video(path)):
-                files.append(path)  # a video that cannot be read is judged with the others
+            if kind == "file" or (kind != "folder" and (_is_named_video(path) or _is_list(path))):
+                files.append(path)  # what cannot be read is told where it is to be read
             elif kind != "folder":
                 faults[path] = kind
     if "" in faults:
@@ -205,6 +205,10 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 def _is_named_video(path: str) -> bool:
     return path.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _is_list(path: str) -> bool:
+    return bool(_LISTS.fullmatch(path.rpartition("/")[2].lower()))
 
 
 def _is_text(path: Path) -> bool:

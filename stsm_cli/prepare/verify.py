@@ -29,21 +29,13 @@ _AFTER_KEY = 3  # ours: so many frames further a second one is compared
 
 
 def verdict(work: Callable[[], Check]) -> Check:
-    """What `work` finds of a video: whatever a file brings about is that file's fault alone.
-
-    Raises:
-        OSError: The disk's fault.
-    """
+    """What `work` finds of a video, or why it cannot be used."""
     try:
         return work()
     except UnusableError as problem:
         return problem.check
-    except OSError:
-        raise
-    except MemoryError:
-        return Check("corrupt", "memory ran out", lasting=False)
-    except Exception as error:
-        return Check("corrupt", f"cannot be read ({type(error).__name__}: {error})")
+    except DataError as error:  # what the readers say of it
+        return Check("corrupt", str(error))
 
 
 def verify(root: Path, path: str, alive: Alive) -> Check:
@@ -70,11 +62,8 @@ def _verify(path: Path, alive: Alive) -> Check:
                 seen[number] = _digest(screen(frame))
             alive()
         found = replace(_ok(number + 1, video, first), note=video.note)
-    for number, digest in seen.items():
-        alive()
-        if _digest(read_frames(path, np.array([number]))[0]) != digest:
-            return replace(found, from_start=True)
-    return found
+    again = read_frames(path, np.array(list(seen))) if seen else ()
+    return replace(found, from_start=list(map(_digest, again)) != list(seen.values()))
 
 
 def _verify_quick(path: Path, alive: Alive) -> Check:

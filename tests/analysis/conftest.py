@@ -10,9 +10,10 @@ from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import comparable, summarise
 from stsm_cli.analysis.sweep import Outcome, network, run_sweep
+from stsm_cli.stored import wilson_interval
 
 
-def outcome(correct, run):
+def outcome(correct, run, **origin):
     """A test of 100 videos with `correct` right answers, at the end of `run`."""
     curve = [30.0 + epoch for epoch in range(run.recipe.optim.epochs)]
     return Outcome(
@@ -21,7 +22,7 @@ def outcome(correct, run):
             "num_listed": 100,
             "correct": correct,
             "top1": float(correct),
-            "top1_interval": [correct - 9.5, correct + 8.5],
+            "top1_interval": [100 * bound for bound in wilson_interval(correct, 100)],
             "top5": 99.0,
             "mean_class": float(correct),
             "pair_accuracy": 50 + correct / 2,
@@ -43,6 +44,7 @@ def outcome(correct, run):
             "device": "cpu",
             "cpu_capability": "AVX2",
             "decoder": "decord",
+            **origin,
         },
     )
 
@@ -73,13 +75,16 @@ def fake_outcome():
 def measure(tmp_path):
     """Record a sweep in `tmp_path`: `correct(run)` answers right, of 100; None: not run."""
 
-    def do(name, correct, **options):
+    def do(name, correct, init_sha256=None, **options):
         sweep = plan_sweep(name, **options)
         wanted = tuple(run for run in sweep.runs if correct(run) is not None)
         run_sweep(
             replace(sweep, runs=wanted),
             tmp_path,
-            lambda tasks: ((i, outcome(correct(run), run)) for i, (run, _) in enumerate(tasks)),
+            lambda tasks: (
+                (i, outcome(correct(run), run, init_sha256=init_sha256))
+                for i, (run, _) in enumerate(tasks)
+            ),
             on_record=lambda run, record, is_new: None,
         )
         return sweep

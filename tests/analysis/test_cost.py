@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -29,6 +30,69 @@ def test_agrees_with_torchs_own_counter(backbone, non_local, dims):
     assert counter.get_total_flops() == 2 * cost.macs
     assert cost.params == sum(parameter.numel() for parameter in model.parameters())
     assert cost.uncounted == {}
+
+
+def counted_by_fvcore(model: nn.Module, inputs: Tensor) -> dict[str, float]:
+    """fvcore's own multiply-adds of every module, from real tensors: the reference."""
+    analysis = FlopCountAnalysis(model, inputs).unsupported_ops_warnings(False)
+    by_module = analysis.uncalled_modules_warnings(False).by_module_and_operator()
+    multiply = ("conv", "linear", "matmul", "bmm", "einsum")
+    return {name: sum(by_module[name][operator] for operator in multiply) for name in by_module}
+
+
+def counted_here(model: nn.Module, inputs: Tensor) -> dict[str, int]:
+    """The same from tensors that have a shape alone."""
+    own = {layer.name: layer.macs for layer in measure_cost(model.to("meta"), inputs).layers}
+    return {
+        name: sum(macs for layer, macs in own.items() if f"{layer}.".startswith(f"{name}."))
+        if name
+        else sum(own.values())
+        for name, _ in model.named_modules()
+    }
+
+
+@pytest.mark.parametrize("dims", [None, "T+H+W", "TH+TW+HW"])
+@pytest.mark.parametrize(
+    ("backbone", "non_local"),
+    [("resnet18", False), ("resnet_small", True), ("mobilenet_v2", False)],
+)
+def test_every_layer_is_fvcores(backbone, non_local, dims):
+    shift = None if dims is None else ShiftConfig(dims=dims, alpha="3/8")
+    model = build_model(config(backbone, non_local=non_local, shift=shift)).eval()
+    videos = torch.zeros(1, 2, 3, 37, 50)
+    wanted = counted_by_fvcore(model, videos)
+    assert counted_here(model, videos.to("meta")) == wanted
+
+
+class Product(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("ntc,nsc->nts", x, x) + x @ x.transpose(1, 2) + torch.bmm(x, x.mT)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (nn.Conv1d(4, 6, 3, stride=2), (2, 4, 9)),
+        (nn.Conv3d(4, 6, (3, 1, 3), padding=1, groups=2), (2, 4, 5, 6, 7)),
+        (nn.ConvTranspose2d(4, 6, 3, stride=2, bias=False), (2, 4, 5, 6)),
+        (nn.Sequential(nn.Flatten(2), nn.Linear(12, 5)), (2, 4, 3, 4)),
+        (Product(), (2, 4, 3)),
+    ],
+)
+def test_every_kind_of_product_is_fvcores(module, shape):
+    wanted = counted_by_fvcore(module, torch.zeros(shape))
+    assert wanted[""] > 0
+    assert counted_here(module, torch.zeros(shape, device="meta")) == wanted
+
+
+def test_counting_computes_nothing():
+    """A picture of 12 TB, and convolutions of 10^17 multiply-adds."""
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Conv2d(3, 4, 99), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 99))
+        cost = measure_cost(model.eval(), torch.empty(1, 3, 10**6, 10**6))
+    side = 10**6 - 98
+    assert cost.macs == side**2 * 99**2 * 12 + (side - 98) ** 2 * 99**2 * 16
+    assert cost.skipped == {"relu_": 4 * side**2}
 
 
 def test_resnet50_at_8_frames_of_224():

@@ -4,7 +4,8 @@ import pytest
 
 from stsm_cli.analysis.figure_pairs import pair_group, pair_text, pairs_figure
 from stsm_cli.analysis.figures import encode
-from stsm_cli.analysis.records import Pair, read_records
+from stsm_cli.analysis.records import read_records
+from stsm_cli.stored import Pair
 
 CLASSES = (("left_to_right", "right_to_left"), ("rotate_cw", "rotate_ccw"))
 

@@ -38,7 +38,7 @@ def test_a_single_seed_has_its_wilson_interval(prepared):
     rows, group = prepared("alpha", lambda run: CORRECT[run.row.name])
     measured = settings_figure(rows, group).axes[1]
     ends = tuple(measured.collections[0].get_segments()[0][:, 1])
-    assert ends == pytest.approx((15.5, 33.5))
+    assert ends == pytest.approx((17.545211, 34.304464))
     assert texts(measured)[0].endswith("1 seed")
 
 

@@ -14,7 +14,7 @@ RESULT = {
     "num_listed": 16,
     "correct": 4,
     "top1": 25.0,
-    "top1_interval": [10.2, 49.5],
+    "top1_interval": [10.1821, 49.4983],
     "top5": 75.0,
     "mean_class": 25.0,
     "pair_accuracy": 50.0,
@@ -301,8 +301,8 @@ def test_a_damaged_run_is_named_with_the_way_out(
     assert run(command) == 1
     name = folder.relative_to(tmp_path)
     err = capsys.readouterr().err
-    assert f"error: {name}/{file}: " in err
-    assert f"hint: move {name} away; the same command then does that run anew\n" in err
+    assert f"error: {name}/{file}:" in err
+    assert f"hint: move {name} away; the same command then does the run anew\n" in err
     assert not record.exists()
     shutil.rmtree(folder)
     assert run(command) == 0

@@ -309,3 +309,12 @@ def test_the_memory_of_a_device_is_told_like_any_other(capsys, failing):
     failing(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"))
     assert app.run(["train"]) == 1
     assert "error: there is not enough memory (CUDA out of memory" in capsys.readouterr().err
+
+
+def test_processes_are_started_with_the_verbosity_that_was_typed(monkeypatch):
+    from stsm_cli.engine import launch
+
+    told = []
+    monkeypatch.setattr(launch, "launch", lambda words, *_, **__: told.append(words[3:]) or 0)
+    assert app.run(["eval", "-v", "runs/a", "--nproc", "2", "-vv"]) == 0
+    assert told == [["eval", "runs/a", "-vv"]]

@@ -57,7 +57,8 @@ def test_what_is_not_usable_is_said(small_run, capsys):
     counts = {"listed": 1019, "usable": 21, "missing": 998, "corrupt": 0, "short": 0}
     Path("copy/manifest/report.json").write_text(json.dumps({"splits": {"val": counts}}))
     assert run(["eval", "--data", "copy"]) == 0
-    assert "21 of 1,019 listed videos are usable" in capsys.readouterr().out
+    line = "videos: 1,019 in the data set's lists, 21 usable by `stsm prepare`, "
+    assert f"{line}21 decoded in this test\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

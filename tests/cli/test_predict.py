@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from stsm_cli.cli.app import run
 from stsm_cli.data.decode import available_decoders
 from stsm_cli.data.synth import CLASSES
+from stsm_cli.engine import predict
 
 A, B = "data/synth/val/00000.mp4", "data/synth/val/00007.mp4"
 
@@ -65,6 +67,18 @@ def test_bad_files_are_one_line_each_and_the_others_are_predicted(small_run, cap
     assert errors[0] == "error: gone.mp4: no such file"
     assert "text.mp4: does not decode" in errors[1]
     assert errors[2] == "error: data: is a folder, not a video"
+
+
+def test_damaged_frames_are_told(small_run, capsys, monkeypatch):
+    def probe(path):
+        return replace(whole(path), num_damaged=3)
+
+    whole = predict.probe
+    monkeypatch.setattr(predict, "probe", probe)
+    assert run(["predict", A, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["damaged_frames"] == {A: 3}
+    assert f"warning: {A}: 3 of its frames are damaged" in err
 
 
 def test_nothing_is_printed_where_nothing_was_read(small_run, capsys):

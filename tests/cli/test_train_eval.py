@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stsm_cli.cli.app import run
+from stsm_cli.cli.train import print_result
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,8 @@ def test_train_without_a_recipe_makes_the_set_trains_and_tests(trained):
         "result.json",
     }
     result = json.loads((folder / "result.json").read_text())
-    assert (result["name"], result["num_listed"]) == ("synth/stsm", 16)
+    assert result["name"].startswith("synth/stsm + model.num_frames=2, data.synth.train=16")
+    assert result["num_listed"] == 16
     assert (trained / "data" / "synth" / "manifest" / "train.csv").is_file()
 
 
@@ -122,7 +124,8 @@ def test_a_broken_test_video_is_listed(here, trained, capsys):
     Path("copy/val/00003.mp4").write_bytes(b"no video")
     assert run(["eval", "--data", "copy"]) == 0
     out = capsys.readouterr().out
-    assert "1 videos do not decode and count as wrong: val/00003.mp4" in out
+    line = "videos: 16 usable, 15 decoded in this test; the 1 that did not count as wrong: "
+    assert f"{line}val/00003.mp4" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(
@@ -189,3 +192,13 @@ def test_a_truncated_checkpoint_is_named(here, capsys):
     assert run(["eval"]) == 1
     (line,) = last_error(capsys)
     assert "last.pt: not a readable checkpoint" in line
+
+
+def test_a_table_names_the_recipe_and_below_it_what_was_changed(capsys):
+    result = {"name": "folder/a + model.backbone=resnet_small, optim.epochs=3", "num_listed": 4}
+    result |= {"protocol": "folder-1x1@32", "top1": 50.0, "top5": 75.0, "mean_class": 50.0}
+    result |= {"top1_interval": (15.0, 85.0), "pair_accuracy": None, "broken": []}
+    print_result(result, Path("runs/a"), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].startswith("folder/a  folder-1x1@32")
+    assert lines[6] == "recipe folder/a with model.backbone=resnet_small, optim.epochs=3"

@@ -174,3 +174,23 @@ def test_describe_gives_every_value_its_origin(write):
     assert rows["model.shift"] == ("null", "recipes/synth/tsn.yaml:7")
     assert rows["data.dataset"][1].startswith("recipes/base/synth.yaml:")
     assert set(rows) <= set(recipe_keys())
+
+
+# What a result is called
+
+
+@pytest.mark.parametrize(
+    ("overrides", "title"),
+    [
+        ([], "synth/stsm"),
+        (["model.backbone=mobilenet_v2_small"], "synth/stsm + model.backbone=mobilenet_v2_small"),
+        (["model.shift=null"], "synth/stsm + model.shift=null"),
+        (["model.shift.alpha=1/4", "optim.epochs=20"], "synth/stsm + model.shift.alpha=1/4, "),
+        (["model.init=/a/b.safetensors"], "synth/stsm + model.init=b.safetensors"),
+        (["seed=3", "test.crops=3"], "synth/stsm"),  # the seed is no setting; protocols have names
+        (["model.shift.alpha=3/8", "model.init=null"], "synth/stsm"),  # as it is
+    ],
+)
+def test_a_title_says_what_overrides_changed(overrides, title):
+    assert load_recipe("synth/stsm", overrides).title.startswith(title)
+    assert ("+" in title) == bool(load_recipe("synth/stsm", overrides).edits)

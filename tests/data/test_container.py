@@ -22,8 +22,8 @@ def mux(path, *streams):
             stream = container.add_stream(codec, rate=25)
             stream.width, stream.height = width, height
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-            if disposition is not None:
-                stream.disposition = disposition
+            if disposition:
+                stream.disposition = disposition.value
             picture = np.full((height, width, 3), grey, np.uint8)
             for _ in range(num_frames):
                 packets += stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24"))

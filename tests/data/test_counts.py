@@ -38,3 +38,17 @@ def test_the_report_says_which_data_set_it_is(tmp_path):
     write(tmp_path, "{}")
     with pytest.raises(DataError, match=r"report\.json: not a report on a data set \(KeyError"):
         prepared_as(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("many", r"listed: Input should be a valid integer"),
+        (-1, r"listed: Input should be greater"),
+    ],
+)
+def test_counts_are_counts(tmp_path, value, problem):
+    counts = COUNTS.as_dict() | {"listed": value}
+    write(tmp_path, json.dumps({"splits": {"val": counts}}))
+    with pytest.raises(DataError, match=rf"report\.json: not a report on val \({problem}"):
+        read_counts(tmp_path, "val")

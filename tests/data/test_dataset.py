@@ -4,7 +4,7 @@ import pytest
 
 from stsm_cli.config.schema import DataConfig, SynthConfig
 from stsm_cli.data import dataset
-from stsm_cli.data.dataset import open_split
+from stsm_cli.data.dataset import open_split, open_splits
 from stsm_cli.errors import DataError
 
 
@@ -44,3 +44,20 @@ def test_the_embedded_set_is_no_other(tmp_path):
         DataError, match=r"was prepared as synth, the recipe's data\.dataset is k400"
     ):
         open_split(config(dataset="k400"), tmp_path, "val", decoder="pyav")
+
+
+def test_both_splits_share_one_budget_and_all_processes_the_cores(monkeypatch):
+    opened = []
+
+    def open_videos(root, split, short_side_px, *, decoder, budget_bytes, threads, progress):
+        opened.append((split, budget_bytes, threads))
+        return split
+
+    monkeypatch.setattr(dataset, "open_videos", open_videos)
+    monkeypatch.setattr(dataset, "cache_budget", lambda processes: 1000 // processes)
+    monkeypatch.setattr(dataset, "held_bytes", {"train": 300}.__getitem__)
+    monkeypatch.setattr(dataset, "num_cores", lambda: 6)
+    k400 = config(dataset="k400")
+    open_splits(k400, Path("mine"), decoder="pyav", processes=2)
+    open_split(k400, Path("mine"), "val", decoder="pyav", processes=8)
+    assert opened == [("train", 500, 3), ("val", 200, 3), ("val", 125, 1)]

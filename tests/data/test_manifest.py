@@ -2,6 +2,7 @@ import hashlib
 import os
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_what_is_written_reads_back_equal(tmp_path):
     write_manifest(manifest)
     assert read_manifest(tmp_path, "val") == manifest
     assert sorted(p.name for p in (tmp_path / "manifest").iterdir()) == ["classes.txt", "val.csv"]
+
+
+def test_videos_to_be_read_from_their_start_are_noted_beside_the_others(tmp_path):
+    records = tuple(
+        VideoRecord(name, 0, 1, 1.0, 9, 9) for name in ("a.mp4", "b, c.mp4", "d\ne.mp4")
+    )
+    noted = Manifest(tmp_path, "val", ("x",), records, frozenset(["b, c.mp4", "d\ne.mp4"]))
+    write_manifest(noted)
+    assert read_manifest(tmp_path, "val") == noted
+    write_manifest(replace(noted, from_start=frozenset()))  # prepared again
+    assert read_manifest(tmp_path, "val").from_start == frozenset()
 
 
 RECORDS = tuple(

@@ -1,3 +1,5 @@
+import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from stsm_cli.data import videos as module
 from stsm_cli.data.manifest import Manifest, VideoRecord
-from stsm_cli.data.videos import Videos, open_videos
+from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
 
 FRAMES, HEIGHT, WIDTH = 6, 10, 14
@@ -29,8 +31,9 @@ def open_set(monkeypatch):
         manifest = Manifest(Path("root"), "train", ("a",), records)
         monkeypatch.setattr(module, "read_manifest", lambda root, split: manifest)
         monkeypatch.setattr(module, "read_frames", decoded)
-        monkeypatch.setattr(module, "CACHE_LIMIT_BYTES", limit)
-        return open_videos(Path("root"), "train", HEIGHT, decoder="pyav")
+        return open_videos(
+            Path("root"), "train", HEIGHT, decoder="pyav", budget_bytes=limit, threads=2
+        )
 
     return open_
 
@@ -52,8 +55,85 @@ def test_a_broken_video_is_an_error_when_it_is_read(open_set, limit):
         videos.read(1, np.array([0]))
 
 
+@pytest.mark.parametrize("limit", [10**6, 0])
+def test_an_error_that_is_raised_again_and_again_does_not_grow(open_set, limit):
+    videos = open_set("broken.mp4", limit=limit)
+    depths = []
+    for _ in range(5):
+        with pytest.raises(DataError, match=r"broken\.mp4: does not decode") as caught:
+            videos.read(0, np.array([0]))
+        depths.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+    assert len(set(depths)) == 1
+    for kept in videos.cache or ():
+        assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)
+
+
+def test_an_error_keeps_its_hint(open_set):
+    videos = replace(open_set("1.mp4"), cache=(DataError("1.mp4: bad", hint="mend it"),))
+    with pytest.raises(DataError, match=r"1\.mp4: bad") as caught:
+        videos.read(0, np.array([0]))
+    assert caught.value.hint == "mend it"
+
+
+def test_the_long_side_counts_as_it_is_rounded(monkeypatch):
+    """A picture of 15 × 10 pixels at 9: its long side of 13.5 is 14."""
+    record = VideoRecord("7.mp4", 0, FRAMES, 8.0, 15, 10)
+    manifest = Manifest(Path("root"), "train", ("a",), (record,))
+    monkeypatch.setattr(module, "read_manifest", lambda root, split: manifest)
+    monkeypatch.setattr(module, "read_frames", decoded)
+
+    def is_held(budget):
+        videos = open_videos(
+            Path("root"), "train", 9, decoder="pyav", budget_bytes=budget, threads=1
+        )
+        return videos.cache is not None
+
+    assert is_held(FRAMES * 14 * 9 * 3)
+    assert not is_held(FRAMES * 14 * 9 * 3 - 1)
+
+
+def test_frames_that_are_held(open_set):
+    assert held_bytes(open_set("1.mp4", "broken.mp4", "2.mp4")) == 2 * BYTES
+    assert held_bytes(open_set("1.mp4", limit=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("available", "processes", "budget"),
+    [
+        (None, 1, 4 * 2**30),
+        (64 * 2**30, 1, 4 * 2**30),
+        (64 * 2**30, 8, 2**29),
+        (2 * 2**30, 1, 2**30),
+        (2 * 2**30, 4, 2**28),
+        (0, 2, 0),
+    ],
+)
+def test_processes_divide_what_a_machine_may_hold(monkeypatch, available, processes, budget):
+    monkeypatch.setattr(module, "available_memory", lambda: available)
+    assert cache_budget(processes) == budget
+
+
 def test_a_video_that_lost_frames_is_broken(monkeypatch):
     record = VideoRecord("7.mp4", 0, FRAMES + 1, 8.0, WIDTH, HEIGHT)
     videos = Videos(Manifest(Path("root"), "val", ("a",), (record,)), HEIGHT, "pyav")
     monkeypatch.setattr(module, "read_frames", decoded)
     assert "7.mp4: 6 frames decode, the manifest says 7" in str(videos.decode_whole(0))
+
+
+def test_videos_are_read_as_prepare_noted(monkeypatch):
+    records = tuple(VideoRecord(name, 0, FRAMES, 8.0, WIDTH, HEIGHT) for name in ("1.mp4", "2.mp4"))
+    manifest = Manifest(Path("root"), "val", ("a",), records, frozenset(["2.mp4"]))
+    asked = []
+
+    def read_frames(path, indices, **options):
+        asked.append((path.name, options))
+        return decoded(path, indices, **options)
+
+    monkeypatch.setattr(module, "read_frames", read_frames)
+    for index in (0, 1):
+        Videos(manifest, HEIGHT, "pyav").read(index, np.array([3]))
+    same = {"decoder": "pyav", "short_side_px": HEIGHT, "keep_damaged": False}
+    assert asked == [
+        ("1.mp4", same | {"from_start": False}),
+        ("2.mp4", same | {"from_start": True}),
+    ]

@@ -45,6 +45,18 @@ def test_anything_else(tmp_path, content):
         load_checkpoint(tmp_path / "last.pt")
 
 
+def test_a_folder(tmp_path):
+    with pytest.raises(CheckpointError, match=r"not a readable checkpoint \(Is a directory\)"):
+        load_checkpoint(tmp_path)
+
+
+def test_the_reason_is_in_words(tmp_path):
+    (tmp_path / "last.pt").write_text("hello\n")
+    reason = r"not a readable checkpoint \(not written by torch\.save, or damaged\)"
+    with pytest.raises(CheckpointError, match=reason):
+        load_checkpoint(tmp_path / "last.pt")
+
+
 def test_not_a_dict(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match=r"list\.pt: not a checkpoint of stsm \(holds list\)"):

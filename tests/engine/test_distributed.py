@@ -193,7 +193,7 @@ def test_too_many_broken_videos_stop_all_with_one_message(
 
 def spoil(recipe, out):
     folder = RunFolder(out)
-    folder.create(recipe, {}, ())
+    folder.create(recipe, {"recipe": "a", "data": "b", "decoder": "pyav"}, ())
     folder.checkpoint.write_bytes(b"")
 
 

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,7 @@ def test_predict_gives_what_eval_gives(small_run, protocol):
     wanted = score_split(model, videos, recipe, recipe.test, CPU).probabilities
     paths = [manifest.root / record.path for record in manifest.records[:5]]
     found = predict(model, recipe, manifest.classes, paths, CPU, decoder="pyav")
-    assert list(found.probabilities) == paths
+    assert (list(found.probabilities), found.failed) == (paths, {})
     for path, row in zip(paths, wanted, strict=False):
         assert torch.allclose(found.probabilities[path], row, atol=1e-6, rtol=0)
     assert wanted.std(0).max() > 0.01  # the videos do differ
@@ -44,6 +45,21 @@ def test_what_is_no_video_is_told_and_the_others_are_predicted(small_run):
         "gone.mp4": "gone.mp4: no such file",
         "data": "data: is a folder, not a video",
     }
+
+
+def test_frames_that_are_damaged_are_told_and_predicted_from(small_run):
+    recipe, source = small_run.recipe(), Path("data/synth/val/00002.mp4")
+    model = load_model(recipe.model, small_run.checkpoint, CPU)
+    with av.open(str(source)) as container:
+        packet = next(container.demux(video=0))
+        place, size = packet.pos, packet.size
+    content = bytearray(source.read_bytes())
+    content[place + size - size // 8 : place + size] = bytes(size // 8)  # of its first picture
+    Path("hit.mp4").write_bytes(content)
+    paths = [Path("hit.mp4"), source]
+    found = predict(model, recipe, small_run.classes(), paths, CPU, decoder="pyav")
+    assert (list(found.probabilities), found.failed) == (paths, {})
+    assert found.damaged == {Path("hit.mp4"): 1}  # each frame is a key frame
 
 
 def test_only_the_frames_that_are_needed_are_read(small_run, monkeypatch):

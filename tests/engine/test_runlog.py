@@ -1,16 +1,19 @@
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from stsm_cli.config.run_identity import init_sha256
+from stsm_cli.engine.identity import changed_start, check_origin
 from stsm_cli.engine.runlog import (
     RunFolder,
     claim_run_folder,
     newest_run,
-    read_json,
     write_json,
+    write_result,
 )
-from stsm_cli.errors import CheckpointError, StsmError, UsageError
+from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 
 
 def test_numbers_go_up_beyond_three_digits(tmp_path):
@@ -55,10 +58,16 @@ def test_not_a_run_folder(tmp_path):
         RunFolder(tmp_path).recipe()
 
 
+def epoch(number):
+    """A line of metrics."""
+    times = {"seconds": 2.0, "seconds_val": 0.5}
+    return {"epoch": number, "lr": 0.1, "train_loss": 1, "train_top1": 10, "val_top1": 5} | times
+
+
 def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
     folder = RunFolder(tmp_path)
-    for epoch in (1, 2, 3):
-        folder.log_epoch({"epoch": epoch})
+    for number in (1, 2, 3):
+        folder.log_epoch(epoch(number))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.pt.123.tmp").write_bytes(b"half")
     folder.tidy(2)
@@ -90,16 +99,18 @@ def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):
 
 def test_half_a_line_of_metrics_is_passed_over(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.log_epoch({"epoch": 1})
+    folder.log_epoch(epoch(1))
     with folder.metrics_file.open("a") as file:
         file.write('{"epoch": 2, "lr"')
-    assert folder.metrics() == [{"epoch": 1}]
+    assert folder.metrics() == [epoch(1)]
 
 
 def test_broken_metrics_are_named(tmp_path):
     folder = RunFolder(tmp_path)
     folder.metrics_file.write_text("no json\n")
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: not readable as JSON"):
+    with pytest.raises(
+        CheckpointError, match=r"metrics\.jsonl:1: not the metrics of an epoch: Invalid JSON"
+    ):
         folder.metrics()
 
 
@@ -107,30 +118,36 @@ def test_broken_metrics_are_named(tmp_path):
 def test_metrics_of_two_processes_are_refused(tmp_path, epochs, line):
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
-    for epoch in epochs:
-        folder.log_epoch({"epoch": epoch})
+    for number in epochs:
+        folder.log_epoch(epoch(number))
     message = rf"run/metrics\.jsonl:{line}: is epoch {epochs[line - 1]}, not {line}$"
     with pytest.raises(CheckpointError, match=message) as caught:
         folder.metrics()
+    assert caught.value.hint == "it has no checkpoint yet: choose another --out to begin anew"
+    folder.checkpoint.parent.mkdir()
+    folder.checkpoint.write_bytes(b"")
+    with pytest.raises(CheckpointError) as caught:
+        folder.metrics()
     assert caught.value.hint == (
-        f"`stsm train --resume --out {folder.path}` keeps what goes together, "
-        "and goes on from there"
+        f"`stsm eval {folder.recipe_file} --checkpoint {folder.checkpoint}` tests its weights, "
+        f"`stsm train {folder.recipe_file} --init {folder.checkpoint}` starts from them"
     )
 
 
 def test_of_two_processes_metrics_each_epoch_keeps_its_first_line(tmp_path):
     folder = RunFolder(tmp_path)
-    for number, epoch in enumerate((1, 2, 2, 3, 3, 2, 4)):
-        folder.log_epoch({"epoch": epoch, "line": number})
+    for line, number in enumerate((1, 2, 2, 3, 3, 2, 4)):
+        folder.log_epoch(epoch(number) | {"seconds": float(line)})
     folder.tidy(3)
-    assert [(line["epoch"], line["line"]) for line in folder.metrics()] == [(1, 0), (2, 1), (3, 3)]
+    kept = [(line["epoch"], line["seconds"]) for line in folder.metrics()]
+    assert kept == [(1, 0.0), (2, 1.0), (3, 3.0)]
 
 
 def test_metrics_that_the_checkpoint_needs_are_missed(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
-    for epoch in (1, 3):
-        folder.log_epoch({"epoch": epoch})
+    for number in (1, 3):
+        folder.log_epoch(epoch(number))
     message = r"run/metrics\.jsonl: holds 1 of the 3 epochs that .*run/checkpoints/last\.pt ends"
     with pytest.raises(CheckpointError, match=message) as caught:
         folder.tidy(3)
@@ -143,7 +160,7 @@ def test_metrics_that_the_checkpoint_needs_are_missed(tmp_path):
 def test_what_cannot_be_written_is_named(tmp_path, write):
     folder = RunFolder(tmp_path / "absent")
     with pytest.raises(StsmError, match=r"absent/.*: cannot be written \(No such file"):
-        write(folder, {"epoch": 1})
+        write(folder, epoch(1))
 
 
 @pytest.mark.parametrize(("finished", "kind"), [(True, "finished"), (False, "unfinished")])
@@ -152,23 +169,192 @@ def test_no_run(tmp_path, finished, kind):
         newest_run(tmp_path, finished=finished)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("{", "not readable as JSON"), ("[]", "holds list, not an object")]
-)
-def test_broken_json(tmp_path, text, message):
-    (tmp_path / "result.json").write_text(text)
-    with pytest.raises(CheckpointError, match=rf"result\.json: {message}"):
-        read_json(tmp_path / "result.json")
-
-
 def test_a_finished_run_has_all_its_epochs(recipe, tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create(recipe, {}, ["a", "b"])
     epochs = recipe.optim.epochs
-    for epoch in range(1, epochs):
-        folder.log_epoch({"epoch": epoch})
+    for number in range(1, epochs):
+        folder.log_epoch(epoch(number))
     says = rf"metrics\.jsonl: holds {epochs - 1} of the {epochs} epochs of a finished run"
     with pytest.raises(CheckpointError, match=says):
         folder.finished_metrics()
-    folder.log_epoch({"epoch": epochs})
+    folder.log_epoch(epoch(epochs))
     assert len(folder.finished_metrics()) == epochs
+
+
+ABOUT = {"recipe": "a", "data": "b", "decoder": "pyav"}
+RESULT = {
+    "name": "a",
+    "protocol": "synth-1x1@16",
+    "recipe_hash": "0" * 12,
+    "num_videos": 9,
+    "num_listed": 10,
+    "correct": 5,
+    "top1": 50.0,
+    "top1_interval": [23.6593, 76.3407],
+    "top5": 60.0,
+    "mean_class": 50.0,
+    "pair_accuracy": None,
+    "pairs": None,
+    "broken": ["val/1.mp4"],
+    "seconds_train": 1.5,
+    "seconds_eval": 0.5,
+}
+
+
+def without(values, key):
+    return {name: value for name, value in values.items() if name != key}
+
+
+@pytest.fixture
+def folder(recipe, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(recipe, ABOUT, ())
+    return folder
+
+
+def test_what_a_newer_version_adds_is_kept(folder):
+    folder.environment_file.write_text(json.dumps(ABOUT | {"weather": "fine"}))
+    folder.result_file.write_text(json.dumps(RESULT | {"weather": "fine"}))
+    folder.log_epoch(epoch(1) | {"weather": "fine"})
+    for content in (folder.environment(), folder.result(), folder.metrics()[0]):
+        assert content["weather"] == "fine"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "Invalid JSON: EOF"),
+        ("[]", "Input should be an object"),
+        ("{}", "recipe: Field required"),
+        (json.dumps(without(ABOUT, "data")), "data: Field required"),
+        (json.dumps(ABOUT | {"data": "a\0b"}), "data: String should match pattern"),
+        (json.dumps(ABOUT | {"data": ""}), "data: String should have at least 1 character"),
+        (json.dumps(ABOUT | {"recipe": 3}), "recipe: Input should be a valid string"),
+        (json.dumps(ABOUT | {"numerics": True}), "numerics: Input should be a valid integer"),
+        (json.dumps(ABOUT | {"mirror": {}}), r"mirror\.pairs: Field required"),
+        (
+            json.dumps(ABOUT | {"mirror": {"pairs": [["a"]], "source": ""}}),
+            r"mirror\.pairs\.0\.1: ",
+        ),
+        (json.dumps(ABOUT | {"x": float("nan")}), "Invalid JSON: NaN is no number"),
+        (json.dumps(ABOUT)[:-9], "Invalid JSON: EOF"),
+        ("[" * 3000, "Invalid JSON: recursion limit exceeded"),
+        ('{"x": ' + "9" * 5000 + "," + json.dumps(ABOUT)[1:], "Invalid JSON: number out of range"),
+    ],
+)
+def test_a_damaged_environment_is_named(folder, content, problem):
+    folder.environment_file.write_text(content)
+    for read in (folder.about, folder.environment):
+        with pytest.raises(
+            CheckpointError, match=f": not a run's environment: {problem}"
+        ) as caught:
+            read()
+        assert str(caught.value).startswith(f"{folder.environment_file}: ")
+        assert "\n" not in str(caught.value)
+        assert "it has no checkpoint yet" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (without(RESULT, "name"), "not a run's result: name: Field required"),
+        (RESULT | {"num_listed": 0}, "not a run's result: num_listed: Input should be greater"),
+        (RESULT | {"top1": float("nan")}, "not a run's result: top1: Input should be a finite"),
+        (RESULT | {"broken": "none"}, "not a run's result: broken: Input should be"),
+        (RESULT | {"top1": 51.0}, "top1 is 51 in .* but 5 of 10 videos are 50 %"),
+        (RESULT | {"num_videos": 4}, "num_videos is 4, with 5 correct of 10 listed"),
+    ],
+)
+def test_a_damaged_result_is_made_again_from_the_checkpoint(folder, damage, problem):
+    assert folder.result() is None
+    folder.result_file.write_text(json.dumps(RESULT))
+    assert folder.result() == RESULT
+    folder.result_file.write_text(json.dumps(damage))
+    with pytest.raises(CheckpointError, match=rf"result\.json: {problem}") as caught:
+        folder.result()
+    assert caught.value.hint == (
+        f"move it away; `stsm train --resume --out {folder.path}` makes it again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (without(epoch(2), "epoch"), "epoch: Field required"),
+        (epoch(2) | {"epoch": 2.5}, "epoch: Input should be a valid integer"),
+        (epoch(2) | {"seconds": -1}, "seconds: Input should be greater than or equal to 0"),
+        (epoch(2) | {"val_top1": "high"}, "val_top1: Input should be a valid number"),
+        (epoch(2) | {"train_loss": float("inf")}, "train_loss: Input should be a finite number"),
+    ],
+)
+def test_a_damaged_line_of_metrics_is_named(folder, line, problem):
+    folder.log_epoch(epoch(1))
+    with folder.metrics_file.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    message = rf"metrics\.jsonl:2: not the metrics of an epoch: {problem}"
+    with pytest.raises(CheckpointError, match=message):
+        folder.metrics()
+
+
+@pytest.mark.parametrize("name", ["environment.json", "metrics.jsonl", "result.json"])
+def test_a_folder_in_the_place_of_a_file_is_named(folder, name):
+    (folder.path / name).unlink(missing_ok=True)
+    (folder.path / name).mkdir()
+    read = {"e": folder.about, "m": folder.metrics, "r": folder.result}[name[0]]
+    with pytest.raises(CheckpointError, match=rf"{name}: cannot be read \(Is a directory\)"):
+        read()
+
+
+def test_what_would_not_be_read_is_not_written(folder):
+    with pytest.raises(ValueError, match="train_top1"):
+        folder.log_epoch(without(epoch(1), "train_top1"))
+    with pytest.raises(ValueError, match="num_listed"):
+        write_result(folder.result_file, RESULT | {"num_listed": 0})
+    assert folder.metrics() == []
+    assert folder.result() is None
+
+
+@pytest.mark.parametrize(
+    ("about", "error", "problem"),
+    [
+        (
+            {"data_id": "one"},
+            DataError,
+            "was begun on videos known as one, the data set's are two",
+        ),
+        (
+            {"numerics": 7, "stsm": "9.9"},
+            CheckpointError,
+            r"was begun by stsm 9.9 \(numerics 7\), this stsm gives other numbers",
+        ),
+    ],
+)
+def test_a_run_goes_on_only_with_its_videos_and_its_numerics(folder, about, error, problem):
+    check_origin(folder, "two")  # runs of stsm 0.4 do not say
+    folder.environment_file.write_text(json.dumps(ABOUT | about))
+    with pytest.raises(error, match=problem) as caught:
+        check_origin(folder, "two")
+    assert "choose another --out to begin anew" in caught.value.hint
+
+
+def test_weights_to_start_from_are_compared_by_content(recipe, tmp_path):
+    def starts_from(name):
+        return recipe.model_copy(
+            update={"model": recipe.model.model_copy(update={"init": str(tmp_path / name)})}
+        )
+
+    (tmp_path / "a.pt").write_bytes(b"one")
+    digest = init_sha256(starts_from("a.pt"))
+    folder = RunFolder(tmp_path / "run")
+    folder.create(starts_from("a.pt"), ABOUT | {"init_sha256": digest}, ())
+    (tmp_path / "a.pt").rename(tmp_path / "b.pt")
+    folder.check_same(starts_from("b.pt"))  # moved
+    assert changed_start(folder) is None  # gone: it mattered to the first step alone
+    (tmp_path / "c.pt").write_bytes(b"two")
+    with pytest.raises(CheckpointError, match=r"model\.init is .*a\.pt there, .*c\.pt here"):
+        folder.check_same(starts_from("c.pt"))
+    (tmp_path / "a.pt").write_bytes(b"two")
+    assert changed_start(folder) == (
+        f"{tmp_path / 'a.pt'}: holds other weights than those {folder.path} started from"
+    )

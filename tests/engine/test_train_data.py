@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from stsm_cli.config.schema import Recipe
+from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.step import Stepper
+from stsm_cli.engine.trained import trained
 from stsm_cli.errors import DataError, DivergedError, InterruptedRunError
 
 
@@ -169,3 +171,45 @@ def test_the_data_set_gives_the_number_of_classes_where_the_recipe_leaves_it_ope
     assert RunFolder(tmp_path / "a").recipe().model.num_classes == 16
     result = run(wanted, train_videos, val_videos, tmp_path / "a", resume=True)
     assert result["num_videos"] == 11
+
+
+def test_a_folder_s_mirroring_is_filled_in_recorded_and_tested_with(
+    recipe, train_videos, val_videos, tmp_path, stop_after, said, run
+):
+    tree = recipe.model_dump(mode="json")
+    tree["data"] |= {"dataset": "folder", "synth": None}
+    del tree["data"]["flip"]
+    wanted = Recipe.model_validate_json(json.dumps(tree))
+    with pytest.raises(InterruptedRunError):
+        run(wanted, train_videos, val_videos, tmp_path / "a", progress=stop_after("epoch 2", 1))
+    folder = RunFolder(tmp_path / "a")
+    assert folder.recipe().data.flip == "label_aware"
+    swapped = trained(str(tmp_path / "a"), None).mirror
+    assert swapped == Mirror(
+        (
+            ("left_to_right", "right_to_left"),
+            ("rotate_ccw", "rotate_cw"),
+            ("left_first", "right_first"),
+        ),
+        "their names",
+    )
+    run(wanted, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
+    assert "a mirror swaps classes: left_to_right and right_to_left, " in said.lines[0]
+    assert "; about 0:00:" in said.lines[0]  # the first epoch was measured
+
+
+def test_label_aware_without_pairs_stops_before_anything_is_written(
+    recipe, train_videos, val_videos, tmp_path, run
+):
+    manifest = dataclasses.replace(
+        train_videos.manifest, classes=tuple(f"class {i}" for i in range(16))
+    )
+    data = recipe.data.model_copy(update={"dataset": "folder", "synth": None})
+    with pytest.raises(DataError, match=r"data\.flip is label_aware, and no two of its 16 classes"):
+        run(
+            recipe.model_copy(update={"data": data}),
+            dataclasses.replace(train_videos, manifest=manifest),
+            val_videos,
+            tmp_path / "a",
+        )
+    assert not (tmp_path / "a").exists()

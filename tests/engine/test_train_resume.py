@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from stsm_cli.config.load import recipe_hash
+from stsm_cli.config.run_identity import NUMERICS
 from stsm_cli.engine.checkpoint import load_checkpoint
-from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.errors import CheckpointError, DataError, InterruptedRunError
 
 
@@ -63,7 +65,7 @@ def test_resume_names_what_a_checkpoint_lacks(
     with pytest.raises(CheckpointError, match=message) as caught:
         run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
     start = f"`stsm train {tmp_path}/a/recipe.yaml --init {path}` starts from its weights"
-    assert caught.value.hint == (f"delete {tmp_path}/a to begin anew" if key == "model" else start)
+    assert caught.value.hint == ("choose another --out to begin anew" if key == "model" else start)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +139,43 @@ def test_one_process_may_continue_what_several_began_and_says_so(
     torch.save(state | {"random": state["random"] * 2}, path)
     run(recipe, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
     assert "warning: begun with 2 processes, goes on with 1: " in said.lines[1]
+
+
+def test_weights_that_changed_are_said_and_before_the_first_step_refused(
+    recipe, train_videos, val_videos, tmp_path, stop_after, said, run
+):
+    run(recipe, train_videos, val_videos, tmp_path / "first")
+    init = tmp_path / "init.pt"
+    RunFolder(tmp_path / "first").checkpoint.rename(init)
+    tuned = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init": str(init)})})
+    with pytest.raises(InterruptedRunError):
+        run(tuned, train_videos, val_videos, tmp_path / "cut", progress=stop_after("epoch 1", 3))
+    torch.save(load_checkpoint(init) | {"more": 1}, init)
+    changed = f"{init}: holds other weights than those {tmp_path / 'cut'} started from"
+    run(tuned, train_videos, val_videos, tmp_path / "cut", resume=True, progress=said)
+    assert f"warning: {changed}; it goes on from its checkpoint" in said.lines
+    folder = RunFolder(tmp_path / "cut")
+    folder.result_file.unlink()
+    folder.checkpoint.unlink()
+    with pytest.raises(CheckpointError) as caught:
+        run(tuned, train_videos, val_videos, tmp_path / "cut", resume=True)
+    assert str(caught.value) == changed
+    assert caught.value.hint == "choose another --out to begin anew"
+
+
+def test_a_run_and_its_result_say_what_they_are_known_by(
+    recipe, train_videos, val_videos, tmp_path, run
+):
+    result = run(recipe, train_videos, val_videos, tmp_path / "a")
+    about = RunFolder(tmp_path / "a").environment()
+    assert (about["data_id"], about["numerics"]) == ("synth/1", NUMERICS)
+    assert (result["split_id"], result["numerics"]) == ("synth/1", NUMERICS)
+    assert result["recipe_hash"] == recipe_hash(recipe)
+
+
+def test_resume_refuses_other_videos(recipe, train_videos, val_videos, tmp_path, run):
+    run(recipe, train_videos, val_videos, tmp_path / "a")
+    folder = RunFolder(tmp_path / "a")
+    write_json(folder.environment_file, folder.environment() | {"data_id": "synth/0"})
+    with pytest.raises(DataError, match=r"was begun on videos known as synth/0, .* are synth/1"):
+        run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)

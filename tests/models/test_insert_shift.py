@@ -14,7 +14,7 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from stsm_cli.models import shift as shift_module
-from stsm_cli.models.shift import ShiftedConv, insert_shift, shift
+from stsm_cli.models.shift import ShiftedConv, insert_shift, plain_state_dict, shift
 
 STSM = {"num_frames": 4, "dims": "T+H+W", "alpha": "3/8"}
 
@@ -149,6 +149,42 @@ def test_keys_are_those_of_the_reference_checkpoints():
     shifted = set(insert_shift(Own(), **STSM).state_dict())
     assert shifted - plain == {"body.a.conv1.net.weight", "body.b.conv1.net.weight"}
     assert plain - shifted == {"body.a.conv1.weight", "body.b.conv1.weight"}
+
+
+def test_weights_under_their_plain_keys_load_there_and_back():
+    plain, shifted = Own(), insert_shift(Own(), **STSM)
+    assert shifted.load_state_dict(plain.state_dict()) == ([], [])
+    assert [*plain_state_dict(shifted)] == [*plain.state_dict()]  # in the same order
+    for key, tensor in plain_state_dict(shifted).items():
+        assert torch.equal(tensor, plain.state_dict()[key])
+    other = Own()
+    other.load_state_dict(plain_state_dict(insert_shift(copy.deepcopy(plain), **STSM)))
+    assert torch.equal(other.body["a"].conv1.weight, plain.body["a"].conv1.weight)
+
+
+def test_plain_keys_belong_to_shifted_convolutions_alone():
+    model = nn.ModuleDict({"net": Own(), "conv": nn.Conv2d(3, 8, 1)})
+    keys = model.state_dict().keys()
+    insert_shift(model, **STSM)
+    assert plain_state_dict(model).keys() == keys
+    site = ShiftedConv(nn.Conv2d(3, 8, 1), **STSM)
+    assert plain_state_dict(site).keys() == {"weight", "bias"}
+    assert site.load_state_dict(nn.Conv2d(3, 8, 1).state_dict()) == ([], [])
+
+
+def test_a_tensor_under_both_keys_is_one_too_many():
+    model = insert_shift(Own(), **STSM)
+    both = model.state_dict() | {"body.a.conv1.weight": torch.zeros(16, 16, 3, 3)}
+    before = both["body.a.conv1.net.weight"].clone()
+    with pytest.raises(RuntimeError, match=r'Unexpected key.*"body.a.conv1.weight"'):
+        model.load_state_dict(both)
+    assert torch.equal(model.body["a"].conv1.net.weight, before)
+    assert "body.a.conv1.weight" in both  # the caller's own stays as it is
+
+
+def test_copies_of_a_network_take_plain_keys_too():
+    model = copy.deepcopy(insert_shift(Own(), **STSM))
+    assert pickle.loads(pickle.dumps(model)).load_state_dict(Own().state_dict()) == ([], [])
 
 
 def test_copies_compute_the_same():

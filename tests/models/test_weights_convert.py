@@ -1,6 +1,7 @@
 """Checkpoints of other projects: their networks, and the tensors that become ours."""
 
 import hashlib
+import json
 
 import pytest
 import torch
@@ -13,10 +14,13 @@ from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.weights import load_weights
-from stsm_cli.models.weights_convert import convert, save_converted
+from stsm_cli.models.weights_convert import Converted, convert, save_converted
 
 FRAMES, CLASSES = 2, 7  # of the networks in conftest.py
 TSM = ShiftConfig(dims="T", alpha="1/4")
+EMBEDDED = """model = dict(backbone=dict(type='ResNetTSM', style='pytorch', shift_div=8,
+    non_local_cfg=dict(sub_sample=True, use_scale=False, norm_cfg=dict(type='BN3d'),
+        mode='embedded_gaussian')))"""
 
 
 def settled(network, videos):
@@ -58,9 +62,8 @@ def test_converted_weights_give_the_source_s_logits(
     state = theirs.state_dict()
     if source == "mit":
         state = {f"module.{key}": value for key, value in state.items()}
-    torch.save(
-        {"state_dict": state, "epoch": 3, "meta": {"CLASSES": None}}, tmp_path / "theirs.pth"
-    )
+    meta = {"CLASSES": None, "cfg": EMBEDDED if non_local and source == "mmaction2" else ""}
+    torch.save({"state_dict": state, "epoch": 3, "meta": meta}, tmp_path / "theirs.pth")
     converted = convert(tmp_path / "theirs.pth", source)
     assert (converted.backbone, converted.shifted) == (name, shift)
     assert (converted.non_local, converted.num_classes) == (non_local, CLASSES)
@@ -106,7 +109,8 @@ def plain_shapes(name, non_local, num_classes):
     ],
 )
 def test_network_is_told_from_its_tensors(source, name, non_local, shift, read, state_of):
-    converted = read(state_of(source, name, shift=shift, non_local=non_local), source)
+    state = state_of(source, name, shift=shift, non_local=non_local)
+    converted = read(state, source, meta={"cfg": EMBEDDED})
     assert (converted.backbone, converted.shifted) == (name, shift)
     assert (converted.non_local, converted.num_classes) == (non_local, CLASSES)
     assert shapes(converted.weights) == plain_shapes(name, non_local, CLASSES)
@@ -177,3 +181,20 @@ def test_a_place_that_cannot_be_written_is_named(read, tmp_path, state_of):
     (tmp_path / "a.safetensors").mkdir()
     with pytest.raises(CheckpointError, match=r"a.safetensors: cannot be written \(Is a dir"):
         save_converted(tmp_path / "a.safetensors", converted, original=tmp_path / "theirs.pth")
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    weights = {"fc.weight": torch.randn(3, 2), "fc.bias": torch.randn(3), "n": torch.tensor(1)}
+    converted = Converted(weights, "mit", "resnet18", False, False, 3)
+    theirs = tmp_path / "é.pth"
+    theirs.touch()
+    sums = {save_converted(tmp_path / "a.safetensors", converted, original=theirs) for _ in "12345"}
+    assert len(sums) == 1
+    content = (tmp_path / "a.safetensors").read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    assert start % 8 == 0
+    assert [*json.loads(content[8:start])["__metadata__"]][:2] == ["format", "source"]
+    saved = load_file(tmp_path / "a.safetensors")
+    assert all(torch.equal(saved[name], tensor) for name, tensor in weights.items())
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert file.metadata()["source_file"] == "é.pth"

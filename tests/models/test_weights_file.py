@@ -1,6 +1,7 @@
 import os
 import pickle
 import sys
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from types import ModuleType
@@ -120,6 +121,80 @@ def test_another_kind_of_file(content, tmp_path):
     with pytest.raises(CheckpointError, match=r"a.pth: not a readable checkpoint \(") as caught:
         read_pickle(tmp_path / "a.pth")
     assert "weights_only" not in str(caught.value)
+
+
+KINDS = [
+    (b"", "it is empty"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "pointer of Git LFS"),
+    (b"\n <!DOCTYPE html><title>Sign in</title>", "it is a web page"),
+    (b"epoch,loss\n1,2.3\n", "it is a text file"),
+    ("größe: 3\n".encode(), "it is a text file"),
+]
+
+
+@pytest.mark.parametrize(("content", "says"), KINDS)
+@pytest.mark.parametrize(
+    ("read", "kind"), [(read_pickle, "checkpoint"), (read_safetensors, "safetensors file")]
+)
+def test_files_of_another_kind_are_called_so(read, kind, content, says, tmp_path):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"/a: not a readable {kind} \(.*{says}"):
+        read(tmp_path / "a")
+
+
+@pytest.mark.parametrize("read", [read_pickle, read_safetensors])
+def test_a_pipe_is_not_waited_for(read, tmp_path):
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(CheckpointError, match=r"a: cannot be read \(not a file\)"):
+        read(tmp_path / "a")
+
+
+def test_a_compressed_archive_is_not_unpacked(tmp_path):
+    torch.save({"x": torch.zeros(10**6)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    with pytest.raises(CheckpointError, match=r"bomb.pth: refused, since \d+ bytes would become 4"):
+        read_pickle(tmp_path / "bomb.pth")
+
+
+TENSORS = {
+    "is stored as torch.sparse_coo": lambda: torch.eye(3).to_sparse(),
+    "has a shape and no values": lambda: torch.zeros(3, device="meta"),
+    "has type torch.complex64": lambda: torch.zeros(3, dtype=torch.complex64),
+    "has type torch.quint8": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8),
+    "has type torch.float8_e4m3fn": lambda: torch.zeros(3).to(torch.float8_e4m3fn),
+    "has type torch.bool": lambda: torch.zeros(3, dtype=torch.bool),
+    r"\(100000, 100000\) takes 40000000000 bytes, more": lambda: torch.ones(1).expand(10**5, 10**5),
+    "is a single number": lambda: torch.tensor(3.0),
+    "holds NaN or infinity": lambda: torch.tensor([1.0, torch.nan]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of making such tensors
+@pytest.mark.parametrize("says", TENSORS)
+@pytest.mark.parametrize("around", [None, "state_dict", "model"])
+def test_tensors_that_are_no_weights_are_named(around, says, tmp_path):
+    state = {"ok": torch.ones(2), "fc.bias": TENSORS[says]()}
+    torch.save({around: state} if around else state, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=f"a.pth: fc.bias {says}"):
+        read_pickle(tmp_path / "a.pth")
+
+
+def test_what_lies_beside_the_weights_may_be_anything(tmp_path):
+    content = {"state_dict": {"n.num_batches_tracked": torch.tensor(3)}, "lr": torch.tensor(0.1)}
+    torch.save(content, tmp_path / "a.pth")
+    assert read_pickle(tmp_path / "a.pth").keys() == content.keys()
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(2, dtype=torch.bool), torch.tensor([torch.inf])])
+def test_tensors_of_safetensors_are_weights_too(bad, tmp_path):
+    save_file({"fc.bias": bad}, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=r"a.safetensors: fc.bias (has type|holds NaN)"):
+        read_safetensors(tmp_path / "a.safetensors")
 
 
 def test_no_dictionary(tmp_path):

@@ -93,6 +93,52 @@ def test_other_non_local_blocks_are_refused(read, state_of):
         read(gaussian, "mmaction2")
 
 
+def configured(mode="embedded_gaussian", use_scale=False):
+    return {"cfg": f"non_local_cfg=dict(use_scale={use_scale}, mode='{mode}'), seed=0"}
+
+
+def test_a_mode_that_nobody_states_is_not_guessed(read, state_of):
+    state = state_of("mmaction2", "resnet50", non_local=True)
+    for around in ({}, {"meta": None}, {"meta": {"cfg": "non_local_cfg=dict(sub_sample=True)"}}):
+        with pytest.raises(CheckpointError, match="pth: has non-local blocks, and no config") as no:
+            read(state, "mmaction2", **around)
+        assert "`--non-local embedded_gaussian`" in no.value.hint
+        assert read(state, "mmaction2", non_local="embedded_gaussian", **around).non_local
+    assert read(state, "mmaction2", meta=configured()).non_local
+    assert read(state_of("mit", "resnet50", non_local=True), "mit").non_local  # has one mode alone
+
+
+def test_what_is_stated_of_non_local_blocks_must_be_known(read, state_of):
+    state = state_of("mmaction2", "resnet50", non_local=True)
+    for meta, says in [
+        (configured("gaussian"), "mode gaussian"),
+        (configured(use_scale=True), "use_scale True"),
+    ]:
+        with pytest.raises(CheckpointError, match=f"has non-local blocks of {says}, unknown here"):
+            read(state, "mmaction2", meta=meta, non_local="embedded_gaussian")
+    with pytest.raises(CheckpointError, match="has non-local blocks of mode dot_product, unknown"):
+        read(state, "mmaction2", non_local="dot_product")
+    with pytest.raises(CheckpointError, match="no non-local blocks, but --non-local embedded_gau"):
+        read(state_of("mit"), "mit", non_local="embedded_gaussian")
+
+
+@pytest.mark.parametrize(("name", "value"), [("shift_div", "4"), ("style", "caffe")])
+def test_another_shift_or_stride_in_the_configuration_is_refused(name, value, read, state_of):
+    meta = {"config": f"backbone=dict(type='ResNetTSM', {name}='{value}', depth=18)"}
+    with pytest.raises(CheckpointError, match=f"has a network of {name} {value}, unknown here"):
+        read(state_of("mmaction2"), "mmaction2", meta=meta)
+    if name == "shift_div":
+        assert not read(state_of("mmaction2", shift=False), "mmaction2", meta=meta).shifted
+
+
+def test_integers_are_no_weights(read, state_of):
+    state = state_of("mit") | {"base_model.bn1.weight": torch.zeros(64, dtype=torch.int64)}
+    with pytest.raises(
+        CheckpointError, match=r"1 of another type \(backbone.bn1.weight torch.int64"
+    ):
+        read(state, "mit")
+
+
 def test_a_shift_elsewhere_is_refused(read, state_of):
     state = state_of("mit", "resnet101", shift=False)
     everywhere = {key.replace("conv1.weight", "conv1.net.weight"): v for key, v in state.items()}

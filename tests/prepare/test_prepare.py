@@ -159,6 +159,23 @@ def test_many_kinds_of_other_files_are_summed_up(listing):
     assert f"left out, no videos by their suffix: {kinds}" in text
 
 
+def test_what_is_odd_about_usable_videos_is_noted_and_said(listing, monkeypatch):
+    def examine(*args, **options):
+        checks = whole(*args, **options)
+        noted = replace(checks["b/2.mp4"], from_start=True, note="h264: mmco: unref short failure")
+        return checks | {"b/2.mp4": noted}
+
+    whole = prepare.examine
+    monkeypatch.setattr(prepare, "examine", examine)
+    report = make(listing)
+    found = [read_manifest(listing.root, split).from_start for split in ("train", "val")]
+    assert found == [{"b/2.mp4"}, frozenset()]
+    assert report["notes"][-2:] == [
+        "videos that are read from their start, as seeks in them mislead: 1",
+        "usable videos of which FFmpeg complains, though no frame is damaged: 1",
+    ]
+
+
 def test_a_quick_look_says_so(listing):
     assert "quick: only the ends and the middle" in "\n".join(sentences(make(listing, quick=True)))
 

@@ -7,7 +7,9 @@ import av
 import numpy as np
 import pytest
 
+from stsm_cli.data.damage import Watch
 from stsm_cli.data.decode import probe, read_frames
+from stsm_cli.errors import DataError
 from stsm_cli.prepare import verify as module
 from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.verify import verify, verify_quick
@@ -225,14 +227,24 @@ def test_a_complaint_that_costs_no_frame_is_a_note(folder, tmp_path):
     assert check.note.startswith("h264: SEI type 5 size 200 truncated")
 
 
-def test_a_frame_that_is_lost_between_others_is_noticed(folder, tmp_path):
-    end = struct.pack(">I", 1) + b"\x0c"  # filler in the place of a picture
-    copy_packets(folder / "gop12.mp4", tmp_path / "a.mp4", edit=lambda i, b: end if i == 20 else b)
+def test_a_packet_without_a_frame_is_noticed(folder, tmp_path):
+    filler = struct.pack(">I", 1) + b"\x0c"
+    copy_packets(
+        folder / "gop12.mp4", tmp_path / "a.mp4", edit=lambda i, b: filler if i == 20 else b
+    )
     check = verify(tmp_path, "a.mp4", Clock())
     assert check.status == "corrupt"
-    assert re.search(
-        r"frame \d+ .*does not decode|1 frames between the others do not come|damaged", check.reason
-    )
+    assert re.fullmatch(r"frame \d+ \(0\.\d\d s\) does not decode \(no frame!\)", check.reason)
+
+
+def test_frames_that_do_not_come_between_others_are_noticed(folder, monkeypatch):
+    def decode(self, packet):
+        return [frame for frame in whole(self, packet) if frame.pts not in (5120, 5760)]
+
+    whole = Watch.decode
+    monkeypatch.setattr(Watch, "decode", decode)
+    check = verify(folder, "gop12.mp4", Clock())
+    assert (check.status, check.reason) == ("corrupt", "2 frames between the others do not come")
 
 
 def test_a_sound_video_is_not_read_from_its_start(folder):
@@ -249,26 +261,16 @@ def test_a_video_in_which_seeks_mislead_is_noted(folder, monkeypatch):
     monkeypatch.setattr(module, "read_frames", misled)
     check = verify(folder, "gop12.mp4", Clock())
     assert (check.status, check.from_start) == ("ok", True)
-    assert tried == [12]  # the first frame after a key frame that is not the first
+    assert tried == [12, 15, 24, 27, 36, 39]  # key frames that are not the first, and behind them
 
 
-def test_whatever_a_file_brings_about_is_its_verdict(folder, monkeypatch):
-    def fail(path):
-        raise KeyError("made up")
+def test_what_the_readers_refuse_is_corrupt(folder, monkeypatch):
+    def refuse(path, indices):
+        raise DataError("gop12.mp4: frame 15 is damaged")
 
-    monkeypatch.setattr(module, "packet_index", fail)
+    monkeypatch.setattr(module, "read_frames", refuse)
     check = verify(folder, "gop12.mp4", Clock())
-    assert (check.status, check.reason) == ("corrupt", "cannot be read (KeyError: 'made up')")
-    assert check.lasting
-
-
-def test_lack_of_memory_is_not_held_against_a_file(folder, monkeypatch):
-    def fail(path):
-        raise MemoryError
-
-    monkeypatch.setattr(module, "packet_index", fail)
-    check = verify(folder, "gop12.mp4", Clock())
-    assert (check.reason, check.lasting) == ("memory ran out", False)
+    assert (check.status, check.reason) == ("corrupt", "gop12.mp4: frame 15 is damaged")
 
 
 @ways

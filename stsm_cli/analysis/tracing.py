@@ -1,0 +1,61 @@
+"""A trace of a network whose tensors have a shape and no memory: nothing is computed.
+
+fvcore counts the operators that `torch.jit` records. By itself that recorder needs real tensors,
+for two reasons that `ShapesOnly` takes away.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_torch: Any = torch._C  # trap: its stubs leave out what is used here
+_CONVOLUTION = torch.ops.aten.convolution.default
+
+
+class ShapesOnly(TorchDispatchMode):
+    """Within it, a network on the meta device can be recorded, operator by operator as elsewhere.
+
+    trap: while a recorder listens, sizes are tensors, and torch's own functions for tensors without
+    memory take whole numbers alone: the recorder is laid aside while an operator runs.
+    trap: it records a convolution from inside, where the operator calls `_convolution`; the mode
+    stands in front of that, so the call is made here.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        if func is _CONVOLUTION:
+            with _recorder_in_reach(), self:  # the four switches choose a library, not a result
+                return torch.ops.aten._convolution.default(*args, False, False, False, False)
+        with _recorder_aside():
+            return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _recorder_aside() -> Iterator[None]:
+    recorder = _torch._get_tracing_state()
+    with _recorder_in_reach():
+        _torch._set_tracing_state(None)
+    try:
+        yield
+    finally:
+        with _recorder_in_reach():
+            _torch._set_tracing_state(recorder)
+
+
+@contextmanager
+def _recorder_in_reach() -> Iterator[None]:
+    """Lift the rule that no operator below a recorded one is recorded."""
+    before = _torch._dispatch_tls_is_dispatch_key_excluded("Tracer")
+    _torch._dispatch_tls_set_dispatch_key_excluded("Tracer", False)
+    try:
+        yield
+    finally:
+        _torch._dispatch_tls_set_dispatch_key_excluded("Tracer", before)

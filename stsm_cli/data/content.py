@@ -1,0 +1,56 @@
+"""What the videos of a data set are known by, wherever it lies."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from stsm_cli.data.manifest import Manifest, read_manifest
+from stsm_cli.data.scenes import SPLITS
+from stsm_cli.data.synth import GENERATOR_VERSION
+
+THREADS = 16  # ours: a file system on the network answers one question after another, slowly
+
+
+def split_id(dataset: str, manifest: Manifest) -> str:
+    """What the videos of a split are known by.
+
+    Of the embedded set it is the version of its generator: the recipe says the rest, and the bytes
+    of its videos differ with the encoder. Of others it is a hash of the class names and of the
+    path below the root, label, number of frames, and size in bytes of each video, in their order.
+    """
+    if dataset == "synth":
+        return f"synth/{GENERATOR_VERSION}"
+    digest = hashlib.sha256("\n".join(manifest.classes).encode())
+    with ThreadPoolExecutor(THREADS) as pool:
+        paths = (manifest.root / record.path for record in manifest.records)
+        for record, size in zip(manifest.records, pool.map(_size, paths), strict=True):
+            line = f"\n{record.path},{record.label},{record.num_frames},{size}"
+            digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def data_id(split_ids: Sequence[str]) -> str:
+    """What all splits of a run are known by together."""
+    return "+".join(dict.fromkeys(split_ids))
+
+
+def data_id_at(dataset: str, root: Path) -> str | None:
+    """The same of the data set at `root`; None where none is prepared there.
+
+    Raises:
+        DataError: A manifest is wrong.
+    """
+    if dataset == "synth":
+        return f"synth/{GENERATOR_VERSION}"
+    if not all((root / "manifest" / f"{split}.csv").is_file() for split in SPLITS):
+        return None
+    return data_id([split_id(dataset, read_manifest(root, split)) for split in SPLITS])
+
+
+def _size(path: Path) -> int:
+    """In bytes; -1 of a file that is gone, which no frame is read from either."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

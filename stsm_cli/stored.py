@@ -1,0 +1,255 @@
+"""What is kept of a run, typed: the files of a run folder, and what a run record shares with them.
+
+Writers and readers use the same kinds, which are strict and frozen. Keys that a kind does not have
+are passed over: other versions of stsm wrote more, or will.
+"""
+
+import json
+import math
+from collections.abc import Hashable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import to_json
+
+from stsm_cli.errors import StsmError
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+Percent = Annotated[float, Field(ge=0, le=100)]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]  # a file may be called so
+Kind = TypeVar("Kind")
+
+_SAME = 1e-3  # percent; the mean of 0 and 1 in float32 is that far from its fraction
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pair:
+    """What a test gave on the videos of two classes that are each other's time reversal: counts."""
+
+    classes: tuple[str, str]
+    videos: NonNegativeInt
+    correct: NonNegativeInt
+    ordered: NonNegativeInt
+    """Videos that score their own class above its reversal."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Score:
+    """What a test gave: counts, and accuracies in percent."""
+
+    num_videos: PositiveInt
+    """Videos that decoded in this test."""
+    num_listed: PositiveInt
+    """Videos of the split's manifest; those that did not decode count as wrong."""
+    correct: NonNegativeInt
+    top1: Percent
+    top1_interval: tuple[Percent, Percent]
+    """95 % Wilson interval of `top1`."""
+    top5: Percent
+    mean_class: Percent
+    pair_accuracy: Percent | None
+    """How often a video's class scores above its time reversal; None on sets without such pairs."""
+    pairs: tuple[Pair, ...] | None = None
+    """One a pair; None on sets without any, and in records from before pairs were counted."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Result(Score):
+    """`result.json`, and `eval-<protocol>.json`: a test and whose it is."""
+
+    name: str
+    """The recipe's."""
+    protocol: str
+    recipe_hash: str
+    broken: tuple[str, ...]
+    """Paths of the videos that did not decode."""
+    seconds_train: NonNegativeFloat = 0.0
+    seconds_eval: NonNegativeFloat
+    num_in_lists: NonNegativeInt | None = None
+    """Videos of the data set's own lists, usable or not; None where nobody verified the set."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Epoch:
+    """A line of `metrics.jsonl`."""
+
+    epoch: PositiveInt
+    """From 1."""
+    lr: NonNegativeFloat
+    train_loss: float
+    train_top1: Percent
+    val_top1: Percent
+    seconds: NonNegativeFloat
+    seconds_val: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Origin:
+    """What a run came from, as its environment and its record tell."""
+
+    class_hash: str | None = None
+    init_sha256: str | None = None
+    """Of the file that `model.init` names."""
+    data_id: str | None = None
+    """What the videos are known by; None in runs from before it was kept."""
+    numerics: PositiveInt = 1
+    stsm: str | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=STRICT)
+class MirrorNames:
+    """Which classes the training's mirror images swapped, and who said so."""
+
+    pairs: tuple[tuple[str, str], ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Environment(Origin):
+    """`environment.json`: what is needed to go on with a run, or to test it."""
+
+    recipe: Text
+    """Its name."""
+    data: Text
+    """The data set's folder."""
+    decoder: str
+    mirror: MirrorNames | None = None
+    """None in runs from before it was kept."""
+
+
+def read_stored(
+    path: Path, kind: type[Kind], what: str, error: type[StsmError], hint: str | None = None
+) -> tuple[Kind, dict[str, Any]]:
+    """The content of a JSON file, typed and as it stands.
+
+    Args:
+        path: The file.
+        kind: What it must hold.
+        what: The kind in words, for messages.
+        error: What is raised, with `hint`.
+
+    Raises:
+        StsmError: It cannot be read or is no such thing; names the key.
+    """
+    return _parse(_content(path, error, hint), kind, f"{path}: not {what}", error, hint)
+
+
+def read_lines(
+    path: Path, kind: type[Kind], what: str, error: type[StsmError], hint: str | None = None
+) -> list[tuple[Kind, dict[str, Any]]]:
+    """The same of each line of a file but for the last, of which a kill may have left half.
+
+    Raises:
+        StsmError: As `read_stored`; names the line, too.
+    """
+    lines = _content(path, error, hint).split(b"\n")[:-1]
+    return [
+        _parse(line, kind, f"{path}:{number}: not {what}", error, hint)
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _content(path: Path, error: type[StsmError], hint: str | None) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror})", hint=hint) from None
+
+
+def _parse(
+    content: bytes, kind: type[Kind], where: str, error: type[StsmError], hint: str | None
+) -> tuple[Kind, dict[str, Any]]:
+    try:
+        typed: Kind = _adapter(cast(Hashable, kind)).validate_json(content)
+        return typed, json.loads(content, parse_constant=_refuse)
+    except ValidationError as problem:
+        raise error(f"{where}: {first_problem(problem)}", hint=hint) from None
+    except ValueError as problem:
+        raise error(f"{where}: Invalid JSON: {problem}", hint=hint) from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401  # a class
+    return TypeAdapter(kind)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def as_stored(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
+    """A `kind` of what JSON would hold of `plain`.
+
+    Raises:
+        ValidationError: It is none: what is written would not be read.
+    """
+    content = to_json(dict(plain), inf_nan_mode="constants")
+    typed: Kind = _adapter(cast(Hashable, kind)).validate_json(content)
+    return typed
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem in words: the dotted key, then the rule."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a proportion, as fractions (E. B. Wilson, 1927)."""
+    share, spread = correct / total, z * z / total
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def contradiction(score: Score) -> str | None:
+    """Where counts and accuracies of a test contradict each other; None where they agree."""
+    total, correct = score.num_listed, score.correct
+    if not correct <= score.num_videos <= total:
+        return f"num_videos is {score.num_videos}, with {correct} correct of {total} listed"
+    top1, (low, high) = 100 * correct / total, score.top1_interval
+    wilson = [100 * bound for bound in wilson_interval(correct, total)]
+    if not (_same(score.top1, top1) and _same(low, wilson[0]) and _same(high, wilson[1])):
+        return (
+            f"top1 is {score.top1:g} in {low:g} to {high:g}, but {correct} of {total} videos are "
+            f"{top1:g} % in {wilson[0]:g} to {wilson[1]:g}"
+        )
+    if score.top5 < top1 - _SAME:
+        return f"top5 is {score.top5:g}, less than top1, {top1:g}"
+    return _pairs_contradict(score)
+
+
+def _pairs_contradict(score: Score) -> str | None:
+    if score.pairs is None:
+        return None
+    for pair in score.pairs:
+        if not pair.correct <= pair.ordered <= pair.videos:
+            return (
+                f"pairs of {' and '.join(pair.classes)}: {pair.correct} correct, "
+                f"{pair.ordered} ordered, of {pair.videos} videos"
+            )
+    if sum(pair.videos for pair in score.pairs) > score.num_listed:
+        return f"pairs: they hold more than the {score.num_listed} listed videos"
+    if sum(pair.correct for pair in score.pairs) > score.correct:
+        return f"pairs: more are correct than the {score.correct} of all"
+    counted = 100 * sum(pair.ordered for pair in score.pairs) / score.num_listed
+    if score.pair_accuracy is None or not _same(score.pair_accuracy, counted):
+        return f"pair_accuracy is {score.pair_accuracy}, but its pairs give {counted:g}"
+    return None
+
+
+def _same(stated: float, counted: float) -> bool:
+    return abs(stated - counted) < _SAME

@@ -1,0 +1,62 @@
+"""What videos are known by: their content, never their place."""
+
+import shutil
+
+import pytest
+
+from stsm_cli.data.content import data_id, data_id_at, split_id
+from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two splits of two files each."""
+    root = tmp_path / "set"
+    for split in ("train", "val"):
+        records = tuple(VideoRecord(f"{split}/{i}.mp4", i, 6, 8.0, 22, 18) for i in range(2))
+        write_manifest(Manifest(root, split, ("a", "b"), records))
+        (root / split).mkdir()
+        for record in records:
+            (root / record.path).write_bytes(b"video")
+    return root
+
+
+def test_a_set_may_move(root, tmp_path):
+    before = data_id_at("folder", root)
+    assert len(before.split("+")) == 2
+    shutil.move(root, tmp_path / "elsewhere")
+    assert data_id_at("folder", tmp_path / "elsewhere") == before
+    assert data_id_at("folder", root) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("val/1.mp4", "longer"),  # another video, the same name
+        ("manifest/classes.txt", "b\na\n"),
+        (
+            "manifest/val.csv",
+            "path,label,frames,fps,width,height\nval/1.mp4,1,6,8.0,22,18\nval/0.mp4,0,6,8.0,22,18\n",
+        ),
+        (
+            "manifest/val.csv",
+            "path,label,frames,fps,width,height\nval/0.mp4,1,6,8.0,22,18\nval/1.mp4,1,6,8.0,22,18\n",
+        ),
+    ],
+)
+def test_another_video_list_or_order_is_another_set(root, file, content):
+    before = data_id_at("folder", root)
+    (root / file).write_text(content)
+    assert data_id_at("folder", root) != before
+
+
+def test_a_file_that_is_gone_is_another_set_and_no_error(root):
+    before = data_id_at("folder", root)
+    (root / "train" / "0.mp4").unlink()
+    assert data_id_at("folder", root) != before
+
+
+def test_the_embedded_set_is_known_by_its_generator(root):
+    manifest = Manifest(root, "val", ("a",), ())
+    assert split_id("synth", manifest) == data_id_at("synth", root / "nowhere") == "synth/1"
+    assert data_id(["synth/1", "synth/1"]) == "synth/1"
