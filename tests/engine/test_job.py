@@ -86,7 +86,7 @@ def test_of_a_run_that_was_killed_before_it_has_a_recipe_one_is_asked_for(half_m
 def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):
     loaded = load_recipe("synth/tsm")
     assert new_job(loaded, begun.path, None, None).claim().path == begun.path  # nothing is trained
-    begun.log_epoch({"epoch": 1})
+    begun.checkpoint.touch()
     with pytest.raises(UsageError, match="a: exists and is not empty"):
         new_job(loaded, begun.path, None, None)
     assert new_job(loaded, tmp_path / "b", None, None).claim().path == tmp_path / "b"
