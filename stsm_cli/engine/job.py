@@ -10,7 +10,8 @@ from stsm_cli.data.dataset import open_splits
 from stsm_cli.data.decode import choose_decoder
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
-from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
+from stsm_cli.engine.run_names import claim_run_folder, newest_run
+from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import UsageError
 from stsm_cli.progress import Progress
 
