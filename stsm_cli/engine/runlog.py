@@ -90,16 +90,6 @@ class RunFolder:
                 hint=f"continue it with `--resume --out {self.path}`, or choose another folder",
             )
 
-    def check_writable(self) -> None:
-        """Refuse a folder that `hold` could not be written into.
-
-        Raises:
-            UsageError: Says why.
-        """
-        if self.hold.problem is not None:
-            reason = self.hold.problem.strerror
-            raise UsageError(f"--out {self.path}: cannot be written ({reason})")
-
     def create(self, recipe: Recipe, environment: dict[str, Any], classes: Sequence[str]) -> None:
         """Make the folder and write what is known before the run.
 

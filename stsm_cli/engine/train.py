@@ -24,7 +24,7 @@ from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Trainer
-from stsm_cli.errors import CheckpointError
+from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -150,8 +150,8 @@ def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
         UsageError: There is more to do than the folder allows.
     """
     result = folder.result() if resume else None
-    if result is None:
-        folder.check_writable()
+    if result is None and folder.hold.problem is not None:
+        raise UsageError(f"--out {folder.path}: cannot be written ({folder.hold.problem.strerror})")
     if not resume:
         folder.check_new()
     return result
