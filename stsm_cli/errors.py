@@ -1,5 +1,7 @@
 """Errors that a user can cure: one line, an optional hint, an exit code. No traceback is shown."""
 
+TERMINATED = 75
+
 
 class StsmError(Exception):
     """Something the user can put right.
@@ -49,4 +51,11 @@ class InterruptedRunError(StsmError):
 class PreemptedError(StsmError):
     """SIGTERM came; everything so far is saved, and the same command with `--resume` goes on."""
 
-    exit_code = 75
+    exit_code = TERMINATED
+
+
+class TerminatedExit(SystemExit):
+    """SIGTERM came where nothing needs to be saved; like `KeyboardInterrupt`, no `Exception`."""
+
+    def __init__(self) -> None:
+        super().__init__(TERMINATED)

@@ -16,10 +16,12 @@ LEAVES = {
     "atomic",
     "cores",
     "errors",
+    "lifeline",
     "memory",
     "printable",
     "progress",
     "resources",
+    "sigterm",
     "stored",
 }
 MAY_IMPORT = {
@@ -34,10 +36,12 @@ MAY_IMPORT = {
     "allocator": set(),
     "atomic": set(),
     "cores": set(),
+    "lifeline": set(),
     "memory": set(),
     "printable": set(),
     "progress": set(),
     "resources": set(),
+    "sigterm": set(),
     "stored": set(),
 }
 HEAVY = {

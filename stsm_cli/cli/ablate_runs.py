@@ -15,6 +15,7 @@ from stsm_cli.errors import (
     InterruptedRunError,
     PreemptedError,
     RecipeError,
+    TerminatedExit,
 )
 
 if TYPE_CHECKING:
@@ -72,15 +73,17 @@ class Runner:
         refuse_queued([folder for _, folder in tasks])
         with alone_in(tasks[0][1].parent):  # else two would take each other's runs
             splits = self._open(tasks[0][0].recipe.data)
+            on_ctrl_c = partial(live.message, output.STOPPING)
 
             def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
-                return self._run(sweep, *tasks[number], splits, tell)
+                return self._run(sweep, *tasks[number], splits, tell, on_ctrl_c)
 
             yield from run_side_by_side(
                 len(tasks),
                 work,
                 jobs=self._jobs,
                 on_news=lambda number, news: live.news(tasks[number][0], news),
+                on_ctrl_c=on_ctrl_c,
             )
 
     def _run(
@@ -90,6 +93,7 @@ class Runner:
         folder: Path,
         splits: "tuple[Videos, Videos]",
         tell: "Callable[[Any], None]",
+        on_ctrl_c: "Callable[[], None]",
     ) -> "Outcome":
         from stsm_cli.analysis.sweep import Outcome
         from stsm_cli.engine.device import choose_device
@@ -102,7 +106,7 @@ class Runner:
         try:
             if is_begun and (changed := changed_start(files)):
                 raise CheckpointError(changed, hint="choose another --out to begin anew")
-            progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
+            progress = RunProgress(run.recipe.optim.epochs, len(files.metrics_in_order()), tell)
             result = train(
                 run.recipe,
                 *splits,
@@ -113,6 +117,7 @@ class Runner:
                 resume=is_begun,
                 progress=progress,
                 on_epoch=progress.epoch,
+                on_ctrl_c=on_ctrl_c if self._jobs == 1 else lambda: None,  # else told once, for all
             )
             return Outcome(result, files.finished_metrics(), files.environment())
         except (CheckpointError, RecipeError) as error:
@@ -156,10 +161,10 @@ def carry_out(
         try:
             run_sweep(sweep, out, partial(runner.run_all, sweep, live=live), on_record=on_record)
             return publish(out, sweep.name)
-        except (KeyboardInterrupt, InterruptedRunError, PreemptedError) as error:
-            publish(out, sweep.name)
+        except (KeyboardInterrupt, InterruptedRunError, PreemptedError, TerminatedExit) as error:
+            publish(out, sweep.name, figures=False)  # they take seconds
             so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""
             after = f"after {len(live.records)} of {len(sweep.runs)} runs of {sweep.name}{so_far}"
-            if isinstance(error, PreemptedError):
+            if isinstance(error, (PreemptedError, TerminatedExit)):
                 raise PreemptedError(f"stopped by SIGTERM {after}", hint=GO_ON) from None
             raise InterruptedRunError(f"interrupted {after}", hint=GO_ON) from None

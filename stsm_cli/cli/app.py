@@ -25,7 +25,8 @@ from stsm_cli.cli.predict import predict
 from stsm_cli.cli.prepare import prepare
 from stsm_cli.cli.report import report
 from stsm_cli.cli.train import train
-from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.errors import StsmError, TerminatedExit, UsageError
+from stsm_cli.lifeline import end_readers
 
 INTERRUPTED = 130
 
@@ -144,10 +145,14 @@ def run(arguments: Sequence[str]) -> int:
         return UsageError.exit_code
     except StsmError as error:
         output.current().error(error)
+        end_readers()  # here: once the error is forgotten, their loader would wait for them
         return error.exit_code
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
+        if isinstance(stop, TerminatedExit):
+            output.current().message("stopped by SIGTERM")
+        elif stop.code == INTERRUPTED:
             output.current().message("interrupted")
+        end_readers()
         return int(stop.code or 0)
     except Exception as error:
         if (told := memory_error(error)) is not None:

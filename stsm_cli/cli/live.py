@@ -136,6 +136,13 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
 
+    def message(self, text: str) -> None:
+        """Say one line above the table."""
+        if self._live is None:
+            self.output.message(text)
+        else:
+            self._live.console.print(text)
+
     def news(self, run: "Run", news: tuple[float, str]) -> None:
         """A run has got on: the share that is done, and a line about now."""
         share, line = news

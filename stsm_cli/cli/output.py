@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import rich.console
     import rich.progress
 
+STDERR = 2
+STOPPING = "stopping after this step; again to stop now"
 LINE_SECONDS = 10.0  # between two plain lines of a bar
 SETTLE_SECONDS = 5.0  # before a bar says what is left: the first steps are slow
 DRAW_SECONDS = 0.1  # between two pictures of a bar; the first comes when it has lasted this long
@@ -45,6 +47,12 @@ class Output:
         """Say one line, unless quiet."""
         if self.verbosity >= 0:
             self._say(one_line(text))
+
+    def at_once(self, text: str) -> None:
+        """Say one line, unless quiet, in a signal's handler, whatever is being written."""
+        if self.verbosity >= 0:
+            line = f"\n{text}\n" if sys.stderr.isatty() else f"{text}\n"  # below a bar
+            os.write(STDERR, line.encode())
 
     def detail(self, text: str) -> None:
         """Say one line that only `-v` asks for."""

@@ -29,4 +29,6 @@ def start_processes(nproc: int, context: typer.Context) -> int:
     verbosity = {-1: ["-q"], 1: ["-v"], 2: ["-vv"]}.get(output.current().verbosity, [])
     words = [context.info_name or "", *typed_words(context, without=("nproc",)), *verbosity]
     hint = GO_ON if context.info_name == "train" else None
-    return launch([sys.executable, "-m", "stsm_cli", *words], nproc, hint=hint)
+    code = launch([sys.executable, "-m", "stsm_cli", *words], nproc, hint=hint)
+    output.use(output.Output(-1))  # the first of them has told what there is to tell
+    return code

@@ -15,7 +15,7 @@ from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
-from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stsm_cli.config.load import LoadedRecipe
@@ -145,8 +145,9 @@ def train(
                 tensorboard=tensorboard,
                 progress=console,
                 on_epoch=_epoch_teller(job.recipe.optim.epochs),
+                on_ctrl_c=partial(console.at_once, output.STOPPING),
             )
-        except StsmError:
+        except BaseException:  # Ctrl-C and SIGTERM, too
             folder.forget_if_empty()
             raise
     if world.is_main:

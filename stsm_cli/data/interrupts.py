@@ -4,16 +4,23 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 
 @contextmanager
 def children_ignore_ctrl_c() -> Iterator[None]:
-    """Processes started inside finish what they do at Ctrl-C and leave it to their parent."""
-    if threading.current_thread() is not threading.main_thread():
+    """Processes started inside finish what they do at Ctrl-C and leave it to their parent.
+
+    That hears it behind the block.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(
+        signal, "pthread_sigmask"
+    ):
         yield  # only the main thread may set handlers, and only it receives Ctrl-C
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # trap: it unblocks the signal as it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit that
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -7,10 +7,14 @@ that their frames are channels-last without a copy.
 """
 
 import multiprocessing
+import multiprocessing.util
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +24,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.data import crops
+from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.samples import Sample, TestSet, TrainingSet
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError, UsageError
+from stsm_cli.lifeline import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,7 @@ def _loader(
         collate_fn=_collate,
         num_workers=workers,
         multiprocessing_context=_worker_context() if workers else None,
-        worker_init_fn=_leave_ctrl_c_to_parent,
+        worker_init_fn=partial(_live_with_parent, remains=_remains() if workers else None),
         persistent_workers=persistent_workers and workers > 0,
         generator=torch.Generator(),  # trap: the default one would advance torch's own state
         pin_memory=torch.cuda.is_available(),
@@ -211,15 +217,28 @@ def _worker_context() -> BaseContext:
 
     trap: a fork of this process may hang, for decord, CUDA or any thread has left locks behind.
     """
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context = multiprocessing.get_context("forkserver" if _has_forkserver() else "spawn")
     context.set_forkserver_preload(["__main__", "stsm_cli.data.loader", "av"])
+    if _has_forkserver():
+        with children_ignore_ctrl_c():
+            forkserver.ensure_running()
     return context
 
 
-def _leave_ctrl_c_to_parent(worker: int) -> None:
+def _has_forkserver() -> bool:
+    return "forkserver" in multiprocessing.get_all_start_methods()
+
+
+def _remains() -> Path | None:
+    """What a killed process leaves: the folder of the server's socket."""
+    return Path(multiprocessing.util.get_temp_dir()) if _has_forkserver() else None
+
+
+def _live_with_parent(worker: int, *, remains: Path | None) -> None:
+    """Leave Ctrl-C to the parent, and end with it."""
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(remains=remains)
 
 
 def _guarded(batches: Iterable[Batch]) -> Iterator[Batch]:

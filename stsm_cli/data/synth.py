@@ -27,6 +27,7 @@ from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.data.render import Frames, encode
 from stsm_cli.data.scenes import CLASSES, SPLITS, frame_size, make_frames
 from stsm_cli.errors import DataError
+from stsm_cli.lifeline import end_with_parent
 from stsm_cli.progress import SILENT, Progress
 
 GENERATOR_VERSION = 1
@@ -208,7 +209,9 @@ def _make_videos(
 
 def _parallel(make: "partial[None]", jobs: list[_Job], num_workers: int) -> Iterator[None]:
     # Spawned, not forked: the caller may run threads (torch, a progress bar).
-    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        num_workers, mp_context=get_context("spawn"), initializer=end_with_parent
+    )
     try:
         with children_ignore_ctrl_c():
             results = pool.map(make, jobs, chunksize=_CHUNK)

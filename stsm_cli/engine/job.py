@@ -10,7 +10,9 @@ from stsm_cli.data.dataset import open_splits
 from stsm_cli.data.decode import choose_decoder
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
-from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
+from stsm_cli.engine.run_names import claim_run_folder, newest_run
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import UsageError
 from stsm_cli.progress import Progress
 
 
@@ -97,15 +99,39 @@ def continued_job(
         data: Where the data set is now, if it was moved.
         decoder: Another library than before.
 
+    A run that was killed before it was recorded is begun again.
+
     Raises:
-        UsageError: There is no unfinished run.
+        UsageError: There is no unfinished run, or nothing is known of it and none is named.
         RecipeError: There is no such recipe, or an override is wrong.
         CheckpointError: `out` is not a run folder, or belongs to another recipe.
     """
     folder = newest_run(finished=False) if out is None else RunFolder(out)
+    if folder.is_half_made:
+        return _begun_again(folder, recipe, overrides, data, decoder)
     begun = folder.recipe()
     if recipe is not None or overrides:  # compared before the data is opened, which takes a while
         name = recipe or str(folder.recipe_file)
         folder.check_same(load_recipe(name, overrides, of_run=True).recipe)
     known = folder.about()
     return Job(known.recipe, begun, folder, data or Path(known.data), decoder or known.decoder)
+
+
+def _begun_again(
+    folder: RunFolder,
+    recipe: str | None,
+    overrides: Sequence[str],
+    data: Path | None,
+    decoder: str | None,
+) -> Job:
+    is_known = folder.recipe_file.is_file()
+    if recipe is None and not is_known:
+        raise UsageError(
+            f"{folder.path}: nothing was trained in it, and it does not say what was to be",
+            hint=f"begin it with `stsm train RECIPE --out {folder.path}`",
+        )
+    loaded = load_recipe(recipe or str(folder.recipe_file), overrides, of_run=is_known)
+    if is_known:
+        folder.check_same(loaded.recipe)
+    name = loaded.name if recipe is not None else loaded.card  # where `create` keeps the name
+    return Job(name, loaded.recipe, folder, data, decoder)

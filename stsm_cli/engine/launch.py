@@ -15,6 +15,7 @@ from types import FrameType
 from stsm_cli.cores import num_cores
 from stsm_cli.engine.distributed import LOST
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
+from stsm_cli.lifeline import TIED, tie
 
 GRACE_SECONDS = 10.0  # ours: for the others to end by themselves, once one has failed
 POLL_SECONDS = 0.1
@@ -42,15 +43,15 @@ def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> in
         PreemptedError: So did SIGTERM.
     """
     environment = os.environ | _meeting_place()
-    environment |= {"WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc)}
+    environment |= {"WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc), TIED: "1"}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // nproc)))
     processes: list[Process] = []
-    with _passing_on_signals(processes):
+    with tie() as line, _passing_on_signals(processes):
         for rank in map(str, range(nproc)):
             own = {"RANK": rank, "LOCAL_RANK": rank}
             # trap: in the terminal's session, Ctrl-C would reach them twice
             processes.append(
-                subprocess.Popen(command, env=environment | own, start_new_session=True)
+                subprocess.Popen(command, stdin=line, env=environment | own, start_new_session=True)
             )
         stopped = _wait(processes)
     return _verdict([process.returncode for process in processes], stopped, hint)

@@ -1,23 +1,49 @@
 """One training a run folder: two at once would write over each other's checkpoints and metrics."""
 
-import fcntl
+import errno
+import json
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
-from stsm_cli.atomic import folder_if_filled
+from filelock import FileLock, Timeout
+
+from stsm_cli.atomic import folder_if_filled, whole_file
 from stsm_cli.errors import UsageError
 
 LOCK = ".lock"  # in the run folder while a run goes on; a killed one leaves it behind, unlocked
+OWNER = ".owner"  # instead of it where the file system knows no locks: who began last
+WAIT_SECONDS = 0.2  # ours: for the holder before to delete the lock that it has just let go
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The right to write into a folder.
+
+    Attributes:
+        check: Raises a `UsageError` if another process has taken the right since; to be called
+            before something is written.
+        warning: What to tell the user where there are no locks.
+        problem: Why nothing can be written.
+    """
+
+    check: Callable[[], None] = lambda: None
+    warning: str | None = None
+    problem: OSError | None = None
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[Hold]:
     """A block that no other process is in for the same folder, which is made if need be.
 
-    The system lets go of the lock when its holder dies. Where the file system knows no locks, or
-    the folder cannot be written, the block runs without one.
+    The system lets go of the lock when its holder dies. Where the file system knows no locks, the
+    process that comes last goes on, and those before it find that out by `Hold.check`. A folder
+    that cannot be written has no lock either: a finished run may well be read only.
 
     Raises:
         UsageError: Another process is in such a block, or the folder cannot be made.
@@ -29,39 +55,65 @@ def alone_in(folder: Path) -> Iterator[None]:
             raise UsageError(f"--out {folder}: cannot be written ({error.strerror})") from None
         try:
             held.enter_context(_locked(folder / LOCK))
-        except BlockingIOError:
+            hold = Hold()
+        except Timeout:
             raise UsageError(
                 f"{folder}: another process is training in it",
                 hint="wait for its end, then run the same command again",
             ) from None
-        except OSError:  # a finished run may well be read only
-            pass
-        yield
+        except OSError as error:
+            is_writable = error.errno in _NO_LOCKS
+            hold = held.enter_context(_owned(folder)) if is_writable else Hold(problem=error)
+        yield hold
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    descriptor = _open_locked(path)
+    lock = FileLock(path, timeout=WAIT_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise
+    except OSError:  # no locks here
+        _delete(path)
+        raise
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()
-        os.close(descriptor)
+        _delete(path)
+        lock.release()
 
 
-def _open_locked(path: Path) -> int:
-    """An open, locked file at `path`."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise
-        except OSError:  # no locks here
-            return descriptor
-        with suppress(FileNotFoundError):  # trap: its holder may have deleted it meanwhile
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-        os.close(descriptor)
+@contextmanager
+def _owned(folder: Path) -> Iterator[Hold]:
+    path = folder / OWNER
+    mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": uuid4().hex})
+    with whole_file(path) as file:
+        file.write(mine.encode())
+
+    def check() -> None:
+        found = _read(path)
+        if found not in (mine, ""):
+            who = json.loads(found)
+            raise UsageError(
+                f"{folder}: process {who['pid']} on {who['host']} trains in it now, and this file "
+                "system knows no locks; this process has ended for the other's sake"
+            )
+
+    warning = f"{folder}: this file system knows no locks; whoever trains in it next, ends this run"
+    try:
+        yield Hold(check, warning)
+    finally:
+        if _read(path) == mine:
+            _delete(path)
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text()
+    return ""
+
+
+def _delete(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()

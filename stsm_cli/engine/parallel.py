@@ -8,30 +8,38 @@ share what the parent has read into memory.
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from types import FrameType
 from typing import Any
 
 import torch
 
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
+from stsm_cli.lifeline import GRACE_SECONDS, end_with_parent
+from stsm_cli.sigterm import sigterm_raises
 
 Work = Callable[[int, Callable[[Any], None]], Any]
 """Does the task of this number, tells its news on the way, and returns its result."""
 
 
 def run_side_by_side(
-    num_tasks: int, work: Work, *, jobs: int, on_news: Callable[[int, Any], None]
+    num_tasks: int,
+    work: Work,
+    *,
+    jobs: int,
+    on_news: Callable[[int, Any], None],
+    on_ctrl_c: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Any]]:
     """Do tasks 0 to `num_tasks` - 1, up to `jobs` at a time, and yield each number and result.
 
     With one job the tasks run in this process, with all its threads. Otherwise this process must
-    not have used CUDA.
+    not have used CUDA. Tasks end when this process is gone.
+
+    Args:
+        on_ctrl_c: Called before the tasks that run are told; a second Ctrl-C kills them.
 
     Raises:
         StsmError: A task failed or died; the others are stopped as by Ctrl-C and may save.
@@ -44,13 +52,14 @@ def run_side_by_side(
         return
     running: dict[Connection, tuple[int, ForkProcess]] = {}
     waiting = list(range(num_tasks))
-    with _sigterm_raises():
+    alive, held = multiprocessing.Pipe(duplex=False)
+    with alive, held, sigterm_raises(_preempted):
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     task = waiting.pop(0)
                     with _signals_held():
-                        connection, process = _start(task, work)
+                        connection, process = _start(partial(_child, task, work, (alive, held)))
                         running[connection] = task, process
                 for ready in wait(list(running)):
                     assert isinstance(ready, Connection)
@@ -63,26 +72,14 @@ def run_side_by_side(
                     else:
                         on_news(task, content)
         except KeyboardInterrupt:
+            on_ctrl_c()
             raise InterruptedRunError("interrupted; the runs that had begun are saved") from None
         finally:
             _stop([process for _, process in running.values()])
 
 
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Have SIGTERM come as an error, so that it ends what runs as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    before = signal.signal(signal.SIGTERM, _preempted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _preempted(number: int, frame: FrameType | None) -> None:
-    raise PreemptedError("stopped by SIGTERM; the runs that had begun are saved")
+def _preempted() -> PreemptedError:
+    return PreemptedError("stopped by SIGTERM; the runs that had begun are saved")
 
 
 @contextmanager
@@ -95,23 +92,26 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(task: int, work: Work) -> tuple[Connection, ForkProcess]:
+def _start(child: Callable[[Connection], None]) -> tuple[Connection, ForkProcess]:
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_child, args=(task, work, theirs))
+    process = multiprocessing.get_context("fork").Process(target=child, args=(theirs,))
     process.start()
     theirs.close()
     return ours, process
 
 
-def _child(task: int, work: Work, connection: Connection) -> None:
+def _child(
+    task: int, work: Work, life: tuple[Connection, Connection], connection: Connection
+) -> None:
     os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which tells each child once
     torch.set_num_threads(1)
-    parent = os.getppid()
+    alive, held = life
+    held.close()  # so that the parent alone holds it
+    end_with_parent(pipe=alive, grace_seconds=GRACE_SECONDS)
 
     def tell(news: Any) -> None:  # noqa: ANN401
-        if os.getppid() != parent:
-            raise KeyboardInterrupt  # the parent was killed: nobody would record the result
-        connection.send((False, news))
+        with suppress(OSError):  # the parent was killed, and this run is being stopped
+            connection.send((False, news))
 
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -146,8 +146,14 @@ def _receive(connection: Connection, task: int) -> tuple[bool, Any]:
 
 
 def _stop(processes: Sequence[ForkProcess]) -> None:
-    for process in processes:
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGINT)
-    for process in processes:
-        process.join()
+    try:
+        for process in processes:
+            if process.is_alive() and process.pid is not None:
+                os.kill(process.pid, signal.SIGINT)
+        for process in processes:
+            process.join()
+    except BaseException:  # they take too long for who pressed Ctrl-C again
+        for process in processes:
+            process.kill()
+            process.join()
+        raise

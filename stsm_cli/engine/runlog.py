@@ -6,12 +6,11 @@ environment.json   versions, device, decoder, data set, commit, command
 metrics.jsonl      one JSON object an epoch
 checkpoints/       last.pt; best.pt, of the epoch with the best validation accuracy
 tensorboard/       on request
-.lock              while a process is training in it
+.lock              while a process is training in it; .owner where there are no locks
 result.json        written last: a run without it is unfinished
 """
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, read_classes
-from stsm_cli.engine.lock import LOCK
+from stsm_cli.engine.lock import LOCK, OWNER, Hold
 from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 from stsm_cli.stored import (
     Environment,
@@ -49,21 +48,43 @@ class RunFolder:
         self.best_checkpoint = path / "checkpoints" / "best.pt"
         self.board = path / "tensorboard"
         self.result_file = path / "result.json"
+        self.hold = Hold()
 
     @property
     def name(self) -> str:
         """The folder's own name."""
         return self.path.name
 
+    @property
+    def is_untrained(self) -> bool:
+        """Whether nothing was trained in it: it holds no more than what `create` makes."""
+        about = {self.recipe_file, self.classes_file, self.environment_file}
+        known = about if self.checkpoint.parent.is_dir() else set()  # else they are somebody's own
+        known |= {self.path / LOCK, self.path / OWNER}
+        return all(
+            file in known
+            or file.suffix == ".tmp"
+            or self.board in file.parents
+            or (file == self.metrics_file and file.stat().st_size == 0)
+            for file in self.path.rglob("*")
+            if not file.is_dir()
+        )
+
+    @property
+    def is_half_made(self) -> bool:
+        """Whether a process was killed while it made the folder: there is nothing to continue."""
+        is_made = self.recipe_file.is_file() and self.environment_file.is_file()
+        return self.path.is_dir() and not is_made and self.is_untrained
+
     def check_new(self) -> None:
         """Refuse a place that is taken.
 
         Raises:
-            UsageError: The path is a file, or a folder that is not empty.
+            UsageError: The path is a file, or a folder that holds more than an untrained run.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file, not a folder")
-        if self.path.is_dir() and any(file.name != LOCK for file in self.path.iterdir()):
+        if not self.is_untrained:
             raise UsageError(
                 f"--out {self.path}: exists and is not empty",
                 hint=f"continue it with `--resume --out {self.path}`, or choose another folder",
@@ -80,7 +101,9 @@ class RunFolder:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
-        write_atomically(self.recipe_file, dump_recipe(recipe))
+        self._drop_drafts()
+        name = environment.get("recipe", self.name)
+        write_atomically(self.recipe_file, f"# {name}\n{dump_recipe(recipe)}")
         write_atomically(self.classes_file, "".join(f"{name}\n" for name in classes))
         write_json(self.environment_file, environment)
 
@@ -194,6 +217,14 @@ class RunFolder:
                 )
         return epochs
 
+    def metrics_in_order(self) -> list[dict[str, Any]]:
+        """Each epoch from the first on by its first line: two processes may have written them."""
+        kept: list[dict[str, Any]] = []
+        for line in self._lines():
+            if line["epoch"] == len(kept) + 1:
+                kept.append(line)
+        return kept
+
     def _lines(self) -> list[dict[str, Any]]:
         file, what = self.metrics_file, "the metrics of an epoch"
         if not file.exists():
@@ -231,11 +262,24 @@ class RunFolder:
         """Forget what a run left that was killed after the checkpoint, which ends `epochs` epochs.
 
         The resumed run logs the later ones again; files half written are deleted.
+
+        Raises:
+            CheckpointError: Earlier ones are missing.
         """
+        self._drop_drafts()
+        kept = [line for line in self.metrics_in_order() if line["epoch"] <= epochs]
+        if len(kept) < epochs:
+            raise CheckpointError(
+                f"{self.metrics_file}: holds {len(kept)} of the {epochs} epochs that "
+                f"{self.checkpoint} ends",
+                hint=f"`stsm train {self.recipe_file} --init {self.checkpoint}` starts from its "
+                "weights",
+            )
+        write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _drop_drafts(self) -> None:
         for draft in self.path.rglob("*.tmp"):
             draft.unlink(missing_ok=True)
-        kept = [line for line in self.metrics() if line["epoch"] <= epochs]
-        write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:
         """Append one epoch to `metrics.jsonl`, of the keys of `Epoch` and more.
@@ -249,44 +293,6 @@ class RunFolder:
                 file.write(json.dumps(metrics) + "\n")
         except OSError as error:
             raise _cannot_write(self.metrics_file, error) from None
-
-
-def claim_run_folder(recipe_name: str, parent: Path = Path("runs")) -> Path:
-    """Make `runs/<recipe>-<number>`, its number above all in use; no two callers get the same.
-
-    Raises:
-        UsageError: It cannot be made.
-    """
-    stem = recipe_name.replace("/", "-")
-    while True:
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            numbered = (
-                re.fullmatch(rf"{re.escape(stem)}-(\d{{3,}})", p.name) for p in parent.iterdir()
-            )
-            path = parent / f"{stem}-{max((int(m[1]) for m in numbered if m), default=0) + 1:03d}"
-            path.mkdir()
-        except FileExistsError:
-            if not parent.is_dir():
-                raise UsageError(f"{parent}: is a file, not a folder") from None
-        except OSError as error:
-            raise UsageError(f"{parent}/: cannot be written ({error.strerror})") from None
-        else:
-            return path
-
-
-def newest_run(parent: Path = Path("runs"), *, finished: bool) -> RunFolder:
-    """The run below `parent` that was started last, among the finished or the unfinished ones.
-
-    Raises:
-        UsageError: There is none.
-    """
-    runs = [RunFolder(file.parent) for file in parent.glob("*/recipe.yaml")]
-    runs = [run for run in runs if run.result_file.is_file() == finished]
-    if not runs:
-        kind = "finished" if finished else "unfinished"
-        raise UsageError(f"{parent}/: holds no {kind} run", hint="start one with `stsm train`")
-    return max(runs, key=lambda run: (run.recipe_file.stat().st_mtime_ns, run.name))
 
 
 def instead_of(checkpoint: Path) -> str | None:

@@ -66,6 +66,7 @@ class Saver:
                 "random": gather_objects(self._random_state()),
             }
             if current_world().is_main:
+                self.folder.hold.check()
                 save_checkpoint(self.folder.checkpoint, state)
         self._saved, self._saved_at = replace(position), time.monotonic()
 

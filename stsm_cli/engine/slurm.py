@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from stsm_cli.atomic import whole_file
 from stsm_cli.engine.cluster import WARNING_SECONDS, Cluster
 from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.lifeline import TIED, tie
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -55,9 +56,11 @@ class TrainJob:
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         has_begun = (self.out / "recipe.yaml").is_file()
         command = [*self.command, *(["--resume"] if has_begun else [])]
-        with _ignored(signal.SIGUSR2):  # trap: SLURM sends it to every process of the job
-            self._process = subprocess.Popen(command)
-        if code := self._process.wait():
+        with tie() as line:
+            with _ignored(signal.SIGUSR2):  # trap: SLURM sends it to every process of the job
+                self._process = subprocess.Popen(command, stdin=line, env=os.environ | {TIED: "1"})
+            code = self._process.wait()
+        if code:
             raise subprocess.CalledProcessError(code, command)
 
     def checkpoint(self) -> "DelayedSubmission":

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -18,7 +18,8 @@ ARRIVAL_SECONDS = 1.0  # ours: a SIGTERM to a whole job reaches its processes on
 class StopRequest:
     """Whether this run was asked to stop, and by which signal."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_ctrl_c: Callable[[], None]) -> None:
+        self._on_ctrl_c = on_ctrl_c
         self._noted: signal.Signals | None = None
         self._parent = os.getppid()
 
@@ -40,12 +41,18 @@ class StopRequest:
         """Handle a signal; a second Ctrl-C stops at once."""
         self._noted = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == signal.SIGINT and current_world().is_main:
+            self._on_ctrl_c()
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """While the block runs, SIGINT and SIGTERM are only noted."""
-    request = StopRequest()
+def listening(on_ctrl_c: Callable[[], None] = lambda: None) -> Iterator[StopRequest]:
+    """While the block runs, SIGINT and SIGTERM are only noted.
+
+    Args:
+        on_ctrl_c: Called by the handler of the first Ctrl-C, in the first process.
+    """
+    request = StopRequest(on_ctrl_c)
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may set handlers
         return

@@ -24,7 +24,7 @@ from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Trainer
-from stsm_cli.errors import CheckpointError
+from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -42,6 +42,7 @@ def train(
     tensorboard: bool = False,
     progress: Progress = SILENT,
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    on_ctrl_c: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Run a recipe to its end inside the run folder `out`, and return what `result.json` holds.
 
@@ -50,15 +51,19 @@ def train(
     Args:
         name: The recipe's name, for the result.
         workers: Processes that read videos which are not in memory, for each of those that train.
-        resume: Continue the run in `out` (or return its result); otherwise `out` must be new.
+        resume: Continue the run in `out` (or return its result); otherwise `out` must be new. Where
+            nothing was trained it is begun again.
         compile_with: Backend of `torch.compile` for the training steps; None: they run as they are.
         tensorboard: Write curves to `out`/tensorboard too.
         progress: Told how it goes, by the first process.
         on_epoch: Told each epoch's metrics, likewise.
+        on_ctrl_c: Called in the signal's handler, likewise; the run stops after the current step,
+            at a second Ctrl-C at once.
 
     Raises:
-        UsageError: `out` exists, or another process is training in it, or TensorBoard is asked for
-            and not installed, or a new run's precision would crawl on the device.
+        UsageError: `out` exists or cannot be written, or another process is training in it, or
+            TensorBoard is asked for and not installed, or a new run's precision would crawl on
+            the device.
         RecipeError: The batch cannot be shared out equally.
         CheckpointError: `out` cannot be resumed or written.
         DataError: The data set does not fit the recipe, or too many videos are broken.
@@ -67,6 +72,7 @@ def train(
         PreemptedError: SIGTERM; the checkpoint is saved.
     """
     folder, world = RunFolder(out), current_world()
+    resume = gather_objects(resume and not folder.is_half_made)[0]
     with together():
         fitted = fit_recipe(recipe, train_videos.manifest)
         recipe = fitted.recipe
@@ -82,16 +88,16 @@ def train(
         finished = None
         with together():
             if world.is_main:  # before it looks: of two that begin at once, one goes on
-                held.enter_context(alone_in(out))
-            if resume:
-                finished = folder.result()
-            else:
+                folder.hold = held.enter_context(alone_in(out))
+            if not resume:
                 check_precision(recipe, device)
-                folder.check_new()
+            finished = _finished(folder, resume=resume)
         if finished is not None:
             return finished
         goes_on = gather_objects(resume and folder.checkpoint.exists())[0]
         progress = progress if world.is_main else SILENT
+        if folder.hold.warning:
+            progress.message(f"warning: {folder.hold.warning}")
         trainer = Trainer(
             recipe,
             train_videos,
@@ -118,7 +124,7 @@ def train(
         opening = opening_lines(recipe, device, network, splits, folder.metrics())
         _say(progress, *opening, *fitted.notes, str(plan))
         board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
-        with closing(board), listening() as stop:
+        with closing(board), listening(on_ctrl_c) as stop:
             result = {
                 "schema": "stsm.result/1",
                 "name": name,
@@ -132,6 +138,7 @@ def train(
             }
         with together():
             if world.is_main:
+                folder.hold.check()
                 write_result(folder.result_file, result)
         return result
 
@@ -139,6 +146,20 @@ def train(
 def _say(progress: Progress, *lines: str) -> None:
     for line in lines:
         progress.message(line)
+
+
+def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
+    """The result of the run that is to be resumed, if it has one.
+
+    Raises:
+        UsageError: There is more to do than the folder allows.
+    """
+    result = folder.result() if resume else None
+    if result is None and folder.hold.problem is not None:
+        raise UsageError(f"--out {folder.path}: cannot be written ({folder.hold.problem.strerror})")
+    if not resume:
+        folder.check_new()
+    return result
 
 
 def _about(recipe: Recipe, name: str, manifest: Manifest, plan: BatchPlan) -> dict[str, Any]:

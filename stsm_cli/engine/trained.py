@@ -8,7 +8,8 @@ from stsm_cli.config.load import describe, load_recipe
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
-from stsm_cli.engine.runlog import RunFolder, newest_run
+from stsm_cli.engine.run_names import newest_run
+from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import UsageError
 
 TEST_KEYS = ("data.short_side_px", "data.sampling", "precision")  # and all of `test`

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.errors import StsmError
+from stsm_cli.lifeline import end_with_parent
 
 Alive = Callable[[], None]
 """Says that the work on a file goes on."""
@@ -172,6 +173,7 @@ def _stirring(busy: "Sequence[_Worker[Result]]") -> "list[_Worker[Result]]":
 def _serve(work: Work[Result], connection: "Connection[object, str]") -> None:
     """A worker's life: until its parent, which alone hears Ctrl-C, ends it or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()  # at once, not only with the file
     told = 0.0
 
     def alive() -> None:

@@ -92,7 +92,7 @@ def test_bars_are_one_standard_deviation(draw):
 
 
 def test_large_costs_are_in_g(draw):
-    macs = {"resnet_small": 4e9, "mobilenet_v2_small": 3e8}
+    macs = {"resnet_small": 4_000_000_000, "mobilenet_v2_small": 300_000_000}
     axes = draw(lambda run: 50 if "8f" in run.row.name else None, macs).axes[2]
     assert axes.get_xlabel() == "multiply-adds a view (G), counted"
     assert sorted(x for line in lines(axes) for x, _ in line) == pytest.approx(

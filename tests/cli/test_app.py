@@ -11,7 +11,7 @@ from stsm_cli.__main__ import main
 from stsm_cli.cli import app, failures, output
 from stsm_cli.config import load
 from stsm_cli.config.validate import recipe_keys
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, TerminatedExit
 
 HEAVY = ["torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "numpy", "scipy"]
 
@@ -132,6 +132,12 @@ def test_ctrl_c_ends_in_130_with_one_line(capsys, failing):
     assert capsys.readouterr().err.strip() == "interrupted"
 
 
+def test_sigterm_ends_in_75_with_one_line(capsys, failing):
+    failing(TerminatedExit())
+    assert app.run(["train"]) == 75
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+
+
 @pytest.mark.parametrize(("options", "traced"), [([], False), (["-v"], False), (["-vv"], True)])
 def test_a_bug_is_one_line_and_a_traceback_with_vv(capsys, failing, options, traced):
     failing(RuntimeError("no 7"))
@@ -174,14 +180,14 @@ def test_verbosity_may_stand_anywhere(arguments, verbosity):
     assert output.current().verbosity == verbosity
 
 
-def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch):
+def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(app, "run", interrupted)
     with pytest.raises(SystemExit) as stop:
         main()
-    assert stop.value.code == 130
+    assert (stop.value.code, capsys.readouterr().err) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,9 @@ def test_current_is_what_use_set():
     mine = Output(1)
     output.use(mine)
     assert output.current() is mine
+
+
+def test_what_is_said_at_once_goes_past_every_buffer(capfd):
+    Output().at_once("stopping")
+    Output(-1).at_once("stopping")
+    assert capfd.readouterr().err == "stopping\n"

@@ -1,14 +1,34 @@
+import multiprocessing
 import signal
+import sys
 import threading
+
+import pytest
 
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 
 
-def test_ctrl_c_is_ignored_inside_and_heard_again_behind():
-    before = signal.getsignal(signal.SIGINT)
+def test_ctrl_c_comes_behind_the_block():
+    inside = []
+    with pytest.raises(KeyboardInterrupt), children_ignore_ctrl_c():  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        inside.append("to its end")
+    assert inside == ["to its end"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def exit_after_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+    sys.exit(7)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_child_that_is_started_inside_ignores_it(method):
+    process = multiprocessing.get_context(method).Process(target=exit_after_ctrl_c)
     with children_ignore_ctrl_c():
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    assert signal.getsignal(signal.SIGINT) is before
+        process.start()
+    process.join()
+    assert process.exitcode == 7
 
 
 def test_outside_the_main_thread_there_is_nothing_to_ignore():

@@ -34,7 +34,7 @@ def make_videos(count):
         VideoRecord(f"{i}.mp4", i % len(CLASSES), FRAMES, 8.0, WIDTH, HEIGHT) for i in range(count)
     )
     cache = tuple(traceable(i) for i in range(count))
-    return Videos(Manifest(Path("nowhere"), "train", CLASSES, records), HEIGHT, "pyav", cache)
+    return Videos(Manifest(Path("nowhere"), "train", CLASSES, records), HEIGHT, "pyav", cache=cache)
 
 
 def config(**changes):

@@ -106,7 +106,9 @@ def test_training_swaps_what_the_file_pairs():
     frames = np.zeros((4, 10, 12, 3), np.uint8)
     frames[..., :6, :] = 255  # white on the left
     records = tuple(VideoRecord(f"{i}.mp4", i, 4, 8.0, 12, 10) for i in range(4))
-    videos = Videos(Manifest(Path("there"), "train", CLASSES, records), 10, "pyav", (frames,) * 4)
+    videos = Videos(
+        Manifest(Path("there"), "train", CLASSES, records), 10, "pyav", cache=(frames,) * 4
+    )
     config = DataConfig(
         dataset="folder", sampling="uniform", short_side_px=10, crop_px=10, flip="label_aware"
     )

@@ -21,7 +21,7 @@ def videos():
     frames[..., 2] = 4 * np.arange(WIDTH)
     record = VideoRecord("0.mp4", 0, FRAMES, 8.0, WIDTH, HEIGHT)
     manifest = Manifest(Path("nowhere"), "train", CLASSES, (record,))
-    return Videos(manifest, HEIGHT, "pyav", (frames,))
+    return Videos(manifest, HEIGHT, "pyav", cache=(frames,))
 
 
 def training_samples(videos, **changes):

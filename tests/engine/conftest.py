@@ -51,7 +51,7 @@ def make_videos(split, count, root=Path("nowhere"), seed=0):
         VideoRecord(f"{split}/{i}.mp4", i % len(CLASSES), 6, 8.0, 22, 18) for i in range(count)
     )
     frames = tuple(rng.integers(0, 256, (6, 18, 22, 3), dtype=np.uint8) for _ in records)
-    return Videos(Manifest(root, split, CLASSES, records), 18, "pyav", frames)
+    return Videos(Manifest(root, split, CLASSES, records), 18, "pyav", cache=frames)
 
 
 @pytest.fixture

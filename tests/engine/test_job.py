@@ -56,8 +56,37 @@ def test_a_named_recipe_must_be_the_runs(begun):
         continued_job("synth/tms", [], None, None, None)
 
 
+@pytest.fixture
+def half_made(begun):
+    """As a kill leaves it that comes before the environment is written."""
+    begun.environment_file.unlink()
+    return begun
+
+
+@pytest.mark.parametrize("out", [None, Path("runs/a")])
+def test_a_run_that_was_killed_before_it_was_recorded_is_begun_again(recipe, half_made, out):
+    job = continued_job(None, [], out, Path("/data"), None)
+    assert (job.name, job.recipe, job.data) == ("synth/a", recipe, Path("/data"))
+    assert job.claim().path == Path("runs/a")
+    Path("mine.yaml").write_text(half_made.recipe_file.read_text())
+    assert continued_job("mine", ["seed=0"], out, None, None).recipe == recipe
+    with pytest.raises(CheckpointError, match=r"another recipe: seed is 0 there, 5 here$"):
+        continued_job(None, ["seed=5"], out, None, None)
+
+
+def test_of_a_run_that_was_killed_before_it_has_a_recipe_one_is_asked_for(half_made):
+    half_made.recipe_file.unlink()
+    with pytest.raises(UsageError, match=r"runs/a: nothing was trained in it, and it does") as told:
+        continued_job(None, [], half_made.path, None, None)
+    assert told.value.hint == f"begin it with `stsm train RECIPE --out {half_made.path}`"
+    job = continued_job("synth/tsm", ["seed=3"], half_made.path, None, None)
+    assert (job.name, job.recipe.seed, job.folder) == ("synth/tsm", 3, job.claim())
+
+
 def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):
     loaded = load_recipe("synth/tsm")
+    assert new_job(loaded, begun.path, None, None).claim().path == begun.path  # nothing is trained
+    begun.checkpoint.touch()
     with pytest.raises(UsageError, match="a: exists and is not empty"):
         new_job(loaded, begun.path, None, None)
     assert new_job(loaded, tmp_path / "b", None, None).claim().path == tmp_path / "b"

@@ -7,8 +7,10 @@ import signal
 import pytest
 
 from stsm_cli.engine import distributed
-from stsm_cli.engine.lock import LOCK, alone_in
-from stsm_cli.errors import UsageError
+from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.lock import LOCK, OWNER, alone_in
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import InterruptedRunError, UsageError
 
 
 def test_a_second_one_is_refused_and_told_what_to_do(tmp_path):
@@ -97,6 +99,67 @@ def test_without_locks_in_the_file_system_it_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", flock)
     with alone_in(tmp_path), alone_in(tmp_path):
         pass
+
+
+def test_without_locks_the_last_one_goes_on_and_the_others_find_out(tmp_path, monkeypatch):
+    def flock(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with alone_in(tmp_path) as first:
+        assert first.warning == (
+            f"{tmp_path}: this file system knows no locks; whoever trains in it next, ends this run"
+        )
+        first.check()
+        with alone_in(tmp_path) as second:
+            second.check()
+            message = rf"{tmp_path}: process {os.getpid()} on .* trains in it now, and this"
+            with pytest.raises(UsageError, match=message):
+                first.check()
+        first.check()  # who came last has ended
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_locks_nothing_is_written_once_another_has_begun(
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, run, said
+):
+    def flock(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    def begin_elsewhere(metrics):
+        (tmp_path / "run" / OWNER).write_text('{"host": "node7", "pid": 12, "token": "x"}')
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UsageError, match="run: process 12 on node7 trains in it now"):
+        run(
+            recipe,
+            train_videos,
+            val_videos,
+            tmp_path / "run",
+            on_epoch=begin_elsewhere,
+            progress=said,
+        )
+    assert said.lines[0].startswith(f"warning: {tmp_path}/run: this file system knows no locks")
+    assert len(RunFolder(tmp_path / "run").metrics()) == 1
+    assert load_checkpoint(RunFolder(tmp_path / "run").checkpoint)["position"]["epoch"] == 0
+
+
+def test_what_is_read_only_is_refused_unless_it_has_finished(
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, run, stop_after
+):
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, cut, progress=stop_after("epoch 2", 1))
+    result = run(recipe, train_videos, val_videos, whole)
+
+    def read_only(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert run(recipe, train_videos, val_videos, whole, resume=True) == result
+    message = rf"--out {cut}: cannot be written \(Read-only file system\)$"
+    with pytest.raises(UsageError, match=message):
+        run(recipe, train_videos, val_videos, cut, resume=True)
 
 
 def test_in_a_folder_that_cannot_be_written_it_goes_on(tmp_path, monkeypatch):

@@ -1,9 +1,12 @@
+import multiprocessing
 import os
 import signal
+import sys
 
 import pytest
 import torch
 
+from stsm_cli.engine import parallel
 from stsm_cli.engine.parallel import run_side_by_side
 from stsm_cli.errors import DataError, InterruptedRunError, PreemptedError, StsmError
 
@@ -92,15 +95,57 @@ def test_any_other_error_is_one_line():
         list(run_side_by_side(1, fill_the_disk, jobs=2, on_news=ignore))
 
 
-def test_a_run_ends_when_its_parent_is_gone(monkeypatch, tmp_path):
-    def go_on(task, tell):
-        monkeypatch.setattr(os, "getppid", lambda: 1)
-        tell("news that nobody reads")
-        (tmp_path / "went on").touch()
+@pytest.mark.parametrize("saves", [True, False])
+def test_runs_end_together_when_their_parent_is_gone(monkeypatch, tmp_path, saves):
+    monkeypatch.setattr(parallel, "GRACE_SECONDS", 600.0 if saves else 0.0)
+    alive, held = os.pipe()
 
-    with pytest.raises(InterruptedRunError, match="interrupted"):
-        list(run_side_by_side(1, go_on, jobs=2, on_news=ignore))
-    assert not (tmp_path / "went on").exists()
+    def go_on(task, tell):
+        signal.signal(signal.SIGTERM, lambda *_: (tmp_path / f"saved{task}").touch() or sys.exit())
+        tell(os.getpid())
+        signal.pause()
+
+    def be_parent():
+        os.close(alive)
+        pids = []
+
+        def die(task, pid):
+            pids.append(pid)
+            if len(pids) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        list(run_side_by_side(2, go_on, jobs=2, on_news=die))
+
+    parent = multiprocessing.get_context("fork").Process(target=be_parent)
+    parent.start()
+    os.close(held)  # now the parent and its runs alone hold it
+    with os.fdopen(alive) as pipe:
+        assert pipe.read() == ""  # they have all ended
+    parent.join()
+    assert parent.exitcode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("saved*"))) == (2 if saves else 0)
+
+
+def test_a_second_ctrl_c_ends_the_runs_at_once():
+    def deaf(task, tell):
+        signal.signal(signal.SIGINT, lambda *_: os.kill(os.getppid(), signal.SIGINT))
+        tell("ready")
+        while True:
+            signal.pause()
+
+    told = []
+
+    def press(task, news):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(
+            run_side_by_side(
+                1, deaf, jobs=2, on_news=press, on_ctrl_c=lambda: told.append("stopping")
+            )
+        )
+    assert told == ["stopping"]
+    assert not multiprocessing.active_children()
 
 
 def test_a_killed_process_is_an_error():

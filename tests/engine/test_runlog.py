@@ -6,13 +6,8 @@ import pytest
 
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.engine.identity import changed_start, check_origin
-from stsm_cli.engine.runlog import (
-    RunFolder,
-    claim_run_folder,
-    newest_run,
-    write_json,
-    write_result,
-)
+from stsm_cli.engine.run_names import claim_run_folder, newest_run
+from stsm_cli.engine.runlog import RunFolder, write_json, write_result
 from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
 
 
@@ -132,6 +127,28 @@ def test_metrics_of_two_processes_are_refused(tmp_path, epochs, line):
         f"`stsm eval {folder.recipe_file} --checkpoint {folder.checkpoint}` tests its weights, "
         f"`stsm train {folder.recipe_file} --init {folder.checkpoint}` starts from them"
     )
+
+
+def test_of_two_processes_metrics_each_epoch_keeps_its_first_line(tmp_path):
+    folder = RunFolder(tmp_path)
+    for line, number in enumerate((1, 2, 2, 3, 3, 2, 4)):
+        folder.log_epoch(epoch(number) | {"seconds": float(line)})
+    folder.tidy(3)
+    kept = [(line["epoch"], line["seconds"]) for line in folder.metrics()]
+    assert kept == [(1, 0.0), (2, 1.0), (3, 3.0)]
+
+
+def test_metrics_that_the_checkpoint_needs_are_missed(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for number in (1, 3):
+        folder.log_epoch(epoch(number))
+    message = r"run/metrics\.jsonl: holds 1 of the 3 epochs that .*run/checkpoints/last\.pt ends"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        folder.tidy(3)
+    start = f"`stsm train {folder.recipe_file} --init {folder.checkpoint}` starts from its weights"
+    assert caught.value.hint == start
+    assert len(folder.metrics_file.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("write", [RunFolder.log_epoch, lambda f, v: write_json(f.result_file, v)])

@@ -28,6 +28,20 @@ def test_the_second_ctrl_c_stops_at_once():
         assert stop.signal == signal.SIGINT
 
 
+def test_the_first_ctrl_c_is_answered_by_the_first_process(monkeypatch):
+    told = []
+    with listening(lambda: told.append("stopping")):
+        signal.raise_signal(signal.SIGTERM)
+        assert told == []
+    with listening(lambda: told.append("stopping")) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert (stop.signal, told) == (signal.SIGINT, ["stopping"])
+    monkeypatch.setenv("RANK", "1")
+    with listening(lambda: told.append("again")):
+        signal.raise_signal(signal.SIGINT)
+    assert told == ["stopping"]
+
+
 def test_in_a_thread_nothing_is_heard():
     noted = []
 
