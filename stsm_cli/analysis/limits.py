@@ -105,13 +105,13 @@ def _shares(group: Group) -> list[_Share]:
     shares = []
     tsm, stsm = _runs(group, "TSM"), _runs(group, "STSM")
     for place, pair in enumerate(group.first.score.pairs or ()):
-        means = [
+        first, second = (
             Spread(tuple(float(r.score.pairs[place].correct) for r in runs if r.score.pairs)).mean
             for runs in (tsm, stsm)
-        ]
-        percent = [100 * mean / pair.videos for mean in means]
-        points = 100 * (means[0] - means[1]) / group.first.score.num_listed
-        shares.append(_Share(pair, *percent, points))
+        )
+        points = 100 * (first - second) / group.first.score.num_listed
+        scale = 100 / pair.videos
+        shares.append(_Share(pair, tsm=scale * first, stsm=scale * second, points=points))
     return shares
 
 
