@@ -15,6 +15,8 @@ from stsm_cli.prepare.verify import verify, verify_quick
 from stsm_cli.prepare.workers import Alive, Lost, Work, work_apart
 from stsm_cli.progress import SILENT, Progress
 
+# The number rises when a video may be found otherwise than before, which is then not believed.
+FULL, QUICK = "full 2", "quick 2"
 DEADLINE_SECONDS = 60.0  # ours: for one frame; even a slow core decodes many a second
 
 
@@ -41,8 +43,8 @@ def verification(root: Path, *, quick: bool) -> Task:
     """Decode the videos below `root`: whole, or only their ends and middle."""
     work = partial(_read, partial(verify_quick if quick else verify, root))
     if quick:
-        return Task("verifying", "quick", ("full", "quick"), work)
-    return Task("verifying", "full", ("full",), work)
+        return Task("verifying", QUICK, (FULL, QUICK), work)
+    return Task("verifying", FULL, (FULL,), work)
 
 
 def _read(work: Work[Check], path: str, alive: Alive) -> Check:
@@ -61,7 +63,7 @@ def reencoding(root: Path, encoding: Encoding) -> Task:
         return check.status != "ok" or (made.exists() and made.stat().st_size == check.made_bytes)
 
     work = partial(reencode, root, encoding)
-    return Task("re-encoding", encoding.how, (encoding.how, "full"), work, stands)
+    return Task("re-encoding", encoding.how, (encoding.how, FULL), work, stands)
 
 
 def examine(

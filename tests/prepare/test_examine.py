@@ -7,7 +7,8 @@ import pytest
 from stsm_cli.errors import InterruptedRunError
 from stsm_cli.prepare import examine as examine_module
 from stsm_cli.prepare.check import MISSING, Check
-from stsm_cli.prepare.examine import Task, examine, reencoding, verification
+from stsm_cli.prepare.examine import FULL, QUICK, Task, examine, reencoding, verification
+from stsm_cli.prepare.ledger import Ledger, Source
 from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.progress import SILENT
 
@@ -118,8 +119,8 @@ def test_a_file_that_was_changed_is_looked_at_again(tmp_path, root, task):
 
 
 def test_a_quick_look_does_not_stand_for_a_full_one(tmp_path, root, task):
-    quick = replace(task, how="quick", accepted=verification(root, quick=True).accepted)
-    full = replace(task, accepted=verification(root, quick=False).accepted)
+    quick = replace(task, how=QUICK, accepted=verification(root, quick=True).accepted)
+    full = replace(task, how=FULL, accepted=verification(root, quick=False).accepted)
     examine(root, ["a"], quick, workers=1)
     examine(root, ["a"], full, workers=1)
     assert looked_at(tmp_path) == ["a", "a"]
@@ -140,7 +141,7 @@ def test_a_video_made_stands_while_it_is_as_it_was_made(root):
     assert not task.stands("a.avi", check)
     assert not task.stands("a.avi", OK)  # verified, but never re-encoded
     assert task.stands("a.avi", Check("corrupt", "frame 3 is damaged"))
-    assert task.accepted == ("videos_32g16 crf 20", "full")
+    assert task.accepted == ("videos_32g16 crf 20", FULL)
 
 
 class CtrlC:
@@ -178,3 +179,16 @@ def test_a_full_disk_is_an_error_and_not_the_videos_fault(root, task):
     (root / "manifest").write_text("a file where the ledger's folder should be")
     with pytest.raises(FileExistsError, match="manifest"):
         examine(root, ["a"], task, workers=1)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_a_verification_of_before_found_is_not_believed(tmp_path, quick):
+    (tmp_path / "clip.mp4").write_text("no video")
+    file = tmp_path / "manifest" / "ledger.jsonl"
+    status = (tmp_path / "clip.mp4").stat()
+    source = Source("clip.mp4", status.st_size, status.st_mtime_ns)
+    with Ledger(file) as ledger:
+        ledger.add(source, "quick" if quick else "full", OK)
+    task = verification(tmp_path, quick=quick)
+    assert examine(tmp_path, ["clip.mp4"], task, workers=1)["clip.mp4"].status == "corrupt"
+    assert Ledger(file).find(source, task.how).status == "corrupt"
