@@ -265,19 +265,20 @@ def test_what_the_last_quarter_added(measure, tmp_path):
     ]
 
 
-def test_rows_that_still_climb_are_named(measure, tmp_path):
+def test_rows_that_took_off_late_are_named(measure, tmp_path):
     measure("alpha", lambda run: 50)
     (group,) = comparable(read_records(tmp_path))
-    assert still_climbing(group) == []  # 2.0 points in two epochs: not above the bound
+    assert still_climbing(group) == []  # one point an epoch: 6.0 in the second half
 
-    def steep(record):
-        rising = tuple(1.5 * value for value in record.curve.val_top1)
+    def steep(record):  # 2 points an epoch
+        rising = tuple(2 * value for value in record.curve.val_top1)
         return replace(record, curve=replace(record.curve, val_top1=rising))
 
     records = tuple(steep(r) if r.row in ("1/8", "1") else r for r in group.records)
     sentence = (
-        "Still climbing when training ended, by points of the last 2 of 11 epochs: 1/8 (+3.0), 1 "
-        "(+3.0). Where these rows would end, and so their place in the order, is not settled."
+        "Taken off late, by points of validation top-1 gained over the second half of the 11 "
+        "epochs: 1/8 (+12.0), 1 (+12.0). Where these rows would end, and so their place in the "
+        "order, this budget does not settle."
     )
     assert still_climbing(Group(records)) == [sentence]
     assert still_rising(Group(records))[1:] == [sentence]
