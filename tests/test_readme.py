@@ -11,14 +11,30 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
-def table(text):
-    """The first table of a Markdown text."""
-    return re.search(r"(^\|.*\n)+", text, re.MULTILINE).group()
+RESULTS = ROOT / "results"
+MARK = "<!-- {}; a test compares them -->\n"
 
 
-def test_the_table_is_the_generated_one():
-    shown = README.read_text().split("a test compares them -->")[1]
-    assert table(shown) == table((ROOT / "results" / "table1_alpha.md").read_text())
+def tables(text):
+    """The tables of a Markdown text."""
+    return re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+
+
+def shown(source):
+    """What README shows behind the comment that names its source."""
+    return README.read_text().split(MARK.format(source))[1]
+
+
+@pytest.mark.parametrize(("place", "which"), [(0, "first"), (1, "second")])
+def test_the_tables_are_the_generated_ones(place, which):
+    generated = tables((RESULTS / "table1_alpha.md").read_text())
+    assert tables(shown(f"the {which} table of results/table1_alpha.md"))[0] == generated[place]
+
+
+def test_what_can_be_concluded_is_what_the_results_say():
+    generated = (RESULTS / "README.md").read_text()
+    text = generated.split("## What can be concluded\n\n")[1].split("\n\n## ")[0]
+    assert shown("from results/README.md").startswith(text.strip() + "\n\n")
 
 
 def test_every_link_leads_somewhere():

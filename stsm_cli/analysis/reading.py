@@ -237,9 +237,10 @@ def still_climbing(group: Group) -> list[str]:
     """
     last = group.epochs - group.epochs // 2
     gains = _last_gains(group, last)
-    rows = [f"{name} ({gain:+.1f})" for name, gain in gains.items() if gain > CLIMBING]
-    if not rows:
+    late = sorted((-gain, name) for name, gain in gains.items() if gain > CLIMBING)
+    if not late:
         return []
+    rows = [f"{name} ({-gain:+.1f})" for gain, name in late]
     return [
         "Taken off late, by points of validation top-1 gained over the second half of the "
         f"{group.epochs} epochs: {', '.join(rows)}. Where these rows would end, and so their place "
