@@ -105,6 +105,8 @@ def predict(
         console.error(error)
     for path, num_damaged in found.damaged.items():
         console.warn(f"{path}: {num_damaged} of its frames are damaged")
+    for path, shortfall in found.short.items():
+        console.warn(f"{path}: {shortfall}")
     likeliest = {
         path: _likeliest(scores, classes, top) for path, scores in found.probabilities.items()
     }
@@ -117,6 +119,7 @@ def predict(
                 "decoder": reader,
                 "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
                 "damaged_frames": {str(path): count for path, count in found.damaged.items()},
+                "short": {str(path): why for path, why in found.short.items()},
                 "failed": {str(path): str(error) for path, error in found.failed.items()},
             }
         )

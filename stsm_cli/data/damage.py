@@ -1,9 +1,9 @@
 """Which frames a decoder could not make right.
 
 FFmpeg conceals: a broken frame comes all the same, made up from others, and so does every frame
-that is built from it, without a word. Decoders of older formats mark the first of them, HEVC's
-only writes a message. The one idea: whatever is decoded between a broken frame and the next key
-frame is damaged. Where flipped bits are still a valid picture, nobody can tell.
+that is built from it, without a word. Decoders of older formats mark the first of them, those of
+HEVC and JPEG only write a message. The one idea: whatever is decoded between a broken frame and the
+next key frame is damaged. Where flipped bits are still a valid picture, nobody can tell.
 """
 
 import logging
@@ -29,7 +29,7 @@ MARKING = (
     *("msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "wmv3", "rv10", "rv20", "rv30", "rv40"),
 )
 # Codecs whose decoders only tell of it: an error among their messages.
-TELLING = ("hevc",)
+TELLING = ("hevc", "mjpeg")
 
 _NOWHERE = logging.NullHandler()
 _KEY_PICTURE = 1  # PyAV's number for a picture that is built from no other

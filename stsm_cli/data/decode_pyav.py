@@ -6,7 +6,7 @@ says (`display`), all in the first frame's size.
 """
 
 import math
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Callable, Iterable, Iterator, KeysView
 from contextlib import contextmanager
 from itertools import chain, groupby
 from pathlib import Path
@@ -18,6 +18,7 @@ from stsm_cli.data.container import open_container
 from stsm_cli.data.damage import Watch, hearing
 from stsm_cli.data.display import Screen, Size, display_of
 from stsm_cli.data.frames import Frames, Indices, Resize, VideoInfo
+from stsm_cli.data.length import Length
 from stsm_cli.data.packets import PacketIndex, index_packets
 from stsm_cli.errors import DataError
 
@@ -72,16 +73,17 @@ def probe_pyav(path: Path) -> VideoInfo:
     """
     num_frames, size = 0, (0, 0)
     with _open(path) as (container, stream, watch):
-        for number, frame in _frames(container, stream, watch):
+        length = Length(container, stream)
+        for number, frame in _frames(container, stream, watch, on_packet=length.add):
             if number == 0:
                 size = display_of(frame).size(frame.width, frame.height)
             watch.ask(number, frame)
             num_frames = number + 1
         fps = float(stream.average_rate or 0)
-        num_damaged = len(watch.damaged())
+        num_damaged, shortfall = len(watch.damaged()), length.shortfall(num_frames)
     if not num_frames:
         raise DataError(f"{path}: holds no frame")
-    return VideoInfo(num_frames, fps, *size, num_damaged)
+    return VideoInfo(num_frames, fps, *size, num_damaged, shortfall)
 
 
 def packet_index(path: Path) -> PacketIndex | None:
@@ -103,11 +105,16 @@ def _open(path: Path) -> "Iterator[tuple[InputContainer, VideoStream, Watch]]":
 
 
 def _frames(
-    container: "InputContainer", stream: "VideoStream", watch: Watch, last: float = math.inf
+    container: "InputContainer",
+    stream: "VideoStream",
+    watch: Watch,
+    last: float = math.inf,
+    on_packet: "Callable[[Packet[VideoStream]], None]" = lambda packet: None,
 ) -> "Iterator[tuple[int, VideoFrame]]":
     """The frames from the start to number `last` at least, with their numbers."""
     count = 0
     for packet in container.demux(stream):
+        on_packet(packet)
         for frame in watch.decode(packet):
             yield count, frame
             count += 1

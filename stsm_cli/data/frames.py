@@ -26,6 +26,7 @@ class VideoInfo:
         width: In pixels, as shown.
         height: In pixels, as shown.
         num_damaged: Frames that the decoder could not make right, or that are built from such.
+        shortfall: How early the file ends, where that is before the time it claims; else empty.
     """
 
     num_frames: int
@@ -33,6 +34,7 @@ class VideoInfo:
     width: int
     height: int
     num_damaged: int = 0
+    shortfall: str = ""
 
 
 def resize_short_side(frames: Frames, short_side_px: int) -> Frames:

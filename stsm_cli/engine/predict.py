@@ -29,11 +29,13 @@ class Predictions:
     Attributes:
         probabilities: Of each video.
         damaged: How many frames of a video the decoder could not make right, where there are any.
+        short: How early a video ends, where that is before the time it claims.
         failed: Why a video could not be read.
     """
 
     probabilities: dict[Path, torch.Tensor]
     damaged: dict[Path, int]
+    short: dict[Path, str]
     failed: dict[Path, DataError]
 
 
@@ -60,7 +62,7 @@ def predict(
         paths: The videos.
         mirror: What it did to the classes in the training; None: what card or names say.
     """
-    found, damaged, failed = {}, {}, {}
+    found, damaged, short, failed = {}, {}, {}, {}
     orders = class_orders(recipe, classes, recipe.test, mirror)
     wanted = list(dict.fromkeys(paths))
     with progress.bar("predicting", len(wanted)) as bar:
@@ -72,10 +74,12 @@ def predict(
                 )
                 if info.num_damaged:
                     damaged[path] = info.num_damaged
+                if info.shortfall:
+                    short[path] = info.shortfall
             except DataError as error:
                 failed[path] = error
             bar.advance()
-    return Predictions(found, damaged, failed)
+    return Predictions(found, damaged, short, failed)
 
 
 def _look(path: Path) -> VideoInfo:

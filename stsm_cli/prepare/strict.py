@@ -7,10 +7,8 @@ from before a cut that are missed by none) are a note. VP8 and VP9 have no check
 bytes are still a valid picture, nobody can tell; and MPEG-TS claims nothing.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ import av
 
 from stsm_cli.data.container import video_stream
 from stsm_cli.data.damage import MARKING, TELLING, Messages, Watch, hearing
+from stsm_cli.data.length import Length
 from stsm_cli.data.packets import PacketIndex, index_packets
 from stsm_cli.prepare.check import UnusableError
 
@@ -38,7 +37,7 @@ class StrictVideo:
     def __init__(self, container: "InputContainer", stream: "VideoStream", log: Messages) -> None:
         self._container, self._stream, self._log = container, stream, log
         self._watch, self._arrivals = Watch(stream, log), _Arrivals(stream)
-        self._spans: list[tuple[int, int]] = []  # first and last tick of every packet that came
+        self._length = Length(container, stream)
         self.fps = float(stream.average_rate or 0)
 
     @property
@@ -81,7 +80,7 @@ class StrictVideo:
         except av.FFmpegError as error:
             raise self._broken(error, "the container") from error
         if index is not None:
-            self._spans = [(tick, tick) for tick in index.times]
+            self._length = Length(self._container, self._stream, index.times)
             self._check_end(len(index.times))
         return index
 
@@ -104,10 +103,9 @@ class StrictVideo:
     def _packets(self) -> Iterator["Packet[VideoStream]"]:
         for packet in self._container.demux(self._stream):
             if packet.is_corrupt:  # the file ends inside it, or the container calls it damaged
-                self._check_end(len(self._spans))
-                raise UnusableError("corrupt", f"packet {len(self._spans)} is damaged")
-            if packet.pts is not None:
-                self._spans.append((packet.pts, packet.pts + (packet.duration or 0)))
+                self._check_end(len(self._length))
+                raise UnusableError("corrupt", f"packet {len(self._length)} is damaged")
+            self._length.add(packet)
             self._arrivals.expect(packet)
             yield packet
 
@@ -115,47 +113,18 @@ class StrictVideo:
         """Which frame a packet holds; by its time, as frames come later than their packets."""
         if packet is None or packet.pts is None or not self.fps:
             return f"frame {num_frames}"
-        start = min(tick for tick, _ in self._spans)
-        seconds = float((packet.pts - start) * packet.time_base)
+        seconds = float((packet.pts - self._length.start) * packet.time_base)
         return f"frame {round(seconds * self.fps)} ({seconds:.2f} s)"
 
     def _check_end(self, num_frames: int) -> None:
         """Whether as much came as the container claims."""
-        claimed, (came, slack) = self._claimed_seconds(), self._seconds()
-        if claimed is not None and claimed > came + slack:
-            reason = f"ends after {num_frames} frames, at {came:.2f} of {claimed:.2f} s"
-            raise UnusableError("short", reason)
+        if shortfall := self._length.shortfall(num_frames):
+            raise UnusableError("short", shortfall)
         if not num_frames:
             raise UnusableError("corrupt", "holds no frame")
         told = [text for _, who, text in self._log if who == "matroska,webm"]
         if told:  # trap: this demuxer skips what it cannot read, and raises nothing
             raise UnusableError("corrupt", f"the container is damaged ({told[0].strip()})")
-
-    def _claimed_seconds(self) -> float | None:
-        """How long the video stream is by the header; in webm its tag says, or the whole."""
-        stream, container = self._stream, self._container
-        if stream.duration is not None and stream.time_base is not None:
-            return float(stream.duration * stream.time_base)
-        tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
-        if tag:
-            return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
-        if container.duration is not None and len(container.streams) == 1:
-            return container.duration / av.time_base
-        return None
-
-    def _seconds(self) -> tuple[float, float]:
-        """When the last packet that came ends; and what that may be off by.
-
-        Muxers differ in what they make of the last frame's duration, so one and a half of the
-        longest time between two frames goes unnoticed.
-        """
-        if not self._spans or self._stream.time_base is None:
-            return 0.0, 0.0
-        ticks = sorted(tick for tick, _ in self._spans)
-        longest = max((later - tick for tick, later in pairwise(ticks)), default=0)
-        end = max(end for _, end in self._spans) - min(ticks[0], 0)
-        base = float(self._stream.time_base)
-        return end * base, 1.5 * longest * base
 
     def _broken(self, error: av.FFmpegError, place: str) -> UnusableError:
         return _unusable(error, f"{place} does not decode", self._log)

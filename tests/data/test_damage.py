@@ -89,6 +89,15 @@ def test_damage_that_a_decoder_only_speaks_of_is_heard(tmp_path, encode):
         read_frames(tmp_path / "hit.mp4", np.array([1, 9]))
 
 
+def test_a_broken_picture_of_motion_jpeg_is_damaged_by_itself(tmp_path, encode):
+    path = tmp_path / "a.avi"
+    encode(path, moving(6), "mjpeg", pix_fmt="yuvj420p")
+    assert hit(path, tmp_path / "hit.avi", packets_of(path)[2]) == 2
+    with pytest.raises(DataError, match=r"hit\.avi: frame 2 is damaged$"):
+        read_frames(tmp_path / "hit.avi", None)
+    assert len(read_frames(tmp_path / "hit.avi", np.array([1, 3]))) == 2
+
+
 def test_nothing_is_damaged_in_sound_videos(noisy):
     assert probe(noisy).num_damaged == 0
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import av
@@ -60,6 +61,23 @@ def test_frames_that_are_damaged_are_told_and_predicted_from(small_run):
     found = predict(model, recipe, small_run.classes(), paths, CPU, decoder="pyav")
     assert (list(found.probabilities), found.failed) == (paths, {})
     assert found.damaged == {Path("hit.mp4"): 1}  # each frame is a key frame
+
+
+def test_a_file_that_ends_early_is_told_and_predicted_from(small_run):
+    recipe, source = small_run.recipe(), Path("data/synth/val/00002.mp4")
+    model = load_model(recipe.model, small_run.checkpoint, CPU)
+    with av.open(str(source)) as old, av.open("whole.mkv", "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    whole, cut = Path("whole.mkv"), Path("cut.mkv")
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    found = predict(model, recipe, small_run.classes(), [whole, cut], CPU, decoder="pyav")
+    assert (list(found.probabilities), found.failed) == ([whole, cut], {})
+    assert list(found.short) == [cut]
+    assert re.fullmatch(r"ends after \d frames, at 0\.\d\d of \d\.\d\d s", found.short[cut])
 
 
 def test_only_the_frames_that_are_needed_are_read(small_run, monkeypatch):

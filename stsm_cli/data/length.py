@@ -1,0 +1,76 @@
+"""Whether as much of a video comes as its file claims: one that was cut off decodes all the same."""
+
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+_MICROSECONDS = 1e6  # in which a container says how long it is
+
+
+class Length:
+    """How long a video is by the packets that came, and by what the container claims.
+
+    Args:
+        container: The open file.
+        stream: Its video stream.
+        ticks: Time stamps of what came already.
+    """
+
+    def __init__(
+        self, container: "InputContainer", stream: "VideoStream", ticks: Iterable[int] = ()
+    ) -> None:
+        self._container, self._stream = container, stream
+        self._spans = [(tick, tick) for tick in ticks]  # first and last tick of each packet
+
+    def __len__(self) -> int:
+        """Packets that came."""
+        return len(self._spans)
+
+    @property
+    def start(self) -> int:
+        """The first time stamp that came."""
+        return min(tick for tick, _ in self._spans)
+
+    def add(self, packet: "Packet[VideoStream]") -> None:
+        """This packet came."""
+        if packet.pts is not None:
+            self._spans.append((packet.pts, packet.pts + (packet.duration or 0)))
+
+    def shortfall(self, num_frames: int) -> str:
+        """How early the file ends, of which so many frames came; empty: it does not."""
+        claimed, (came, slack) = self._claimed_seconds(), self._seconds()
+        if claimed is None or claimed <= came + slack:
+            return ""
+        return f"ends after {num_frames} frames, at {came:.2f} of {claimed:.2f} s"
+
+    def _claimed_seconds(self) -> float | None:
+        """How long the video stream is by the header; in webm its tag says, or the whole."""
+        stream, container = self._stream, self._container
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+        if tag:
+            return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+        if container.duration is not None and len(container.streams) == 1:
+            return container.duration / _MICROSECONDS
+        return None
+
+    def _seconds(self) -> tuple[float, float]:
+        """When the last packet that came ends; and what that may be off by.
+
+        Muxers differ in what they make of the last frame's duration, so one and a half of the
+        longest time between two frames goes unnoticed.
+        """
+        if not self._spans or self._stream.time_base is None:
+            return 0.0, 0.0
+        ticks = sorted(tick for tick, _ in self._spans)
+        longest = max((later - tick for tick, later in pairwise(ticks)), default=0)
+        end = max(end for _, end in self._spans) - min(ticks[0], 0)
+        base = float(self._stream.time_base)
+        return end * base, 1.5 * longest * base
