@@ -1,7 +1,7 @@
 """Every video of a data set looked at once: what the ledger knows, and the rest in parallel."""
 
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -26,25 +26,28 @@ class Task:
 
     Attributes:
         label: What is done, for the progress bar.
-        how: What the ledger calls it.
-        accepted: Which entries of the ledger answer too.
+        how: What the ledger calls it. That a video cannot be used is `FULL` in any case: all tasks
+            find it by decoding the file strictly from its start.
+        believed: Which entries of the ledger answer, the first of these that there is: how they
+            call it, and whether what they say of a path can still be relied upon.
         work: Does it to one video.
-        stands: Whether what the ledger says of a path can still be relied upon.
     """
 
     label: str
     how: str
-    accepted: tuple[str, ...]
+    believed: Mapping[str, Callable[[str, Check], bool]]
     work: Work[Check]
-    stands: Callable[[str, Check], bool] = lambda path, check: True
 
 
 def verification(root: Path, *, quick: bool) -> Task:
     """Decode the videos below `root`: whole, or only their ends and middle."""
     work = partial(_read, partial(verify_quick if quick else verify, root))
-    if quick:
-        return Task("verifying", QUICK, (FULL, QUICK), work)
-    return Task("verifying", FULL, (FULL,), work)
+    ways = (FULL, QUICK) if quick else (FULL,)
+    return Task("verifying", ways[-1], dict.fromkeys(ways, _always), work)
+
+
+def _always(path: str, check: Check) -> bool:
+    return True
 
 
 def _read(work: Work[Check], path: str, alive: Alive) -> Check:
@@ -58,12 +61,15 @@ def _read(work: Work[Check], path: str, alive: Alive) -> Check:
 def reencoding(root: Path, encoding: Encoding) -> Task:
     """Re-encode the videos below `root`, but those that are known to be broken."""
 
-    def stands(path: str, check: Check) -> bool:
+    def is_made(path: str, check: Check) -> bool:
         made = root / encoding.made_path(path)
-        return check.status != "ok" or (made.exists() and made.stat().st_size == check.made_bytes)
+        return check.status == "ok" and made.exists() and made.stat().st_size == check.made_bytes
 
-    work = partial(reencode, root, encoding)
-    return Task("re-encoding", encoding.how, (encoding.how, FULL), work, stands)
+    def is_broken(path: str, check: Check) -> bool:
+        return check.status != "ok"
+
+    believed = {encoding.how: is_made, FULL: is_broken}
+    return Task("re-encoding", encoding.how, believed, partial(reencode, root, encoding))
 
 
 def examine(
@@ -101,7 +107,8 @@ def examine(
                 for path, outcome in found:
                     check = _judge(outcome)
                     if check.lasting:
-                        ledger.add(unknown[path], task.how, check)
+                        how = task.how if check.status == "ok" else FULL
+                        ledger.add(unknown[path], how, check)
                     checks[path] = check
                     bar.advance()
         except KeyboardInterrupt:
@@ -123,8 +130,8 @@ def _recall(
         if isinstance(source, Check):
             checks[path] = source
             continue
-        known = (ledger.find(source, how) for how in task.accepted)
-        check = next((check for check in known if check and task.stands(path, check)), None)
+        known = ((stands, ledger.find(source, how)) for how, stands in task.believed.items())
+        check = next((check for stands, check in known if check and stands(path, check)), None)
         if check is None:
             unknown[path] = source
         else:

@@ -65,10 +65,11 @@ def work_apart(
         StsmError: A process ended by itself for no reason of its file's.
     """
     waiting = deque(files)
-    busy = [_Worker(work, deadline_seconds) for _ in range(min(workers, len(waiting)))]
+    busy: list[_Worker[Result]] = []
     try:
-        for worker in busy:
-            worker.give(waiting.popleft())
+        for _ in range(min(workers, len(waiting))):
+            busy.append(_Worker(work, deadline_seconds))
+            busy[-1].give(waiting.popleft())
         while busy:
             for worker in _stirring(busy):
                 outcome = worker.outcome()

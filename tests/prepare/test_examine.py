@@ -7,7 +7,7 @@ import pytest
 from stsm_cli.errors import InterruptedRunError
 from stsm_cli.prepare import examine as examine_module
 from stsm_cli.prepare.check import MISSING, Check
-from stsm_cli.prepare.examine import FULL, QUICK, Task, examine, reencoding, verification
+from stsm_cli.prepare.examine import FULL, examine, reencoding, verification
 from stsm_cli.prepare.ledger import Ledger, Source
 from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.progress import SILENT
@@ -36,7 +36,8 @@ def task(tmp_path, monkeypatch):
     """A task that notes what it looks at, and fails by the file's name."""
     (tmp_path / "looks.py").write_text(LOOK)
     monkeypatch.syspath_prepend(tmp_path)
-    return Task("looking", "full", ("full",), importlib.import_module("looks").look)
+    work = importlib.import_module("looks").look
+    return replace(verification(tmp_path, quick=False), work=work)
 
 
 @pytest.fixture
@@ -119,8 +120,8 @@ def test_a_file_that_was_changed_is_looked_at_again(tmp_path, root, task):
 
 
 def test_a_quick_look_does_not_stand_for_a_full_one(tmp_path, root, task):
-    quick = replace(task, how=QUICK, accepted=verification(root, quick=True).accepted)
-    full = replace(task, how=FULL, accepted=verification(root, quick=False).accepted)
+    quick = replace(verification(root, quick=True), work=task.work)
+    full = replace(verification(root, quick=False), work=task.work)
     examine(root, ["a"], quick, workers=1)
     examine(root, ["a"], full, workers=1)
     assert looked_at(tmp_path) == ["a", "a"]
@@ -129,19 +130,40 @@ def test_a_quick_look_does_not_stand_for_a_full_one(tmp_path, root, task):
 
 
 def test_a_video_made_stands_while_it_is_as_it_was_made(root):
-    encoding = Encoding(32)
-    task = reencoding(root, encoding)
+    believed = reencoding(root, Encoding(32)).believed
+    assert list(believed) == ["videos_32g16 crf 20", FULL]
+    is_made, is_broken = believed.values()
     made = root / "videos_32g16" / "a.mp4"
-    check = replace(OK, made_bytes=4)
-    assert not task.stands("a.avi", check)
+    check, broken = replace(OK, made_bytes=4), Check("corrupt", "frame 3 is damaged")
+    assert not is_made("a.avi", check)
     made.parent.mkdir()
     made.write_text("four")
-    assert task.stands("a.avi", check)
+    assert is_made("a.avi", check)
     made.write_text("other")
-    assert not task.stands("a.avi", check)
-    assert not task.stands("a.avi", OK)  # verified, but never re-encoded
-    assert task.stands("a.avi", Check("corrupt", "frame 3 is damaged"))
-    assert task.accepted == ("videos_32g16 crf 20", FULL)
+    assert not is_made("a.avi", check)
+    assert not is_made("a.avi", broken)  # that is another's verdict
+    assert is_broken("a.avi", broken)
+    assert not is_broken("a.avi", OK)  # verified, but never re-encoded
+
+
+@pytest.mark.parametrize("how", ["videos_32g16 crf 20", "full"])
+def test_what_a_reencoding_of_before_called_corrupt_is_looked_at_again(tmp_path, root, task, how):
+    task = replace(reencoding(root, Encoding(32)), work=task.work)
+    status = (root / "a").stat()
+    source = Source("a", status.st_size, status.st_mtime_ns)
+    with Ledger(root / "manifest" / "ledger.jsonl") as ledger:
+        ledger.add(source, how, Check("corrupt", "frame 3 is damaged"))
+    examine(root, ["a"], task, workers=1)
+    assert looked_at(tmp_path) == ["a"]
+
+
+def test_a_video_that_is_broken_is_so_in_every_way(tmp_path, root, task):
+    examine(root, ["crash"], replace(reencoding(root, Encoding(32)), work=task.work), workers=1)
+    looked_at(tmp_path)
+    for quick in (False, True):
+        look = replace(verification(root, quick=quick), work=task.work)
+        assert examine(root, ["crash"], look, workers=1)["crash"].status == "corrupt"
+    assert looked_at(tmp_path) == []
 
 
 class CtrlC:
@@ -191,4 +213,4 @@ def test_what_a_verification_of_before_found_is_not_believed(tmp_path, quick):
         ledger.add(source, "quick" if quick else "full", OK)
     task = verification(tmp_path, quick=quick)
     assert examine(tmp_path, ["clip.mp4"], task, workers=1)["clip.mp4"].status == "corrupt"
-    assert Ledger(file).find(source, task.how).status == "corrupt"
+    assert Ledger(file).find(source, FULL).status == "corrupt"
