@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.manifest import Manifest, read_manifest
 from stsm_cli.data.scenes import SPLITS
 from stsm_cli.data.synth import GENERATOR_VERSION
@@ -22,7 +22,7 @@ def split_id(dataset: str, manifest: Manifest) -> str:
     if dataset == "synth":
         return f"synth/{GENERATOR_VERSION}"
     digest = hashlib.sha256("\n".join(manifest.classes).encode())
-    with ThreadPoolExecutor(THREADS) as pool:
+    with pool_of(THREADS) as pool:
         paths = (manifest.root / record.path for record in manifest.records)
         for record, size in zip(manifest.records, pool.map(_size, paths), strict=True):
             line = f"\n{record.path},{record.label},{record.num_frames},{size}"

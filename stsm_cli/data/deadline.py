@@ -8,9 +8,10 @@ of its own (an arena of glibc's, 5 MB) that the process never returns.
 
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError  # its own class before 3.11
+from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Thread, current_thread
 from typing import Any, TypeVar
@@ -40,6 +41,7 @@ class _Worker(Thread):
 
 
 _idle: list[_Worker] = []
+_busy: set[_Worker] = set()
 if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
     os.register_at_fork(after_in_child=_idle.clear)
 
@@ -68,15 +70,34 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     except IndexError:
         worker = _Worker()
     outcome: Future[T] = Future()
-    worker.heard = time.monotonic()
+    worker.heard, worker.is_given_up = time.monotonic(), False
+    _busy.add(worker)
     worker.jobs.put((outcome, work))
     try:
         _await(outcome, worker, seconds)
     except BaseException:
         worker.is_given_up = True
         raise
+    finally:
+        _busy.discard(worker)
     _idle.append(worker)
     return outcome.result()
+
+
+@contextmanager
+def pool_of(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that stop where an error, such as Ctrl-C, ends the block.
+
+    What waits is dropped then, and what is done within a deadline ends at its next sign of life.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in tuple(_busy):
+                worker.is_given_up = True
+            raise
 
 
 def _await(outcome: Future[Any], worker: _Worker, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Whether as much of a video comes as its file claims: one that was cut off decodes all the same."""
+"""Whether as much of a video comes as its file claims: one that was cut off still decodes."""
 
 import re
 from collections.abc import Iterable

@@ -1,6 +1,5 @@
 """One split of a data set, ready to be read: from memory where it fits, else from its files."""
 
-from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import Decoder, read_frames
 from stsm_cli.data.frames import Frames, resized_size
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
@@ -114,7 +114,7 @@ def open_videos(
         return videos
     cache: list[Frames | DataError] = []
     with (
-        ThreadPoolExecutor(threads) as pool,
+        pool_of(threads) as pool,
         progress.bar(f"decoding {split}", len(records)) as bar,
     ):
         for frames in pool.map(videos.decode_whole, range(len(records))):

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from stsm_cli.data import deadline
-from stsm_cli.data.deadline import alive, within
+from stsm_cli.data.deadline import alive, pool_of, within
 
 
 class Result:
@@ -129,3 +129,24 @@ def test_a_forked_process_has_threads_of_its_own():
     if child == 0:
         os._exit(within(10, lambda: 7))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_an_error_ends_what_a_pool_does_and_drops_what_waits():
+    begun, ended = SimpleQueue(), SimpleQueue()
+
+    def work():
+        begun.put(threading.get_ident())
+        try:
+            while True:
+                alive()
+        finally:
+            ended.put(threading.get_ident())
+
+    with pytest.raises(KeyboardInterrupt), pool_of(2) as pool:  # noqa: PT012
+        for _ in range(9):
+            pool.submit(within, 600, work)
+        first = {begun.get(), begun.get()}
+        raise KeyboardInterrupt
+    assert {ended.get_nowait(), ended.get_nowait()} == first
+    assert begun.empty()
+    assert within(60, lambda: alive() or 7) == 7  # the threads are good for other work
