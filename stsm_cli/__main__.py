@@ -6,7 +6,7 @@ import sys
 
 from stsm_cli.errors import TerminatedExit
 from stsm_cli.lifeline import heed_tie
-from stsm_cli.sigterm import sigterm_raises
+from stsm_cli.sigterm import ctrl_c_raises, sigterm_raises
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # α on a terminal that has no α is \u03b1
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with sigterm_raises(TerminatedExit):
+        with sigterm_raises(TerminatedExit), ctrl_c_raises():
             from stsm_cli.cli.app import run
 
             sys.exit(run(sys.argv[1:]))
