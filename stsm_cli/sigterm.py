@@ -1,85 +1,83 @@
 """Ctrl-C and SIGTERM end a command by an error in the main thread, which tidies up.
 
-While a module is imported they wait: of what is raised then, some of it is lost in C code that
-clears whatever error it finds, and the command would go on as if nothing had been said.
+An error that comes out of a signal may be lost: where a library clears whatever error it finds, or
+in what Python calls as an object goes. Imports do both. So it is watched, and raised again.
 """
 
+import math
 import signal
 import threading
 import time
-from _thread import interrupt_main
+import weakref
+from _thread import interrupt_main, start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 TWICE_SECONDS = 1.0  # ours: `timeout` and others tell a process, then its group: it, once more
-AGAIN_SECONDS = 0.05
-IMPORT_SECONDS = 10.0  # ours: no module takes as long; then it is raised all the same
+LOST_SECONDS = 0.25  # between two looks at what was raised
 
-Handler = Callable[[int, FrameType | None], None]
+
+class CtrlC(KeyboardInterrupt):
+    """Ctrl-C; unlike its base it can be watched."""
 
 
 @contextmanager
 def sigterm_raises(error: Callable[[], BaseException]) -> Iterator[None]:
-    """While the block runs, SIGTERM raises `error()`; what is told twice at once ends it once."""
-    told_at = -TWICE_SECONDS
+    """While the block runs, SIGTERM raises `error()`; what is told twice at once ends it once.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal told_at
-        before, told_at = told_at, time.monotonic()
-        if told_at - before >= TWICE_SECONDS:
-            raise error()
-
-    with _handling(signal.SIGTERM, stop):
+    Args:
+        error: Makes an error of a class that is written in Python: others cannot be watched.
+    """
+    with _raising(signal.SIGTERM, error, TWICE_SECONDS):
         yield
 
 
 @contextmanager
 def ctrl_c_raises() -> Iterator[None]:
-    """While the block runs, Ctrl-C raises `KeyboardInterrupt`, where it did so before."""
+    """While the block runs, Ctrl-C raises `CtrlC`, unless it is not heard: a shell's background."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # a shell's background jobs do not hear it
+        yield
         return
-    with _handling(signal.SIGINT, signal.default_int_handler):
+    with _raising(signal.SIGINT, CtrlC, 0.0):
         yield
 
 
 @contextmanager
-def _handling(number: signal.Signals, handler: Handler) -> Iterator[None]:
+def _raising(
+    number: signal.Signals, error: Callable[[], BaseException], twice_seconds: float
+) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    previous = signal.signal(number, _after_imports(handler))
+    told_at, is_over = -math.inf, threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal told_at
+        before, told_at = told_at, time.monotonic()
+        if told_at - before < twice_seconds:
+            return
+        raised = error()
+        start_new_thread(watch, (weakref.ref(raised),))
+        try:
+            raise raised
+        finally:
+            del raised  # trap: by its traceback it would keep itself
+
+    def watch(raised: "weakref.ref[BaseException]") -> None:
+        nonlocal told_at
+        while not is_over.wait(LOST_SECONDS):
+            if raised() is None:
+                told_at = -math.inf
+                _tell_main_thread(number)
+                return
+
+    previous = signal.signal(number, handle)
     try:
         yield
     finally:
+        is_over.set()
         signal.signal(number, previous)
-
-
-def _after_imports(handler: Handler) -> Handler:
-    """The handler, called when no module is being imported any more."""
-    first_told: float | None = None
-
-    def wait_or_handle(number: int, frame: FrameType | None) -> None:
-        nonlocal first_told
-        first_told = first_told or time.monotonic()
-        if _is_importing(frame) and time.monotonic() - first_told < IMPORT_SECONDS:
-            again = threading.Timer(AGAIN_SECONDS, _tell_main_thread, (number,))
-            again.daemon = True
-            again.start()
-            return
-        first_told = None
-        handler(number, frame)
-
-    return wait_or_handle
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _tell_main_thread(number: int) -> None:

@@ -1,7 +1,6 @@
-import builtins
-import importlib
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -9,6 +8,10 @@ from stsm_cli import __main__, sigterm
 from stsm_cli.cli import app
 from stsm_cli.errors import TerminatedExit
 from stsm_cli.sigterm import ctrl_c_raises, sigterm_raises
+
+
+class Stop(Exception):
+    """What a test raises."""
 
 
 def test_it_raises_once_though_it_comes_twice():
@@ -23,9 +26,9 @@ def test_it_raises_once_though_it_comes_twice():
 
 def test_it_raises_again_later(monkeypatch):
     monkeypatch.setattr(sigterm, "TWICE_SECONDS", 0.0)
-    with sigterm_raises(ZeroDivisionError):
+    with sigterm_raises(Stop):
         for _ in range(2):
-            with pytest.raises(ZeroDivisionError):
+            with pytest.raises(Stop):
                 signal.raise_signal(signal.SIGTERM)
 
 
@@ -42,51 +45,36 @@ def test_in_a_thread_no_handler_is_set():
     assert found == [signal.getsignal(signal.SIGTERM)]
 
 
-IMPORTED = """
-import signal
-try:
-    signal.raise_signal(signal.{name})
-    while not told:
-        pass
-except BaseException:  # as C code clears it
-    lost.append(True)
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "raises", "error"),
+signals = pytest.mark.parametrize(
+    ("number", "raises", "error"),
     [
-        ("SIGTERM", lambda: sigterm_raises(TerminatedExit), TerminatedExit),
-        ("SIGINT", ctrl_c_raises, KeyboardInterrupt),
+        (signal.SIGTERM, lambda: sigterm_raises(TerminatedExit), TerminatedExit),
+        (signal.SIGINT, ctrl_c_raises, KeyboardInterrupt),
     ],
 )
-def test_what_comes_during_an_import_is_raised_behind_it(
-    tmp_path, monkeypatch, name, raises, error
-):
-    told, lost = [], []
-    tell = sigterm._tell_main_thread
 
-    def tell_and_end_import(number):
-        tell(number)
-        told.append(number)
 
-    (tmp_path / f"during_{name}.py").write_text(IMPORTED.format(name=name))
-    monkeypatch.setattr(builtins, "told", told, raising=False)
-    monkeypatch.setattr(builtins, "lost", lost, raising=False)
-    monkeypatch.setattr(sigterm, "_tell_main_thread", tell_and_end_import)
-    monkeypatch.syspath_prepend(tmp_path)
+@signals
+def test_an_error_that_is_lost_is_raised_again(monkeypatch, number, raises, error):
+    monkeypatch.setattr(sigterm, "LOST_SECONDS", 0.01)
     with raises(), pytest.raises(error):  # noqa: PT012
-        importlib.import_module(f"during_{name}")
-        threading.Event().wait(60)  # ended by the signal
-    assert lost == []
+        with suppress(BaseException):  # as C code clears it
+            signal.raise_signal(number)
+        threading.Event().wait(60)
 
 
-def test_an_import_that_does_not_end_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(sigterm, "IMPORT_SECONDS", 0.0)
-    (tmp_path / "endless.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)")
-    monkeypatch.syspath_prepend(tmp_path)
-    with ctrl_c_raises(), pytest.raises(KeyboardInterrupt):
-        importlib.import_module("endless")
+@signals
+def test_an_error_is_not_raised_again_while_it_is_dealt_with(monkeypatch, number, raises, error):
+    monkeypatch.setattr(sigterm, "LOST_SECONDS", 0.0)
+    told = []
+    monkeypatch.setattr(sigterm, "_tell_main_thread", told.append)
+    with pytest.raises(ValueError, match="tidied up"), raises():  # noqa: PT012
+        try:
+            signal.raise_signal(number)
+        except error:
+            assert not threading.Event().wait(0.02)
+            raise ValueError("tidied up") from None
+    assert told == []
 
 
 def test_who_does_not_hear_ctrl_c_does_not_hear_it_now():

@@ -78,6 +78,8 @@ class Watch:
         self._count += 1
         if packet.pts is not None:
             self._orders[packet.pts] = self._count
+        if packet.is_corrupt:  # the file ends inside it, or the container calls it damaged
+            self._broken.append(self._count)
         return self._decode(packet)
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _QUICK_FRAMES = 8  # decoded at the start and in the middle
-_SEEKS = 3  # ours: key frames to which a seek is tried
+_SEEKS = 2  # ours: key frames to which a seek is tried
 _AFTER_KEY = 3  # ours: so many frames further a second one is compared
 
 

@@ -127,8 +127,8 @@ class Stream:
 class Packet:
     """What is decoded at this time stamp."""
 
-    def __init__(self, pts, *frames):
-        self.pts, self.frames = pts, frames
+    def __init__(self, pts, *frames, broken=False):
+        self.pts, self.frames, self.is_corrupt = pts, frames, broken
 
 
 def damaged(*packets):
@@ -141,6 +141,11 @@ def damaged(*packets):
 
 def test_damage_ends_with_the_next_key_frame():
     packets = [Packet(i, Frame(i, broken=i == 2, key=i % 4 == 0)) for i in range(8)]
+    assert damaged(*packets) == [2, 3]
+
+
+def test_what_is_made_of_a_broken_packet_is_damaged():
+    packets = [Packet(i, Frame(i, key=i % 4 == 0), broken=i == 2) for i in range(8)]
     assert damaged(*packets) == [2, 3]
 
 
