@@ -206,19 +206,23 @@ class RunFolder:
         """The epochs logged so far, as they stand.
 
         Raises:
-            CheckpointError: A line is not the next epoch's; names it and the key.
+            CheckpointError: A line is damaged, or not the next epoch's; names it.
         """
         epochs = self._lines()
         for number, epoch in enumerate(epochs, start=1):
             if epoch["epoch"] != number:
                 raise CheckpointError(
                     f"{self.metrics_file}:{number}: is epoch {epoch['epoch']}, not {number}",
-                    hint=self._ways_out(),
+                    hint=f"`stsm train --resume --out {self.path}` keeps each epoch's first line",
                 )
         return epochs
 
     def metrics_in_order(self) -> list[dict[str, Any]]:
-        """Each epoch from the first on by its first line: two processes may have written them."""
+        """Each epoch from the first on by its first line: two processes may have written them.
+
+        Raises:
+            CheckpointError: A line is damaged; names it and the key.
+        """
         kept: list[dict[str, Any]] = []
         for line in self._lines():
             if line["epoch"] == len(kept) + 1:
@@ -246,12 +250,12 @@ class RunFolder:
         )
 
     def finished_metrics(self) -> list[dict[str, Any]]:
-        """The epochs of a run that has finished.
+        """The epochs of a run that has finished, each by its first line.
 
         Raises:
-            CheckpointError: They are not all there.
+            CheckpointError: They are not all there, or a line is damaged.
         """
-        epochs, found = self.recipe().optim.epochs, self.metrics()
+        epochs, found = self.recipe().optim.epochs, self.metrics_in_order()
         if len(found) != epochs:
             raise CheckpointError(
                 f"{self.metrics_file}: holds {len(found)} of the {epochs} epochs of a finished run"

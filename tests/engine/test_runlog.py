@@ -118,15 +118,8 @@ def test_metrics_of_two_processes_are_refused(tmp_path, epochs, line):
     message = rf"run/metrics\.jsonl:{line}: is epoch {epochs[line - 1]}, not {line}$"
     with pytest.raises(CheckpointError, match=message) as caught:
         folder.metrics()
-    assert caught.value.hint == "it has no checkpoint yet: choose another --out to begin anew"
-    folder.checkpoint.parent.mkdir()
-    folder.checkpoint.write_bytes(b"")
-    with pytest.raises(CheckpointError) as caught:
-        folder.metrics()
-    assert caught.value.hint == (
-        f"`stsm eval {folder.recipe_file} --checkpoint {folder.checkpoint}` tests its weights, "
-        f"`stsm train {folder.recipe_file} --init {folder.checkpoint}` starts from them"
-    )
+    way_out = f"`stsm train --resume --out {folder.path}` keeps each epoch's first line"
+    assert caught.value.hint == way_out
 
 
 def test_of_two_processes_metrics_each_epoch_keeps_its_first_line(tmp_path):
@@ -156,6 +149,15 @@ def test_what_cannot_be_written_is_named(tmp_path, write):
     folder = RunFolder(tmp_path / "absent")
     with pytest.raises(StsmError, match=r"absent/.*: cannot be written \(No such file"):
         write(folder, epoch(1))
+
+
+def test_of_a_finished_run_that_two_wrote_each_epoch_counts_once(recipe, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(recipe, {}, ["a", "b"])
+    for line, number in enumerate([1, 1, *range(2, recipe.optim.epochs + 1)]):
+        folder.log_epoch(epoch(number) | {"seconds": float(line)})
+    kept = [(line["epoch"], line["seconds"]) for line in folder.finished_metrics()]
+    assert kept == [(1, 0.0), (2, 2.0)]
 
 
 @pytest.mark.parametrize(("finished", "kind"), [(True, "finished"), (False, "unfinished")])
@@ -248,6 +250,14 @@ def test_a_damaged_environment_is_named(folder, content, problem):
         assert str(caught.value).startswith(f"{folder.environment_file}: ")
         assert "\n" not in str(caught.value)
         assert "it has no checkpoint yet" in caught.value.hint
+        folder.checkpoint.touch()
+        with pytest.raises(CheckpointError) as caught:
+            read()
+        folder.checkpoint.unlink()
+        assert caught.value.hint == (
+            f"`stsm eval {folder.recipe_file} --checkpoint {folder.checkpoint}` tests its weights, "
+            f"`stsm train {folder.recipe_file} --init {folder.checkpoint}` starts from them"
+        )
 
 
 @pytest.mark.parametrize(
