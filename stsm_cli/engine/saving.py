@@ -11,7 +11,7 @@ from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.schema import Recipe
 from stsm_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from stsm_cli.engine.distributed import current_world, gather_objects, together
-from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.runlog import RunFolder, instead_of
 from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import CheckpointError
 from stsm_cli.stored import first_problem
@@ -83,12 +83,13 @@ class Saver:
         try:
             return self._restore(state)
         except Exception as error:  # of what is no state torch may raise almost anything
-            what = _reason(error)
             start = f"`stsm train {self.folder.recipe_file} --init {file}` starts from its weights"
+            if "model" not in state:
+                start = instead_of(file) or "choose another --out to begin anew"
             raise CheckpointError(
                 f"{file}: does not continue here, another version of stsm may have written it "
-                f"({what})",
-                hint=start if "model" in state else "choose another --out to begin anew",
+                f"({_reason(error)})",
+                hint=start,
             ) from None
 
     def _restore(self, state: dict[str, Any]) -> tuple[Position, int]:
