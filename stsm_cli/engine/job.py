@@ -1,7 +1,7 @@
 """What `stsm train` is about to run: a recipe, its data set and a folder, begun or continued."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stsm_cli.config.load import EDITS, LoadedRecipe, load_recipe
@@ -133,5 +133,5 @@ def _begun_again(
     loaded = load_recipe(recipe or str(folder.recipe_file), overrides, of_run=is_known)
     if is_known:
         folder.check_same(loaded.recipe)
-    name = loaded.name if recipe is not None else loaded.card  # where `create` keeps the name
-    return Job(name, loaded.recipe, folder, data, decoder)
+    job = new_job(loaded, folder.path, data, decoder)
+    return job if recipe is not None else replace(job, name=loaded.card)  # `create` keeps it there

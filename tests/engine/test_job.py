@@ -81,6 +81,9 @@ def test_of_a_run_that_was_killed_before_it_has_a_recipe_one_is_asked_for(half_m
     assert told.value.hint == f"begin it with `stsm train RECIPE --out {half_made.path}`"
     job = continued_job("synth/tsm", ["seed=3"], half_made.path, None, None)
     assert (job.name, job.recipe.seed, job.folder) == ("synth/tsm", 3, job.claim())
+    job = continued_job("synth/tsm", ["optim.epochs=5"], half_made.path, None, None)
+    assert job.name == "synth/tsm + optim.epochs=5"
+    assert any("scaled from" in note for note in job.notes)
 
 
 def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):
