@@ -13,7 +13,6 @@ from stsm_cli.config.schema import OptimConfig
 from stsm_cli.engine.batch import peak_lr
 
 Groups = list[dict[str, Any]]
-MOST_LR = 1e30  # ours: it ends any training; what float32 cannot hold is an error inside optimisers
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -84,9 +83,9 @@ def _tsm_scales(module: nn.Module, *, is_weight: bool) -> tuple[float, float] | 
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give each group `lr` times its own multiplier, at most `MOST_LR`."""
+    """Give each group `lr` times its own multiplier."""
     for group in optimizer.param_groups:
-        group["lr"] = min(lr * group["lr_scale"], MOST_LR)
+        group["lr"] = lr * group["lr_scale"]
 
 
 def lr_at(

@@ -71,12 +71,12 @@ def small_steps(recipe, optim_edited, **changes):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_learning_rate_beyond_float32_is_a_divergence(
+def test_a_learning_rate_that_leaves_no_numbers_is_a_divergence(
     recipe, train_videos, val_videos, tmp_path, optim_edited, run, optimizer
 ):
-    wild = small_steps(recipe, optim_edited, lr=1e300, optimizer=optimizer)
+    wild = small_steps(recipe, optim_edited, lr=1e30, optimizer=optimizer)
     message = (
-        r"^the (weights are not finite after step 0 \(epoch 1, lr 1e\+300\)|network's scores of 11 "
+        r"^the (weights are not finite after step 0 \(epoch 1, lr 1e\+30\)|network's scores of 11 "
         "of 11 videos are not finite)$"
     )
     with pytest.raises(DivergedError, match=message) as error:
