@@ -7,7 +7,7 @@ from typing import Any
 
 from stsm_cli.analysis.ablation import Ablation
 from stsm_cli.analysis.cells import adds, joined, mega
-from stsm_cli.analysis.records import RunRecord
+from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.summary import LABELS, Group
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import DatasetName
@@ -28,6 +28,8 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
     lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
     if synth := data["synth"]:
         lines[0] += f"; {', '.join(f'{key} {value}' for key, value in synth.items())}"
+    elif (known_as := first.identity.data) != UNKNOWN:
+        lines[0] += f"; known as `{known_as}`"
     excluded = max(record.score.num_listed - record.score.num_videos for record in records)
     seeds = len(group.seeds)
     return [

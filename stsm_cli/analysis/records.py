@@ -253,7 +253,7 @@ def finished_among(records: Sequence[RunRecord], sweep: Sweep) -> dict[str, RunR
     """The same among `records`."""
     wanted = {run.recipe_hash: run for run in sweep.runs}
     found: dict[str, RunRecord] = {}
-    for record in sorted(records, key=lambda record: not _is_of(sweep, record)):
+    for record in sorted(records, key=lambda record: not is_of(record, sweep)):
         known = record.identity
         run = wanted.get(known.recipe)
         if run and known.is_same(Identity(run.recipe_hash, sweep.data_id, NUMERICS)):
@@ -261,9 +261,11 @@ def finished_among(records: Sequence[RunRecord], sweep: Sweep) -> dict[str, RunR
     return found
 
 
-def _is_of(sweep: Sweep, record: RunRecord) -> bool:
-    own = (sweep.table, sweep.budget, sweep.experiment)
-    return (record.table, record.budget, record.experiment) == own
+def is_of(record: RunRecord, sweep: Sweep) -> bool:
+    """Whether a record belongs in the table of `sweep`, and is of its videos and this code."""
+    own, known = (sweep.table, sweep.budget, sweep.experiment), record.identity
+    is_made_for_it = (record.table, record.budget, record.experiment) == own
+    return is_made_for_it and known.is_same(Identity(known.recipe, sweep.data_id, NUMERICS))
 
 
 def _as_part_of(sweep: Sweep, run: Run, record: RunRecord) -> RunRecord:

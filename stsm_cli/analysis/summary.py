@@ -6,7 +6,7 @@ from typing import get_args
 
 from stsm_cli.analysis.ablation import Ablation, Budget, Row
 from stsm_cli.analysis.paper import PaperRow, PaperTable
-from stsm_cli.analysis.records import RunRecord
+from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.config.schema import DatasetName
 
@@ -18,10 +18,13 @@ LABELS: dict[DatasetName, str] = {
 }
 """What tables and figures call a data set; the order is theirs too."""
 
+_Key = tuple[DatasetName, Budget, str, int, str]
+"""Data set, budget, shared recipe, numerics, and what the videos are known by."""
+
 
 @dataclass(frozen=True)
 class Group:
-    """Records that compare: one data set, one budget, one shared recipe; at least one record."""
+    """Records that compare, at least one: of one budget, shared recipe, data set and numerics."""
 
     records: tuple[RunRecord, ...]
 
@@ -53,14 +56,21 @@ class Group:
 
 def comparable(records: Sequence[RunRecord]) -> list[Group]:
     """Records in groups that compare: real data first, the longer budget first, larger first."""
-    groups: dict[tuple[DatasetName, Budget, str], list[RunRecord]] = {}
+    groups: dict[_Key, list[RunRecord]] = {}
     for record in records:
-        groups.setdefault((record.dataset, record.budget, record.experiment), []).append(record)
+        known = record.identity  # its data, too: a list of videos may have changed since
+        key = (
+            record.dataset,
+            record.budget,
+            record.experiment,
+            known.numerics,
+            known.data or UNKNOWN,
+        )
+        groups.setdefault(key, []).append(record)
 
-    def place(key: tuple[DatasetName, Budget, str]) -> tuple[int, int, int, str]:
-        dataset, budget, experiment = key
-        order = (list(LABELS).index(dataset), get_args(Budget).index(budget))
-        return (*order, -len(groups[key]), experiment)
+    def place(key: _Key) -> tuple[int, int, int, _Key]:
+        order = (list(LABELS).index(key[0]), get_args(Budget).index(key[1]))
+        return (*order, -len(groups[key]), key)
 
     return [Group(tuple(groups[key])) for key in sorted(groups, key=place)]
 

@@ -63,12 +63,11 @@ def _not_settled(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
 def _measured(sweep: "Sweep", out: Path) -> "tuple[PaperTable, Group, list[RowSummary]]":
     """The paper's table, and the records of this very sweep as its rows."""
     from stsm_cli.analysis.paper import load_paper_table
-    from stsm_cli.analysis.records import read_records
+    from stsm_cli.analysis.records import is_of, read_records
     from stsm_cli.analysis.summary import Group, summarise
 
-    wanted = (sweep.experiment, sweep.budget)
     records = read_records(out, sweep.table)
-    group = Group(tuple(r for r in records if (r.experiment, r.budget) == wanted))
+    group = Group(tuple(record for record in records if is_of(record, sweep)))
     paper = load_paper_table(sweep.ablation.table)
     return paper, group, summarise(sweep.ablation, paper, group)
 

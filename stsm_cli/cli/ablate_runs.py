@@ -12,6 +12,7 @@ from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cores import num_cores
 from stsm_cli.errors import (
     CheckpointError,
+    DataError,
     InterruptedRunError,
     PreemptedError,
     RecipeError,
@@ -102,7 +103,7 @@ class Runner:
         from stsm_cli.engine.train import train
 
         files = RunFolder(folder)
-        is_begun = files.recipe_file.exists()
+        is_begun = files.recipe_file.exists() and not files.is_half_made
         try:
             if is_begun and (changed := changed_start(files)):
                 raise CheckpointError(changed, hint="choose another --out to begin anew")
@@ -120,10 +121,10 @@ class Runner:
                 on_ctrl_c=on_ctrl_c if self._jobs == 1 else lambda: None,  # else told once, for all
             )
             return Outcome(result, files.finished_metrics(), files.environment())
-        except (CheckpointError, RecipeError) as error:
+        except (CheckpointError, DataError, RecipeError) as error:
             if not is_begun:
                 raise
-            raise CheckpointError(
+            raise type(error)(
                 str(error),
                 hint=(f"{error.hint}\n" if error.hint else "")
                 + f"move {folder} away; the same command then does the run anew",

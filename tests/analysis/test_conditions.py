@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -6,6 +7,7 @@ from stsm_cli.analysis.ablation import load_ablation
 from stsm_cli.analysis.conditions import conditions, paper_protocol
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import Group
+from stsm_cli.config.load import load_recipe
 
 
 @pytest.fixture
@@ -98,3 +100,16 @@ def test_what_the_runs_start_from(measure, lines, model, start):
 def test_the_papers_protocol_is_that_of_its_data_set():
     assert paper_protocol(load_ablation("alpha"), "k400") == "k400-10x3@256"
     assert paper_protocol(load_ablation("backbones-sthv2"), "sthv2") == "sthv2-2x3@256"
+
+
+def test_data_that_are_not_made_here_say_what_they_are_known_by(measure, lines):
+    sweep = measure("spatial", lambda run: 50 if run.row.name == "W" else None)
+    recipe = load_recipe("k400/stsm_r50_8f").recipe.model_dump(mode="json")
+
+    def change(record, **origin):
+        environment = record.environment | origin
+        return replace(record, dataset="k400", recipe=recipe, environment=environment)
+
+    assert lines(sweep, change)["Data set"] == "Kinetics-400, 100 test videos"
+    known = lines(sweep, partial(change, data_id="5eed"))["Data set"]
+    assert known == "Kinetics-400, 100 test videos; known as `5eed`"

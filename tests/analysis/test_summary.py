@@ -3,9 +3,9 @@ from typing import get_args
 
 import pytest
 
-from stsm_cli.analysis.ablation import ablation_names, load_ablation
+from stsm_cli.analysis.ablation import ablation_names, load_ablation, plan_sweep
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.records import read_records
+from stsm_cli.analysis.records import is_of, read_records
 from stsm_cli.analysis.summary import (
     LABELS,
     by_network,
@@ -33,6 +33,17 @@ def test_runs_of_different_recipes_are_never_in_one_group(measure, tmp_path):
     measure("alpha", lambda run: 80, overrides=["optim.lr=2"], seeds=2)
     assert [len(group.records) for group in groups(tmp_path)] == [14, 7]
     assert {record.score.top1 for record in groups(tmp_path)[1].records} == {70.0}
+
+
+@pytest.mark.parametrize("origin", [{"data_id": "synth/0"}, {"numerics": 7}])
+def test_runs_on_other_videos_or_of_other_code_are_never_in_one_group(measure, tmp_path, origin):
+    sweep = measure("alpha", lambda run: 70)
+    old, *new = read_records(tmp_path)
+    old = replace(old, environment=old.environment | origin)
+    assert [len(group.records) for group in comparable([old, *new])] == [6, 1]
+    assert is_of(new[0], replace(sweep, data_id="synth/1"))
+    assert not is_of(old, replace(sweep, data_id="synth/1"))
+    assert not is_of(new[0], plan_sweep("alpha", full=True))
 
 
 def test_rows_hold_their_seeds_in_order(measure, tmp_path):
