@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from torch import nn
+
 from stsm_cli.config.schema import ModelConfig
+from stsm_cli.errors import RecipeError
 from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.non_local import STAGES, insert_non_local
-from stsm_cli.models.shift import insert_shift
+from stsm_cli.models.shift import ShiftedConv, insert_shift
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
@@ -22,7 +25,8 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
 
     Raises:
         ValueError: The number of classes is not known yet.
-        RecipeError: `weights` names weights that the backbone does not have.
+        RecipeError: `weights` names weights that the backbone does not have, or α is above 0 and
+            so small that no channel moves anywhere.
         CheckpointError: Weights can be neither found nor downloaded, are damaged, or do not fit.
     """
     if config.num_classes is None:
@@ -39,6 +43,7 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
             dims=config.shift.dims,
             alpha=config.shift.alpha,
         )
+        _check_moves(backbone)
     model = TSN(
         backbone,
         num_features=num_features,
@@ -50,3 +55,15 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
         new = load_init(model, Path(config.init))
         progress.message(f"starts from {config.init}" + "".join(f"; new: {part}" for part in new))
     return model
+
+
+def _check_moves(backbone: nn.Module) -> None:
+    """Refuse a shift that moves nothing: it would be a TSN under another name."""
+    shifted = [module for module in backbone.modules() if isinstance(module, ShiftedConv)]
+    if shifted and not any(conv.slices[-1].stop for conv in shifted):
+        widest = max(conv.net.in_channels for conv in shifted)
+        raise RecipeError(
+            f"model.shift.alpha ({shifted[0].alpha}): moves no channel, the widest of the layers "
+            f"that it could move has {widest}",
+            hint=f"1/{2 * widest} moves one; model.shift=null is a TSN",
+        )

@@ -6,6 +6,7 @@ import torch
 from torchvision.models import get_model
 
 from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig
+from stsm_cli.errors import RecipeError
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
 from stsm_cli.models.non_local import STAGES
@@ -143,3 +144,16 @@ def test_non_local_in_another_network_is_refused():
 def test_non_local_blocks_have_a_place_in_every_backbone_that_may_have_them(backbone):
     with nullcontext() if backbone in STAGES else pytest.raises(ValueError, match="non_local"):
         config(backbone, non_local=True)
+
+
+def test_a_shift_that_moves_nothing_is_refused():
+    small = ShiftConfig(dims="T+H+W", alpha="1/513")
+    with torch.device("meta"):
+        assert build_model(config("resnet18", shift=small))
+        tiny = ShiftConfig(dims="T+H+W", alpha="1/1025")
+        message = r"^model\.shift\.alpha \(1/1025\): moves no channel, the widest .* has 512$"
+        with pytest.raises(RecipeError, match=message) as caught:
+            build_model(config("resnet18", shift=tiny))
+        assert caught.value.hint == "1/1024 moves one; model.shift=null is a TSN"
+        assert build_model(config("resnet18", shift=ShiftConfig(alpha="1/1024")))
+        assert build_model(config("resnet18", shift=ShiftConfig(alpha="0")))
