@@ -107,7 +107,7 @@ class Runner:
         try:
             if is_begun and (changed := changed_start(files)):
                 raise CheckpointError(changed, hint="choose another --out to begin anew")
-            progress = RunProgress(run.recipe.optim.epochs, len(files.metrics_in_order()), tell)
+            progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
             result = train(
                 run.recipe,
                 *splits,

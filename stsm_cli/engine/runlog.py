@@ -203,39 +203,21 @@ class RunFolder:
         return plain
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The epochs logged so far, as they stand.
+        """The epochs logged so far, as they stand, from the first on without a gap.
 
-        Raises:
-            CheckpointError: A line is damaged, or not the next epoch's; names it.
-        """
-        epochs = self._lines()
-        for number, epoch in enumerate(epochs, start=1):
-            if epoch["epoch"] != number:
-                raise CheckpointError(
-                    f"{self.metrics_file}:{number}: is epoch {epoch['epoch']}, not {number}",
-                    hint=f"`stsm train --resume --out {self.path}` keeps each epoch's first line",
-                )
-        return epochs
-
-    def metrics_in_order(self) -> list[dict[str, Any]]:
-        """Each epoch from the first on by its first line: two processes may have written them.
+        Where there are no locks two processes may have logged them: each counts by its first line.
 
         Raises:
             CheckpointError: A line is damaged; names it and the key.
         """
-        kept: list[dict[str, Any]] = []
-        for line in self._lines():
-            if line["epoch"] == len(kept) + 1:
-                kept.append(line)
-        return kept
-
-    def _lines(self) -> list[dict[str, Any]]:
         file, what = self.metrics_file, "the metrics of an epoch"
         if not file.exists():
             return []
-        return [
-            plain for _, plain in read_lines(file, Epoch, what, CheckpointError, self._ways_out())
-        ]
+        kept: list[dict[str, Any]] = []
+        for _, line in read_lines(file, Epoch, what, CheckpointError, self._ways_out()):
+            if line["epoch"] == len(kept) + 1:
+                kept.append(line)
+        return kept
 
     def _read(self, file: Path, kind: type[Kind], what: str) -> tuple[Kind, dict[str, Any]]:
         return read_stored(file, kind, what, CheckpointError, self._ways_out())
@@ -250,12 +232,12 @@ class RunFolder:
         )
 
     def finished_metrics(self) -> list[dict[str, Any]]:
-        """The epochs of a run that has finished, each by its first line.
+        """The epochs of a run that has finished.
 
         Raises:
             CheckpointError: They are not all there, or a line is damaged.
         """
-        epochs, found = self.recipe().optim.epochs, self.metrics_in_order()
+        epochs, found = self.recipe().optim.epochs, self.metrics()
         if len(found) != epochs:
             raise CheckpointError(
                 f"{self.metrics_file}: holds {len(found)} of the {epochs} epochs of a finished run"
@@ -271,7 +253,7 @@ class RunFolder:
             CheckpointError: Earlier ones are missing.
         """
         self._drop_drafts()
-        kept = [line for line in self.metrics_in_order() if line["epoch"] <= epochs]
+        kept = [line for line in self.metrics() if line["epoch"] <= epochs]
         if len(kept) < epochs:
             raise CheckpointError(
                 f"{self.metrics_file}: holds {len(kept)} of the {epochs} epochs that "
