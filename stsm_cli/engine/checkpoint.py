@@ -9,6 +9,7 @@ import torch
 from stsm_cli.atomic import whole_file
 from stsm_cli.engine.runlog import instead_of
 from stsm_cli.errors import CheckpointError
+from stsm_cli.models.weights_file import read_pickle
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -54,19 +55,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """What `save_checkpoint` wrote, on the CPU; nothing in the file is executed.
 
     Raises:
-        CheckpointError: The file is missing, truncated, or not a checkpoint.
+        CheckpointError: As `read_pickle`.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such checkpoint") from None
-    except Exception as error:  # what is no checkpoint makes torch.load raise almost anything
-        reason = "not written by torch.save, or damaged"
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-        raise CheckpointError(
-            f"{path}: not a readable checkpoint ({reason})", hint=instead_of(path)
-        ) from None
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: not a checkpoint of stsm (holds {type(state).__name__})")
-    return state
+        return read_pickle(path)
+    except CheckpointError as error:
+        raise CheckpointError(str(error), hint=instead_of(path) or error.hint) from None

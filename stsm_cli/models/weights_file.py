@@ -1,10 +1,10 @@
 """Files of tensors that others may have written: read without running anything that is in them."""
 
+import errno
 import re
 import warnings
 import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -25,8 +25,6 @@ _BYSTANDERS = (
     "numpy.ndarray",
 )
 """What lies beside the weights in checkpoints of MMAction2 and TSM: their logs and best scores."""
-
-
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
 _SNIFFED = 512  # bytes
 
@@ -62,9 +60,9 @@ def read_pickle(path: Path) -> dict[str, Any]:
     except Exception as error:  # what is no checkpoint makes torch.load raise almost anything
         if refused := re.search(r"GLOBAL (\S+)", str(error)):
             raise _refused(path, refused[1]) from None
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        if isinstance(error, UnpicklingError):  # whose text advises to run what is in the file
-            reason = "not written by torch.save, or damaged"
+        reason = "not written by torch.save, or damaged"
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what torch seeks in halves
+            reason = error.strerror or str(error)
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a checkpoint, holds {type(content).__name__}")

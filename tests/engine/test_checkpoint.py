@@ -1,7 +1,9 @@
 import errno
 import io
 import pickle
+import zipfile
 from pathlib import Path
+from zipfile import ZIP_DEFLATED
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ def test_round_trip(tmp_path):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(CheckpointError, match=r"none\.pt: no such checkpoint"):
+    with pytest.raises(CheckpointError, match=r"none\.pt: cannot be read \(No such file"):
         load_checkpoint(tmp_path / "none.pt")
 
 
@@ -46,12 +48,12 @@ def test_anything_else(tmp_path, content):
 
 
 def test_a_folder(tmp_path):
-    with pytest.raises(CheckpointError, match=r"not a readable checkpoint \(Is a directory\)"):
+    with pytest.raises(CheckpointError, match=r"cannot be read \(not a file\)"):
         load_checkpoint(tmp_path)
 
 
 def test_the_reason_is_in_words(tmp_path):
-    (tmp_path / "last.pt").write_text("hello\n")
+    (tmp_path / "last.pt").write_bytes(b"\x80\x02}q\x00")
     reason = r"not a readable checkpoint \(not written by torch\.save, or damaged\)"
     with pytest.raises(CheckpointError, match=reason):
         load_checkpoint(tmp_path / "last.pt")
@@ -59,7 +61,7 @@ def test_the_reason_is_in_words(tmp_path):
 
 def test_not_a_dict(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(CheckpointError, match=r"list\.pt: not a checkpoint of stsm \(holds list\)"):
+    with pytest.raises(CheckpointError, match=r"list\.pt: not a checkpoint, holds list"):
         load_checkpoint(tmp_path / "list.pt")
 
 
@@ -67,9 +69,32 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Path("evil.pt").open("wb") as file:
         pickle.dump({"model": Malicious()}, file, protocol=2)
-    with pytest.raises(CheckpointError, match=r"evil\.pt: not a readable checkpoint"):
+    with pytest.raises(CheckpointError, match=r"evil\.pt: refused, since it asks for"):
         load_checkpoint(Path("evil.pt"))
     assert not Path("executed").exists()
+
+
+def test_a_disk_that_fails_is_named(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    save_checkpoint(tmp_path / "last.pt", {"epoch": 1})
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(CheckpointError, match=r"readable checkpoint \(Input/output error\)"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+def test_it_takes_no_more_memory_than_its_file(tmp_path):
+    path, packed = tmp_path / "last.pt", tmp_path / "packed.pt"
+    save_checkpoint(path, {"model": {"fc.weight": torch.zeros(1000, 1000)}})
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(packed, "w", ZIP_DEFLATED) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    with pytest.raises(CheckpointError, match=r"packed\.pt: refused, since \d+ bytes would become"):
+        load_checkpoint(packed)
+    save_checkpoint(path, {"model": {"fc.weight": torch.zeros(1).expand(10**6, 10**6)}})
+    with pytest.raises(CheckpointError, match=r"last\.pt: fc\.weight .* more than the whole file"):
+        load_checkpoint(path)
 
 
 class FullDisk(io.RawIOBase):

@@ -110,9 +110,10 @@ def test_a_truncated_checkpoint(share, new_format, tmp_path):
     path = tmp_path / "a.pth"
     torch.save({"x": torch.rand(1000)}, path, _use_new_zipfile_serialization=new_format)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(CheckpointError, match=r"a.pth: not a readable checkpoint \(.+\)") as caught:
+    with pytest.raises(CheckpointError, match=r"a.pth: not a readable checkpoint \(") as caught:
         read_pickle(path)
-    assert "\n" not in str(caught.value)
+    reason = "it is empty" if share == 0 else "not written by torch.save, or damaged"
+    assert str(caught.value).endswith(f"({reason})")
 
 
 @pytest.mark.parametrize("content", [b"hello, world\n" * 9, b"<html>404</html>", bytes(99)])
