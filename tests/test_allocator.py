@@ -89,10 +89,11 @@ def test_a_large_block_comes_from_what_was_freed(switch, printed):
 
 
 def test_importing_the_operator_changes_nothing():
-    code = "import sys, stsm_cli.models.shift; print('stsm_cli.allocator' in sys.modules)"
+    wanted = "{'stsm_cli.allocator', 'torch._dynamo', 'torchvision'}"  # nor does it take seconds
+    code = f"import sys, stsm_cli.models.shift; print({wanted} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    assert found.stdout.strip() == "set()"
 
 
 def test_every_command_that_chooses_a_device_keeps_freed_memory():

@@ -6,7 +6,6 @@ Exact in whole numbers, and traceable for a number of channels that is symbolic.
 from fractions import Fraction
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
@@ -73,6 +72,10 @@ def frames_per_video(x: Tensor, num_frames: int | None) -> int:
     return num_frames
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # text is not traced
 def _parse(dims: str, alpha: str | float) -> tuple[tuple[tuple[int, ...], ...], int, int]:
     return parse_dims(dims), *parse_alpha(alpha).as_integer_ratio()
+
+
+# Text is not traced. trap: `torch.compiler.assume_constant_result` does no more than this, and
+# loads the compiler for it, which takes as long as the rest of torch.
+_parse._dynamo_marked_constant = True  # type: ignore[attr-defined]
