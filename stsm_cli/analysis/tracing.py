@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 _torch: Any = torch._C  # trap: its stubs leave out what is used here
 _CONVOLUTION = torch.ops.aten.convolution.default
+_RECORDED = torch.ops.aten._convolution.default
+_SWITCHES = (False, False, False, False)  # choose a library, not a result
 
 
 class ShapesOnly(TorchDispatchMode):
@@ -21,7 +23,8 @@ class ShapesOnly(TorchDispatchMode):
     trap: while a recorder listens, sizes are tensors, and torch's own functions for tensors without
     memory take whole numbers alone: the recorder is laid aside while an operator runs.
     trap: it records a convolution from inside, where the operator calls `_convolution`; the mode
-    stands in front of that, so the call is made here.
+    stands in front of that, so the call is made here. In torch 2.6 the
+    inner operator fails without memory, so the outer one gives the result.
     """
 
     def __torch_dispatch__(
@@ -32,8 +35,10 @@ class ShapesOnly(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         if func is _CONVOLUTION:
-            with _recorder_in_reach(), self:  # the four switches choose a library, not a result
-                return torch.ops.aten._convolution.default(*args, False, False, False, False)
+            with _recorder_in_reach(), self:
+                return _RECORDED(*args, *_SWITCHES)
+        if func is _RECORDED:
+            func, args = _CONVOLUTION, args[: -len(_SWITCHES)]
         with _recorder_aside():
             return func(*args, **(kwargs or {}))
 
