@@ -80,7 +80,7 @@ def _raising(
         signal.signal(number, previous)
 
 
-def _tell_main_thread(number: int) -> None:
+def _tell_main_thread(number: signal.Signals) -> None:
     if hasattr(signal, "pthread_kill"):  # wakes it, too
         main = threading.main_thread().ident
         assert main is not None
