@@ -261,7 +261,7 @@ def test_a_video_in_which_seeks_mislead_is_noted(folder, monkeypatch):
     monkeypatch.setattr(module, "read_frames", misled)
     check = verify(folder, "gop12.mp4", Clock())
     assert (check.status, check.from_start) == ("ok", True)
-    assert tried == [12, 15, 24, 27, 36, 39]  # key frames that are not the first, and behind them
+    assert tried == [12, 15, 36, 39]  # key frames that are not the first, and behind them
 
 
 def test_what_the_readers_refuse_is_corrupt(folder, monkeypatch):
