@@ -1,13 +1,15 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.ablate_runs import Runner
 from stsm_cli.cli.app import run
-from stsm_cli.errors import InterruptedRunError, PreemptedError
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import DataError, InterruptedRunError, PreemptedError
 
 RESULT = {
     "num_videos": 16,
@@ -306,3 +308,25 @@ def test_a_damaged_run_is_named_with_the_way_out(
     assert not record.exists()
     shutil.rmtree(folder)
     assert run(command) == 0
+
+
+def test_a_run_that_other_videos_began_is_named_with_the_way_out(
+    capsys, data, tmp_path, tiny, monkeypatch
+):
+    def train(recipe, *splits, out, resume, **options):
+        if not resume:
+            RunFolder(out).create(recipe, {"recipe": "a", "data": "b", "decoder": "pyav"}, ())
+        raise DataError("these are other videos", hint="name the same")
+
+    monkeypatch.setattr("stsm_cli.engine.train.train", train)
+    command = ["ablate", "spatial", *tiny, "--data", data, "--jobs", "1"]
+    told = "error: these are other videos\nhint: name the same\n"
+    assert run(command) == 1
+    assert capsys.readouterr().err.endswith(told)
+    assert run(command) == 1
+    (folder,) = Path("results/runs").glob("*/*")
+    way_out = f"hint: move {folder} away; the same command then does the run anew\n"
+    assert capsys.readouterr().err.endswith(told + way_out)
+    (folder / "environment.json").unlink()  # half-made: begun again
+    assert run(command) == 1
+    assert capsys.readouterr().err.endswith(told)
