@@ -98,7 +98,8 @@ class ShiftedConv(SpatioTemporalShift):
 
     Training keeps the input, which the layer before mostly keeps anyway, and shifts it again in
     the backward pass, where a plain sequence of both would keep a shifted copy (and does, inside
-    the transforms of `torch.func`).
+    the transforms of `torch.func`). Compiled autograd refuses an eager forward of it ("backward
+    through the graph a second time"): it frees what is kept before it is shifted again.
 
     `load_state_dict` takes the keys of the bare convolution (`conv1.weight`) too. For `torch.fx`
     both are one node, called as the convolution was.

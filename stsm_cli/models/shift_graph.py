@@ -16,6 +16,8 @@ def composed(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Te
     dims = (-4 if x.dim() == 4 else -3, -2, -1)  # of T, H and W
     parts = []
     for axes, direction, start, stop in slices:
+        if start == stop:
+            continue  # trap: torch 2.6 pads nothing that is empty
         part = x.narrow(1, start, stop - start)
         for axis in axes:
             kept = part.narrow(dims[axis], int(direction > 0), part.shape[dims[axis]] - 1)
@@ -25,5 +27,6 @@ def composed(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Te
                 is_border = frame == (num_frames - 1 if direction > 0 else 0)
                 part = part.masked_fill(is_border[:, None, None, None], 0.0)
         parts.append(part)
-    parts.append(x.narrow(1, slices[-1].stop, x.shape[1] - slices[-1].stop))
-    return torch.cat([part for part in parts if part.shape[1]], dim=1)
+    if (stop := slices[-1].stop) < x.shape[1]:
+        parts.append(x.narrow(1, stop, x.shape[1] - stop))
+    return torch.cat(parts, dim=1)
