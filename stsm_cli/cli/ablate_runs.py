@@ -124,7 +124,7 @@ class Runner:
         except (CheckpointError, DataError, RecipeError) as error:
             if not is_begun:
                 raise
-            raise type(error)(
+            raise CheckpointError(
                 str(error),
                 hint=(f"{error.hint}\n" if error.hint else "")
                 + f"move {folder} away; the same command then does the run anew",

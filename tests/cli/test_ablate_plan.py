@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stsm_cli.analysis import plan
-from stsm_cli.cli.ablate_plan import _to_do
+from stsm_cli.cli.ablate_plan import to_do
 from stsm_cli.cli.app import run
 from stsm_cli.config.load import load_recipe
 
@@ -115,4 +115,4 @@ def test_all_leaves_out_what_has_no_recipe_for_the_data_set(capsys):
     ],
 )
 def test_the_time_left_speaks_only_for_the_runs_that_records_tell_of(num_missing, num_timed, text):
-    assert text in _to_do(plan.Work(9, num_missing, 1_500_000_000_000, 3660.9, num_timed))
+    assert text in to_do(plan.Work(9, num_missing, 1_500_000_000_000, 3660.9, num_timed))

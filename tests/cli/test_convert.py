@@ -103,7 +103,7 @@ def test_a_dropped_tensor_fails_and_writes_nothing(theirs, tsm, tmp_path, capsys
             1,
             "tsm.pth.tar: looks like mit, not mmaction2\nhint: use --from mit",
         ),
-        (["-o", "ours.safetensors"], 2, "Missing option '--from'"),
+        (["-o", "ours.safetensors"], 2, "missing option '--from'"),
     ],
 )
 def test_wrong_commands(arguments, code, text, theirs, capsys):

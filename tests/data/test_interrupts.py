@@ -1,5 +1,5 @@
-import multiprocessing
 import signal
+import subprocess
 import sys
 import threading
 
@@ -17,18 +17,28 @@ def test_ctrl_c_comes_behind_the_block():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+CHILD = """
+import multiprocessing, signal, sys
+from stsm_cli.data.interrupts import children_ignore_ctrl_c
+
 def exit_after_ctrl_c():
     signal.raise_signal(signal.SIGINT)
     sys.exit(7)
 
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_a_child_that_is_started_inside_ignores_it(method):
-    process = multiprocessing.get_context(method).Process(target=exit_after_ctrl_c)
+if __name__ == "__main__":
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=exit_after_ctrl_c)
     with children_ignore_ctrl_c():
         process.start()
     process.join()
-    assert process.exitcode == 7
+    sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_child_that_is_started_inside_ignores_it(tmp_path, method):
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    assert subprocess.run([sys.executable, script, method], check=False).returncode == 7
 
 
 def test_outside_the_main_thread_there_is_nothing_to_ignore():
