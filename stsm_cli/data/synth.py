@@ -183,7 +183,8 @@ def _check_config(root: Path, config: SynthConfig) -> None:
     if "generator" not in differing:
         edits = " ".join(f"--set data.synth.{key}={found.get(key)}" for key in differing)
         hint = f"to train on this set: `{edits}`\n"
-        hint += "to make the other one: name another folder, in training with `--data FOLDER`"
+        hint += "to make the other one: name another folder, in training with `--data FOLDER`, or "
+        hint += f"delete {root}"
     values = ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in differing)
     raise DataError(f"{path}: the set was made with {values}", hint=hint)
 

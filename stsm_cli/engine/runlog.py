@@ -22,7 +22,7 @@ from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, read_classes
 from stsm_cli.engine.lock import LOCK, OWNER, Hold
-from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
+from stsm_cli.errors import CheckpointError, DataError, RecipeError, StsmError, UsageError
 from stsm_cli.stored import (
     Environment,
     Epoch,
@@ -117,10 +117,17 @@ class RunFolder:
 
         Raises:
             CheckpointError: This is not a run folder.
+            RecipeError: The file is damaged; names what can still be done.
         """
         if not self.recipe_file.is_file():
             raise CheckpointError(f"{self.path}: not a run folder (no recipe.yaml)")
-        return read_recipe(self.recipe_file)
+        try:
+            return read_recipe(self.recipe_file)
+        except RecipeError as error:
+            way = f"`stsm eval RECIPE --checkpoint {self.checkpoint}`"
+            raise RecipeError(
+                str(error), hint=f"{way} tests its weights by another recipe"
+            ) from None
 
     def check_same(self, recipe: Recipe) -> None:
         """Refuse to continue this run with another recipe.

@@ -220,7 +220,8 @@ def test_other_data_are_refused_before_anything_is_made_or_told(capsys, tmp_path
     assert capsys.readouterr().err == (
         "error: set/synth.json: the set was made with train 16, not 32\n"
         "hint: to train on this set: `--set data.synth.train=16`\n"
-        "hint: to make the other one: name another folder, in training with `--data FOLDER`\n"
+        "hint: to make the other one: name another folder, in training with `--data FOLDER`, "
+        "or delete set\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 

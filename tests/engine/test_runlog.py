@@ -8,7 +8,7 @@ from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.engine.identity import changed_start, check_origin
 from stsm_cli.engine.run_names import claim_run_folder, newest_run
 from stsm_cli.engine.runlog import RunFolder, write_json, write_result
-from stsm_cli.errors import CheckpointError, DataError, StsmError, UsageError
+from stsm_cli.errors import CheckpointError, DataError, RecipeError, StsmError, UsageError
 
 
 def test_numbers_go_up_beyond_three_digits(tmp_path):
@@ -352,4 +352,15 @@ def test_weights_to_start_from_are_compared_by_content(recipe, tmp_path):
     (tmp_path / "a.pt").write_bytes(b"two")
     assert changed_start(folder) == (
         f"{tmp_path / 'a.pt'}: holds other weights than those {folder.path} started from"
+    )
+
+
+def test_a_damaged_recipe_names_what_can_still_be_done(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.recipe_file.write_text("model: [")
+    with pytest.raises(RecipeError, match=r"run/recipe\.yaml:1") as caught:
+        folder.recipe()
+    assert caught.value.hint == (
+        f"`stsm eval RECIPE --checkpoint {folder.checkpoint}` tests its weights by another recipe"
     )
