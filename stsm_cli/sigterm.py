@@ -51,6 +51,7 @@ def _raising(
         yield  # only the main thread may set handlers
         return
     told_at, is_over = -math.inf, threading.Event()
+    ending = threading.Lock()  # behind the block nothing is told any more
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal told_at
@@ -67,16 +68,18 @@ def _raising(
     def watch(raised: "weakref.ref[BaseException]") -> None:
         nonlocal told_at
         while not is_over.wait(LOST_SECONDS):
-            if raised() is None:
-                told_at = -math.inf
-                _tell_main_thread(number)
-                return
+            with ending:
+                if raised() is None and not is_over.is_set():
+                    told_at = -math.inf
+                    _tell_main_thread(number)
+                    return
 
     previous = signal.signal(number, handle)
     try:
         yield
     finally:
-        is_over.set()
+        with ending:
+            is_over.set()
         signal.signal(number, previous)
 
 

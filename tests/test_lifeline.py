@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -87,19 +89,25 @@ main()
 
 
 @pytest.fixture
-def start(tmp_path):
+def temporary():
+    """A folder of a short name: sockets below it have at most 107 characters."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def start(tmp_path, temporary):
     """Starts a script, and waits until it, or what it has started, says `ready`."""
     started = []
 
     def start(script):
         (tmp_path / "script.py").write_text(script)
-        (tmp_path / "temporary").mkdir()
         process = subprocess.Popen(
             [sys.executable, "script.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+            env=os.environ | {"TMPDIR": str(temporary)},
             start_new_session=True,
         )
         started.append(process)
@@ -118,12 +126,12 @@ def start(tmp_path):
     [LOADER, PREPARE, SYNTH, TIED, LAUNCH],
     ids=["read", "prepare", "synth", "tied", "launch"],
 )
-def test_children_end_when_their_parent_is_killed(start, tmp_path, script):
+def test_children_end_when_their_parent_is_killed(start, temporary, script):
     process = start(script)
     process.kill()
     process.communicate(timeout=END)  # until all that hold its output have ended
     assert process.returncode == -signal.SIGKILL
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
