@@ -46,7 +46,7 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
 
 
 def _not_settled(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
-    """Rows that still climbed when training ended, and what the longer budget would take."""
+    """Rows that took off late, and what the longer budget would take."""
     from stsm_cli.analysis.ablation import plan_sweep
     from stsm_cli.analysis.plan import describe_sweeps, total_work
     from stsm_cli.analysis.reading import still_climbing
@@ -55,7 +55,7 @@ def _not_settled(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
     if not climbing or sweep.budget != "short":
         return climbing
     seeds = len({run.seed for run in sweep.runs})
-    longer = plan_sweep(sweep.name, sweep.dataset, seeds=seeds, full=True)
+    longer = plan_sweep(sweep.name, sweep.dataset, seeds=seeds, full=True, data_id=sweep.data_id)
     work, epochs = total_work(describe_sweeps([longer], out)), longer.runs[0].recipe.optim.epochs
     return [*climbing, f"`{longer.command}` trains {epochs} epochs: {to_do(work)}."]
 
