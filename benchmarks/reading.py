@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stsm_cli.config.schema import DataConfig, TestConfig
+from stsm_cli.config.view import View
 from stsm_cli.data.decode import available_decoders, read_frames
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
 from stsm_cli.data.samples import TestSet, TrainingSet
@@ -102,7 +103,9 @@ def train_reads(manifest: Manifest) -> dict[str, Read]:
     reads: dict[str, Read] = {"bare decord": bare}
     for decoder in available_decoders():
         videos = Videos(manifest, config.short_side_px, decoder)
-        reads[f"training sample, {decoder}"] = partial(ours, TrainingSet(videos, config, 8, seed=0))
+        reads[f"training sample, {decoder}"] = partial(
+            ours, TrainingSet(videos, config, View(8), seed=0)
+        )
     return reads
 
 
@@ -121,7 +124,9 @@ def test_reads(manifest: Manifest) -> dict[str, Read]:
     reads: dict[str, Read] = {"bare decord": bare}
     for decoder in available_decoders():
         videos = Videos(manifest, test.crop_px, decoder)
-        reads[f"10 clips × 3 crops, {decoder}"] = partial(ours, TestSet(videos, "dense", test, 8))
+        reads[f"10 clips × 3 crops, {decoder}"] = partial(
+            ours, TestSet(videos, "dense", test, View(8))
+        )
     return reads
 
 

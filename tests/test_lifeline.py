@@ -16,6 +16,7 @@ LOADER = """
 import sys
 from pathlib import Path
 from stsm_cli.config.schema import DataConfig, SynthConfig
+from stsm_cli.config.view import View
 from stsm_cli.data.loader import TrainLoader
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.videos import Videos
@@ -25,7 +26,7 @@ if __name__ == "__main__":
     videos = Videos(Manifest(Path("nowhere"), "train", ("a",), records), 16, "pyav")
     data = {"dataset": "synth", "sampling": "uniform", "short_side_px": 16, "crop_px": 8}
     data = DataConfig(**data, synth=SynthConfig(), flip="none")
-    batches = TrainLoader(videos, data, num_frames=2, batch_size=4, seed=0, workers=2).epoch(0)
+    batches = TrainLoader(videos, data, view=View(2), batch_size=4, seed=0, workers=2).epoch(0)
     next(batches)
     print("ready", flush=True)
     sys.stdin.read()

@@ -47,7 +47,9 @@ SKIPPED = (
     "add_",
     "sub",
     "max_pool2d",
+    "max_pool3d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
     "mean",
     "softmax",
 )
@@ -97,7 +99,7 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
 
     Args:
         model: In eval mode, or its batch norms move.
-        videos: What `model` takes; one view (1, T, 3, H, W) gives the cost of a view. Nothing is
+        videos: What `model` takes; one view (1, T, C, H, W) gives the cost of a view. Nothing is
             computed where both are on the meta device.
     """
     analysis = (
@@ -127,7 +129,7 @@ def model_cost(config: ModelConfig, *, size_px: int) -> Cost:
     """The cost of one view of `size_px`² pixels in the network of `config`."""
     with torch.device("meta"):
         model = build_model(config.model_copy(update={"weights": None, "init": None})).eval()
-        return measure_cost(model, torch.empty(1, config.num_frames, 3, size_px, size_px))
+        return measure_cost(model, torch.empty(1, *model.view.shape(size_px)))
 
 
 def shifted_channels(model: nn.Module) -> tuple[ShiftSite, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import torch
 
@@ -9,7 +10,7 @@ from stsm_cli.analysis.ablation import Ablation, Row
 from stsm_cli.analysis.cost import ShiftSite, model_cost, shifted_channels
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.config.load import load_recipe
-from stsm_cli.config.schema import DatasetName, ModelConfig
+from stsm_cli.config.schema import DatasetName, FrameBackbone, ModelConfig
 from stsm_cli.models.build import build_model
 
 
@@ -54,7 +55,8 @@ def count(model: ModelConfig) -> Counted:
     which adds nothing, and of one frame, times the frames, where none looks at another.
     """
     bare = model.model_copy(update={"weights": None, "init": None})
-    frames = 1 if model.non_local else model.num_frames
+    alone = model.backbone in get_args(FrameBackbone) and not model.non_local
+    frames = model.num_frames if alone else 1
     part = bare.model_copy(update={"shift": None, "num_frames": model.num_frames // frames})
     train, test = (model_cost(part, size_px=size) for size in (TRAIN_CROP_PX, TEST_CROP_PX))
     return Counted(frames * train.macs, frames * test.macs, train.params, _sites(bare))

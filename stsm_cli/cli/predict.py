@@ -88,7 +88,7 @@ def predict(
     if slow := slow_precision(config, where):
         console.warn(slow)
     model = load_model(config.model, subject.checkpoint, where)
-    classes = _class_names(subject, data, model.fc.out_features)
+    classes = _class_names(subject, data, model.num_classes)
     name = subject.protocol(config)
     console.message(f"predicting with {subject.checkpoint} under {name}")
     found = look_at(

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
+from stsm_cli.config.view import View
 
 WRITTEN = "written"
 """Context of a validation that also refuses what would have no effect; without it recipes of
@@ -78,7 +79,11 @@ TorchvisionBackbone = Literal[
     "mobilenet_v2",
 ]
 SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
-Backbone = Literal[TorchvisionBackbone, SmallBackbone]
+FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone]
+SlowBackbone = Literal["slow_resnet50", "slow_resnet_small"]
+Backbone = Literal[FrameBackbone, SlowBackbone]
+FOR_SMALL_FRAMES: tuple[Backbone, ...] = (*get_args(SmallBackbone), "slow_resnet_small")
+"""Those made for the embedded set's frames."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal["synth", "k400", "sthv2", "folder"]
 Sampling = Literal["uniform", "dense"]
@@ -100,11 +105,11 @@ class ShiftConfig(Section):
 
 
 class ModelConfig(Section):
-    """A 2D network over frames, its scores averaged over time (TSN), with or without a shift."""
+    """A network with or without a shift: TSN over a 2D backbone, or SlowOnly, a 3D one."""
 
     backbone: Backbone
-    """A torchvision ResNet, `mobilenet_v2`, or what stands for them on the embedded set:
-    `resnet_small`, `mobilenet_v2_small`."""
+    """2D: a torchvision ResNet, `mobilenet_v2`, or what stands for them on the embedded set:
+    `resnet_small`, `mobilenet_v2_small`. 3D: `slow_resnet50` (SlowOnly), `slow_resnet_small`."""
     num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: NumFrames = 8
@@ -127,13 +132,18 @@ class ModelConfig(Section):
             raise ValueError(
                 f"non_local belongs to backbone resnet50 or resnet_small, not {self.backbone}"
             )
-        if self.weights is not None and self.backbone in get_args(SmallBackbone):
+        if self.weights is not None and self.backbone not in get_args(TorchvisionBackbone):
             raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
         if self.weights is not None and self.init is not None:
             raise ValueError(
                 "weights and init exclude each other: a network starts from one of them"
             )
         return self
+
+    @property
+    def view(self) -> View:
+        """What the network takes of a video."""
+        return View(self.num_frames)
 
 
 class SynthConfig(Section):
@@ -319,7 +329,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _batch_has_a_spread(self) -> "Recipe":
         frames = self.optim.batch_size // self.optim.accumulate * self.model.num_frames
-        stride = 16 if self.model.backbone in get_args(SmallBackbone) else 32
+        stride = 16 if self.model.backbone in FOR_SMALL_FRAMES else 32
         if frames == 1 and self.data.crop_px <= stride:
             raise ValueError(
                 f"data.crop_px ({self.data.crop_px}) must be more than {stride} with one video of "

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
+from stsm_cli.config.view import View
 from stsm_cli.data import crops
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.samples import Sample, TestSet, TrainingSet
@@ -67,7 +68,7 @@ class TrainLoader:
     Args:
         videos: The training split.
         config: Sampling, crops and mirroring.
-        num_frames: Frames a video.
+        view: What is read of a video.
         batch_size: Videos an optimiser step, of all processes together; fewer only when the whole
             split is smaller.
         seed: Of every random choice.
@@ -86,7 +87,7 @@ class TrainLoader:
         videos: Videos,
         config: DataConfig,
         *,
-        num_frames: int,
+        view: View,
         batch_size: int,
         seed: int,
         workers: int,
@@ -109,7 +110,7 @@ class TrainLoader:
         own = range(rank * accumulate, (rank + 1) * accumulate)
         self._batches = _EpochBatches(self.num_videos, batch_size, seed, parts, own)
         self._loader = _loader(
-            TrainingSet(videos, config, num_frames, seed),
+            TrainingSet(videos, config, view, seed),
             videos,
             workers,
             batch_sampler=self._batches,
@@ -135,7 +136,7 @@ def evaluation_batches(
     sampler: Sampling,
     test: TestConfig,
     *,
-    num_frames: int,
+    view: View,
     batch_size: int,
     workers: int,
     rank: int = 0,
@@ -149,7 +150,7 @@ def evaluation_batches(
         DataError: A process that reads videos died.
     """
     loader = _loader(
-        TestSet(videos, sampler, test, num_frames),
+        TestSet(videos, sampler, test, view),
         videos,
         workers,
         sampler=range(rank, len(videos.manifest.records), world_size),

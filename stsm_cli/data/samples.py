@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
+from stsm_cli.config.view import View
 from stsm_cli.data import crops, sampling
 from stsm_cli.data.frames import Frames, resize
 from stsm_cli.data.mirror import find_mirror
@@ -43,8 +44,8 @@ class Sample:
 class TrainingSet(Dataset[Sample]):
     """Augmented training samples, addressed by (epoch, index)."""
 
-    def __init__(self, videos: Videos, config: DataConfig, num_frames: int, seed: int) -> None:
-        self.videos, self.config, self.num_frames, self.seed = videos, config, num_frames, seed
+    def __init__(self, videos: Videos, config: DataConfig, view: View, seed: int) -> None:
+        self.videos, self.config, self.view, self.seed = videos, config, view, seed
         manifest = videos.manifest
         self.mirrored_label = np.arange(len(manifest.classes))
         if config.flip == "label_aware":
@@ -57,7 +58,7 @@ class TrainingSet(Dataset[Sample]):
         # trap: [a, b] seeds as [a, b, 0]
         rng = np.random.default_rng([self.seed, epoch, 1 + index])
         (frame_indices,) = sampling.train_indices(
-            self.config.sampling, record.num_frames, self.num_frames, rng
+            self.config.sampling, record.num_frames, self.view, rng
         )
         try:
             frames = self.videos.read(index, frame_indices)
@@ -82,16 +83,13 @@ class TestSet(Dataset[Sample]):
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
-    def __init__(
-        self, videos: Videos, sampler: Sampling, test: TestConfig, num_frames: int
-    ) -> None:
-        self.videos, self.test, self.num_frames = videos, test, num_frames
-        self.sampler = sampler
+    def __init__(self, videos: Videos, sampler: Sampling, test: TestConfig, view: View) -> None:
+        self.videos, self.sampler, self.test, self.view = videos, sampler, test, view
 
     def __getitem__(self, index: int) -> Sample:
         record = self.videos.manifest.records[index]
         clips = sampling.test_indices(  # (clips, T)
-            self.sampler, record.num_frames, self.num_frames, self.test.clips
+            self.sampler, record.num_frames, self.view, self.test.clips
         )
         wanted, position = np.unique(clips, return_inverse=True)  # each frame is decoded once
         try:
@@ -99,7 +97,8 @@ class TestSet(Dataset[Sample]):
         except DataError as error:
             return Sample(index, record.label, None, str(error))
         views = self._views(frames, position.ravel())  # (crops·clips·T, H, W, 3)
-        return Sample(index, record.label, views.reshape(-1, self.num_frames, *views.shape[1:]))
+        pixels = views.reshape(-1, self.view.num_frames, *views.shape[1:])  # (V, T, H, W, 3)
+        return Sample(index, record.label, pixels)
 
     def _views(self, frames: Frames, position: npt.NDArray[np.int64]) -> Frames:
         size = self.test.crop_px

@@ -12,40 +12,58 @@ import numpy.typing as npt
 from typing_extensions import assert_never
 
 from stsm_cli.config.schema import Sampling
+from stsm_cli.config.view import View
 
 IntArray = npt.NDArray[np.int64]
 
 WINDOW_FRAMES = 64  # DenseSampleFrames' sample_range
 
 
-def train_indices(
-    sampling: Sampling, total: int, num_frames: int, rng: np.random.Generator
-) -> IntArray:
-    """The frames of a training sample: (1, num_frames).
+def train_indices(sampling: Sampling, total: int, view: View, rng: np.random.Generator) -> IntArray:
+    """The frames of a training sample: (1, view.num_frames).
 
     Raises:
         ValueError: A count is out of the sampler's range.
     """
     match sampling:
         case "uniform":
-            return uniform_train(total, num_frames, rng)
+            starts = uniform_train(_room(total, view), view.num_positions, rng)
         case "dense":
-            return dense_train(total, num_frames, rng)
-    assert_never(sampling)
+            starts = dense_train(total, view.num_positions, rng, window=view.window)
+        case _:
+            assert_never(sampling)
+    return _runs(starts, total, view)
 
 
-def test_indices(sampling: Sampling, total: int, num_frames: int, clips: int) -> IntArray:
-    """The frames of a test: (clips, num_frames).
+def test_indices(sampling: Sampling, total: int, view: View, clips: int) -> IntArray:
+    """The frames of a test: (clips, view.num_frames).
 
     Raises:
         ValueError: A count is out of the sampler's range.
     """
     match sampling:
         case "uniform":
-            return uniform_test(total, num_frames, twice={1: False, 2: True}[clips])
+            twice = {1: False, 2: True}[clips]
+            starts = uniform_test(_room(total, view), view.num_positions, twice)
         case "dense":
-            return dense_test(total, num_frames, positions=clips)
-    assert_never(sampling)
+            starts = dense_test(total, view.num_positions, clips, window=view.window)
+        case _:
+            assert_never(sampling)
+    return _runs(starts, total, view)
+
+
+def _room(total: int, view: View) -> int:
+    """Frames at which what is read at one position can begin; 1 in a video that is shorter."""
+    return max(1, total - view.span + 1)
+
+
+def _runs(starts: IntArray, total: int, view: View) -> IntArray:
+    """Each start, and the frames that are read with it; behind its last frame a video begins again.
+
+    So it does in MMAction2's `SampleFrames` (`out_of_bound_opt='loop'`).
+    """
+    run = np.arange(view.consecutive) * view.stride
+    return ((starts[..., None] + run) % total).reshape(len(starts), -1)
 
 
 def uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> IntArray:
@@ -88,44 +106,52 @@ def uniform_test(total: int, num_frames: int, twice: bool = False) -> IntArray:
     return np.stack(clips).astype(np.int64)
 
 
-def dense_train(total: int, num_frames: int, rng: np.random.Generator) -> IntArray:
-    """Equally spaced frames of a window of 64 that starts at random: (1, num_frames).
+def dense_train(
+    total: int, num_frames: int, rng: np.random.Generator, *, window: int = WINDOW_FRAMES
+) -> IntArray:
+    """Equally spaced frames of a window that starts at random: (1, num_frames).
 
     The window's last possible start is never drawn, as in the reference.
 
     Args:
         total: Frames of the video; a video shorter than the window starts again from its beginning.
-        num_frames: Frames to choose, at most 64.
+        num_frames: Frames to choose, at most `window`.
         rng: Where chance comes from.
+        window: Its length in frames.
 
     Raises:
-        ValueError: A count is below 1, or `num_frames` above 64.
+        ValueError: A count is below 1, or `num_frames` above `window`.
     """
-    last = total - WINDOW_FRAMES
-    return _windows(total, num_frames, np.array([rng.integers(last) if last > 0 else 0]))
+    last = total - window
+    starts = np.array([rng.integers(last) if last > 0 else 0])
+    return _windows(total, num_frames, starts, window)
 
 
-def dense_test(total: int, num_frames: int, positions: int = 10) -> IntArray:
-    """Equally spaced frames of windows of 64, spread over the video: (positions, num_frames).
+def dense_test(
+    total: int, num_frames: int, positions: int = 10, *, window: int = WINDOW_FRAMES
+) -> IntArray:
+    """Equally spaced frames of windows that are spread over the video: (positions, num_frames).
 
     Args:
         total: Frames of the video; a video shorter than the window starts again from its beginning.
-        num_frames: Frames a clip, at most 64.
+        num_frames: Frames a clip, at most `window`.
         positions: Windows, the first (or only one) at the start of the video, the last at its end.
+        window: Their length in frames.
 
     Raises:
-        ValueError: A count is below 1, or `num_frames` above 64.
+        ValueError: A count is below 1, or `num_frames` above `window`.
     """
     _check_positive(positions=positions)
-    last = max(0, total - WINDOW_FRAMES)
-    return _windows(total, num_frames, np.linspace(0, last, positions, dtype=np.int64))
+    last = max(0, total - window)
+    starts = np.linspace(0, last, positions, dtype=np.int64)
+    return _windows(total, num_frames, starts, window)
 
 
-def _windows(total: int, num_frames: int, starts: IntArray) -> IntArray:
+def _windows(total: int, num_frames: int, starts: IntArray, window: int) -> IntArray:
     _check_positive(total=total, num_frames=num_frames)
-    if num_frames > WINDOW_FRAMES:
-        raise ValueError(f"num_frames ({num_frames}) must be at most {WINDOW_FRAMES}")
-    steps = np.arange(num_frames) * (WINDOW_FRAMES // num_frames)
+    if num_frames > window:
+        raise ValueError(f"num_frames ({num_frames}) must be at most {window}")
+    steps = np.arange(num_frames) * (window // num_frames)
     return (starts[:, None] + steps) % total  # (positions, num_frames)
 
 

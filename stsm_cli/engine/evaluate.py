@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.data.catalog import load_card, reverse_labels
@@ -18,11 +17,12 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import IntArray, pair_results, summarise
 from stsm_cli.engine.distributed import current_world
 from stsm_cli.engine.scores import Scores, score_videos, views_at_once
+from stsm_cli.models.network import Network
 from stsm_cli.progress import SILENT, Progress
 
 
 def score_split(
-    model: nn.Module,
+    model: Network,
     videos: Videos,
     recipe: Recipe,
     test: TestConfig,
@@ -45,12 +45,12 @@ def score_split(
     world, manifest = current_world(), videos.manifest
     num_videos, dataset = len(manifest.records), recipe.data.dataset
     mirror = mirror or find_mirror(dataset, manifest.classes, manifest.root)
-    at_once = views_at_once(recipe.model.num_frames, test.crop_px)
+    at_once = views_at_once(recipe.model.view.num_frames, test.crop_px)
     batches = evaluation_batches(
         videos,
         recipe.data.sampling,
         test,
-        num_frames=recipe.model.num_frames,
+        view=recipe.model.view,
         batch_size=max(1, at_once // (test.clips * test.crops)),
         workers=workers,
         rank=world.rank,

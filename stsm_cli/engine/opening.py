@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from statistics import fmean
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import Recipe, SmallBackbone
+from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import UsageError
 
@@ -86,7 +86,7 @@ def slow_precision(recipe: Recipe, device: torch.device) -> str | None:
 
 def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:
     """Says so where a network made for a GPU is about to be trained on a CPU."""
-    is_small = recipe.model.backbone in get_args(SmallBackbone)
+    is_small = recipe.model.backbone in FOR_SMALL_FRAMES
     if device.type != "cpu" or is_small or torch.cuda.is_available():  # there, the CPU was chosen
         return None
     why = "no CUDA device is found"

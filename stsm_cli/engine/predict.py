@@ -18,7 +18,7 @@ from stsm_cli.engine.scores import score_videos
 from stsm_cli.engine.testing import check_classes
 from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import DataError
-from stsm_cli.models.tsn import TSN
+from stsm_cli.models.network import Network
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -40,7 +40,7 @@ class Predictions:
 
 
 def predict(
-    model: TSN,
+    model: Network,
     recipe: Recipe,
     classes: tuple[str, ...],
     paths: Iterable[Path],
@@ -89,7 +89,7 @@ def _look(path: Path) -> VideoInfo:
 
 
 def _predict_one(
-    model: TSN,
+    model: Network,
     recipe: Recipe,
     classes: tuple[str, ...],
     path: Path,
@@ -109,7 +109,7 @@ def _predict_one(
         videos,
         recipe.data.sampling,
         recipe.test,
-        num_frames=recipe.model.num_frames,
+        view=recipe.model.view,
         batch_size=1,
         workers=0,
     )

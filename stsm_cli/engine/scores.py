@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
 from typing_extensions import assert_never
 
 from stsm_cli.data.loader import Batch
@@ -16,6 +15,7 @@ from stsm_cli.engine.distributed import gather_objects, told_once
 from stsm_cli.engine.pixels import normalise
 from stsm_cli.engine.step import AUTOCAST
 from stsm_cli.errors import DivergedError, StsmError
+from stsm_cli.models.network import Network
 
 Average = Literal["prob", "score"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -44,7 +44,7 @@ def views_at_once(num_frames: int, size_px: int) -> int:
 
 @torch.inference_mode()
 def score_videos(
-    model: nn.Module,
+    model: Network,
     batches: Iterable[Batch],
     device: torch.device,
     *,
@@ -56,8 +56,8 @@ def score_videos(
     """Probabilities of every video of `batches`, of this process and of the others of its job.
 
     Args:
-        model: Takes `videos` (N, T, 3, H, W), returns `logits` (N, K); it is put in eval mode.
-        batches: With `views` (N, V, T, 3, H, W), of any number of videos: a video of many views
+        model: Is on `device`; it is put in eval mode.
+        batches: With `views` (N, V, T, C, H, W), of any number of videos: a video of many views
             goes through the network in parts.
         device: Where the model is.
         precision: `bf16`, `fp16`: forward passes under autocast.
@@ -103,15 +103,15 @@ def average_views(logits: torch.Tensor, average: Average) -> torch.Tensor:
 
 
 def _view_logits(
-    model: nn.Module, views: torch.Tensor, device: torch.device, precision: Precision
+    model: Network, views: torch.Tensor, device: torch.device, precision: Precision
 ) -> torch.Tensor:
     """Float32 logits (N, V, K) on the CPU; only uint8 travels to the device."""
     at_once = views_at_once(views.shape[2], views.shape[-1])
     dtype = AUTOCAST[precision]
     parts = []
-    for part in views.flatten(0, 1).split(at_once):  # (N·V, T, 3, H, W)
+    for part in views.flatten(0, 1).split(at_once):  # (N·V, T, C, H, W)
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            logits = model(normalise(part, device))
+            logits = model(normalise(part, model.view, device))
         parts.append(logits.float().cpu())
     return torch.cat(parts).view(*views.shape[:2], -1)  # (N·V, K) -> (N, V, K)
 

@@ -18,6 +18,7 @@ from stsm_cli.engine.distributed import current_world, sum_over_processes
 from stsm_cli.engine.optim import build_optimizer, set_lr
 from stsm_cli.engine.pixels import normalise
 from stsm_cli.errors import StsmError
+from stsm_cli.models.network import Network
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MOST_SKIPPED = 20  # ours: in a row; fp16's loss scale has then shrunk from 65,536 to below 0.1
@@ -44,14 +45,14 @@ class Stepper:
     """A network and its optimiser.
 
     Args:
-        model: Takes `videos` (N, T, 3, H, W), returns `logits` (N, K); is on `device`.
+        model: Is on `device`.
         recipe: What the step depends on.
         device: Where it runs.
         compile_with: Backend of `torch.compile`; None: the network runs as it is.
     """
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, device: torch.device, compile_with: str | None
+        self, model: Network, recipe: Recipe, device: torch.device, compile_with: str | None
     ) -> None:
         self.model, self.recipe, self.device = model, recipe, device
         self.dtype = AUTOCAST[recipe.precision]
@@ -118,7 +119,7 @@ class Stepper:
     def _backward(self, part: Batch, share: float) -> tuple[Tensor, Tensor]:
         """The part's mean loss, and how many videos it classified rightly."""
         labels = part.labels.to(self.device, non_blocking=True)
-        logits = self._logits(normalise(part.pixels, self.device))
+        logits = self._logits(normalise(part.pixels, self.model.view, self.device))
         loss = functional.cross_entropy(logits, labels)
         # processes average their gradients: times their number, the shares of a batch add up to 1
         self.scaler.scale(loss * (share * self.world.size)).backward()
@@ -127,13 +128,12 @@ class Stepper:
     def _join_in(self) -> None:
         """A share without videos: the others wait for a gradient, and get zeros."""
         self.model.eval()  # the black video must not enter the batch norms' statistics
-        data = self.recipe.data
-        size = (1, self.recipe.model.num_frames, 3, data.crop_px, data.crop_px)
-        logits = self._logits(torch.zeros(size, device=self.device))
+        size = self.model.view.shape(self.recipe.data.crop_px)
+        logits = self._logits(torch.zeros((1, *size), device=self.device))
         self.scaler.scale(logits.sum() * 0.0).backward()
 
     def _logits(self, videos: Tensor) -> Tensor:
-        """Float32 logits (N, K) of normalised videos (N, T, 3, H, W)."""
+        """Float32 logits (N, K) of normalised videos (N, T, C, H, W)."""
         try:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
                 logits: Tensor = self.network(videos)

@@ -22,8 +22,8 @@ from stsm_cli.engine.scores import Scores
 from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import CheckpointError, DataError, StsmError
 from stsm_cli.models.build import build_model
-from stsm_cli.models.tsn import TSN
-from stsm_cli.models.weights import load_weights, read_weights
+from stsm_cli.models.network import Network
+from stsm_cli.models.weights import load_weights, num_classes
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -36,7 +36,7 @@ class Evaluation:
     manifest: Manifest
 
 
-def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> TSN:
+def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> Network:
     """The network of `config` with the weights in `checkpoint`, ready for tests.
 
     Raises:
@@ -49,16 +49,13 @@ def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> T
         raise CheckpointError(
             str(error), hint=hint or instead_of(checkpoint) or error.hint
         ) from None
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    return model.to(device).channels_last().eval()
 
 
-def _filled(config: ModelConfig, checkpoint: Path) -> TSN:
+def _filled(config: ModelConfig, checkpoint: Path) -> Network:
     update: dict[str, Any] = {"weights": None, "init": None}
     if config.num_classes is None:  # as many as the weights know
-        bias = read_weights(checkpoint).get("fc.bias")
-        if bias is None:
-            raise CheckpointError(f"{checkpoint}: has no fc.bias")
-        update["num_classes"] = len(bias)
+        update["num_classes"] = num_classes(checkpoint)
     model = build_model(config.model_copy(update=update))
     load_weights(model, checkpoint)
     return model
@@ -99,7 +96,7 @@ def run_test(
         )
     )
     with together():
-        check_classes(subject, videos.manifest, model.fc.out_features)
+        check_classes(subject, videos.manifest, model.num_classes)
         identity = identify_data(videos) | {
             "split_id": split_id(recipe.data.dataset, videos.manifest)
         }

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.cores import num_cores
@@ -36,6 +35,7 @@ from stsm_cli.engine.step import Gradient, Stepper
 from stsm_cli.engine.stop import StopRequest, stopped_by
 from stsm_cli.errors import DataError, DivergedError
 from stsm_cli.models.build import build_model
+from stsm_cli.models.network import Network
 from stsm_cli.progress import Progress
 
 MAX_BROKEN_SHARE = 0.005  # design section 5: above it the run stops
@@ -61,15 +61,14 @@ class Trainer:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.train_videos, self.val_videos = train_videos, val_videos
         self.workers, self.progress, self.world = workers, progress, current_world()
-        model = self._build_model(reads_weights=not resume).to(device)
-        model = model.to(memory_format=torch.channels_last)
+        model = self._build_model(reads_weights=not resume).to(device).channels_last()
         self.stepper = Stepper(model, recipe, device, compile_with)
         self.saver = Saver(recipe, self.stepper, folder)
         with together():
             self.loader = TrainLoader(
                 train_videos,
                 recipe.data,
-                num_frames=recipe.model.num_frames,
+                view=recipe.model.view,
                 batch_size=recipe.optim.batch_size,
                 seed=recipe.seed,
                 workers=workers,
@@ -83,7 +82,7 @@ class Trainer:
         if resume:
             self._restore()
 
-    def _build_model(self, *, reads_weights: bool) -> nn.Module:
+    def _build_model(self, *, reads_weights: bool) -> Network:
         """The network; without `reads_weights` a checkpoint will fill it."""
         config = self.recipe.model
         if not reads_weights:

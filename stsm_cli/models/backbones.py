@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import MobileNetV2, get_model, get_model_weights
 from torchvision.models.resnet import BasicBlock
 
-from stsm_cli.config.schema import Backbone, SmallBackbone
+from stsm_cli.config.schema import FrameBackbone, SmallBackbone
 from stsm_cli.errors import CheckpointError, RecipeError
 from stsm_cli.progress import SILENT, Progress
 
@@ -35,7 +35,7 @@ SMALL_INVERTED_RESIDUALS = [
 
 
 def build_backbone(
-    name: Backbone,
+    name: FrameBackbone,
     *,
     weights: Literal["imagenet"] | None = None,
     progress: Progress = SILENT,
@@ -71,7 +71,7 @@ def build_backbone(
     return network, width
 
 
-def _load_imagenet(network: nn.Module, name: Backbone, progress: Progress) -> None:
+def _load_imagenet(network: nn.Module, name: FrameBackbone, progress: Progress) -> None:
     """Fill `network` from torchvision's file in `$TORCH_HOME/hub/checkpoints`, or download that."""
     url: str = get_model_weights(name)["IMAGENET1K_V1"].url
     file = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
@@ -92,7 +92,7 @@ def _load_imagenet(network: nn.Module, name: Backbone, progress: Progress) -> No
     network.load_state_dict(torch.load(BytesIO(content), weights_only=True))
 
 
-def _download(url: str, file: Path, sha256: str, name: Backbone) -> None:
+def _download(url: str, file: Path, sha256: str, name: FrameBackbone) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # under another name until it is whole: processes of one run may do this at the same time

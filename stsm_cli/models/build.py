@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from torch import nn
-
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.backbones import build_backbone
+from stsm_cli.models.network import Network
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.shift import ShiftedConv, insert_shift
+from stsm_cli.models.slow_only import SlowOnly, slow_backbone
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
 
 
-def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
-    """The network of `config`; maps videos (N, T, 3, H, W), normalised, to logits (N, K).
+def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
+    """The network of `config`; see `network.py` for what it takes and gives.
 
     ImageNet's weights load first, under torchvision's keys; non-local blocks and the shift come
     after, and weights to start from (`init`) last.
@@ -31,35 +31,37 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> TSN:
     """
     if config.num_classes is None:
         raise ValueError("num_classes is None: it is known once the data set is opened")
-    backbone, num_features = build_backbone(
-        config.backbone, weights=config.weights, progress=progress
-    )
-    if config.non_local:
-        insert_non_local(backbone, STAGES[config.backbone], num_frames=config.num_frames)
+    network = _unshifted(config, config.num_classes, progress)
     if config.shift is not None:
         insert_shift(
-            backbone,
+            network,
             num_frames=config.num_frames,
             dims=config.shift.dims,
             alpha=config.shift.alpha,
+            targets=network.shift_sites,
         )
-        _check_moves(backbone)
-    model = TSN(
-        backbone,
-        num_features=num_features,
-        num_classes=config.num_classes,
-        num_frames=config.num_frames,
-        dropout=config.dropout,
-    )
+        _check_moves(network)
     if config.init is not None:
-        new = load_init(model, Path(config.init))
+        new = load_init(network, Path(config.init))
         progress.message(f"starts from {config.init}" + "".join(f"; new: {part}" for part in new))
-    return model
+    return network
 
 
-def _check_moves(backbone: nn.Module) -> None:
+def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:
+    view, dropout = config.view, config.dropout
+    match config.backbone:
+        case "slow_resnet50" | "slow_resnet_small" as slow:
+            return SlowOnly(view, num_classes, slow_backbone(slow), dropout)
+        case name:
+            backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
+            if config.non_local:
+                insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
+            return TSN(view, num_classes, backbone, num_features=num_features, dropout=dropout)
+
+
+def _check_moves(network: Network) -> None:
     """Refuse a shift that moves nothing: it would be a TSN under another name."""
-    shifted = [module for module in backbone.modules() if isinstance(module, ShiftedConv)]
+    shifted = [module for module in network.modules() if isinstance(module, ShiftedConv)]
     if shifted and not any(conv.slices[-1].stop for conv in shifted):
         widest = max(conv.net.in_channels for conv in shifted)
         raise RecipeError(

@@ -8,8 +8,11 @@ Shapes: N views, T frames a view, C features, K classes.
 import torch
 from torch import Tensor, nn
 
+from stsm_cli.config.view import View
+from stsm_cli.models.network import Network
 
-class TSN(nn.Module):
+
+class TSN(Network):
     """Class scores of a view: the mean of the scores of its frames.
 
     The state dict holds `backbone.*` (torchvision's keys) and `fc.{weight,bias}`.
@@ -18,10 +21,10 @@ class TSN(nn.Module):
     comparison changes the shift alone; MMAction2's TSN averages features before its dropout.
 
     Args:
+        view: T frames.
+        num_classes: K.
         backbone: Maps frames (N·T, 3, H, W) to pooled features (N·T, C).
         num_features: C.
-        num_classes: K.
-        num_frames: T.
         dropout: Probability with which a feature of a frame is dropped before `fc`.
 
     Source: paper 4.1 and 4.2; mmaction2 v1.2.0, mmaction/models/heads/tsm_head.py.
@@ -29,34 +32,25 @@ class TSN(nn.Module):
 
     def __init__(
         self,
+        view: View,
+        num_classes: int,
         backbone: nn.Module,
         *,
         num_features: int,
-        num_classes: int,
-        num_frames: int,
         dropout: float,
     ) -> None:
-        super().__init__()
-        self.num_frames = num_frames
+        super().__init__(view, num_classes)
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(num_features, num_classes)
         nn.init.normal_(self.fc.weight, std=0.001)
         nn.init.zeros_(self.fc.bias)
 
-    def forward(self, videos: Tensor) -> Tensor:
-        """Logits (N, K) of normalised videos (N, T, 3, H, W).
-
-        Raises:
-            ValueError: `videos` has another shape or another number of frames.
-        """
-        if videos.ndim != 5 or videos.shape[1] != self.num_frames:
-            raise ValueError(
-                f"videos must be (N, {self.num_frames}, 3, H, W): {self.num_frames} frames a view, "
-                f"got {tuple(videos.shape)}"
-            )
+    def logits(self, videos: Tensor) -> Tensor:
+        """(N, K) of videos (N, T, 3, H, W)."""
         features = self.backbone(videos.flatten(0, 1))  # (N·T, 3, H, W) -> (N·T, C)
         scores: Tensor = self.fc(self.dropout(features))  # (N·T, K)
         # trap: bfloat16's 8 bits make ties between classes; the mean is taken in float32 at least
         dtype = torch.promote_types(scores.dtype, torch.float32)
-        return scores.view(-1, self.num_frames, scores.shape[1]).mean(1, dtype=dtype)  # (N, K)
+        scores = scores.view(-1, self.view.num_frames, scores.shape[1])  # (N, T, K)
+        return scores.mean(1, dtype=dtype)

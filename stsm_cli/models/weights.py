@@ -4,19 +4,19 @@ A file of `stsm convert` calls a shifted convolution as a plain one (`layer1.0.c
 `.net`): the shift has no parameters, so one file starts TSN, TSM and STSM.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 from torch import Tensor, nn
 
 from stsm_cli.errors import CheckpointError
+from stsm_cli.models.network import Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
 from stsm_cli.models.weights_names import Source, looks_like
 
 FORMAT = "stsm.weights/1"
-CLASSIFIER = ("fc.weight", "fc.bias")
 NON_LOCAL = ".non_local"
 _MOST_NAMES = 5
 
@@ -30,6 +30,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: The file is missing, damaged, or another project's.
     """
     return _read(path)[0]
+
+
+def num_classes(path: Path) -> int:
+    """How many classes the weights at `path` know.
+
+    Raises:
+        CheckpointError: As `read_weights`; or they have no classifier.
+    """
+    weights, name = read_weights(path), f"{Network.classifiers[0]}.bias"
+    if name not in weights:
+        raise CheckpointError(f"{path}: has no {name}")
+    return len(weights[name])
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -53,7 +65,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     _fill(model, weights)
 
 
-def load_init(model: nn.Module, path: Path) -> tuple[str, ...]:
+def load_init(model: Network, path: Path) -> tuple[str, ...]:
     """Start `model` from the weights at `path`; what stays as it was initialised is returned.
 
     That is the classifier, where the classes differ in number, and the non-local blocks, where the
@@ -65,9 +77,9 @@ def load_init(model: nn.Module, path: Path) -> tuple[str, ...]:
     weights, _ = _read(path)
     tensors = plain_state_dict(model)
     new = {}
-    if _differ_in_classes(tensors, weights):
-        wanted, found = (len(state["fc.weight"]) for state in (tensors, weights))
-        new[f"the classifier ({wanted} classes, the file has {found})"] = set(CLASSIFIER)
+    classifier = [f"{name}.{part}" for name in model.classifiers for part in ("weight", "bias")]
+    if found := _other_classes(classifier, tensors, weights):
+        new[f"the classifier ({model.num_classes} classes, the file has {found})"] = set(classifier)
     non_local = {name for name in tensors if NON_LOCAL in name}
     if non_local and not any(NON_LOCAL in name for name in weights):
         new["the non-local blocks"] = non_local
@@ -147,13 +159,15 @@ def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:
     model.load_state_dict(plain_state_dict(model) | weights)
 
 
-def _differ_in_classes(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
-    """Whether both have a whole classifier, and the two differ in the number of classes alone."""
-    if not all(name in theirs for name in CLASSIFIER):
-        return False
-    return all(
-        theirs[name].ndim == ours[name].ndim
-        and theirs[name].shape[1:] == ours[name].shape[1:]
-        and len(theirs[name]) == len(theirs["fc.weight"]) != len(ours[name])
-        for name in CLASSIFIER
+def _other_classes(
+    classifier: Sequence[str], ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]
+) -> int | None:
+    """How many `theirs` has, where its classifier is whole and differs in nothing else; or None."""
+    if not all(name in theirs for name in classifier):
+        return None
+    same = all(
+        theirs[name].ndim == ours[name].ndim and theirs[name].shape[1:] == ours[name].shape[1:]
+        for name in classifier
     )
+    wanted, found = ({len(state[name]) for name in classifier} for state in (ours, theirs))
+    return found.pop() if same and len(found) == 1 and wanted != found else None

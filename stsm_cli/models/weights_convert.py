@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.config.schema import Backbone, TorchvisionBackbone
+from stsm_cli.config.schema import FrameBackbone, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.shift_sites import shift_sites
-from stsm_cli.models.weights import CLASSIFIER, FORMAT, NON_LOCAL, differences
+from stsm_cli.models.weights import FORMAT, NON_LOCAL, differences
 from stsm_cli.models.weights_file import read_pickle, read_safetensors, state_dict
 from stsm_cli.models.weights_names import Source, looks_like, our_names
 
@@ -45,7 +45,7 @@ class Converted:
 
     weights: dict[str, Tensor]
     source: Source
-    backbone: Backbone
+    backbone: FrameBackbone
     shifted: bool
     non_local: bool
     num_classes: int
@@ -235,7 +235,7 @@ def _fold_biases(weights: dict[str, Tensor]) -> None:
 
 def _network(
     weights: Mapping[str, Tensor], source: Source
-) -> tuple[Backbone, nn.Module, dict[str, Tensor]]:
+) -> tuple[FrameBackbone, nn.Module, dict[str, Tensor]]:
     """The network nearest to the weights, and the tensors that `source` has of it, on meta."""
     candidates = {name: _candidate(name, weights, source) for name in get_args(TorchvisionBackbone)}
     found = _shapes(weights)
@@ -244,12 +244,13 @@ def _network(
 
 
 def _candidate(
-    name: Backbone, weights: Mapping[str, Tensor], source: Source
+    name: FrameBackbone, weights: Mapping[str, Tensor], source: Source
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     """A network with as many classes as the weights, and with non-local blocks where they have."""
     non_local = name == "resnet50" and any(NON_LOCAL in key for key in weights)
     backbone, width = _on_meta(name, non_local)
-    lengths = [len(weights[key]) for key in CLASSIFIER if key in weights and weights[key].ndim]
+    classifier = (weights.get(name) for name in ("fc.weight", "fc.bias"))
+    lengths = [len(tensor) for tensor in classifier if tensor is not None and tensor.ndim]
     fc = nn.Linear(width, max(lengths, default=0), device="meta")
     tensors = nn.ModuleDict({"backbone": backbone, "fc": fc}).state_dict()
     if source == "mit":  # has a bias where ours, and MMAction2's, have none
@@ -262,7 +263,7 @@ def _candidate(
 
 
 @cache
-def _on_meta(name: Backbone, non_local: bool) -> tuple[nn.Module, int]:
+def _on_meta(name: FrameBackbone, non_local: bool) -> tuple[nn.Module, int]:
     with torch.device("meta"):
         network, width = build_backbone(name)
         if non_local:

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from stsm_cli.config.schema import DataConfig, SynthConfig, TestConfig
+from stsm_cli.config.view import View
 from stsm_cli.data import crops, loader
 from stsm_cli.data.decode import default_decoder
 from stsm_cli.data.loader import TrainLoader, evaluation_batches, mirrored_views
@@ -43,7 +44,7 @@ def config(**changes):
 
 
 def train_loader(videos, data, **changes):
-    options = {"num_frames": 3, "batch_size": 4, "seed": 0, "workers": 0}
+    options = {"view": View(3), "batch_size": 4, "seed": 0, "workers": 0}
     return TrainLoader(videos, data, **{**options, **changes})
 
 
@@ -126,7 +127,7 @@ def test_results_do_not_depend_on_the_number_of_workers(on_disk):
         loader_ = train_loader(on_disk, data, workers=workers)
         batches = [*loader_.epoch(0), *loader_.epoch(1)]
         batches += evaluation_batches(
-            on_disk, "uniform", test, num_frames=3, batch_size=5, workers=workers
+            on_disk, "uniform", test, view=View(3), batch_size=5, workers=workers
         )
         results.append(flat(batches))
         broken.append([batch.broken for batch in batches])
@@ -279,7 +280,7 @@ def test_training_crops_are_the_five_positions():
 @pytest.mark.parametrize(("clips", "num_crops"), [(1, 1), (1, 3), (2, 3), (2, 10)])
 def test_every_video_is_tested_once_and_in_order(clips, num_crops):
     test = TestConfig(clips=clips, crops=num_crops, crop_px=8)
-    options = {"num_frames": 3, "batch_size": 4, "workers": 0}
+    options = {"view": View(3), "batch_size": 4, "workers": 0}
     batches = list(evaluation_batches(make_videos(11), "uniform", test, **options))
     assert [i for batch in batches for i in batch.indices] == list(range(11))
     assert batches[0].pixels.shape == (4, clips * num_crops, 3, 3, 8, 8)
@@ -288,7 +289,7 @@ def test_every_video_is_tested_once_and_in_order(clips, num_crops):
 
 def test_processes_share_the_videos_of_a_test():
     test = TestConfig(crop_px=8)
-    options = {"num_frames": 3, "batch_size": 4, "workers": 0, "world_size": 2}
+    options = {"view": View(3), "batch_size": 4, "workers": 0, "world_size": 2}
     seen = [
         [
             index
@@ -302,7 +303,7 @@ def test_processes_share_the_videos_of_a_test():
 
 def test_views_are_crop_major_and_clips_are_the_samplers():
     test = TestConfig(clips=2, crops=3, crop_px=HEIGHT)
-    options = {"num_frames": 3, "batch_size": 1, "workers": 0}
+    options = {"view": View(3), "batch_size": 1, "workers": 0}
     batch = next(iter(evaluation_batches(make_videos(1), "uniform", test, **options)))
     views = batch.pixels[0]
     assert views[:, 0, 2, 0, 0].tolist() == [0, 0, 4, 4, 2, 2]  # left, right, middle

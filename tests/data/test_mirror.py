@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.config.schema import DataConfig
+from stsm_cli.config.view import View
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_mirror_pairs
 from stsm_cli.data.mirror import Mirror, find_mirror, pair_names
 from stsm_cli.data.samples import TrainingSet
@@ -112,7 +113,9 @@ def test_training_swaps_what_the_file_pairs():
     config = DataConfig(
         dataset="folder", sampling="uniform", short_side_px=10, crop_px=10, flip="label_aware"
     )
-    samples = [TrainingSet(videos, config, 2, 0)[epoch, i] for epoch in range(9) for i in range(4)]
+    samples = [
+        TrainingSet(videos, config, View(2), 0)[epoch, i] for epoch in range(9) for i in range(4)
+    ]
     seen = {(s.index, bool(s.pixels[0, 0, 0, 0]), s.label) for s in samples}
     assert seen == {(i, True, i) for i in range(4)} | {
         (0, False, 1),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.config.schema import DataConfig, SynthConfig, TestConfig
+from stsm_cli.config.view import View
 from stsm_cli.data import sampling
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.samples import TestSet, TrainingSet
@@ -27,7 +28,7 @@ def videos():
 def training_samples(videos, **changes):
     values = {"dataset": "synth", "sampling": "uniform", "short_side_px": HEIGHT, "crop_px": 16}
     config = DataConfig(**{**values, "synth": SynthConfig(), "flip": "none", **changes})
-    dataset = TrainingSet(videos, config, 8, seed=0)
+    dataset = TrainingSet(videos, config, View(8), seed=0)
     return [dataset[epoch, 0].pixels for epoch in range(20)]
 
 
@@ -46,7 +47,7 @@ def test_training_takes_one_frame_of_each_segment(videos):
 @pytest.mark.parametrize("clips", [1, 10])
 def test_a_test_takes_dense_clips(videos, clips):
     test = TestConfig(clips=clips, crops=1, crop_px=16)
-    views = TestSet(videos, "dense", test, 8)[0].pixels
+    views = TestSet(videos, "dense", test, View(8))[0].pixels
     assert views.shape == (clips, 8, 16, 16, 3)
     assert (views[:, :, 0, 0, 1] == sampling.dense_test(FRAMES, 8, positions=clips)).all()
 

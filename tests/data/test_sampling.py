@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from stsm_cli.config.view import View
 from stsm_cli.data import sampling
 from stsm_cli.data.sampling import (
     dense_test,
@@ -218,20 +219,50 @@ def test_dense_limits_are_named():
 def test_the_sampler_s_name_chooses_it():
     rng = np.random.default_rng
     twice = uniform_test(30, 8, twice=True)
-    assert np.array_equal(sampling.test_indices("uniform", 30, 8, 2), twice)
-    assert np.array_equal(sampling.test_indices("uniform", 30, 8, 1), uniform_test(30, 8))
-    assert np.array_equal(sampling.test_indices("dense", 300, 8, 10), dense_test(300, 8))
-    assert np.array_equal(train_indices("uniform", 300, 8, rng(1)), uniform_train(300, 8, rng(1)))
-    assert np.array_equal(train_indices("dense", 300, 8, rng(1)), dense_train(300, 8, rng(1)))
+    assert np.array_equal(sampling.test_indices("uniform", 30, View(8), 2), twice)
+    assert np.array_equal(sampling.test_indices("uniform", 30, View(8), 1), uniform_test(30, 8))
+    assert np.array_equal(sampling.test_indices("dense", 300, View(8), 10), dense_test(300, 8))
+    assert np.array_equal(
+        train_indices("uniform", 300, View(8), rng(1)), uniform_train(300, 8, rng(1))
+    )
+    assert np.array_equal(train_indices("dense", 300, View(8), rng(1)), dense_train(300, 8, rng(1)))
 
 
 def test_no_other_sampler_is_one_of_these():
     with pytest.raises(AssertionError, match="'motion'"):
-        train_indices("motion", 30, 8, np.random.default_rng(0))
+        train_indices("motion", 30, View(8), np.random.default_rng(0))
     with pytest.raises(AssertionError, match="'motion'"):
-        sampling.test_indices("motion", 30, 8, 1)
+        sampling.test_indices("motion", 30, View(8), 1)
 
 
 def test_uniform_sampling_knows_one_clip_and_two():
     with pytest.raises(KeyError, match="10"):
-        sampling.test_indices("uniform", 30, 8, 10)
+        sampling.test_indices("uniform", 30, View(8), 10)
+
+
+def test_frames_that_are_read_together_lie_a_stride_apart():
+    view = View(3, consecutive=2, stride=4)
+    clips = sampling.test_indices("uniform", 34, view, 2)  # positions 0 to 29, segments of 10
+    assert clips.tolist() == [[5, 9, 15, 19, 25, 29], [0, 4, 10, 14, 20, 24]]
+    (drawn,) = train_indices("uniform", 34, view, np.random.default_rng(0))
+    assert (drawn[1::2] - drawn[::2] == 4).all()
+    assert (drawn[::2] // 10 == [0, 1, 2]).all()
+
+
+def test_a_video_too_short_for_frames_together_begins_again():
+    view = View(2, consecutive=5)
+    assert sampling.test_indices("uniform", 3, view, 1).tolist() == [[0, 1, 2, 0, 1] * 2]
+    dense = View(2, consecutive=2, window=8)
+    assert sampling.test_indices("dense", 9, dense, 1).tolist() == [[0, 1, 4, 5]]
+    (last,) = sampling.test_indices("dense", 5, View(4, consecutive=2, window=4), 1)
+    assert last.tolist() == [0, 1, 1, 2, 2, 3, 3, 4]
+
+
+def test_the_dense_window_is_the_view_s():
+    half = View(8, window=32)
+    assert sampling.test_indices("dense", 40, half, 1).tolist() == [list(range(0, 32, 4))]
+    (drawn,) = train_indices("dense", 40, half, np.random.default_rng(0))
+    assert drawn[0] < 8
+    assert (np.diff(drawn) == 4).all()
+    with pytest.raises(ValueError, match=r"^num_frames \(8\) must be at most 4$"):
+        sampling.test_indices("dense", 40, View(8, window=4), 1)

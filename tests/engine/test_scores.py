@@ -3,21 +3,24 @@ import torch
 from torch import nn
 
 from stsm_cli.config.schema import ModelConfig
+from stsm_cli.config.view import View
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine import scores as engine
 from stsm_cli.engine.pixels import normalise
 from stsm_cli.engine.scores import average_views, score_videos, views_at_once
 from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.build import build_model
+from stsm_cli.models.network import Network
 
 CPU = torch.device("cpu")
+VIEW = View(2)
 
 
-class Reader(nn.Module):
+class Reader(Network):
     """Logits that are the mean pixel of the first and the second half of the frames."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(VIEW, 2)
         self.num_views = []
 
     def forward(self, videos):
@@ -60,7 +63,7 @@ def test_score_is_what_mmaction2s_tsn_does():
     read = Batch(pixels, torch.tensor([0, 1]), (0, 1), {})
     ours = score_videos(model, [read], CPU, average="score").probabilities
     with torch.inference_mode():
-        features = model.backbone(normalise(pixels, CPU).flatten(0, 2)).view(2, 6 * 3, -1)
+        features = model.backbone(normalise(pixels, VIEW, CPU).flatten(0, 2)).view(2, 6 * 3, -1)
         theirs = model.fc(features.mean(1)).softmax(-1)
     assert torch.allclose(ours, theirs, atol=1e-5)
     prob = score_videos(model, [read], CPU, average="prob").probabilities

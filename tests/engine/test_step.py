@@ -10,6 +10,7 @@ from stsm_cli.engine import step as engine
 from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import StsmError
 from stsm_cli.models.build import build_model
+from stsm_cli.models.network import Network
 
 CPU = torch.device("cpu")
 
@@ -157,21 +158,21 @@ def test_the_videos_of_a_loss_that_is_not_finite_are_suspects(recipe, monkeypatc
     assert not ours.accepts(told)
 
 
-class Tiny(nn.Module):
+class Tiny(Network):
     """Compiles quickly."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, view):
+        super().__init__(view, 16)
         self.fc = nn.Linear(3, 16)
 
-    def forward(self, videos):
+    def logits(self, videos):
         return self.fc(videos.mean((1, 3, 4)))
 
 
 def tiny(recipe, compile_with=None):
     torch.compiler.reset()
     torch.manual_seed(0)
-    return Stepper(Tiny(), edited(recipe), CPU, compile_with)
+    return Stepper(Tiny(recipe.model.view), edited(recipe), CPU, compile_with)
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])

@@ -17,6 +17,7 @@ from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.step import Stepper
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import DataError, DivergedError, InterruptedRunError
+from stsm_cli.models.network import Network
 
 
 def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run):
@@ -27,12 +28,12 @@ def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(recipe, train_videos, val_videos, tmp_path, run):
-    class Broken(torch.nn.Module):
+    class Broken(Network):
         def __init__(self):
-            super().__init__()
+            super().__init__(recipe.model.view, 16)
             self.fc = torch.nn.Linear(3, 16)
 
-        def forward(self, videos):
+        def logits(self, videos):
             return self.fc(videos.mean((1, 3, 4))) * float("nan")
 
     videos = ", ".join(rf"train/{index}\.mp4" for index in (4, 19, 6, 2))

@@ -17,7 +17,7 @@ from torchvision.models import (
     list_models,
 )
 
-from stsm_cli.config.schema import Backbone, SmallBackbone, TorchvisionBackbone
+from stsm_cli.config.schema import FrameBackbone, SmallBackbone, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError, RecipeError
 from stsm_cli.models import backbones
 from stsm_cli.models.backbones import SMALL_WIDTHS, build_backbone
@@ -66,7 +66,7 @@ def test_every_torchvision_backbone_exists_there_with_first_imagenet_weights(nam
     assert re.search(r"-[0-9a-f]{8}\.pth$", url)  # what a download is checked by
 
 
-@pytest.mark.parametrize("name", get_args(Backbone))
+@pytest.mark.parametrize("name", get_args(FrameBackbone))
 def test_features_are_pooled_and_as_wide_as_promised(name):
     with torch.device("meta"):
         network, width = build_backbone(name)

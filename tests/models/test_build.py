@@ -36,6 +36,8 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("resnet_small", False, 16, 270_352),
         ("resnet_small", True, 16, 283_544),
         ("mobilenet_v2_small", False, 16, 213_872),
+        ("slow_resnet50", False, 400, 32_454_096),
+        ("slow_resnet_small", False, 16, 436_240),
     ],
 )
 def test_parameters_to_the_unit(backbone, non_local, num_classes, expected, shift):

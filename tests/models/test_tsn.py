@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from stsm_cli.config.view import View
 from stsm_cli.models.tsn import TSN
 
 
@@ -15,7 +16,7 @@ class Means(nn.Module):
 
 def tsn(*, num_frames: int = 4, dropout: float = 0.0) -> TSN:
     torch.manual_seed(0)
-    return TSN(Means(), num_features=3, num_classes=5, num_frames=num_frames, dropout=dropout)
+    return TSN(View(num_frames), 5, Means(), num_features=3, dropout=dropout)
 
 
 def test_logits_are_the_mean_of_the_frames_own_scores():
@@ -42,7 +43,7 @@ def test_dropout_acts_on_each_frame():
 
 def test_classifier_starts_small_with_zero_bias():
     torch.manual_seed(0)
-    model = TSN(Means(), num_features=2048, num_classes=400, num_frames=1, dropout=0.5)
+    model = TSN(View(1), 400, Means(), num_features=2048, dropout=0.5)
     assert model.fc.weight.std().item() == pytest.approx(0.001, rel=0.01)
     assert not model.fc.bias.any()
 
@@ -68,7 +69,7 @@ def test_wrong_number_of_frames_names_both(shape):
 
 
 def test_bf16_scores_are_averaged_in_float32():
-    model = TSN(nn.Flatten(), num_features=12, num_classes=3, num_frames=4, dropout=0.0).eval()
+    model = TSN(View(4), 3, nn.Flatten(), num_features=12, dropout=0.0).eval()
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(torch.randn(2, 4, 3, 2, 2))
     assert logits.dtype == torch.float32

@@ -1,0 +1,47 @@
+"""One view of a video, as a network takes it: its frames and its pixels.
+
+A sampler of the recipe (`data.sampling`) chooses positions in a video; the view says how many, and
+what is read at each. A network names its view, and reader and normalisation follow it.
+"""
+
+from dataclasses import dataclass
+
+# RGB statistics of ImageNet on the 0..255 scale, as in MMAction2's and torchvision's recipes
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class View:
+    """The frames of one view, (T, C, H, W).
+
+    Attributes:
+        num_positions: Segments of the video in uniform sampling; in dense sampling, equally spaced
+            positions in a window of it.
+        consecutive: Frames that are read at each position, one after the other.
+        stride: From one of them to the next, in frames of the video.
+        window: Length of the window of dense sampling, in frames of the video.
+        mean: Of each channel, on the scale of 0 to 255; as many as there are channels C.
+        std: Likewise.
+    """
+
+    num_positions: int
+    consecutive: int = 1
+    stride: int = 1
+    window: int = 64  # paper 4.2: DenseSampleFrames' sample_range
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    @property
+    def num_frames(self) -> int:
+        """T: all frames of a view."""
+        return self.num_positions * self.consecutive
+
+    @property
+    def span(self) -> int:
+        """Frames of the video from the first to the last of those at one position."""
+        return (self.consecutive - 1) * self.stride + 1
+
+    def shape(self, size_px: int) -> tuple[int, int, int, int]:
+        """(T, C, H, W) of a view of `size_px`² pixels."""
+        return self.num_frames, len(self.mean), size_px, size_px

@@ -1,0 +1,74 @@
+"""The contract of a network; to be read first.
+
+A network takes `videos` (N, T, C, H, W), normalised, and returns `logits` (N, K). Which frames make
+a view and how they are normalised, its `view` says. Training, tests, prediction, weights and
+counting know no more of a network than what stands here; `build.py` makes one from a recipe.
+
+Shapes: N views, T frames a view, C channels, K classes.
+"""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from stsm_cli.config.view import View
+from stsm_cli.models.shift_sites import shift_sites
+
+
+class Network(nn.Module):
+    """A classifier of views.
+
+    A subclass computes `logits`. It calls the layers that depend on the number of classes by other
+    names than `fc` only if it lists them in `classifiers`.
+
+    Attributes:
+        classifiers: Names of the layers whose first dimension is K: new where a network starts from
+            weights for other classes.
+        view: What a view must hold.
+        num_classes: K.
+    """
+
+    classifiers: ClassVar[tuple[str, ...]] = ("fc",)
+
+    def __init__(self, view: View, num_classes: int) -> None:
+        super().__init__()
+        self.view, self.num_classes = view, num_classes
+
+    @property
+    def shift_sites(self) -> list[str]:
+        """The convolutions before which a shift may stand: those that begin residual branches.
+
+        Raises:
+            ValueError: There is none.
+        """
+        return shift_sites(self)
+
+    def channels_last(self) -> Self:
+        """This network, its convolutions laid out as the frames come: channels last."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+            elif isinstance(module, nn.Conv3d):
+                module.to(memory_format=torch.channels_last_3d)
+        return self
+
+    def forward(self, videos: Tensor) -> Tensor:
+        """Logits (N, K) of normalised videos (N, T, C, H, W).
+
+        Raises:
+            ValueError: `videos` has another shape than the view's.
+        """
+        num_frames, channels = self.view.shape(0)[:2]
+        if videos.ndim != 5 or videos.shape[1:3] != (num_frames, channels):
+            raise ValueError(
+                f"videos must be (N, {num_frames}, {channels}, H, W): {num_frames} frames a view, "
+                f"got {tuple(videos.shape)}"
+            )
+        return self.logits(videos)
+
+    @abstractmethod
+    def logits(self, videos: Tensor) -> Tensor:
+        """(N, K) of videos (N, T, C, H, W), whose shape is checked."""

@@ -1,0 +1,161 @@
+"""Residual networks of 3D convolutions: features (N, 3, T, H, W) in, pooled features (N, C) out.
+
+A ResNet whose kernels have a third, temporal size. The names of its parts are torchvision's
+(`conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.downsample.0`, ...). Time is never strided.
+
+Shapes: N views, T frames, C channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of equal blocks.
+
+    Attributes:
+        width: Channels of its inner convolutions.
+        blocks: How many.
+        stride: Of the first block, in space.
+        temporal: Temporal size of the first kernel of each block, odd.
+    """
+
+    width: int
+    blocks: int
+    stride: int
+    temporal: int
+
+
+class Block3D(nn.Module):
+    """x + branch(x): what both blocks below share."""
+
+    expansion: ClassVar[int] = 1
+    downsample: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+
+    def _project(self, num_in: int, num_out: int, stride: int) -> None:
+        """The shortcut: the input, or a projection of it where the branch changes its shape."""
+        self.downsample = nn.Identity()
+        if stride != 1 or num_in != num_out:
+            self.downsample = nn.Sequential(
+                convolution(num_in, num_out, (1, 1, 1), stride), nn.BatchNorm3d(num_out)
+            )
+
+
+class Basic3D(Block3D):
+    """Two convolutions: t×3×3 and 1×3×3."""
+
+    def __init__(self, num_in: int, width: int, stride: int, temporal: int) -> None:
+        super().__init__()
+        self.conv1 = convolution(num_in, width, (temporal, 3, 3), stride)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = convolution(width, width, (1, 3, 3))
+        self.bn2 = nn.BatchNorm3d(width)
+        self._project(num_in, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, T, H / stride, W / stride) of features (N, num_in, T, H, W)."""
+        branch = self.relu(self.bn1(self.conv1(x)))
+        branch = self.bn2(self.conv2(branch))
+        out: Tensor = self.relu(branch + self.downsample(x))
+        return out
+
+
+class Bottleneck3D(Block3D):
+    """Three convolutions: t×1×1, 1×3×3 with the stride, 1×1×1 to four times the width."""
+
+    expansion = 4
+
+    def __init__(self, num_in: int, width: int, stride: int, temporal: int) -> None:
+        super().__init__()
+        num_out = width * self.expansion
+        self.conv1 = convolution(num_in, width, (temporal, 1, 1))
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = convolution(width, width, (1, 3, 3), stride)
+        self.bn2 = nn.BatchNorm3d(width)
+        self.conv3 = convolution(width, num_out, (1, 1, 1))
+        self.bn3 = nn.BatchNorm3d(num_out)
+        self._project(num_in, num_out, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4·width, T, H / stride, W / stride) of features (N, num_in, T, H, W)."""
+        branch = self.relu(self.bn1(self.conv1(x)))
+        branch = self.relu(self.bn2(self.conv2(branch)))
+        branch = self.bn3(self.conv3(branch))
+        out: Tensor = self.relu(branch + self.downsample(x))
+        return out
+
+
+class ResNet3D(nn.Module):
+    """A stem, four stages and a mean over time and space.
+
+    Args:
+        block: What the stages are made of.
+        stages: Four, one after the other.
+        stem: Channels of the first convolution.
+        small: For frames of 32 to 64 pixels: a stem of 1×3×3 without pooling, not of 1×7×7.
+
+    Attributes:
+        num_features: C of what it returns.
+    """
+
+    def __init__(
+        self,
+        block: type[Basic3D] | type[Bottleneck3D],
+        stages: Sequence[Stage],
+        *,
+        stem: int,
+        small: bool = False,
+    ) -> None:
+        super().__init__()
+        side = 3 if small else 7
+        self.conv1 = convolution(3, stem, (1, side, side), stride=2)
+        self.bn1 = nn.BatchNorm3d(stem)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Identity() if small else nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
+        widths = [stem, *(stage.width * block.expansion for stage in stages)]
+        self.num_features = widths.pop()
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            _stage(block, width, stage) for width, stage in zip(widths, stages, strict=True)
+        )
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):  # as torchvision's ResNet
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pooled features (N, C) of features (N, 3, T, H, W)."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        pooled: Tensor = self.avgpool(x).flatten(1)  # (N, C, 1, 1, 1) -> (N, C)
+        return pooled
+
+
+def convolution(
+    num_in: int, num_out: int, kernel: tuple[int, int, int], stride: int = 1
+) -> nn.Conv3d:
+    """A convolution that keeps time and, at stride 1, space; without a bias.
+
+    Args:
+        num_in: Channels in.
+        num_out: Channels out.
+        kernel: Its odd sizes along T, H and W.
+        stride: Along H and W.
+    """
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Conv3d(num_in, num_out, kernel, (1, stride, stride), padding, bias=False)
+
+
+def _stage(block: type[Basic3D] | type[Bottleneck3D], num_in: int, stage: Stage) -> nn.Sequential:
+    first = block(num_in, stage.width, stage.stride, stage.temporal)
+    inside = stage.width * block.expansion
+    others = (block(inside, stage.width, 1, stage.temporal) for _ in range(stage.blocks - 1))
+    return nn.Sequential(*chain([first], others))

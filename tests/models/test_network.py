@@ -1,0 +1,65 @@
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from stsm_cli.config.schema import Backbone, ModelConfig
+from stsm_cli.config.view import View
+from stsm_cli.models.build import build_model
+from stsm_cli.models.network import Network
+
+
+class Linear(Network):
+    def __init__(self, view):
+        super().__init__(view, 5)
+        self.fc = nn.Linear(view.num_frames * len(view.mean), 5)
+
+    def logits(self, videos):
+        return self.fc(videos.mean((3, 4)).flatten(1))
+
+
+@pytest.mark.parametrize("backbone", get_args(Backbone))
+def test_every_network_keeps_the_contract(backbone):
+    config = ModelConfig(backbone=backbone, num_classes=7, num_frames=4)
+    with torch.device("meta"):
+        network = build_model(config).eval()
+        assert network(torch.empty(2, *network.view.shape(64))).shape == (2, 7)
+    assert network.view == config.view
+    assert network.num_classes == 7
+    for name in network.classifiers:
+        assert len(network.get_submodule(name).weight) == 7
+    for site in network.shift_sites:
+        assert isinstance(network.get_submodule(site), nn.Conv2d | nn.Conv3d)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3, 8, 8), (2, 4, 1, 8, 8), (8, 3, 8, 8)])
+def test_videos_of_another_shape_are_refused(shape):
+    message = r"^videos must be \(N, 4, 3, H, W\): 4 frames a view, got \("
+    with pytest.raises(ValueError, match=message):
+        Linear(View(4))(torch.zeros(shape))
+
+
+def test_channels_are_the_view_s():
+    flow = View(4, mean=(0.0, 0.0), std=(1.0, 1.0))
+    assert Linear(flow)(torch.zeros(2, 4, 2, 8, 8)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layout"),
+    [("resnet_small", torch.channels_last), ("slow_resnet_small", torch.channels_last_3d)],
+)
+def test_convolutions_are_laid_out_as_the_frames_come(backbone, layout):
+    network = build_model(ModelConfig(backbone=backbone, num_classes=5, num_frames=4))
+    assert network.channels_last() is network
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
+    assert convolutions
+    assert all(conv.weight.is_contiguous(memory_format=layout) for conv in convolutions)
+    videos = torch.rand(1, 4, 16, 16, 3).movedim(-1, 2)  # (N, T, 3, H, W) as the loader gives it
+    if layout is torch.channels_last_3d:
+        assert videos.transpose(1, 2).is_contiguous(memory_format=layout)
+
+
+def test_a_network_without_residual_blocks_has_no_place_for_a_shift():
+    with pytest.raises(ValueError, match=r"^Linear has no residual block that is known here"):
+        _ = Linear(View(4)).shift_sites
