@@ -1,11 +1,18 @@
-"""What scores are worth: counts, accuracies, intervals, and which class is taken for which."""
+"""Counts, accuracies and intervals of scores, and which class is taken for which.
 
+A video that does not decode stays in the total and counts as wrong.
+"""
+
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from stsm_cli.config.schema import Recipe
+from stsm_cli.data.catalog import load_card, reverse_labels
+from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.scores import Scores
 from stsm_cli.stored import wilson_interval
 
@@ -13,6 +20,27 @@ IntArray = npt.NDArray[np.int64]
 
 NO_ANSWER = -1
 _NEVER = torch.iinfo(torch.int64).max
+
+
+def summary(scores: Scores, manifest: Manifest, recipe: Recipe) -> dict[str, Any]:
+    """What `summarise` counts, `pairs`, and `broken`: the paths of the videos that do not decode.
+
+    `pairs` is None where the set has no time-reversal pairs, or one mapping a pair: its `classes`,
+    and the counts of `PairResult`.
+    """
+    card = load_card(recipe.data.dataset)
+    partners = reverse_labels(card, manifest.classes) if card.reverse_pairs else None
+    broken = sorted(manifest.records[index].path for index in scores.broken_labels)
+    pairs = None if partners is None else _pairs(scores, partners, manifest.classes)
+    return summarise(scores, partners) | {"pairs": pairs, "broken": broken}
+
+
+def _pairs(scores: Scores, partners: IntArray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"classes": [classes[label] for label in pair.labels]}
+        | {"videos": pair.videos, "correct": pair.correct, "ordered": pair.ordered}
+        for pair in pair_results(scores, partners)
+    ]
 
 
 def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a network sees in any video file: the pipeline of `evaluate`, without a data set."""
+"""What a network sees in any video file: the pipeline of a test, without a data set."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_classes
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
-from stsm_cli.engine.evaluate import class_orders
-from stsm_cli.engine.scores import score_videos
+from stsm_cli.engine.scores import class_orders, score_videos
 from stsm_cli.engine.testing import check_classes
 from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import DataError
@@ -50,7 +49,7 @@ def predict(
     mirror: Mirror | None = None,
     progress: Progress = SILENT,
 ) -> Predictions:
-    """Class probabilities of video files, equal to those of `evaluate` for the same file.
+    """Class probabilities of video files, equal to those of a test for the same file.
 
     A video is decoded once to count its frames and once for those that are needed: memory does not
     grow with its length.

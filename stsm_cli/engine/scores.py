@@ -1,6 +1,7 @@
 """Class probabilities of videos: forward passes over all their views, averaged, from all processes.
 
-In a job of several processes each reads its own videos and all of them get every video's scores.
+Each video of a split is scored exactly once; one that does not decode is listed, never replaced. In
+a job of several processes each reads its own videos and all of them get every video's scores.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,12 +11,16 @@ from typing import Literal
 import torch
 from typing_extensions import assert_never
 
-from stsm_cli.data.loader import Batch
-from stsm_cli.engine.distributed import gather_objects, told_once
+from stsm_cli.config.schema import Recipe, TestConfig
+from stsm_cli.data.loader import Batch, evaluation_batches, mirrored_views
+from stsm_cli.data.mirror import Mirror, find_mirror
+from stsm_cli.data.videos import Videos
+from stsm_cli.engine.distributed import current_world, gather_objects, told_once
 from stsm_cli.engine.pixels import normalise
 from stsm_cli.engine.step import AUTOCAST
 from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.network import Network
+from stsm_cli.progress import SILENT, Progress
 
 Average = Literal["prob", "score"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -35,6 +40,58 @@ class Scores:
     labels: torch.Tensor
     indices: tuple[int, ...]
     broken_labels: dict[int, int]
+
+
+def score_split(
+    model: Network,
+    videos: Videos,
+    recipe: Recipe,
+    test: TestConfig,
+    device: torch.device,
+    *,
+    workers: int = 0,
+    label: str = "testing",
+    progress: Progress = SILENT,
+    check: Callable[[], None] = lambda: None,
+    mirror: Mirror | None = None,
+) -> Scores:
+    """The scores of `model` on a split under the protocol `test`.
+
+    In a job of several processes each reads a part of the videos and all return the same.
+
+    Args:
+        mirror: What it did to the classes in the training; None: what it does to the data set's.
+        check: Called after each batch; raises to stop early.
+    """
+    world, manifest = current_world(), videos.manifest
+    num_videos, dataset = len(manifest.records), recipe.data.dataset
+    mirror = mirror or find_mirror(dataset, manifest.classes, manifest.root)
+    at_once = views_at_once(recipe.model.view.num_frames, test.crop_px)
+    batches = evaluation_batches(
+        videos,
+        recipe.data.sampling,
+        test,
+        view=recipe.model.view,
+        batch_size=max(1, at_once // (test.clips * test.crops)),
+        workers=workers,
+        rank=world.rank,
+        world_size=world.size,
+    )
+    with progress.bar(label, len(range(world.rank, num_videos, world.size))) as bar:
+
+        def advance(count: int) -> None:
+            bar.advance(count)
+            check()
+
+        return score_videos(
+            model,
+            batches,
+            device,
+            precision=recipe.precision,
+            average=test.average,
+            class_orders=class_orders(recipe, manifest.classes, test, mirror),
+            advance=advance,
+        )
 
 
 def views_at_once(num_frames: int, size_px: int) -> int:
@@ -90,6 +147,28 @@ def score_videos(
     if indices:
         own = Scores(torch.cat(probabilities), torch.cat(labels), tuple(indices), {})
     return _merge(gather_objects((own, broken)))
+
+
+def class_orders(
+    recipe: Recipe, classes: tuple[str, ...], test: TestConfig, mirror: Mirror | None = None
+) -> torch.Tensor | None:
+    """Where mirroring swaps labels, a mirrored view's scores belong to the swapped classes.
+
+    Args:
+        mirror: What it did to the classes in the training; None: what card or names say.
+
+    Returns:
+        (V, K) the class that each score of each view speaks for; None: everywhere its own.
+    """
+    mirrored = mirrored_views(test)
+    if not any(mirrored):
+        return None
+    mirror = mirror or find_mirror(recipe.data.dataset, classes)
+    if mirror.flip(recipe.data) == "plain":  # trained with the labels kept
+        return None
+    swapped = torch.from_numpy(mirror.labels(classes))
+    plain = torch.arange(len(classes))
+    return torch.stack([swapped if view else plain for view in mirrored])
 
 
 def average_views(logits: torch.Tensor, average: Average) -> torch.Tensor:

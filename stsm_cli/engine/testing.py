@@ -13,12 +13,12 @@ from stsm_cli.data.content import split_id
 from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.manifest import Manifest
+from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.environment import describe_environment
-from stsm_cli.engine.evaluate import score_split, summary
 from stsm_cli.engine.identity import identify_data, weights_sha256
 from stsm_cli.engine.runlog import instead_of, write_result
-from stsm_cli.engine.scores import Scores
+from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import CheckpointError, DataError, StsmError
 from stsm_cli.models.build import build_model
@@ -111,15 +111,8 @@ def run_test(
         progress=progress,
         mirror=subject.mirror,
     )
-    result = {
-        "schema": "stsm.result/1",
-        "name": subject.name,
-        "checkpoint": subject.checkpoint.name,
-        "protocol": subject.protocol(recipe),
-        "recipe_hash": content_hash(recipe, subject.init_sha256),
-        "numerics": NUMERICS,
-        **summary(scores, videos.manifest, recipe),
-        **identity,
+    result = _whose(subject, recipe) | summary(scores, videos.manifest, recipe) | identity
+    result |= {
         "weights_sha256": weights_sha256(model),
         "seconds_eval": round(time.perf_counter() - started, 1),
         "environment": describe_environment(device, decoder),
@@ -127,6 +120,17 @@ def run_test(
     if current_world().is_main:
         _keep(subject, result, progress)
     return Evaluation(result, scores, videos.manifest)
+
+
+def _whose(subject: Trained, recipe: Recipe) -> dict[str, Any]:
+    return {
+        "schema": "stsm.result/1",
+        "name": subject.name,
+        "checkpoint": subject.checkpoint.name,
+        "protocol": subject.protocol(recipe),
+        "recipe_hash": content_hash(recipe, subject.init_sha256),
+        "numerics": NUMERICS,
+    }
 
 
 def check_classes(subject: Trained, manifest: Manifest, num_classes: int) -> None:

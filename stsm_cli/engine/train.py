@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.content import data_id, split_id
 from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.batch import BatchPlan, plan_batch
 from stsm_cli.engine.board import Board, require_tensorboard
@@ -71,35 +72,22 @@ def train(
         InterruptedRunError: Ctrl-C; the checkpoint is saved.
         PreemptedError: SIGTERM; the checkpoint is saved.
     """
-    folder, world = RunFolder(out), current_world()
+    folder = RunFolder(out)
     resume = gather_objects(resume and not folder.is_half_made)[0]
     with together():
-        fitted = fit_recipe(recipe, train_videos.manifest)
-        recipe = fitted.recipe
-        plan = plan_batch(recipe.optim, world.size, len(train_videos.manifest.records))
         if tensorboard:
             require_tensorboard()
-    split_ids = _split_ids(recipe, train_videos, val_videos)
-    with together():
-        if resume:
-            recipe = _begun(folder, recipe, train_videos.manifest, data_id(split_ids), progress)
-        identity = identify_data(val_videos)
+    start = _start(recipe, train_videos, val_videos, folder, resume=resume, progress=progress)
+    is_main = current_world().is_main
     with ExitStack() as held:
-        finished = None
-        with together():
-            if world.is_main:  # before it looks: of two that begin at once, one goes on
-                folder.hold = held.enter_context(alone_in(out))
-            if not resume:
-                check_precision(recipe, device)
-            finished = _finished(folder, resume=resume)
-        if finished is not None:
+        if (finished := _claim(folder, held, start.recipe, device, resume=resume)) is not None:
             return finished
         goes_on = gather_objects(resume and folder.checkpoint.exists())[0]
-        progress = progress if world.is_main else SILENT
+        progress = progress if is_main else SILENT
         if folder.hold.warning:
             progress.message(f"warning: {folder.hold.warning}")
         trainer = Trainer(
-            recipe,
+            start.recipe,
             train_videos,
             val_videos,
             folder,
@@ -110,42 +98,110 @@ def train(
             resume=goes_on,
         )
         with together():
-            if world.is_main and not resume:
-                about = _about(recipe, name, train_videos.manifest, plan)
-                about |= {"data_id": data_id(split_ids), "numerics": NUMERICS}
-                about |= {"workers": workers, "compile": compile_with}
-                about |= {"mirror": asdict(fitted.mirror)}
+            if is_main and not resume:
+                about = start.about(name, train_videos.manifest, workers, compile_with)
                 about |= describe_environment(device, train_videos.decoder)
-                folder.create(recipe, about, train_videos.manifest.classes)
-            elif world.is_main and not goes_on:
+                folder.create(start.recipe, about, train_videos.manifest.classes)
+            elif is_main and not goes_on:
                 progress.message(f"{folder.checkpoint} does not exist: from the first epoch on")
                 folder.tidy(0)
         splits, network = (train_videos, val_videos), trainer.stepper.model
-        opening = opening_lines(recipe, device, network, splits, folder.metrics())
-        _say(progress, *opening, *fitted.notes, str(plan))
-        board = Board(folder.board if tensorboard and world.is_main else None, trainer.step)
+        opening = opening_lines(start.recipe, device, network, splits, folder.metrics())
+        for line in (*opening, *start.notes, str(start.plan)):
+            progress.message(line)
+        board = Board(folder.board if tensorboard and is_main else None, trainer.step)
         with closing(board), listening(on_ctrl_c) as stop:
-            result = {
-                "schema": "stsm.result/1",
-                "name": name,
-                "protocol": recipe.protocol,
-                "recipe_hash": content_hash(recipe, folder.about().init_sha256),
-                "numerics": NUMERICS,
-                "split_id": split_ids[-1],
-                **trainer.run(stop, board, on_epoch),
-                **identity,
-                "weights_sha256": weights_sha256(trainer.stepper.model),
-            }
+            outcome = trainer.run(stop, board, on_epoch)
+        result = start.result(name, folder, outcome) | {"weights_sha256": weights_sha256(network)}
         with together():
-            if world.is_main:
+            if is_main:
                 folder.hold.check()
                 write_result(folder.result_file, result)
         return result
 
 
-def _say(progress: Progress, *lines: str) -> None:
-    for line in lines:
-        progress.message(line)
+@dataclass(frozen=True)
+class _Start:
+    """What a run is known by before its first step.
+
+    Attributes:
+        recipe: With nothing left open.
+        mirror: What a mirror does to the classes.
+        notes: What a user should know of how the recipe was filled in.
+        plan: How a batch is shared out.
+        split_ids: What the videos of each split are known by.
+        identity: Of the validation videos, as a result tells it.
+    """
+
+    recipe: Recipe
+    mirror: Mirror
+    notes: tuple[str, ...]
+    plan: BatchPlan
+    split_ids: tuple[str, ...]
+    identity: dict[str, Any]
+
+    def about(
+        self, name: str, manifest: Manifest, workers: int, compile_with: str | None
+    ) -> dict[str, Any]:
+        """What the folder of a new run keeps of it, but for the machine."""
+        about: dict[str, Any] = {
+            "recipe": name,
+            "data": str(manifest.root.resolve()),  # found again from any folder
+            "class_hash": manifest.class_hash,
+            "batch": asdict(self.plan),
+        }
+        if self.recipe.model.init is not None:
+            about["init_sha256"] = init_sha256(self.recipe)
+        about |= {"data_id": data_id(self.split_ids), "numerics": NUMERICS}
+        return about | {"workers": workers, "compile": compile_with, "mirror": asdict(self.mirror)}
+
+    def result(self, name: str, folder: RunFolder, outcome: dict[str, Any]) -> dict[str, Any]:
+        """What `result.json` holds of a run that gave `outcome`, but for its weights."""
+        return {
+            "schema": "stsm.result/1",
+            "name": name,
+            "protocol": self.recipe.protocol,
+            "recipe_hash": content_hash(self.recipe, folder.about().init_sha256),
+            "numerics": NUMERICS,
+            "split_id": self.split_ids[-1],
+            **outcome,
+            **self.identity,
+        }
+
+
+def _start(
+    recipe: Recipe,
+    train_videos: Videos,
+    val_videos: Videos,
+    folder: RunFolder,
+    *,
+    resume: bool,
+    progress: Progress,
+) -> _Start:
+    """Fit the recipe to the videos and, to resume, to the run in `folder`; nothing is written."""
+    manifest = train_videos.manifest
+    with together():
+        fitted = fit_recipe(recipe, manifest)
+        recipe = fitted.recipe
+        plan = plan_batch(recipe.optim, current_world().size, len(manifest.records))
+    split_ids = _split_ids(recipe, train_videos, val_videos)
+    with together():
+        if resume:
+            recipe = _begun(folder, recipe, manifest, data_id(split_ids), progress)
+        identity = identify_data(val_videos)
+    return _Start(recipe, fitted.mirror, fitted.notes, plan, tuple(split_ids), identity)
+
+
+def _claim(
+    folder: RunFolder, held: ExitStack, recipe: Recipe, device: torch.device, *, resume: bool
+) -> dict[str, Any] | None:
+    """Hold the folder until `held` closes; the result of the run to resume, where it has one."""
+    with together():
+        if current_world().is_main:  # before it looks: of two that begin at once, one goes on
+            folder.hold = held.enter_context(alone_in(folder.path))
+        if not resume:
+            check_precision(recipe, device)
+        return _finished(folder, resume=resume)
 
 
 def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
@@ -160,19 +216,6 @@ def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
     if not resume:
         folder.check_new()
     return result
-
-
-def _about(recipe: Recipe, name: str, manifest: Manifest, plan: BatchPlan) -> dict[str, Any]:
-    root = str(manifest.root.resolve())  # found again from any folder
-    about: dict[str, Any] = {
-        "recipe": name,
-        "data": root,
-        "class_hash": manifest.class_hash,
-        "batch": asdict(plan),
-    }
-    if recipe.model.init is not None:
-        about["init_sha256"] = init_sha256(recipe)
-    return about
 
 
 def _split_ids(recipe: Recipe, *splits: Videos) -> list[str]:

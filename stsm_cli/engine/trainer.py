@@ -17,6 +17,7 @@ from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.loader import Batch, TrainLoader
 from stsm_cli.data.videos import Videos
+from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.board import Board
 from stsm_cli.engine.checkpoint import copy_checkpoint
 from stsm_cli.engine.distributed import (
@@ -27,10 +28,10 @@ from stsm_cli.engine.distributed import (
     together,
     told_once,
 )
-from stsm_cli.engine.evaluate import score_split, summary
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.saving import Position, Saver
+from stsm_cli.engine.scores import score_split
 from stsm_cli.engine.step import Gradient, Stepper
 from stsm_cli.engine.stop import StopRequest, stopped_by
 from stsm_cli.errors import DataError, DivergedError

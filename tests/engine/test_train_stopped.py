@@ -204,7 +204,7 @@ def test_a_sigterm_that_ends_the_readers_too_is_a_sigterm(
 
     monkeypatch.setattr(stop, "ARRIVAL_SECONDS", 60.0)
     if phase == "validating":
-        monkeypatch.setattr("stsm_cli.engine.evaluate.evaluation_batches", broken)
+        monkeypatch.setattr("stsm_cli.engine.scores.evaluation_batches", broken)
     else:
         monkeypatch.setattr(trainer.TrainLoader, "epoch", broken)
     with pytest.raises(PreemptedError, match="saved"):

@@ -7,7 +7,8 @@ import torch
 from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.synth import CLASSES
-from stsm_cli.engine.evaluate import class_orders, score_split, summary
+from stsm_cli.engine.accuracy import summary
+from stsm_cli.engine.scores import class_orders, score_split
 from stsm_cli.errors import DataError
 from stsm_cli.models.build import build_model
 
