@@ -15,7 +15,7 @@ END = 120  # seconds after which a process is taken for one that never ends
 LOADER = """
 import sys
 from pathlib import Path
-from stsm_cli.config.schema import DataConfig, SynthConfig
+from stsm_cli.config.schema import DataConfig, OptimConfig, SynthConfig
 from stsm_cli.config.view import View
 from stsm_cli.data.loader import TrainLoader
 from stsm_cli.data.manifest import Manifest, VideoRecord
@@ -26,7 +26,8 @@ if __name__ == "__main__":
     videos = Videos(Manifest(Path("nowhere"), "train", ("a",), records), 16, "pyav")
     data = {"dataset": "synth", "sampling": "uniform", "short_side_px": 16, "crop_px": 8}
     data = DataConfig(**data, synth=SynthConfig(), flip="none")
-    batches = TrainLoader(videos, data, view=View(2), batch_size=4, seed=0, workers=2).epoch(0)
+    optim = OptimConfig(lr=1.0, epochs=1, batch_size=4)
+    batches = TrainLoader(videos, data, view=View(2), optim=optim, seed=0, workers=2).epoch(0)
     next(batches)
     print("ready", flush=True)
     sys.stdin.read()

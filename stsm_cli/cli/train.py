@@ -91,8 +91,8 @@ def train(
       stsm train k400/stsm_r50_8f --data /data/k400 --nproc 8
       stsm train k400/stsm_r50_8f --slurm partition=gpu,nodes=2,gpus_per_node=8,time=2-00:00:00
     """
+    from stsm_cli.config.batch import plan_batch
     from stsm_cli.config.load import load_recipe
-    from stsm_cli.engine.batch import plan_batch
     from stsm_cli.engine.distributed import current_world, joined, together
 
     edits = [*(overrides or []), *_init_edits(init)]
@@ -228,8 +228,8 @@ def _epoch_line(measured: Sequence[dict[str, Any]], epochs: int) -> str:
 def _print_plan(
     loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
 ) -> None:
+    from stsm_cli.config.batch import plan_batch
     from stsm_cli.data.manifest import read_manifest
-    from stsm_cli.engine.batch import plan_batch
     from stsm_cli.engine.fitting import fit_recipe
 
     config, notes = loaded.recipe, loaded.notes

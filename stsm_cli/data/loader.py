@@ -22,13 +22,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stsm_cli.allocator import keep_freed_memory
-from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
+from stsm_cli.config.batch import BatchPlan, plan_batch
+from stsm_cli.config.schema import DataConfig, OptimConfig, Sampling, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import crops
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.samples import Sample, TestSet, TrainingSet
 from stsm_cli.data.videos import Videos
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
 
 
@@ -69,16 +70,15 @@ class TrainLoader:
         videos: The training split.
         config: Sampling, crops and mirroring.
         view: What is read of a video.
-        batch_size: Videos an optimiser step, of all processes together; fewer only when the whole
-            split is smaller.
+        optim: How many videos an optimiser step takes, of all processes together, and in how many
+            parts each splits its share of them.
         seed: Of every random choice.
         workers: Processes that read ahead; none are used for videos in memory.
         rank: Which of the training processes this is.
         world_size: How many there are.
-        accumulate: Parts into which each splits its share of a batch.
 
     Raises:
-        UsageError: `batch_size` cannot be shared out evenly.
+        RecipeError: The batch cannot be shared out evenly.
         DataError: The split holds too few videos to give one to each part.
     """
 
@@ -88,27 +88,21 @@ class TrainLoader:
         config: DataConfig,
         *,
         view: View,
-        batch_size: int,
+        optim: OptimConfig,
         seed: int,
         workers: int,
         rank: int = 0,
         world_size: int = 1,
-        accumulate: int = 1,
     ) -> None:
         self.num_videos = len(videos.manifest.records)
-        parts = world_size * accumulate
-        if batch_size % parts:
-            raise UsageError(
-                f"optim.batch_size ({batch_size}) must be a multiple of {parts}: "
-                f"{world_size} processes × {accumulate} parts (optim.accumulate)"
-            )
-        if self.num_videos < parts:
+        plan = plan_batch(optim, world_size, self.num_videos)
+        if self.num_videos < plan.num_shares:
             raise DataError(
                 f"{videos.manifest.root}: {self.num_videos} training videos are too few for "
-                f"{world_size} processes × {accumulate} parts (optim.accumulate)"
+                f"{world_size} processes × {plan.num_parts} parts (optim.accumulate)"
             )
-        own = range(rank * accumulate, (rank + 1) * accumulate)
-        self._batches = _EpochBatches(self.num_videos, batch_size, seed, parts, own)
+        own = range(rank * plan.num_parts, (rank + 1) * plan.num_parts)
+        self._batches = _EpochBatches(self.num_videos, plan, seed, own)
         self._loader = _loader(
             TrainingSet(videos, config, view, seed),
             videos,
@@ -171,23 +165,20 @@ class _EpochBatches(Sampler[list[tuple[int, int]]]):
     Both attributes may be set between epochs.
     """
 
-    def __init__(
-        self, num_videos: int, batch_size: int, seed: int, parts: int, own: Sequence[int]
-    ) -> None:
-        self.num_videos, self.batch_size, self.seed = num_videos, batch_size, seed
-        self.parts, self.own = parts, own
+    def __init__(self, num_videos: int, plan: BatchPlan, seed: int, own: Sequence[int]) -> None:
+        self.num_videos, self.plan, self.seed, self.own = num_videos, plan, seed, own
         self.epoch = self.first_batch = 0
 
     def __len__(self) -> int:
         # ours: an incomplete last batch is dropped
-        return max(1, self.num_videos // self.batch_size) * len(self.own)
+        return self.num_videos // self.plan.batch_size * len(self.own)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
         for number in range(self.first_batch, len(self)):
             step, part = divmod(number, len(self.own))
-            batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            chosen = np.array_split(batch, self.parts)[self.own[part]]
+            batch = order[step * self.plan.batch_size : (step + 1) * self.plan.batch_size]
+            chosen = np.array_split(batch, self.plan.num_shares)[self.own[part]]
             yield [(self.epoch, int(index)) for index in chosen]
 
 

@@ -9,8 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from typing_extensions import assert_never
 
+from stsm_cli.config.batch import peak_lr
 from stsm_cli.config.schema import OptimConfig
-from stsm_cli.engine.batch import peak_lr
 
 Groups = list[dict[str, Any]]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from stsm_cli.config.batch import BatchPlan, plan_batch
 from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.content import data_id, split_id
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
-from stsm_cli.engine.batch import BatchPlan, plan_batch
 from stsm_cli.engine.board import Board, require_tensorboard
 from stsm_cli.engine.distributed import current_world, gather_objects, together
 from stsm_cli.engine.environment import describe_environment

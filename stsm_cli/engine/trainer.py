@@ -70,12 +70,11 @@ class Trainer:
                 train_videos,
                 recipe.data,
                 view=recipe.model.view,
-                batch_size=recipe.optim.batch_size,
+                optim=recipe.optim,
                 seed=recipe.seed,
                 workers=workers,
                 rank=self.world.rank,
                 world_size=self.world.size,
-                accumulate=recipe.optim.accumulate,
             )
         self.steps_per_epoch = len(self.loader) // recipe.optim.accumulate
         self.position = Position()

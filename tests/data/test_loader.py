@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from stsm_cli.config.schema import DataConfig, SynthConfig, TestConfig
+from stsm_cli.config.schema import DataConfig, OptimConfig, SynthConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import crops, loader
 from stsm_cli.data.decode import default_decoder
@@ -16,7 +16,7 @@ from stsm_cli.data.loader import TrainLoader, evaluation_batches, mirrored_views
 from stsm_cli.data.manifest import Manifest, PackedRecords, VideoRecord
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import DataError, RecipeError
 
 FRAMES, HEIGHT, WIDTH = 6, 10, 14
 
@@ -44,7 +44,9 @@ def config(**changes):
 
 
 def train_loader(videos, data, **changes):
-    options = {"view": View(3), "batch_size": 4, "seed": 0, "workers": 0}
+    shares = {key: changes.pop(key) for key in ("batch_size", "accumulate") if key in changes}
+    optim = OptimConfig(**{"lr": 1.0, "epochs": 1, "batch_size": 4} | shares)
+    options = {"view": View(3), "optim": optim, "seed": 0, "workers": 0}
     return TrainLoader(videos, data, **{**options, **changes})
 
 
@@ -215,11 +217,8 @@ def test_the_length_of_an_epoch_counts_parts_and_it_can_start_at_any():
 
 
 def test_what_cannot_be_shared_out_is_told():
-    message = (
-        r"optim\.batch_size \(12\) must be a multiple of 10: "
-        r"5 processes × 2 parts \(optim\.accumulate\)"
-    )
-    with pytest.raises(UsageError, match=message):
+    message = r"optim\.batch_size \(12\) cannot be shared equally among 5 processes x 2 parts"
+    with pytest.raises(RecipeError, match=message):
         train_loader(make_videos(29), config(), batch_size=12, world_size=5, accumulate=2)
     message = r"nowhere: 3 training videos are too few for 2 processes × 2 parts"
     with pytest.raises(DataError, match=message):

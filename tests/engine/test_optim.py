@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from stsm_cli.config.batch import peak_lr
 from stsm_cli.config.schema import ModelConfig, OptimConfig
-from stsm_cli.engine.batch import peak_lr
 from stsm_cli.engine.optim import build_optimizer, lr_at, set_lr
 from stsm_cli.models.build import build_model
 

@@ -30,11 +30,15 @@ class BatchPlan:
     num_left_out: int
     wanted: int
 
+    @property
+    def num_shares(self) -> int:
+        """Parts of all processes together."""
+        return self.num_processes * self.num_parts
+
     def __str__(self) -> str:
         is_all = self.batch_size < self.wanted
         why = f" (all training videos, of {self.wanted} that the recipe asks for)" if is_all else ""
-        shares = self.num_processes * self.num_parts
-        most = "" if self.num_videos * shares == self.batch_size else "up to "
+        most = "" if self.num_videos * self.num_shares == self.batch_size else "up to "
         text = (
             f"batch {self.batch_size}{why} = {_count(self.num_processes, 'process', 'processes')} "
             f"x {_count(self.num_parts, 'part', 'parts')} x "

@@ -1,7 +1,7 @@
 import pytest
 
+from stsm_cli.config.batch import peak_lr, plan_batch
 from stsm_cli.config.schema import OptimConfig
-from stsm_cli.engine.batch import peak_lr, plan_batch
 from stsm_cli.errors import RecipeError
 
 
