@@ -1,6 +1,7 @@
 """The shift where the graph is captured: torch.compile, torch.export, ONNX."""
 
 import io
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -10,6 +11,10 @@ from torchvision.models.resnet import BasicBlock
 from stsm_cli.models.shift import SpatioTemporalShift, insert_shift, shift
 
 BATCHES = (1, 2, 3)
+
+
+def _version(package):
+    return tuple(map(int, version(package).split(".")[:2]))
 
 
 @pytest.fixture
@@ -74,6 +79,10 @@ def test_exported_it_is_the_same_at_any_batch(network, strict):
         torch.testing.assert_close(exported(frames), network(frames))
 
 
+@pytest.mark.xfail(
+    torch.__version__.startswith("2.6.") and _version("onnxscript") >= (0, 3),
+    reason="torch 2.6 exports no batch norm, with or without a shift, by onnxscript 0.3 and later",
+)
 def test_in_onnx_it_is_the_same_at_any_batch(network):
     runtime = pytest.importorskip("onnxruntime")
     batch = torch.export.Dim("batch", min=1, max=64)
