@@ -1,61 +1,17 @@
-"""What a network costs: multiply-adds and parameters, counted by fvcore on a traced forward pass.
+"""What a network costs: multiply-adds and parameters.
 
-fvcore reads shapes alone, so the networks of recipes are traced without memory (`tracing.py`), at
-the same figures (tests/analysis/test_cost.py compares them with a trace of real tensors).
-
-Convolutions, linear layers and matrix products count, one a multiply-add (a counter that reports
-multiplications and additions apart shows twice as many). What the field skips by convention is
-listed with the elements it writes, and any other operator is listed as uncounted: nothing that
-computes passes silently. Data movement, and so the shift, is free.
+The counts of the paper's networks travel with the package (`datasets/paper/counts.json`), so that
+they are there without torch; any other network is counted when it is asked for (`counting.py`).
 """
 
-import warnings
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from stsm_cli.analysis.tracing import ShapesOnly
-from stsm_cli.config.schema import ModelConfig
-from stsm_cli.models.build import build_model
-from stsm_cli.models.shift import ShiftedConv, channel_slices
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # its losses use torch.jit.script
-    from fvcore.nn import FlopCountAnalysis
-    from fvcore.nn import jit_handles as count
-
-COUNTED = {
-    "aten::_convolution": count.conv_flop_jit,
-    "aten::linear": count.linear_flop_jit,
-    "aten::addmm": count.addmm_flop_jit,
-    "aten::matmul": count.matmul_flop_jit,
-    "aten::mm": count.matmul_flop_jit,
-    "aten::bmm": count.bmm_flop_jit,
-    "aten::einsum": count.einsum_flop_jit,
-}
-SKIPPED = (
-    "batch_norm",
-    "relu",
-    "relu_",
-    "hardtanh_",  # ReLU6
-    "add",
-    "add_",
-    "sub",
-    "max_pool2d",
-    "max_pool3d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "mean",
-    "softmax",
-)
-"""Skipped by convention: small beside the convolutions, or fused into them."""
-MOVES = ("pad", "unflatten", "masked_fill")
-"""Move data and compute nothing; fvcore itself passes over the others of that kind."""
+from stsm_cli.config.schema import ModelConfig, ShiftConfig
+from stsm_cli.resources import resource_dir
 
 
 @dataclass(frozen=True)
@@ -94,76 +50,61 @@ class Cost:
     """Where a shift stands, and how many channels it really moves."""
 
 
-def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
-    """The cost of `model(videos)`.
-
-    Args:
-        model: In eval mode, or its batch norms move.
-        videos: What `model` takes; one view (1, T, C, H, W) gives the cost of a view. Nothing is
-            computed where both are on the meta device.
-    """
-    analysis = (
-        FlopCountAnalysis(model, videos)
-        .clear_op_handles()
-        .set_op_handle(**COUNTED)
-        .set_op_handle(**{f"aten::{name}": _elements_written for name in SKIPPED})
-        .set_op_handle(**{f"aten::{name}": None for name in MOVES})
-        .unsupported_ops_warnings(False)
-        .uncalled_modules_warnings(False)
-    )
-    with torch.no_grad(), ShapesOnly():  # type: ignore[no-untyped-call]
-        by_module = analysis.by_module_and_operator()
-    macs = {name: _macs(by_module[name]) for name in by_module}
-    return Cost(
-        macs=macs[""],
-        params=sum(parameter.numel() for parameter in model.parameters()),
-        layers=_layers(model, macs),
-        skipped={name: int(n) for name, n in by_module[""].items() if name in SKIPPED},
-        uncounted=dict(analysis.unsupported_ops()),
-        sites=shifted_channels(model),
-    )
-
-
 @lru_cache
 def model_cost(config: ModelConfig, *, size_px: int) -> Cost:
     """The cost of one view of `size_px`² pixels in the network of `config`."""
-    with torch.device("meta"):
-        model = build_model(config.model_copy(update={"weights": None, "init": None})).eval()
-        return measure_cost(model, torch.empty(1, *model.view.shape(size_px)))
+    shipped = shipped_costs().get(_key(config, size_px))
+    if shipped is not None:
+        return shipped
+    from stsm_cli.analysis.counting import count_cost  # takes seconds to import
+
+    return count_cost(config, size_px=size_px)
 
 
-def shifted_channels(model: nn.Module) -> tuple[ShiftSite, ...]:
-    """Where a shift stands in `model`, and how many channels it really moves."""
-    return tuple(
-        _site(name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, ShiftedConv)
+@lru_cache
+def shipped_costs() -> Mapping[tuple[ModelConfig, int], Cost]:
+    """The counts that travel with the package, by network and by the side of a view in pixels."""
+    file = resource_dir("datasets") / "paper" / "counts.json"
+    networks = json.loads(file.read_text(encoding="utf-8"))["networks"]
+    return {
+        _key(_config(network, moved, view), view["size_px"]): _cost(network, moved, view)
+        for network in networks
+        for moved in network["shifts"]
+        for view in network["views"]
+    }
+
+
+def _key(config: ModelConfig, size_px: int) -> tuple[ModelConfig, int]:
+    free = ("dropout", "weights", "init")  # cost nothing
+    defaults = {name: ModelConfig.model_fields[name].default for name in free}
+    return config.model_copy(update=defaults), size_px
+
+
+def _config(
+    network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[str, Any]
+) -> ModelConfig:
+    return ModelConfig(
+        backbone=network["backbone"],
+        non_local=network["non_local"],
+        num_classes=network["num_classes"],
+        num_frames=view["num_frames"],
+        shift=ShiftConfig(**moved["shift"]) if moved["shift"] else None,
     )
 
 
-def _site(name: str, module: ShiftedConv) -> ShiftSite:
-    channels = module.net.in_channels
-    slices = channel_slices(channels, module.dims, module.alpha)
-    counts = [part.stop - part.start for part in slices]
-    groups = module.dims.split("+")
-    by_group = {group: sum(counts[2 * i : 2 * i + 2]) for i, group in enumerate(groups)}
-    return ShiftSite(name, channels, sum(counts), by_group)
-
-
-def _elements_written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    is_shape = outputs[0].type().scalarType() == "Long"  # arithmetic on sizes, while tracing
-    return 0 if is_shape else prod(count.get_shape(outputs[0]))
-
-
-def _macs(by_operator: Mapping[str, int]) -> int:
-    return sum(int(n) for name, n in by_operator.items() if name not in SKIPPED)
-
-
-def _layers(model: nn.Module, macs: Mapping[str, int]) -> tuple[LayerCost, ...]:
-    layers = []
-    for name, module in model.named_modules():
-        prefix = f"{name}." if name else ""
-        inside = sum(macs[prefix + child] for child, _ in module.named_children())
-        params = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-        layers.append(LayerCost(name, macs[name] - inside, params))
-    return tuple(layer for layer in layers if layer.macs or layer.params)
+def _cost(network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[str, Any]) -> Cost:
+    """The cost of one of the file's networks, which differ by shift in the names of some layers."""
+    sites = tuple(
+        ShiftSite(name, channels, sum(by_group.values()), by_group)
+        for name, channels, by_group in moved["sites"]
+    )
+    inside = {site.site: f"{site.site}.net" for site in sites}
+    names = [inside.get(name, name) for name in network["layers"]]
+    return Cost(
+        macs=sum(view["macs"]),
+        params=sum(network["params"]),
+        layers=tuple(map(LayerCost, names, view["macs"], network["params"])),
+        skipped=view["skipped"],
+        uncounted=view["uncounted"],
+        sites=sites,
+    )

@@ -7,7 +7,8 @@ from typing import get_args
 import torch
 
 from stsm_cli.analysis.ablation import Ablation, Row
-from stsm_cli.analysis.cost import ShiftSite, model_cost, shifted_channels
+from stsm_cli.analysis.cost import ShiftSite, model_cost
+from stsm_cli.analysis.counting import shifted_channels
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import DatasetName, FrameBackbone, ModelConfig

@@ -1,6 +1,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +37,19 @@ def test_json_is_one_object_with_the_promised_keys(capsys):
         "by_group": {"T": 4, "H": 4, "W": 4},
     }
     assert "layers" not in found
+
+
+@pytest.mark.parametrize("model", ["r50", "r50-nl", "mbv2", "r101", "sthv2/stsm_r50_16f"])
+def test_the_paper_s_networks_are_answered_without_torch(model):
+    code = (
+        "import sys\n"
+        "from stsm_cli.cli.app import run\n"
+        f"assert run(['flops', '{model}', '--json']) == 0\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["macs"] > 10**9
 
 
 def test_three_settings_cost_the_same(capsys):

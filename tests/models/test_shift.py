@@ -13,7 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from stsm_cli.analysis.cost import measure_cost
+from stsm_cli.analysis.counting import measure_cost
 from stsm_cli.models import shift_slices
 from stsm_cli.models.shift import ShiftedConv, SpatioTemporalShift, channel_slices, shift
 
@@ -315,6 +315,10 @@ def test_the_module_refuses_at_once(arguments, says):
         SpatioTemporalShift(*arguments)
 
 
+@pytest.mark.xfail(
+    torch.__version__.startswith("2.6.") and not torch.cuda.is_available(),
+    reason="without a GPU torch 2.6 neither indexes nor copies a fake tensor of one",
+)
 def test_tensors_without_memory_are_shifted_slice_by_slice(monkeypatch):
     monkeypatch.setattr("stsm_cli.models.shift._cuda_kernel", lambda: pytest.fail("they have none"))
     with FakeTensorMode():

@@ -1,0 +1,132 @@
+"""Counts what a network costs: by fvcore, on a traced forward pass.
+
+fvcore reads shapes alone, so the networks of recipes are traced without memory (`tracing.py`), at
+the same figures (tests/analysis/test_counting.py compares them with a trace of real tensors).
+
+Convolutions, linear layers and matrix products count, one a multiply-add (a counter that reports
+multiplications and additions apart shows twice as many). What the field skips by convention is
+listed with the elements it writes, and any other operator is listed as uncounted: nothing that
+computes passes silently. Data movement, and so the shift, is free.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stsm_cli.analysis.cost import Cost, LayerCost, ShiftSite
+from stsm_cli.analysis.tracing import ShapesOnly
+from stsm_cli.config.schema import ModelConfig
+from stsm_cli.models.build import build_model
+from stsm_cli.models.shift import ShiftedConv, channel_slices
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # its losses use torch.jit.script
+    from fvcore.nn import FlopCountAnalysis
+    from fvcore.nn import jit_handles as count
+
+COUNTED = {
+    "aten::_convolution": count.conv_flop_jit,
+    "aten::linear": count.linear_flop_jit,
+    "aten::addmm": count.addmm_flop_jit,
+    "aten::matmul": count.matmul_flop_jit,
+    "aten::mm": count.matmul_flop_jit,
+    "aten::bmm": count.bmm_flop_jit,
+    "aten::einsum": count.einsum_flop_jit,
+}
+SKIPPED = (
+    "batch_norm",
+    "relu",
+    "relu_",
+    "hardtanh_",  # ReLU6
+    "add",
+    "add_",
+    "sub",
+    "max_pool2d",
+    "max_pool3d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "mean",
+    "softmax",
+)
+"""Skipped by convention: small beside the convolutions, or fused into them."""
+MOVES = ("pad", "unflatten", "masked_fill")
+"""Move data and compute nothing; fvcore itself passes over the others of that kind."""
+
+
+def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
+    """The cost of `model(videos)`.
+
+    Args:
+        model: In eval mode, or its batch norms move.
+        videos: What `model` takes; one view (1, T, C, H, W) gives the cost of a view. Nothing is
+            computed where both are on the meta device.
+    """
+    analysis = (
+        FlopCountAnalysis(model, videos)
+        .clear_op_handles()
+        .set_op_handle(**COUNTED)
+        .set_op_handle(**{f"aten::{name}": _elements_written for name in SKIPPED})
+        .set_op_handle(**{f"aten::{name}": None for name in MOVES})
+        .unsupported_ops_warnings(False)
+        .uncalled_modules_warnings(False)
+    )
+    with torch.no_grad(), ShapesOnly():  # type: ignore[no-untyped-call]
+        by_module = analysis.by_module_and_operator()
+    macs = {name: _macs(by_module[name]) for name in by_module}
+    return Cost(
+        macs=macs[""],
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        layers=_layers(model, macs),
+        skipped={name: int(n) for name, n in by_module[""].items() if name in SKIPPED},
+        uncounted=dict(analysis.unsupported_ops()),
+        sites=shifted_channels(model),
+    )
+
+
+def count_cost(config: ModelConfig, *, size_px: int) -> Cost:
+    """The cost of one view of `size_px`² pixels in the network of `config`, counted now."""
+    with torch.device("meta"):
+        model = build_model(config.model_copy(update={"weights": None, "init": None})).eval()
+        videos = torch.empty(1, *model.view.shape(size_px))
+    return measure_cost(model, videos)
+
+
+def shifted_channels(model: nn.Module) -> tuple[ShiftSite, ...]:
+    """Where a shift stands in `model`, and how many channels it really moves."""
+    return tuple(
+        _site(name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, ShiftedConv)
+    )
+
+
+def _site(name: str, module: ShiftedConv) -> ShiftSite:
+    channels = module.net.in_channels
+    slices = channel_slices(channels, module.dims, module.alpha)
+    counts = [part.stop - part.start for part in slices]
+    groups = module.dims.split("+")
+    by_group = {group: sum(counts[2 * i : 2 * i + 2]) for i, group in enumerate(groups)}
+    return ShiftSite(name, channels, sum(counts), by_group)
+
+
+def _elements_written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    is_shape = outputs[0].type().scalarType() == "Long"  # arithmetic on sizes, while tracing
+    return 0 if is_shape else prod(count.get_shape(outputs[0]))
+
+
+def _macs(by_operator: Mapping[str, int]) -> int:
+    return sum(int(n) for name, n in by_operator.items() if name not in SKIPPED)
+
+
+def _layers(model: nn.Module, macs: Mapping[str, int]) -> tuple[LayerCost, ...]:
+    layers = []
+    for name, module in model.named_modules():
+        prefix = f"{name}." if name else ""
+        inside = sum(macs[prefix + child] for child, _ in module.named_children())
+        params = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        layers.append(LayerCost(name, macs[name] - inside, params))
+    return tuple(layer for layer in layers if layer.macs or layer.params)
