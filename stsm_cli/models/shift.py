@@ -24,7 +24,7 @@ from torch.overrides import handle_torch_function
 from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.models import shift_copies
 from stsm_cli.models.shift_graph import composed
-from stsm_cli.models.shift_sites import shift_sites
+from stsm_cli.models.shift_sites import target_convs
 from stsm_cli.models.shift_slices import Alpha, ChannelSlice, channel_slices, frames_per_video
 
 __all__ = [
@@ -193,25 +193,21 @@ def insert_shift(
             network has residual blocks that begin with a convolution: `shift_sites` finds them.
 
     Raises:
-        ValueError: An argument is not valid, a target is no 2D or 3D convolution of `model`, the
-            network has no known block, or it has a shift already.
+        ValueError: An argument is not valid, a target is no 2D or 3D convolution of `model`, or one
+            of several places or of unknown width, the network has no known block, is scripted, or
+            has a shift already.
     """
-    modules = dict(model.named_modules())
-    for name, module in modules.items():
+    for name, module in model.named_modules():
         if isinstance(module, SpatioTemporalShift):
             raise ValueError(f"the network has a shift already, at {name!r}")
-    names = shift_sites(model) if targets is None else list(targets)
-    for name in names:
-        if not isinstance(modules.get(name), nn.Conv2d | nn.Conv3d) or not name:
-            found = type(modules[name]).__name__ if name in modules else "no module"
-            raise ValueError(f"target {name!r} is {found}; a target is a Conv2d or Conv3d")
+    convs = target_convs(model, targets)
     SpatioTemporalShift(num_frames, dims, alpha)  # refuses wrong arguments, at α=0 too
     if parse_alpha(alpha) == 0:
         return model
-    for name in names:
+    for name, conv in convs.items():
         parent, _, child = name.rpartition(".")
-        conv = ShiftedConv(modules[name], num_frames=num_frames, dims=dims, alpha=alpha)
-        setattr(modules[parent], child, conv)
+        shifted = ShiftedConv(conv, num_frames=num_frames, dims=dims, alpha=alpha)
+        setattr(model.get_submodule(parent), child, shifted)
     return model
 
 

@@ -4,7 +4,7 @@ On the residual branch, before its first convolution: TSM's *blockres*, which th
 draws. The identity branch stays as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from itertools import chain
@@ -14,9 +14,53 @@ from typing import Any
 import torch
 from torch import nn
 from torch.fx import Graph, Node, Tracer
+from torch.nn.modules.lazy import LazyModuleMixin
 
 _ADDITIONS = (add, iadd, torch.add, "add", "add_")
 _DEEP_STAGE = 23
+
+
+def target_convs(
+    model: nn.Module, targets: Sequence[str] | None
+) -> dict[str, nn.Conv2d | nn.Conv3d]:
+    """The convolutions before which a shift is to stand, by name: `targets`, or what is found.
+
+    Raises:
+        ValueError: `targets` is a text, or names what is no convolution of `model` by itself;
+            `model` is scripted, or has no block that is known here.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            f"model comes from torch.jit ({type(model).__name__}), its layers cannot be replaced; "
+            "insert the shift first, then trace or export the network"
+        )
+    if isinstance(targets, str):
+        raise ValueError(f"targets is the text {targets!r}; a list of names is [{targets!r}]")
+    modules = dict(model.named_modules(remove_duplicate=False))
+    names = shift_sites(model) if targets is None else targets
+    return {name: _target(name, modules) for name in names}
+
+
+def _target(name: str, modules: Mapping[str, nn.Module]) -> nn.Conv2d | nn.Conv3d:
+    conv = modules.get(name)
+    if not isinstance(conv, nn.Conv2d | nn.Conv3d) or not name:
+        found = "no module" if conv is None else type(conv).__name__
+        raise ValueError(
+            f"target {name!r} is {found}; a target is a Conv2d or Conv3d inside the network"
+        )
+    if isinstance(conv, LazyModuleMixin):
+        raise ValueError(
+            f"target {name!r} is {type(conv).__name__}, its channels are not known yet; run the "
+            "network once before"
+        )
+    same = [other for other, module in modules.items() if module is conv]
+    owners = {id(modules[other.rpartition(".")[0]]) for other in same}
+    if len(owners) > 1:  # one owner may have several names: a block that is used twice
+        raise ValueError(
+            f"target {name!r} is one convolution in several places: {', '.join(map(repr, same))}; "
+            "a shift stands before a convolution of one block"
+        )
+    return conv
 
 
 def shift_sites(model: nn.Module) -> list[str]:
@@ -144,7 +188,8 @@ def _is_layer(module: nn.Module) -> bool:
 
 def _is_chain(module: nn.Module) -> bool:
     """Whether its parts come one after the other, which need not be traced to be known."""
-    return type(module).forward is nn.Sequential.forward
+    is_scripted = isinstance(module, torch.jit.ScriptModule)  # its forward cannot be looked at
+    return not is_scripted and type(module).forward is nn.Sequential.forward
 
 
 def _is_addition(node: Node) -> bool:

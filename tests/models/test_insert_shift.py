@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import re
+import warnings
 
 import pytest
 import torch
@@ -113,6 +114,25 @@ def test_alpha_0_puts_nothing_in():
     assert model.state_dict().keys() == Own().state_dict().keys()
 
 
+def sharing():
+    """Two blocks with one convolution."""
+    blocks = nn.Sequential(BasicBlock(16, 16), BasicBlock(16, 16))
+    blocks[1].conv1 = blocks[0].conv1
+    return blocks
+
+
+def lazy():
+    block = BasicBlock(16, 16)
+    block.conv1 = nn.LazyConv2d(16, 3, padding=1)
+    return block
+
+
+def scripted(model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # later versions of torch call it deprecated
+        return torch.jit.script(model)
+
+
 @pytest.mark.parametrize(
     ("model", "changes", "says"),
     [
@@ -123,6 +143,25 @@ def test_alpha_0_puts_nothing_in():
         (Own, {"alpha": "5/4"}, "alpha 5/4 is outside"),
         (Own, {"dims": "T+X", "alpha": 0}, "dims 'T+X': unknown axis 'X'"),
         (Own, {"num_frames": 0}, "num_frames (0) must be at least 1"),
+        (Own, {"targets": "stem"}, "targets is the text 'stem'; a list of names is ['stem']"),
+        (
+            lambda: nn.Conv2d(3, 8, 1),
+            {"targets": [""]},
+            "target '' is Conv2d; a target is a Conv2d or Conv3d inside the network",
+        ),
+        (sharing, {}, "'0.conv1' is one convolution in several places: '0.conv1', '1.conv1'; a"),
+        (sharing, {"targets": ["1.conv1"]}, "'1.conv1' is one convolution in several places"),
+        (lazy, {}, "target 'conv1' is LazyConv2d, its channels are not known yet; run the network"),
+        (
+            lambda: scripted(BasicBlock(16, 16)),
+            {},
+            "model comes from torch.jit (RecursiveScriptModule), its layers cannot be replaced",
+        ),
+        (
+            lambda: nn.Sequential(scripted(BasicBlock(16, 16))),
+            {},
+            "Sequential has no residual block that is known here",
+        ),
         (lambda: insert_shift(Own(), **STSM), {}, "has a shift already, at 'body.a.conv1'"),
     ],
 )
@@ -132,6 +171,24 @@ def test_errors_name_the_place(model, changes, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         insert_shift(model, **STSM | changes)
     assert sites(model) == before
+
+
+def test_a_block_that_is_used_twice_is_shifted_once():
+    block = BasicBlock(16, 16)
+    twice = insert_shift(nn.Sequential(block, block), **STSM)
+    assert sites(twice) == ["0.conv1"]
+    assert twice[1].conv1 is block.conv1
+
+
+def test_scripted_parts_are_left_alone():
+    model = nn.Sequential(scripted(BasicBlock(16, 16)), BasicBlock(16, 16))
+    assert sites(insert_shift(model, **STSM)) == ["1.conv1"]
+
+
+def test_a_lazy_convolution_that_has_run_is_one_like_any_other():
+    block = lazy()
+    block(torch.zeros(4, 16, 3, 3))
+    assert sites(insert_shift(block, **STSM)) == ["conv1"]
 
 
 # What it says and keeps
