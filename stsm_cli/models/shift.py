@@ -201,8 +201,8 @@ def insert_shift(
         if isinstance(module, SpatioTemporalShift):
             raise ValueError(f"the network has a shift already, at {name!r}")
     convs = target_convs(model, targets)
-    SpatioTemporalShift(num_frames, dims, alpha)  # refuses wrong arguments, at α=0 too
-    if parse_alpha(alpha) == 0:
+    alpha = SpatioTemporalShift(num_frames, dims, alpha).alpha  # refuses what is wrong, at α=0 too
+    if alpha == 0:
         return model
     for name, conv in convs.items():
         parent, _, child = name.rpartition(".")
