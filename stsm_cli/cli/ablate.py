@@ -111,7 +111,9 @@ def ablate(
         return
     from stsm_cli.data.dataset import open_splits
     from stsm_cli.data.decode import choose_decoder
+    from stsm_cli.engine.device import check_device
 
+    check_device(device)
     reader = choose_decoder(decoder)
     # cached: ablations of one data set open it once
     open_data = cache(partial(open_splits, root=data, decoder=reader, progress=console))

@@ -8,12 +8,11 @@ import typer
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.errors import UsageError
+from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
 from stsm_cli.models.weights_names import Source
 
 if TYPE_CHECKING:
     from stsm_cli.models.weights_convert import Converted
-
-SUFFIX = ".safetensors"
 
 
 def convert(
@@ -22,7 +21,7 @@ def convert(
         str, typer.Option("--from", help="Whose: `mmaction2`, `mit` (TSM's own) or `torchvision`.")
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar=f"OUT{SUFFIX}", help="The file to write.")
+        Path, typer.Option("--out", "-o", metavar=f"OUT{SAFETENSORS}", help="The file to write.")
     ],
     non_local: Annotated[
         str | None,
@@ -46,6 +45,7 @@ def convert(
       stsm convert tsm_r50.pth.tar --from mit -o weights/tsm_r50_mit.safetensors --json
     """
     _check(source, out, force)
+    check_kind(file)
     from stsm_cli.models.weights_convert import convert as convert_file
     from stsm_cli.models.weights_convert import save_converted
 
@@ -60,8 +60,8 @@ def convert(
 def _check(source: str, out: Path, force: bool) -> None:
     if source not in get_args(Source):
         raise UsageError(f"--from must be one of {', '.join(get_args(Source))}, got {source!r}")
-    if out.suffix != SUFFIX:
-        raise UsageError(f"--out {out}: must end in {SUFFIX}")
+    if out.suffix != SAFETENSORS:
+        raise UsageError(f"--out {out}: must end in {SAFETENSORS}")
     if out.exists() and not force:
         raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
 

@@ -115,16 +115,20 @@ def evaluate(
     console = output.current()
     with joined() as world:
         with together():
+            from stsm_cli.data.dataset import check_split
             from stsm_cli.data.decode import choose_decoder
+            from stsm_cli.engine.device import check_device, choose_device, choose_workers
             from stsm_cli.engine.protocol import edit_protocol
             from stsm_cli.engine.trained import trained
 
+            check_device(device)
             subject = trained(run, checkpoint, overrides=overrides or (), best=best)
             recipe = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
             reader = choose_decoder(decoder or subject.decoder)
             _check_files(per_class, confusion, scores, recipe.model.num_classes)
+            if world.is_main:
+                check_split(recipe.data, data or subject.data_root, "val")
             # only now what takes seconds to import
-            from stsm_cli.engine.device import choose_device, choose_workers
             from stsm_cli.engine.opening import slow_precision
             from stsm_cli.engine.testing import run_test
 
@@ -145,8 +149,9 @@ def evaluate(
             progress=console,
         )
     if world.is_main:
-        folder = subject.folder
-        print_result(tested.result, folder.path if folder else subject.checkpoint, as_json=as_json)
+        origin = subject.folder.path if subject.folder else subject.checkpoint
+        num_classes = len(tested.manifest.classes)
+        print_result(tested.result, origin, num_classes=num_classes, as_json=as_json)
         _write_files(tested, per_class, confusion, scores)
 
 

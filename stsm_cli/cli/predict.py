@@ -1,5 +1,6 @@
 """`stsm predict`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,15 +71,17 @@ def predict(
     if (recipe is None) != (checkpoint is None) or (recipe and run):
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
+    from stsm_cli.engine.device import check_device, choose_device
     from stsm_cli.engine.protocol import edit_protocol
     from stsm_cli.engine.trained import trained
 
     console = output.current()
+    check_device(device)
     subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
     config = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
     reader = choose_decoder(decoder or subject.decoder)
+    _check_any(videos)
     # only now what takes seconds to import
-    from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.opening import slow_precision
     from stsm_cli.engine.predict import predict as look_at
     from stsm_cli.engine.testing import load_model
@@ -127,6 +130,19 @@ def predict(
         _print_table(likeliest)
     if found.failed:
         raise typer.Exit(1)
+
+
+def _check_any(videos: Sequence[Path]) -> None:
+    """Refuse to begin where none of the files is there.
+
+    Raises:
+        DataError: Names each.
+    """
+    from stsm_cli.data.decode import absent
+
+    missing = [problem for path in dict.fromkeys(videos) if (problem := absent(path))]
+    if len(missing) == len(set(videos)):
+        raise DataError("\n".join(map(str, missing)))
 
 
 def _class_names(subject: "Trained", data: Path | None, num_classes: int) -> tuple[str, ...]:

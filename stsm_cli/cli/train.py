@@ -93,6 +93,7 @@ def train(
     """
     from stsm_cli.config.batch import plan_batch
     from stsm_cli.config.load import load_recipe
+    from stsm_cli.engine.device import check_device, choose_device, choose_workers
     from stsm_cli.engine.distributed import current_world, joined, together
 
     edits = [*(overrides or []), *_init_edits(init)]
@@ -119,9 +120,11 @@ def train(
     console = output.current()
     with joined() as world:
         with together():
+            check_device(device)
             job = _job(recipe, edits, resume, out, data, decoder)
+            job.check()
+            # only now what takes seconds to import
             from stsm_cli.engine.board import require_tensorboard
-            from stsm_cli.engine.device import choose_device, choose_workers
             from stsm_cli.engine.train import train as run
 
             keep_freed_memory()
@@ -151,7 +154,8 @@ def train(
             folder.forget_if_empty()
             raise
     if world.is_main:
-        print_result(result, folder.path, as_json=as_json)
+        num_classes = len(splits[-1].manifest.classes)
+        print_result(result, folder.path, num_classes=num_classes, as_json=as_json)
 
 
 def _job(
@@ -245,7 +249,7 @@ def _print_plan(
     print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
 
 
-def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
+def print_result(result: dict[str, Any], folder: Path, *, num_classes: int, as_json: bool) -> None:
     """Show a run's test result: one row, or with `as_json` the object itself."""
     console = output.current()
     if as_json:
@@ -264,6 +268,8 @@ def print_result(result: dict[str, Any], folder: Path, *, as_json: bool) -> None
         "top-5": f"{result['top5']:.1f}",
         "mean class": f"{result['mean_class']:.1f}",
     }
+    if num_classes <= 5:  # whoever guesses is right
+        del columns["top-5"]
     if pair is not None:
         columns["in pair"] = f"{pair:.1f}"
     notes = [f"recipe {name} with {edits}"] if edits else []

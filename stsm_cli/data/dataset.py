@@ -7,6 +7,7 @@ from stsm_cli.config.schema import DataConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
+from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.synth import check_synth, ensure_synth
 from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
@@ -66,6 +67,17 @@ def check_place(config: DataConfig, root: Path | None) -> Path:
             hint=f"choose a recipe of {found}, or name another folder with --data",
         )
     return root
+
+
+def check_split(config: DataConfig, root: Path | None, split: str) -> None:
+    """Read what lists a split's videos, if it is there to be read: before torch is imported.
+
+    Raises:
+        DataError: As `open_split`, but for what is found in the videos.
+    """
+    root = check_place(config, root)
+    if config.synth is None:  # else it may still have to be made
+        read_manifest(root, split)
 
 
 def open_splits(

@@ -113,6 +113,13 @@ def read_frames(
     return frames if np.array_equal(wanted, indices) else frames[position]
 
 
+def absent(path: Path) -> DataError | None:
+    """Why there is no file to decode at `path`; None where there is one."""
+    if path.is_file():
+        return None
+    return DataError(f"{path}: {'is a folder, not a video' if path.is_dir() else 'no such file'}")
+
+
 def _as_decoded(frames: Frames) -> Frames:
     return frames
 
@@ -121,8 +128,8 @@ def _guarded(path: Path, decode: Callable[[], T]) -> T:
     """What `decode` gives; what it raises, and that it stands still, in one line with the file."""
     import av
 
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    if problem := absent(path):
+        raise problem
     seconds = DEADLINE_SECONDS + path.stat().st_size / _BYTES_A_SECOND
     try:
         return within(seconds, decode)

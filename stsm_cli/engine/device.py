@@ -1,15 +1,31 @@
 """The device a run uses, and the processes that read for it."""
 
-import torch
+import re
+from typing import TYPE_CHECKING
 
 from stsm_cli.cores import num_cores
 from stsm_cli.engine.distributed import World, current_world
 from stsm_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+
 MOST_WORKERS = 8  # ours: a process; more seldom help, and each holds memory
 
 
-def choose_device(name: str) -> torch.device:
+def check_device(name: str) -> None:
+    """Refuse what is a device nowhere; told before torch is imported.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not re.fullmatch(r"auto|(cpu|cuda)(:\d+)?", name):
+        raise UsageError(
+            f"--device {name}: not available here", hint="use auto, cpu, cuda or cuda:N"
+        )
+
+
+def choose_device(name: str) -> "torch.device":
     """`auto` is a CUDA device where there is one, and the CPU elsewhere.
 
     Of several processes on a machine, each has a CUDA device of its own.
@@ -17,6 +33,9 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UsageError: There is no such device here, or it would be shared.
     """
+    check_device(name)
+    import torch
+
     world = current_world()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -24,8 +43,6 @@ def choose_device(name: str) -> torch.device:
         name = _own_device(name, world)
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         there = "cpu, cuda or cuda:N" if torch.cuda.is_available() else "cpu"
@@ -38,6 +55,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def _own_device(name: str, world: World) -> str:
+    import torch
+
     if name != "cuda":
         raise UsageError(
             f"--device {name}: is one device, and this is process {world.rank} of {world.size}",

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from stsm_cli.config.load import EDITS, LoadedRecipe, load_recipe
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.dataset import open_splits
+from stsm_cli.data.dataset import check_split, open_splits
 from stsm_cli.data.decode import choose_decoder
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
 from stsm_cli.engine.run_names import claim_run_folder, newest_run
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import UsageError
+from stsm_cli.models.weights_kind import check_weights
 from stsm_cli.progress import Progress
 
 
@@ -35,6 +36,18 @@ class Job:
     data: Path | None
     decoder: str | None
     notes: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse what can be told of the data before torch is imported, in the first process.
+
+        Raises:
+            UsageError: There is no such decoder here.
+            DataError: The set is missing, its lists are damaged, or the recipe asks for another.
+        """
+        choose_decoder(self.decoder)
+        if current_world().is_main:
+            for split in ("train", "val"):
+                check_split(self.recipe.data, self.data, split)
 
     def open(self, progress: Progress) -> tuple[Videos, Videos]:
         """The splits `train` and `val`.
@@ -77,7 +90,10 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
 
     Raises:
         UsageError: `out` is taken.
+        CheckpointError: The weights to start from are none by their first bytes.
     """
+    if loaded.recipe.model.init is not None:
+        check_weights(Path(loaded.recipe.model.init))
     folder = None if out is None else RunFolder(out)
     if folder is not None:
         folder.check_new()

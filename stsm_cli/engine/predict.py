@@ -67,7 +67,7 @@ def predict(
     with progress.bar("predicting", len(wanted)) as bar:
         for path in wanted:
             try:
-                info = _look(path)
+                info = probe(path)
                 found[path] = _predict_one(
                     model, recipe, classes, path, info, device, decoder, orders
                 )
@@ -79,12 +79,6 @@ def predict(
                 failed[path] = error
             bar.advance()
     return Predictions(found, damaged, short, failed)
-
-
-def _look(path: Path) -> VideoInfo:
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder, not a video")
-    return probe(path)
 
 
 def _predict_one(

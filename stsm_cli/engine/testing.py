@@ -17,10 +17,10 @@ from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.identity import identify_data, weights_sha256
-from stsm_cli.engine.runlog import instead_of, write_result
+from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.scores import Scores, score_split
-from stsm_cli.engine.trained import Trained
-from stsm_cli.errors import CheckpointError, DataError, StsmError
+from stsm_cli.engine.trained import Trained, naming_another
+from stsm_cli.errors import DataError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
 from stsm_cli.models.weights import load_weights, num_classes
@@ -42,13 +42,8 @@ def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> N
     Raises:
         CheckpointError: The weights are unreadable or do not fit the network.
     """
-    try:
+    with naming_another(checkpoint):
         model = _filled(config, checkpoint)
-    except CheckpointError as error:
-        hint = error.hint if checkpoint.exists() else None
-        raise CheckpointError(
-            str(error), hint=hint or instead_of(checkpoint) or error.hint
-        ) from None
     return model.to(device).channels_last().eval()
 
 

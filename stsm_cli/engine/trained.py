@@ -1,6 +1,7 @@
 """What `stsm eval` and `stsm predict` are about: found and checked before torch is imported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.run_names import newest_run
-from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.errors import UsageError
+from stsm_cli.engine.runlog import RunFolder, instead_of
+from stsm_cli.errors import CheckpointError, UsageError
+from stsm_cli.models.weights_kind import check_weights
 
 TEST_KEYS = ("data.short_side_px", "data.sampling", "precision")  # and all of `test`
 
@@ -76,7 +78,8 @@ def trained(
         UsageError: There is no finished run; a checkpoint comes without a recipe; an override
             would change what was trained.
         RecipeError: The recipe or an override is wrong.
-        CheckpointError: `run` is not a run folder, or has no best checkpoint.
+        CheckpointError: `run` is not a run folder, or the checkpoint is missing, or none by its
+            first bytes.
     """
     if checkpoint is not None:
         if run is None or best:
@@ -85,11 +88,30 @@ def trained(
                 hint=f"for example `stsm eval synth/stsm --checkpoint {checkpoint}`",
             )
         loaded = load_recipe(run, overrides)
+        _check(checkpoint)
         return Trained(loaded.title, loaded.recipe, checkpoint, None)
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     recipe, edits = _edited(folder, overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
+    _check(file)
     return Trained(folder.about().recipe, recipe, file, folder, edits)
+
+
+@contextmanager
+def naming_another(checkpoint: Path) -> Iterator[None]:
+    """A block that reads a checkpoint; its errors name the run's other one, where there is one."""
+    try:
+        yield
+    except CheckpointError as error:
+        hint = error.hint if checkpoint.exists() else None
+        raise CheckpointError(
+            str(error), hint=hint or instead_of(checkpoint) or error.hint
+        ) from None
+
+
+def _check(checkpoint: Path) -> None:
+    with naming_another(checkpoint):
+        check_weights(checkpoint)
 
 
 def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:

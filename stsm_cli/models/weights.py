@@ -14,6 +14,7 @@ from stsm_cli.errors import CheckpointError
 from stsm_cli.models.network import Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
+from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
 from stsm_cli.models.weights_names import Source, looks_like
 
 FORMAT = "stsm.weights/1"
@@ -122,12 +123,8 @@ def _counted(kind: str, names: list[str]) -> str:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
     """The tensors under their plain names, and whether they were trained with a shift."""
-    if not path.exists():
-        raise CheckpointError(
-            f"{path}: no such file of weights",
-            hint="`stsm convert` makes one of another project's checkpoint",
-        )
-    if path.suffix == ".safetensors":
+    check_weights(path)
+    if path.suffix == SAFETENSORS:
         state, metadata = read_safetensors(path)
         if metadata.get("format") != FORMAT:
             raise _foreign(path, state)

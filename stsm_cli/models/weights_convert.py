@@ -25,6 +25,7 @@ from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.shift_sites import shift_sites
 from stsm_cli.models.weights import FORMAT, NON_LOCAL, differences
 from stsm_cli.models.weights_file import read_pickle, read_safetensors, state_dict
+from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.models.weights_names import Source, looks_like, our_names
 
 COUNTER = ".num_batches_tracked"
@@ -150,7 +151,7 @@ def _serialised(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 def _content(path: Path) -> tuple[dict[str, Tensor], str]:
     """The state dict in a file, whatever lies around it, and MMAction2's configuration or ``."""
-    if path.suffix == ".safetensors":
+    if path.suffix == SAFETENSORS:
         return read_safetensors(path)[0], ""
     content = read_pickle(path)
     state = state_dict(content)

@@ -3,7 +3,6 @@
 import errno
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from stsm_cli.errors import CheckpointError
+from stsm_cli.models.weights_kind import check_kind, not_read
 
 _BYSTANDERS = (
     "builtins.getattr",  # a `HistoryBuffer` keeps its methods
@@ -26,7 +26,6 @@ _BYSTANDERS = (
 )
 """What lies beside the weights in checkpoints of MMAction2 and TSM: their logs and best scores."""
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
-_SNIFFED = 512  # bytes
 
 
 class _Placeholder:
@@ -47,11 +46,11 @@ def read_pickle(path: Path) -> dict[str, Any]:
             it would take more memory than its own size; or a tensor of its state dict is not one
             of weights.
     """
-    _check_file(path, "checkpoint")
+    check_kind(path)
     try:
         file = path.open("rb")
     except OSError as error:
-        raise _not_read(path, error) from None
+        raise not_read(path, error) from None
     placeholders = torch.serialization.safe_globals([(_Placeholder, name) for name in _BYSTANDERS])
     try:
         with file, placeholders, warnings.catch_warnings():
@@ -83,63 +82,17 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: The file is missing or damaged, or a tensor is not one of weights.
     """
-    _check_file(path, "safetensors file")
+    check_kind(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except OSError as error:
-        raise _not_read(path, error) from None
+        raise not_read(path, error) from None
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
     _check_tensors(path, tensors)
     return tensors, metadata
-
-
-def _check_file(path: Path, kind: str) -> None:
-    """Refuse what the first bytes, or an archive's list of contents, show to be something else."""
-    try:
-        if path.exists() and not path.is_file():
-            raise CheckpointError(f"{path}: cannot be read (not a file)")
-        with path.open("rb") as file:
-            beginning = file.read(_SNIFFED)
-    except OSError as error:
-        raise _not_read(path, error) from None
-    if found := _other_kind(beginning):
-        reason, hint = found
-        raise CheckpointError(f"{path}: not a readable {kind} ({reason})", hint=hint)
-    if beginning.startswith(b"PK"):
-        _check_archive(path)
-
-
-def _other_kind(beginning: bytes) -> tuple[str, str | None] | None:
-    """What a file is that begins so, and what to do about it; None for what may be a checkpoint."""
-    again = (
-        "download the file itself; such a page comes in its place from a link to a page about it"
-    )
-    if not beginning:
-        return "it is empty", "fetch it again"
-    if beginning.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS, not the file itself", "`git lfs pull` fetches the file"
-    if beginning.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "it is a web page", again
-    if all(byte > 31 or byte in b"\t\n\r\f" for byte in beginning) and beginning[0] < 128:
-        return "it is a text file", None
-    return None
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse an archive that would be larger in memory than on disk; `torch.save` packs nothing."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, EOFError):
-        return  # damaged: its reader says how
-    if size > path.stat().st_size:
-        raise CheckpointError(
-            f"{path}: refused, since {path.stat().st_size} bytes would become {size}: it is "
-            "compressed, which torch.save never does"
-        )
 
 
 def _check_tensors(path: Path, state: dict[Any, Any]) -> None:
@@ -165,10 +118,6 @@ def _problem(name: object, tensor: Tensor, most: int) -> str | None:
     if not tensor.isfinite().all():
         return "holds NaN or infinity"
     return None
-
-
-def _not_read(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"{path}: cannot be read ({error.strerror or error})")
 
 
 def _refused(path: Path, name: str) -> CheckpointError:

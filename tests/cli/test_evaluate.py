@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -78,28 +77,6 @@ def test_bad_input_is_one_line(small_run, capsys, command, code, message):
     assert run(["eval", *command]) == code
     (line,) = last_error(capsys)
     assert message in line
-
-
-def test_what_is_wrong_with_a_command_is_told_before_torch_is_imported(small_run):
-    commands = [
-        ["eval", "nowhere"],
-        ["eval", "--crops", "7"],
-        ["eval", "--protocol", "3x3"],
-        ["eval", "--set", "test.crop=32"],
-        ["eval", "--scores", "a.txt"],
-        ["eval", "--decoder", "eyes"],
-        ["predict", "a.mp4", "--crops", "7"],
-        ["predict", "a.mp4", "--decoder", "eyes"],
-    ]
-    code = (
-        "import sys\n"
-        "from stsm_cli.cli.app import run\n"
-        f"assert all(run(command) for command in {commands})\n"
-        "sys.exit('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("error: ") == len(commands)
 
 
 def test_too_many_classes_for_a_picture_are_refused_before_the_test(small_run, capsys):

@@ -194,11 +194,13 @@ def test_a_truncated_checkpoint_is_named(here, capsys):
     assert "last.pt: not a readable checkpoint" in line
 
 
-def test_a_table_names_the_recipe_and_below_it_what_was_changed(capsys):
+@pytest.mark.parametrize("num_classes", [5, 6])
+def test_a_table_names_the_recipe_and_below_it_what_was_changed(capsys, num_classes):
     result = {"name": "folder/a + model.backbone=resnet_small, optim.epochs=3", "num_listed": 4}
     result |= {"protocol": "folder-1x1@32", "top1": 50.0, "top5": 75.0, "mean_class": 50.0}
     result |= {"top1_interval": (15.0, 85.0), "pair_accuracy": None, "broken": []}
-    print_result(result, Path("runs/a"), as_json=False)
+    print_result(result, Path("runs/a"), num_classes=num_classes, as_json=False)
     lines = capsys.readouterr().out.splitlines()
+    assert ("top-5" in lines[2]) == (num_classes > 5)
     assert lines[4].startswith("folder/a  folder-1x1@32")
     assert lines[6] == "recipe folder/a with model.backbone=resnet_small, optim.epochs=3"

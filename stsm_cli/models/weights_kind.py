@@ -1,0 +1,79 @@
+"""Whether a file may hold weights, by its first bytes: told before torch is imported."""
+
+import zipfile
+from pathlib import Path
+
+from stsm_cli.errors import CheckpointError
+
+SAFETENSORS = ".safetensors"
+_SNIFFED = 512  # bytes
+
+
+def check_weights(path: Path) -> None:
+    """Refuse what cannot be weights to start from, or to test.
+
+    Raises:
+        CheckpointError: The file is missing, or no file of weights.
+    """
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no such file of weights",
+            hint="`stsm convert` makes one of another project's checkpoint",
+        )
+    check_kind(path)
+
+
+def check_kind(path: Path) -> None:
+    """Refuse what the first bytes, or an archive's list of contents, show to be something else.
+
+    Raises:
+        CheckpointError: The file is missing, or no file of weights.
+    """
+    kind = "safetensors file" if path.suffix == SAFETENSORS else "checkpoint"
+    try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path}: cannot be read (not a file)")
+        with path.open("rb") as file:
+            beginning = file.read(_SNIFFED)
+    except OSError as error:
+        raise not_read(path, error) from None
+    if found := _other_kind(beginning):
+        reason, hint = found
+        raise CheckpointError(f"{path}: not a readable {kind} ({reason})", hint=hint)
+    if beginning.startswith(b"PK"):
+        _check_archive(path)
+
+
+def _other_kind(beginning: bytes) -> tuple[str, str | None] | None:
+    """What a file is that begins so, and what to do about it; None for what may be a checkpoint."""
+    again = (
+        "download the file itself; such a page comes in its place from a link to a page about it"
+    )
+    if not beginning:
+        return "it is empty", "fetch it again"
+    if beginning.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file itself", "`git lfs pull` fetches the file"
+    if beginning.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "it is a web page", again
+    if all(byte > 31 or byte in b"\t\n\r\f" for byte in beginning) and beginning[0] < 128:
+        return "it is a text file", None
+    return None
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that would be larger in memory than on disk; `torch.save` packs nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, EOFError):
+        return  # damaged: its reader says how
+    if size > path.stat().st_size:
+        raise CheckpointError(
+            f"{path}: refused, since {path.stat().st_size} bytes would become {size}: it is "
+            "compressed, which torch.save never does"
+        )
+
+
+def not_read(path: Path, error: OSError) -> CheckpointError:
+    """A file that the system does not give, as an error of ours."""
+    return CheckpointError(f"{path}: cannot be read ({error.strerror or error})")

@@ -1,0 +1,61 @@
+"""What is wrong with a command, its data or its weights is told before torch is imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+
+COMMANDS = {
+    "eval nowhere": "nowhere: not a run folder",
+    "eval --crops 7": "test.crops must be 1, 3 or 10, got 7",
+    "eval --protocol 3x3": "3x3",
+    "eval --set test.crop=32": "test.crop: unknown key",
+    "eval --scores a.txt": "--scores a.txt",
+    "eval --decoder eyes": "--decoder: 'eyes' is not available here",
+    "eval --device gpu": "--device gpu: not available here",
+    "eval folder/tsm_r50_8f --checkpoint runs/small/checkpoints/last.pt --data no": "no: no such",
+    "eval synth/stsm --checkpoint text.pt": "text.pt: not a readable checkpoint (it is a text",
+    "predict a.mp4 --crops 7": "test.crops must be 1, 3 or 10, got 7",
+    "predict a.mp4 --decoder eyes": "--decoder: 'eyes' is not available here",
+    "predict a.mp4 --device gpu": "--device gpu: not available here",
+    "predict a.mp4": "a.mp4: no such file",
+    "predict a.mp4 --recipe synth/stsm --checkpoint text.pt": "text.pt: not a readable checkpoint",
+    "train --device gpu": "--device gpu: not available here",
+    "train k400/tsm_r50_8f --data no": "no: no such data root",
+    "train folder/tsm_r50_8f --data broken": "broken/manifest/train.csv:2: 6 columns expected",
+    "train --init text.pt": "text.pt: not a readable checkpoint (it is a text file)",
+    "ablate alpha --device gpu": "--device gpu: not available here",
+    "convert text.pt --from mit -o a.safetensors": "text.pt: not a readable checkpoint",
+    "convert none.pt --from mit -o a.safetensors": "none.pt: cannot be read",
+}
+
+
+@pytest.fixture
+def bad(small_run):
+    """What is wrong, beside a run that is not."""
+    Path("text.pt").write_text("no weights")
+    record = VideoRecord("a.mp4", 0, 8, 8.0, 20, 20)
+    for split in ("train", "val"):
+        write_manifest(Manifest(Path("broken"), split, ("a", "b"), (record,)))
+    with Path("broken/manifest/train.csv").open("w") as file:
+        file.write("path,label,frames,fps,width,height\na.mp4\n")
+    return small_run
+
+
+def test_what_needs_no_torch_is_told_before_it_is_imported(bad):
+    code = (
+        "import sys\n"
+        "from stsm_cli.cli.app import run\n"
+        f"for words in {list(COMMANDS)}:\n"
+        "    assert run(words.split()), words\n"
+        "    assert 'torch' not in sys.modules, words\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == len(COMMANDS)
+    for line, (words, message) in zip(told, COMMANDS.items(), strict=True):
+        assert message in line, words
