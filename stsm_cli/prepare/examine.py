@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stsm_cli.errors import InterruptedRunError
+from stsm_cli.errors import InterruptedRunError, PreemptedError, TerminatedExit
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.ledger import Ledger, Source
 from stsm_cli.prepare.transcode import Encoding, reencode
 from stsm_cli.prepare.verify import verify, verify_quick
 from stsm_cli.prepare.workers import Alive, Lost, Work, work_apart
 from stsm_cli.progress import SILENT, Progress
+
+GO_ON = "run the same command again to go on from there"
 
 # The number rises when a video may be found otherwise than before, which is then not believed.
 FULL, QUICK = "full 2", "quick 2"
@@ -94,6 +96,7 @@ def examine(
     Raises:
         OSError: The ledger, or a video that is made, cannot be written.
         InterruptedRunError: Ctrl-C; what was found so far is kept.
+        PreemptedError: SIGTERM; the same.
     """
     with Ledger(root / "manifest" / "ledger.jsonl") as ledger:
         checks, unknown = _recall(root, paths, task, ledger)
@@ -111,11 +114,11 @@ def examine(
                         ledger.add(unknown[path], how, check)
                     checks[path] = check
                     bar.advance()
-        except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"interrupted: {len(checks):,} of {total:,} videos are done",
-                hint="run the same command again to go on from there",
-            ) from None
+        except (KeyboardInterrupt, TerminatedExit) as stop:
+            done = f"{len(checks):,} of {total:,} videos are done"
+            if isinstance(stop, TerminatedExit):
+                raise PreemptedError(f"stopped by SIGTERM: {done}", hint=GO_ON) from None
+            raise InterruptedRunError(f"interrupted: {done}", hint=GO_ON) from None
     return checks
 
 

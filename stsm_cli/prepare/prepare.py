@@ -53,6 +53,7 @@ def prepare_listing(
     Raises:
         DataError: Files cannot be written, or two videos would become one.
         InterruptedRunError: Ctrl-C; what was found so far is kept.
+        PreemptedError: SIGTERM; the same.
     """
     started = time.monotonic()
     root = listing.root

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from stsm_cli.errors import InterruptedRunError
+from stsm_cli.errors import InterruptedRunError, PreemptedError, TerminatedExit
 from stsm_cli.prepare import examine as examine_module
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.examine import FULL, examine, reencoding, verification
@@ -166,11 +166,14 @@ def test_a_video_that_is_broken_is_so_in_every_way(tmp_path, root, task):
     assert looked_at(tmp_path) == []
 
 
-class CtrlC:
-    """A bar that is interrupted at its second advance."""
+class Stopped:
+    """A bar at whose second advance `error` is raised."""
 
     message = SILENT.message
     advances = 0
+
+    def __init__(self, error):
+        self.error = error
 
     def bar(self, label, total):
         return self
@@ -184,13 +187,21 @@ class CtrlC:
     def advance(self, steps=1, status=""):
         self.advances += 1
         if self.advances == 3:
-            raise KeyboardInterrupt
+            raise self.error
 
 
-def test_ctrl_c_keeps_what_was_found_and_says_how_to_go_on(tmp_path, root, task):
-    message = r"interrupted: 2 of 3 videos are done"
-    with pytest.raises(InterruptedRunError, match=message) as caught:
-        examine(root, ["a", "b", "crash"], task, workers=1, progress=CtrlC())
+@pytest.mark.parametrize(
+    ("told", "error", "message"),
+    [
+        (KeyboardInterrupt, InterruptedRunError, "^interrupted: 2 of 3 videos are done$"),
+        (TerminatedExit, PreemptedError, "^stopped by SIGTERM: 2 of 3 videos are done$"),
+    ],
+)
+def test_a_signal_keeps_what_was_found_and_says_how_to_go_on(
+    tmp_path, root, task, told, error, message
+):
+    with pytest.raises(error, match=message) as caught:
+        examine(root, ["a", "b", "crash"], task, workers=1, progress=Stopped(told()))
     assert "run the same command again" in caught.value.hint
     looked_at(tmp_path)
     assert len(examine(root, ["a", "b", "crash"], task, workers=1)) == 3
