@@ -188,7 +188,8 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
     comparisons = compare([(best, other) for other in others])
     mean, second = f"{_top1(best).mean:.1f}", others[0]
     if ties := [pair.other.row.name for pair in comparisons if pair.gap == 0]:
-        return f"Measured: {' and '.join([best.row.name, *ties])} are best ({mean})."
+        names = ", ".join([best.row.name, *ties[:-1]])
+        return f"Measured: {names} and {ties[-1]} are best together ({mean})."
     text = (
         f"Measured: {best.row.name} is best ({mean}), {comparisons[0].gap:.1f} points above "
         f"{second.row.name} ({_top1(second).mean:.1f})"

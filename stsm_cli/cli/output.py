@@ -164,7 +164,7 @@ class _Meter:
         parts = [f"{self.done}/{self.total}"]
         if seconds > 0 and steps > 0:
             rate = steps / seconds
-            parts.append(f"{rate:.3g}/s")
+            parts.append(f"{rate:.3g}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
             if seconds >= SETTLE_SECONDS:
                 parts.append(f"{duration((self.total - self.done) / rate)} left")
         return "  ".join([*parts, status]).rstrip()

@@ -90,7 +90,9 @@ def prepare(
     val_share: Annotated[
         float | None,
         typer.Option(
-            "--val-share", help="folder: share of a class to validate on, where no split is; 0.2."
+            "--val-share",
+            help="folder: share of each class to validate on, rounded, at least one video, "
+            "where no split is; 0.2.",
         ),
     ] = None,
     seed: Annotated[

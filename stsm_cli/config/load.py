@@ -185,8 +185,13 @@ def _find(name: str, folder: Path) -> Path:
         raise RecipeError(f"{_named(name)}: cannot be read: {error.strerror}") from None
     close = get_close_matches(name, recipe_names(), n=1)
     suggestion = f"did you mean `{close[0]}`? " if close else ""
+    rule = "no such recipe"
+    if beside.is_dir():
+        rule = "is a folder, a recipe is a file"
+    elif name.endswith((".yaml", ".yml")) or beside.is_absolute():
+        rule = "no such file"
     raise RecipeError(
-        f"{_named(name)}: no such recipe", hint=f"{suggestion}`stsm recipes` lists the shipped ones"
+        f"{_named(name)}: {rule}", hint=f"{suggestion}`stsm recipes` lists the shipped ones"
     )
 
 

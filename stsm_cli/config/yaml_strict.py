@@ -107,12 +107,18 @@ def read_text(path: Path, source: str) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise RecipeError(f"{source}: must have at most {MAX_BYTES:,} bytes")
+            raise _no_text(source, content, f"must have at most {MAX_BYTES:,} bytes")
         return content.decode("utf-8-sig")
     except OSError as error:
         raise RecipeError(f"{source}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"{source}: cannot be read: not UTF-8 text") from None
+        raise _no_text(source, content, "cannot be read: not UTF-8 text") from None
+
+
+def _no_text(source: str, content: bytes, rule: str) -> RecipeError:
+    """A file that breaks `rule`; what is no text at all, such as a video, is called so."""
+    is_binary = b"\0" in content
+    return RecipeError(f"{source}: {'is a binary file, not a text of YAML' if is_binary else rule}")
 
 
 def read_yaml(path: Path, source: str, problems: list[str]) -> Located:

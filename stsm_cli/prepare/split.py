@@ -18,9 +18,9 @@ def draw_split(listing: Listing, draw: Draw, usable: Container[str | None]) -> L
     """The listing with a validation part drawn from its training part.
 
     Only usable videos are drawn. Each class is split for itself and keeps something to train on; it
-    gives something to validate on if it has two groups. A group is a video with its copies, or the
-    clips that UCF101's names put together; one that is in two classes stays in training. The order
-    is that of SHA-256, so a video that is added later moves few others.
+    gives its share, rounded, and at least one video if it has two groups. A group is a video with
+    its copies, or the clips that UCF101's names put together; one that is in two classes stays in
+    training. The order is that of SHA-256, so a video that is added later moves few others.
 
     Args:
         listing: Its videos are all in `train`.
@@ -88,8 +88,8 @@ def _lot(seed: int, group: Group) -> bytes:
 
 
 def _notes(listing: Listing, draw: Draw) -> list[str]:
-    drawn = f"{draw.val_share:.0%} of the usable videos of each class drawn for validation"
-    notes = [f"no split found: {drawn}, seed {draw.seed}"]
+    share = f"{draw.val_share:.0%} of the usable videos of each class, at least one,"
+    notes = [f"no split found: {share} drawn for validation, seed {draw.seed}"]
     if any(_UCF101.fullmatch(stem(video.name)) for video in listing.splits["train"]):
         notes.append("clips of one UCF101 group (v_X_gNN_cMM) are in the same split")
     return notes

@@ -123,9 +123,12 @@ def test_a_part_of_the_rows_has_no_order_of_the_papers(read):
     )
 
 
-def test_two_best_rows(read):
-    best = read("alpha", lambda run: 50 if run.row.name in ("0", "1") else 40)[1]
-    assert best == "Measured: 0 and 1 are best (50.0)."
+@pytest.mark.parametrize(
+    ("names", "listed"), [(("0", "1"), "0 and 1"), (("0", "1/4", "1"), "0, 1/4 and 1")]
+)
+def test_several_best_rows(read, names, listed):
+    best = read("alpha", lambda run: 50 if run.row.name in names else 40)[1]
+    assert best == f"Measured: {listed} are best together (50.0)."
 
 
 def test_rows_that_are_missing_are_counted(read):

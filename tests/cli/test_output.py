@@ -169,7 +169,7 @@ def test_a_bar_says_what_is_left_when_its_rate_has_settled(capsys, clock, monkey
             bar.advance(2)
     assert capsys.readouterr().err.splitlines() == [
         "epoch 1/6  2/100  2/s",
-        "epoch 1/6  4/100  0.816/s",
+        "epoch 1/6  4/100  1.2 s each",
         "epoch 1/6  6/100  1/s  1:34 left",
     ]
 

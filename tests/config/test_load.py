@@ -60,8 +60,9 @@ def test_extends_more_than_two_hops_is_refused(write, problems):
     [
         ("[synth/stsm]", 'must be the path of one recipe, got ["synth/stsm"]'),
         ("null", "must be the path of one recipe, got null"),
-        ("gone.yaml", "gone.yaml: no such recipe"),
-        (".", ".: no such recipe"),
+        ("gone.yaml", "gone.yaml: no such file"),
+        ("gone", "gone: no such recipe"),
+        (".", ".: is a folder, a recipe is a file"),
         (r'"a\0b\n"', r'"a\u0000b\n": no such recipe'),
         ("x" * 5000, f'"{"x" * 59}…: cannot be read: File name too long'),
     ],
@@ -135,6 +136,15 @@ def test_an_unknown_recipe_gets_the_nearest_and_where_all_are_listed(problems):
     lines, hints = problems("synth/stms")
     assert lines == ["synth/stms: no such recipe"]
     assert hints == ["did you mean `synth/stsm`? `stsm recipes` lists the shipped ones"]
+
+
+def test_a_path_that_leads_to_no_recipe_is_called_one(problems):
+    assert problems("gone.yml")[0] == ["gone.yml: no such file"]
+    assert problems("/gone/a")[0] == ["/gone/a: no such file"]
+    Path("videos").mkdir()
+    lines, hints = problems("videos")
+    assert lines == ["videos: is a folder, a recipe is a file"]
+    assert hints == ["`stsm recipes` lists the shipped ones"]
 
 
 # Back to YAML, hash, description

@@ -86,6 +86,13 @@ def test_an_unreadable_file_is_named():
         read_recipe(Path("latin.yaml"))
 
 
+@pytest.mark.parametrize("length", [1, 9000])
+def test_what_is_no_text_is_called_so(length):
+    Path("clip.mp4").write_bytes(b"\0\0\0 ftypisom\xff" * length)  # short, or too long for a text
+    with pytest.raises(RecipeError, match=r"^clip\.mp4: is a binary file, not a text of YAML$"):
+        read_recipe(Path("clip.mp4"))
+
+
 def test_a_byte_order_mark_is_no_part_of_the_text():
     Path("mark.yaml").write_bytes("\ufeff# card\na: 1\n".encode())
     assert load_yaml(Path("mark.yaml")) == {"a": 1}

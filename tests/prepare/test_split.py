@@ -131,7 +131,8 @@ def test_copies_join_groups_of_ucf101(seed):
 def test_notes_say_how_it_was_drawn():
     listing = listed(plain({"a": 5, "z": 1}))
     assert draw_split(listing, Draw(0.25, 7), set()).notes == (
-        "no split found: 25% of the usable videos of each class drawn for validation, seed 7",
+        "no split found: 25% of the usable videos of each class, at least one, drawn "
+        "for validation, seed 7",
     )
     grouped = "clips of one UCF101 group (v_X_gNN_cMM) are in the same split"
     assert draw_split(listed(ucf101()), Draw(0.2, 0), set()).notes[1:] == (grouped,)
