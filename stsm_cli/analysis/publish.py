@@ -18,23 +18,30 @@ TSM_ROW = "T"  # in spatial and spatiotemporal
 TSM_IN_THE_PAPER = (2, "T(MMAction2)")
 
 
-def publish(out: Path, name: str, *, figures: bool = True) -> list[Path]:
+def publish(out: Path, name: str, *, figures: bool = True, unmeasured: bool = False) -> list[Path]:
     """Write the table of the ablation `name` and its figures; the paths of what was written.
 
-    Where nothing is recorded, the table has the paper's numbers alone, without figures. Runs with
-    overrides of the user's (budget `custom`) get files of their own, `..._custom`.
+    Runs with overrides of the user's (budget `custom`) get files of their own, `..._custom`.
+
+    Args:
+        out: The folder of results.
+        name: The ablation's.
+        figures: Draw them, too.
+        unmeasured: Write a table of the paper's numbers alone where nothing is recorded; else only
+            in the place of one that is there.
 
     Raises:
         DataError: A record is broken.
         UsageError: `out` cannot be written.
     """
-    records = read_records(out, table_name(name, load_ablation(name)))
+    stem = table_name(name, load_ablation(name))
+    records = read_records(out, stem)
     standard = [record for record in records if record.budget != "custom"]
     custom = [record for record in records if record.budget == "custom"]
     files: dict[str, str | bytes] = {}
     parts = [(standard, ""), (custom, "_custom")]
     for chosen, suffix in sorted(parts, key=lambda part: not part[0]):  # what is measured first
-        if chosen or not suffix:
+        if chosen or (not suffix and (unmeasured or (out / f"{stem}.md").exists())):
             files |= _table(name, chosen, suffix)
         if chosen and figures:
             files |= _figures(out, name, chosen, suffix)

@@ -126,6 +126,7 @@ def evaluate(
             recipe = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
             reader = choose_decoder(decoder or subject.decoder)
             _check_files(per_class, confusion, scores, recipe.model.num_classes)
+            subject.check()
             if world.is_main:
                 check_split(recipe.data, data or subject.data_root, "val")
             # only now what takes seconds to import

@@ -80,6 +80,7 @@ def predict(
     subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
     config = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
     reader = choose_decoder(decoder or subject.decoder)
+    subject.check()
     _check_any(videos)
     # only now what takes seconds to import
     from stsm_cli.engine.opening import slow_precision

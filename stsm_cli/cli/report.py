@@ -31,6 +31,12 @@ def report(
     console = output.current()
     if not out.is_dir():
         raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
+    is_of_results = (out / "records").is_dir() or (out / "audit.md").exists()
+    if not is_of_results and any(out.iterdir()):
+        raise UsageError(
+            f"--out {out}: holds other files and no records/, so it is no folder of results",
+            hint="name the one that `stsm ablate` wrote to, or an empty folder",
+        )
     if not read_records(out):
         console.message(f"no run is recorded below {out}: `stsm ablate alpha` makes some")
     written = _write(out, html=html)
@@ -53,7 +59,7 @@ def _write(out: Path, *, html: bool) -> list[Path]:
     html = html or (out / PAGE).exists()  # no page is left behind by its tables
     with output.current().bar("writing results", len(names) + 2 + html) as bar:
         for name in names:
-            written += publish(out, name)
+            written += publish(out, name, unmeasured=True)
             bar.advance(1, name)
         tables = [path for path in written if path.suffix == ".md"]
         written += write_pictures(out)

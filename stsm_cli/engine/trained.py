@@ -40,6 +40,15 @@ class Trained:
         """Of the file that the training started from, where that is known."""
         return self.folder.about().init_sha256 if self.folder else init_sha256(self.recipe)
 
+    def check(self) -> None:
+        """Refuse weights that are none, before torch is imported.
+
+        Raises:
+            CheckpointError: The file is missing, or shows by its first bytes that it is another.
+        """
+        with naming_another(self.checkpoint):
+            check_weights(self.checkpoint)
+
     def protocol(self, recipe: Recipe) -> str:
         """What a test under `recipe` is called: its protocol, then the edits."""
         return "+".join((recipe.protocol, *self.edits))
@@ -78,8 +87,7 @@ def trained(
         UsageError: There is no finished run; a checkpoint comes without a recipe; an override
             would change what was trained.
         RecipeError: The recipe or an override is wrong.
-        CheckpointError: `run` is not a run folder, or the checkpoint is missing, or none by its
-            first bytes.
+        CheckpointError: `run` is not a run folder.
     """
     if checkpoint is not None:
         if run is None or best:
@@ -88,12 +96,10 @@ def trained(
                 hint=f"for example `stsm eval synth/stsm --checkpoint {checkpoint}`",
             )
         loaded = load_recipe(run, overrides)
-        _check(checkpoint)
         return Trained(loaded.title, loaded.recipe, checkpoint, None)
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     recipe, edits = _edited(folder, overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
-    _check(file)
     return Trained(folder.about().recipe, recipe, file, folder, edits)
 
 
@@ -107,11 +113,6 @@ def naming_another(checkpoint: Path) -> Iterator[None]:
         raise CheckpointError(
             str(error), hint=hint or instead_of(checkpoint) or error.hint
         ) from None
-
-
-def _check(checkpoint: Path) -> None:
-    with naming_another(checkpoint):
-        check_weights(checkpoint)
 
 
 def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:

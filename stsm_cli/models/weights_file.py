@@ -46,7 +46,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
             it would take more memory than its own size; or a tensor of its state dict is not one
             of weights.
     """
-    check_kind(path)
+    check_kind(path, "checkpoint")
     try:
         file = path.open("rb")
     except OSError as error:
@@ -82,7 +82,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: The file is missing or damaged, or a tensor is not one of weights.
     """
-    check_kind(path)
+    check_kind(path, "safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -23,13 +23,17 @@ def check_weights(path: Path) -> None:
     check_kind(path)
 
 
-def check_kind(path: Path) -> None:
+def check_kind(path: Path, kind: str | None = None) -> None:
     """Refuse what the first bytes, or an archive's list of contents, show to be something else.
+
+    Args:
+        path: The file.
+        kind: What it should be; None: what its name says.
 
     Raises:
         CheckpointError: The file is missing, or no file of weights.
     """
-    kind = "safetensors file" if path.suffix == SAFETENSORS else "checkpoint"
+    kind = kind or ("safetensors file" if path.suffix == SAFETENSORS else "checkpoint")
     try:
         if path.exists() and not path.is_file():
             raise CheckpointError(f"{path}: cannot be read (not a file)")

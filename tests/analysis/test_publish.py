@@ -41,7 +41,8 @@ def test_the_table_alone(measure, tmp_path):
 
 @pytest.mark.parametrize("name", ["alpha", "sota-k400"])
 def test_without_records_the_table_is_the_papers_alone(tmp_path, name):
-    (path,) = publish(tmp_path, name)
+    assert publish(tmp_path, name) == []
+    (path,) = publish(tmp_path, name, unmeasured=True)
     table = path.read_text()
     assert "not run" in table
     assert "75.0" in table
@@ -68,6 +69,15 @@ def test_overridden_runs_have_files_of_their_own(measure, tmp_path):
     ]
     assert "| 99.0 |" not in (tmp_path / "table1_alpha.md").read_text().replace("**", "")
     assert "| 99.0 |" in (tmp_path / "table1_alpha_custom.md").read_text().replace("**", "")
+
+
+def test_overridden_runs_alone_leave_no_empty_table_beside_theirs(measure, tmp_path):
+    measure("alpha", lambda run: 99, overrides=["optim.lr=1"])
+    assert names(publish(tmp_path, "alpha", figures=False)) == ["table1_alpha_custom.md"]
+    (tmp_path / "table1_alpha.md").write_text("stale")
+    both = ["table1_alpha_custom.md", "table1_alpha.md"]
+    assert names(publish(tmp_path, "alpha", figures=False)) == both
+    assert "not run" in (tmp_path / "table1_alpha.md").read_text()
 
 
 def test_tsm_comes_from_another_tables_runs_of_the_same_recipe(measure, tmp_path, monkeypatch):

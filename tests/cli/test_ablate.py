@@ -88,7 +88,7 @@ def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path, tiny):
     assert [row["name"] for row in result["rows"]] == ["TSN", "T", "H", "W", "H+W", "HW"]
     assert all(row["seeds"]["0"] == row["top1"] for row in result["rows"])
     assert (result["budget"], result["epochs"]) == ("custom", 1)
-    assert [(tmp_path / file).is_file() for file in result["files"]] == [True] * 6
+    assert [(tmp_path / file).is_file() for file in result["files"]] == [True] * 5
     assert "6 of 6 runs" in err
 
     assert run(command) == 0

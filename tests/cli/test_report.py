@@ -38,6 +38,16 @@ def test_a_folder_without_records_says_so(tmp_path, capsys, without_pictures):
     assert f"{tmp_path / 'audit.md'}\n" in shown.out
     index = (tmp_path / "README.md").read_text()
     assert "- Not run on the embedded set: `stsm ablate alpha`\n" in index
+    assert run(["report", "--out", str(tmp_path)]) == 0  # it is a folder of results now
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path, capsys):
+    (tmp_path / "recipe.yaml").touch()
+    assert run(["report", "--out", str(tmp_path)]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert f"--out {tmp_path}: holds other files and no records/" in error
+    assert hint == "hint: name the one that `stsm ablate` wrote to, or an empty folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
 def test_html_makes_one_page_of_them_all(tmp_path, capsys, without_pictures):
