@@ -15,6 +15,7 @@ from stsm_cli.errors import DataError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stsm_cli.engine.predict import Predictions
     from stsm_cli.engine.trained import Trained
 
 
@@ -105,12 +106,7 @@ def predict(
         mirror=subject.mirror,
         progress=console,
     )
-    for error in found.failed.values():
-        console.error(error)
-    for path, num_damaged in found.damaged.items():
-        console.warn(f"{path}: {num_damaged} of its frames are damaged")
-    for path, shortfall in found.short.items():
-        console.warn(f"{path}: {shortfall}")
+    _tell_faults(found)
     likeliest = {
         path: _likeliest(scores, classes, top) for path, scores in found.probabilities.items()
     }
@@ -124,6 +120,7 @@ def predict(
                 "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
                 "damaged_frames": {str(path): count for path, count in found.damaged.items()},
                 "short": {str(path): why for path, why in found.short.items()},
+                "faults": {str(path): faults for path, faults in found.faults.items()},
                 "failed": {str(path): str(error) for path, error in found.failed.items()},
             }
         )
@@ -144,6 +141,19 @@ def _check_any(videos: Sequence[Path]) -> None:
     missing = [problem for path in dict.fromkeys(videos) if (problem := absent(path))]
     if len(missing) == len(set(videos)):
         raise DataError("\n".join(map(str, missing)))
+
+
+def _tell_faults(found: "Predictions") -> None:
+    console = output.current()
+    for error in found.failed.values():
+        console.error(error)
+    for path, num_damaged in found.damaged.items():
+        console.warn(f"{path}: {num_damaged} of its frames are damaged")
+    for path, shortfall in found.short.items():
+        console.warn(f"{path}: {shortfall}")
+    for path, faults in found.faults.items():
+        for fault in faults:
+            console.warn(f"{path}: {fault}")
 
 
 def _class_names(subject: "Trained", data: Path | None, num_classes: int) -> tuple[str, ...]:

@@ -87,6 +87,13 @@ class Watch:
         """Whether any frame so far was marked, or told of."""
         return bool(self._broken)
 
+    @property
+    def told_of_container(self) -> str:
+        """What a container's reader complained of; empty: of nothing, or it would have raised."""
+        # trap: this one skips what it cannot read, and raises nothing
+        told = (text.strip() for _, who, text in self._messages if who == "matroska,webm")
+        return next(told, "")
+
     def drain(self) -> None:
         """Look at what is decoded already and would be shown later; no packet may follow."""
         self._decode(None)

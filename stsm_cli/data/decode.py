@@ -128,8 +128,8 @@ def _guarded(path: Path, decode: Callable[[], T]) -> T:
     """What `decode` gives; what it raises, and that it stands still, in one line with the file."""
     import av
 
-    if problem := absent(path):
-        raise problem
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
     seconds = DEADLINE_SECONDS + path.stat().st_size / _BYTES_A_SECOND
     try:
         return within(seconds, decode)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stsm_cli.data.arrivals import Arrivals
 from stsm_cli.data.container import open_container
 from stsm_cli.data.damage import Watch, hearing
 from stsm_cli.data.display import Screen, Size, display_of
@@ -73,17 +74,33 @@ def probe_pyav(path: Path) -> VideoInfo:
     """
     num_frames, size = 0, (0, 0)
     with _open(path) as (container, stream, watch):
-        length = Length(container, stream)
-        for number, frame in _frames(container, stream, watch, on_packet=length.add):
+        length, arrivals = Length(container, stream), Arrivals(stream)
+
+        def on_packet(packet: "Packet[VideoStream]") -> None:
+            length.add(packet)
+            arrivals.expect(packet)
+
+        for number, frame in _frames(container, stream, watch, on_packet=on_packet):
+            arrivals.note(frame)
             if number == 0:
                 size = display_of(frame).size(frame.width, frame.height)
             watch.ask(number, frame)
             num_frames = number + 1
         fps = float(stream.average_rate or 0)
         num_damaged, shortfall = len(watch.damaged()), length.shortfall(num_frames)
+        faults = tuple(_faults(watch, arrivals, num_damaged))
     if not num_frames:
         raise DataError(f"{path}: holds no frame")
-    return VideoInfo(num_frames, fps, *size, num_damaged, shortfall)
+    return VideoInfo(num_frames, fps, *size, num_damaged, shortfall, faults)
+
+
+def _faults(watch: Watch, arrivals: Arrivals, num_damaged: int) -> Iterator[str]:
+    if told := watch.told_of_container:
+        yield f"the container is damaged ({told})"
+    if arrivals.gap:
+        yield arrivals.gap
+    if watch.is_broken and not num_damaged:
+        yield "a part of which no frame is made is damaged"
 
 
 def packet_index(path: Path) -> PacketIndex | None:

@@ -27,6 +27,7 @@ class VideoInfo:
         height: In pixels, as shown.
         num_damaged: Frames that the decoder could not make right, or that are built from such.
         shortfall: How early the file ends, where that is before the time it claims; else empty.
+        faults: What else is wrong with the file, in words.
     """
 
     num_frames: int
@@ -35,6 +36,7 @@ class VideoInfo:
     height: int
     num_damaged: int = 0
     shortfall: str = ""
+    faults: tuple[str, ...] = ()
 
 
 def resize_short_side(frames: Frames, short_side_px: int) -> Frames:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.decode import Decoder, probe
+from stsm_cli.data.decode import Decoder, absent, probe
 from stsm_cli.data.frames import VideoInfo
 from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_classes
@@ -29,12 +29,14 @@ class Predictions:
         probabilities: Of each video.
         damaged: How many frames of a video the decoder could not make right, where there are any.
         short: How early a video ends, where that is before the time it claims.
+        faults: What else is wrong with a video's file.
         failed: Why a video could not be read.
     """
 
     probabilities: dict[Path, torch.Tensor]
     damaged: dict[Path, int]
     short: dict[Path, str]
+    faults: dict[Path, tuple[str, ...]]
     failed: dict[Path, DataError]
 
 
@@ -61,13 +63,13 @@ def predict(
         paths: The videos.
         mirror: What it did to the classes in the training; None: what card or names say.
     """
-    found, damaged, short, failed = {}, {}, {}, {}
+    found, damaged, short, faults, failed = {}, {}, {}, {}, {}
     orders = class_orders(recipe, classes, recipe.test, mirror)
     wanted = list(dict.fromkeys(paths))
     with progress.bar("predicting", len(wanted)) as bar:
         for path in wanted:
             try:
-                info = probe(path)
+                info = _look(path)
                 found[path] = _predict_one(
                     model, recipe, classes, path, info, device, decoder, orders
                 )
@@ -75,10 +77,18 @@ def predict(
                     damaged[path] = info.num_damaged
                 if info.shortfall:
                     short[path] = info.shortfall
+                if info.faults:
+                    faults[path] = info.faults
             except DataError as error:
                 failed[path] = error
             bar.advance()
-    return Predictions(found, damaged, short, failed)
+    return Predictions(found, damaged, short, faults, failed)
+
+
+def _look(path: Path) -> VideoInfo:
+    if problem := absent(path):
+        raise problem
+    return probe(path)
 
 
 def _predict_one(

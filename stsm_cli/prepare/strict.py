@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import av
 
+from stsm_cli.data.arrivals import Arrivals
 from stsm_cli.data.container import video_stream
 from stsm_cli.data.damage import MARKING, TELLING, Messages, Watch, hearing
 from stsm_cli.data.length import Length
@@ -36,7 +37,7 @@ class StrictVideo:
 
     def __init__(self, container: "InputContainer", stream: "VideoStream", log: Messages) -> None:
         self._container, self._stream, self._log = container, stream, log
-        self._watch, self._arrivals = Watch(stream, log), _Arrivals(stream)
+        self._watch, self._arrivals = Watch(stream, log), Arrivals(stream)
         self._length = Length(container, stream)
         self.fps = float(stream.average_rate or 0)
 
@@ -66,8 +67,8 @@ class StrictVideo:
         except av.FFmpegError as error:
             raise self._broken(error, self._place(packet, num_frames)) from error
         self._check_end(num_frames)
-        if num_lost := self._arrivals.num_lost:
-            raise UnusableError("corrupt", f"{num_lost} frames between the others do not come")
+        if gap := self._arrivals.gap:
+            raise UnusableError("corrupt", gap)
 
     def index(self) -> PacketIndex | None:
         """The frames as their packets announce them; None where these do not tell.
@@ -122,44 +123,11 @@ class StrictVideo:
             raise UnusableError("short", shortfall)
         if not num_frames:
             raise UnusableError("corrupt", "holds no frame")
-        told = [text for _, who, text in self._log if who == "matroska,webm"]
-        if told:  # trap: this demuxer skips what it cannot read, and raises nothing
-            raise UnusableError("corrupt", f"the container is damaged ({told[0].strip()})")
+        if told := self._watch.told_of_container:
+            raise UnusableError("corrupt", f"the container is damaged ({told})")
 
     def _broken(self, error: av.FFmpegError, place: str) -> UnusableError:
         return _unusable(error, f"{place} does not decode", self._log)
-
-
-class _Arrivals:
-    """Whether each packet's frame comes, where a packet holds one.
-
-    Those before the first that comes were cut off: what they are built from is not in the file.
-    """
-
-    def __init__(self, stream: "VideoStream") -> None:
-        self._is_told = stream.codec_context.name in ("h264", "hevc")
-        self._due: set[int] = set()
-        self._first: int | None = None
-
-    def expect(self, packet: "Packet[VideoStream]") -> None:
-        """A frame is due with this packet."""
-        if packet.size and packet.pts is not None and not packet.is_discard:
-            self._due.add(packet.pts)
-
-    def note(self, frame: "VideoFrame") -> None:
-        """This frame came."""
-        if frame.interlaced_frame or frame.pts not in self._due:
-            self._is_told = False  # two fields may be two packets; or time stamps are guessed
-            return
-        self._due.remove(frame.pts)
-        self._first = frame.pts if self._first is None else self._first
-
-    @property
-    def num_lost(self) -> int:
-        """Frames that did not come between others that did."""
-        if not self._is_told or self._first is None:
-            return 0
-        return sum(time > self._first for time in self._due)
 
 
 @contextmanager

@@ -69,9 +69,10 @@ def test_bad_files_are_one_line_each_and_the_others_are_predicted(small_run, cap
     assert errors[2] == "error: data: is a folder, not a video"
 
 
-def test_damaged_frames_and_an_early_end_are_told(small_run, capsys, monkeypatch):
+def test_all_that_is_wrong_with_a_file_is_told(small_run, capsys, monkeypatch):
     def probe(path):
-        return replace(whole(path), num_damaged=3, shortfall="ends after 9 frames")
+        found = replace(whole(path), num_damaged=3, shortfall="ends after 9 frames")
+        return replace(found, faults=("2 frames do not come",))
 
     whole = predict.probe
     monkeypatch.setattr(predict, "probe", probe)
@@ -81,6 +82,8 @@ def test_damaged_frames_and_an_early_end_are_told(small_run, capsys, monkeypatch
     assert (found["damaged_frames"], found["short"]) == ({A: 3}, {A: "ends after 9 frames"})
     assert f"warning: {A}: 3 of its frames are damaged" in err
     assert f"warning: {A}: ends after 9 frames" in err
+    assert found["faults"] == {A: ["2 frames do not come"]}
+    assert f"warning: {A}: 2 frames do not come" in err
 
 
 def test_nothing_is_printed_where_nothing_was_read(small_run, capsys):

@@ -139,6 +139,32 @@ def damaged(*packets):
     return watch.damaged()
 
 
+def test_frames_that_do_not_come_are_told(noisy, monkeypatch):
+    lost = [packet.pts for packet in packets_of(noisy)[4:6]]
+    whole = Watch.decode
+    monkeypatch.setattr(
+        Watch, "decode", lambda *given: [f for f in whole(*given) if f.pts not in lost]
+    )
+    info = probe(noisy)
+    assert (info.num_frames, info.num_damaged) == (38, 0)
+    assert info.faults == ("2 frames between the others do not come",)
+
+
+def test_a_damaged_container_that_raises_nothing_is_told(noisy, tmp_path, remux):
+    remux(noisy, tmp_path / "a.mkv", cluster_time_limit="400")  # ms
+    content = bytearray((tmp_path / "a.mkv").read_bytes())
+    content[content.rfind(b"\x1f\x43\xb6\x75")] ^= 16  # where the last cluster begins
+    (tmp_path / "hit.mkv").write_bytes(content)
+    assert probe(tmp_path / "a.mkv").faults == ()
+    (fault,) = probe(tmp_path / "hit.mkv").faults
+    assert fault.startswith("the container is damaged (")
+
+
+def test_damage_that_shows_in_no_frame_is_told(noisy, monkeypatch):
+    monkeypatch.setattr(Watch, "is_broken", True)
+    assert probe(noisy).faults == ("a part of which no frame is made is damaged",)
+
+
 def test_damage_ends_with_the_next_key_frame():
     packets = [Packet(i, Frame(i, broken=i == 2, key=i % 4 == 0)) for i in range(8)]
     assert damaged(*packets) == [2, 3]
