@@ -6,6 +6,7 @@ only on the configuration, its split and its number, and takes its name when it 
 files are the same however many workers made them and however often they were stopped.
 """
 
+import errno
 import json
 import os
 import time
@@ -58,12 +59,18 @@ def check_synth(root: Path, config: SynthConfig) -> None:
     """Refuse a place where the set of `config` neither is nor can be made.
 
     Raises:
-        DataError: `root` is a file, or holds something else.
+        DataError: `root` is a file, holds something else, or cannot be made.
     """
     if root.exists() and not root.is_dir():
         raise DataError(f"{root}: must be a folder, is a file")
     if root.is_dir() and any(root.iterdir()):
         _check_config(root, config)
+        return
+    there = next(place for place in (root, *root.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise DataError(f"{root}: cannot be written ({os.strerror(errno.ENOTDIR)})")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(f"{root}: cannot be written ({os.strerror(errno.EACCES)})")
 
 
 def prepare_synth(

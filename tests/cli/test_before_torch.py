@@ -26,6 +26,7 @@ COMMANDS = {
     "train --device gpu": "--device gpu: not available here",
     "train k400/tsm_r50_8f --data no": "no: no such data root",
     "train folder/tsm_r50_8f --data broken": "broken/manifest/train.csv:2: 6 columns expected",
+    "train --data text.pt/a": "text.pt/a: cannot be written (Not a directory)",
     "train --init text.pt": "text.pt: not a readable checkpoint (it is a text file)",
     "ablate alpha --device gpu": "--device gpu: not available here",
     "convert text.pt --from mit -o a.safetensors": "text.pt: not a readable checkpoint",

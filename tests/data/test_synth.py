@@ -11,7 +11,7 @@ from stsm_cli.data import synth
 from stsm_cli.data.decode import probe, read_frames
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.scenes import CLASSES, make_frames
-from stsm_cli.data.synth import ensure_synth, prepare_synth, preview
+from stsm_cli.data.synth import check_synth, ensure_synth, prepare_synth, preview
 from stsm_cli.errors import DataError
 
 TINY = SynthConfig(train=32, val=16, frames=8, short_side_px=32, difficulty=0.3)
@@ -182,6 +182,14 @@ def test_a_root_below_a_file_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/set: cannot be written \(Not a directory\)"):
         prepare_synth(tmp_path / "file" / "set", TINY)
+
+
+def test_a_place_that_cannot_be_written_is_refused_by_a_look(tmp_path, monkeypatch):
+    check_synth(tmp_path / "new" / "set", TINY)
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)
+    with pytest.raises(DataError, match=r"new/set: cannot be written \(Permission denied\)"):
+        check_synth(tmp_path / "new" / "set", TINY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_worker_is_told():
