@@ -1,25 +1,18 @@
 """The audit of the paper (`results/audit.md`): where it parts from itself, its sources and us.
 
-A pure function of the paper's tables, the counted networks and the run records: the same give the
-same text.
+A pure function of the paper's statements and tables, the counted networks and the run records: the
+same give the same text.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from stsm_cli.analysis.audit_ablations import ablation_findings
-from stsm_cli.analysis.audit_cells import cell_findings
-from stsm_cli.analysis.audit_costs import cost_findings
-from stsm_cli.analysis.audit_kinetics import kinetics_findings
-from stsm_cli.analysis.audit_labels import label_findings
-from stsm_cli.analysis.audit_method import method_findings
 from stsm_cli.analysis.audit_order import measured_order, printed_order
-from stsm_cli.analysis.audit_protocol import protocol_findings
-from stsm_cli.analysis.audit_something import something_findings
-from stsm_cli.analysis.comparison import TEST
+from stsm_cli.analysis.cells import markdown
 from stsm_cli.analysis.finding import KINDS, Finding
 from stsm_cli.analysis.records import write_whole
+from stsm_cli.analysis.statements import findings, load_section, note_of, section_files
 
 INTRODUCTION = """\
 # The paper, checked
@@ -28,16 +21,11 @@ Statements of *STSM: Spatio-Temporal Shift Module for Efficient Action Recogniti
 paper's own tables, against what its sources publish, and against what is counted and measured
 here. “Printed” is what the paper says; “computed” is worked out, whenever this page is made, from
 the paper's tables as data (`datasets/paper/`), from the networks as fvcore counts them, and from
-the run records. What others publish is quoted with its source (`datasets/paper/elsewhere.yaml`).
-What is undecided is measured, but not clear by these seeds; what is open can only be settled by the
-authors or by training on the real data sets.
+the run records, and so is the verdict, unless it says “read, not computed”. What others publish is
+quoted with its source (`datasets/paper/elsewhere.yaml`). What is undecided is measured, but not
+clear by these seeds; what is open can only be settled by the authors or by training on the real
+data sets.
 """
-MEASURED = (
-    "Runs on the embedded set: small videos that `stsm` generates, and a small network. They can "
-    "say whether an order of settings carries over, not what Kinetics-400 would give. "
-    f"{TEST} A sentence here may order other pairs than a table's own claim, and another number of "
-    "them, so p after the correction may differ."
-)
 
 
 def audit_sections(out: Path) -> list[tuple[str, list[Finding]]]:
@@ -48,17 +36,9 @@ def audit_sections(out: Path) -> list[tuple[str, list[Finding]]]:
 
     Raises:
         DataError: A record is broken.
+        RecipeError: A statement or one of its formulas is wrong.
     """
-    return [
-        ("The operator (sections 1, 3 and 5.1)", method_findings()),
-        ("Data, training and test (section 4)", protocol_findings()),
-        ("Ablations (section 5.1, Tables 1 to 3)", printed_order() + ablation_findings()),
-        ("Kinetics-400 (abstract and section 5.2, Table 4)", kinetics_findings()),
-        ("Something-Something V2 and backbones (5.2 and 5.3)", something_findings()),
-        ("Labels and cells of Tables 4 to 7", label_findings() + cell_findings()),
-        ("Computation and parameters", cost_findings()),
-        ("The order of settings, measured here", measured_order(out)),
-    ]
+    return [(load_section(path).heading, _found(path, out)) for path in section_files()]
 
 
 def audit_text(out: Path) -> str:
@@ -69,13 +49,14 @@ def audit_text(out: Path) -> str:
 
     Raises:
         DataError: A record is broken.
+        RecipeError: A statement or one of its formulas is wrong.
     """
     sections = audit_sections(out)
     lines = [INTRODUCTION, *_overview([one for _, found in sections for one in found])]
     number = 0
-    for heading, found in sections:
+    for path, (heading, found) in zip(section_files(), sections, strict=True):
         lines += ["", f"## {heading}", ""]
-        lines += [MEASURED, ""] if heading.endswith("measured here") else []
+        lines += [note, ""] if (note := note_of(path)) else []
         for finding in found:
             number += 1
             lines += _details(number, finding)
@@ -87,26 +68,37 @@ def write_audit(out: Path) -> Path:
 
     Raises:
         DataError: A record is broken.
+        RecipeError: A statement or one of its formulas is wrong.
         UsageError: `out` cannot be written.
     """
     write_whole(out / "audit.md", audit_text(out))
     return out / "audit.md"
 
 
+def _found(path: Path, out: Path) -> list[Finding]:
+    match load_section(path).order:
+        case "printed":
+            return printed_order() + findings(path)
+        case "measured":
+            return measured_order(out) + findings(path)
+        case None:
+            return findings(path)
+
+
 def _overview(findings: Sequence[Finding]) -> list[str]:
     counts = Counter(finding.kind for finding in findings)
-    table = [
-        f"| [{number}](#{number}) | {one.where} | {one.claim} | {one.kind} |"
-        for number, one in enumerate(findings, 1)
-    ]
     return [
         f"{len(findings)} statements: "
         + ", ".join(f"{kind}: {counts[kind]}" for kind in KINDS if counts[kind])
         + ".",
         "",
-        "| | where | claim | verdict |",
-        "| --- | --- | --- | --- |",
-        *table,
+        *markdown(
+            ("", "where", "claim", "verdict"),
+            [
+                (f"[{number}](#{number})", one.where, one.claim, one.kind)
+                for number, one in enumerate(findings, 1)
+            ],
+        ),
     ]
 
 
@@ -116,7 +108,7 @@ def _heading(claim: str) -> str:
 
 
 def _details(number: int, finding: Finding) -> list[str]:
-    kind, reason = finding.verdict.split(": ", 1)
+    read = " (read, not computed)" if finding.is_read else ""
     lines = [
         f'<a id="{number}"></a>',
         f"### {number}. {_heading(finding.claim)}",
@@ -124,7 +116,7 @@ def _details(number: int, finding: Finding) -> list[str]:
         f"- Where: {finding.where}",
         f"- Printed: {finding.printed}",
         f"- Computed: {finding.computed}",
-        f"- Verdict: **{kind}**: {reason}",
+        f"- Verdict: **{finding.kind}**{read}: {finding.because}",
     ]
     if finding.sources:
         lines.append(f"- Source: {'; '.join(f'`{source}`' for source in finding.sources)}")

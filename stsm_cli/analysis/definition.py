@@ -33,8 +33,16 @@ def read_definition(path: Path, kind: type[Model]) -> Model:
     return content
 
 
+def place(path: Path, keys: tuple[int | str, ...]) -> str:
+    """`file:line` of the deepest value along `keys` that a YAML file has.
+
+    Raises:
+        RecipeError: The file cannot be read, or is not YAML.
+    """
+    return _place(read_yaml(path, str(path), []), keys)
+
+
 def _place(tree: Located, keys: tuple[int | str, ...]) -> str:
-    """`file:line` of the deepest value along `keys` that is written."""
     for key in keys:
         try:
             tree = tree.value[key]

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
 from stsm_cli.analysis.definition import read_definition
 from stsm_cli.config.schema import Section
 from stsm_cli.resources import resource_dir
 
-KINDS = ("holds", "does not hold", "inexact", "contradiction", "not stated", "undecided", "open")
+Kind = Literal[
+    "holds", "does not hold", "inexact", "contradiction", "not stated", "undecided", "open"
+]
 """How a verdict begins."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -19,20 +23,17 @@ class Finding:
     claim: str
     printed: str
     computed: str
-    verdict: str
-    """One of KINDS, a colon, and the reason in a few words."""
-    quotes: tuple[str, ...] = ()
+    kind: Kind
+    because: str
+    is_read: bool = False
+    """Whether the verdict is somebody's, from reading: nothing computes it."""
+    facts: tuple[str, ...] = ()
     """Names of the facts that `computed` rests on, in `datasets/paper/elsewhere.yaml`."""
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Where the quoted facts stand, each once."""
-        return tuple(dict.fromkeys(quoted(name).source for name in self.quotes))
-
-    @property
-    def kind(self) -> str:
-        """What the verdict comes to."""
-        return self.verdict.split(":")[0]
+        return tuple(dict.fromkeys(known_facts()[name].source for name in self.facts))
 
 
 class Fact(Section):
@@ -48,14 +49,6 @@ class _Facts(Section):
 
 
 @lru_cache
-def _facts() -> dict[str, Fact]:
+def known_facts() -> dict[str, Fact]:
+    """The facts of `datasets/paper/elsewhere.yaml`, by name."""
     return read_definition(resource_dir("datasets") / "paper" / "elsewhere.yaml", _Facts).facts
-
-
-def quoted(name: str) -> Fact:
-    """The quoted fact of this name in `datasets/paper/elsewhere.yaml`.
-
-    Raises:
-        KeyError: There is none.
-    """
-    return _facts()[name]
