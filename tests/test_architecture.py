@@ -130,7 +130,26 @@ def test_no_file_hides_behind_a_name_that_says_nothing():
     assert not names & {"utils", "helpers", "common", "misc", "base"}
 
 
-def test_files_are_short():
-    lengths = {ids(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert median(length for length in lengths.values() if length > 5) <= 150
-    assert {name: length for name, length in lengths.items() if length > 350} == {}
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+def length(function):
+    """Its lines from the first behind its docstring."""
+    has_more = ast.get_docstring(function) is not None and len(function.body) > 1
+    return function.end_lineno - function.body[1 if has_more else 0].lineno + 1
+
+
+def test_functions_are_short():
+    lengths = {
+        f"{ids(path)}: {function.name}": length(function)
+        for path in FILES
+        for function in functions(parse(path))
+    }
+    assert median(lengths.values()) <= 10
+    assert {name: lines for name, lines in lengths.items() if lines > 55} == {}
+
+
+def test_a_length_is_without_signature_and_docstring():
+    source = 'def f(\n    a,\n):\n    """One\n\n    two.\n    """\n    b = a\n    return b\n'
+    assert [length(function) for function in functions(ast.parse(source))] == [2]

@@ -12,7 +12,10 @@ from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.train import print_result
 
 if TYPE_CHECKING:
+    import torch
+
     from stsm_cli.engine.testing import Evaluation
+    from stsm_cli.engine.trained import Trained
 
 Crops = Annotated[int | None, typer.Option("--crops", help="1, 3 or 10 crops.", show_default=False)]
 Clips = Annotated[
@@ -112,48 +115,51 @@ def evaluate(
         raise typer.Exit(start_processes(nproc, context))
     if not current_world().is_main:
         output.use(output.Output(-1))
-    console = output.current()
     with joined() as world:
         with together():
             from stsm_cli.data.dataset import check_split
             from stsm_cli.data.decode import choose_decoder
             from stsm_cli.engine.device import check_device, choose_device, choose_workers
-            from stsm_cli.engine.protocol import edit_protocol
             from stsm_cli.engine.trained import trained
 
             check_device(device)
             subject = trained(run, checkpoint, overrides=overrides or (), best=best)
-            recipe = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
+            subject = subject.under(protocol=protocol, clips=clips, crops=crops)
             reader = choose_decoder(decoder or subject.decoder)
-            _check_files(per_class, confusion, scores, recipe.model.num_classes)
+            _check_files(per_class, confusion, scores, subject.recipe.model.num_classes)
             subject.check()
             if world.is_main:
-                check_split(recipe.data, data or subject.data_root, "val")
+                check_split(subject.recipe.data, data or subject.data_root, "val")
             # only now what takes seconds to import
-            from stsm_cli.engine.opening import slow_precision
             from stsm_cli.engine.testing import run_test
 
             keep_freed_memory()
             where = choose_device(device)
-        if slow := slow_precision(recipe, where):
-            console.warn(slow)
-        console.message(f"testing {subject.checkpoint} under {subject.protocol(recipe)}")
-        if subject.folder is not None and not subject.folder.result_file.is_file():
-            console.warn(f"{subject.folder.path}: its training has not finished")
+        _announce(subject, where)
         tested = run_test(
             subject,
-            recipe,
             data_root=data,
             device=where,
             workers=choose_workers(workers),
             decoder=reader,
-            progress=console,
+            progress=output.current(),
         )
     if world.is_main:
         origin = subject.folder.path if subject.folder else subject.checkpoint
         num_classes = len(tested.manifest.classes)
         print_result(tested.result, origin, num_classes=num_classes, as_json=as_json)
         _write_files(tested, per_class, confusion, scores)
+
+
+def _announce(subject: "Trained", device: "torch.device") -> None:
+    from stsm_cli.engine.opening import slow_precision
+
+    console = output.current()
+    if slow := slow_precision(subject.recipe, device):
+        console.warn(slow)
+    console.message(f"testing {subject.checkpoint} under {subject.protocol}")
+    if subject.folder is not None and not subject.folder.result_file.is_file():
+        console.warn(f"{subject.folder.path}: its training has not finished")
 
 
 def _check_files(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from stsm_cli.engine.trained import Trained
 
 
+Ranked = dict[Path, list[tuple[str, float]]]  # class names and probabilities, the likeliest first
+
+
 def predict(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files.")],
     run: Annotated[
@@ -73,13 +76,12 @@ def predict(
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import check_device, choose_device
-    from stsm_cli.engine.protocol import edit_protocol
     from stsm_cli.engine.trained import trained
 
     console = output.current()
     check_device(device)
     subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
-    config = edit_protocol(subject.recipe, protocol=protocol, clips=clips, crops=crops)
+    subject = subject.under(protocol=protocol, clips=clips, crops=crops)
     reader = choose_decoder(decoder or subject.decoder)
     subject.check()
     _check_any(videos)
@@ -90,15 +92,14 @@ def predict(
 
     keep_freed_memory()
     where = choose_device(device)
-    if slow := slow_precision(config, where):
+    if slow := slow_precision(subject.recipe, where):
         console.warn(slow)
-    model = load_model(config.model, subject.checkpoint, where)
+    model = load_model(subject.recipe.model, subject.checkpoint, where)
     classes = _class_names(subject, data, model.num_classes)
-    name = subject.protocol(config)
-    console.message(f"predicting with {subject.checkpoint} under {name}")
+    console.message(f"predicting with {subject.checkpoint} under {subject.protocol}")
     found = look_at(
         model,
-        config,
+        subject.recipe,
         classes,
         videos,
         where,
@@ -111,19 +112,8 @@ def predict(
         path: _likeliest(scores, classes, top) for path, scores in found.probabilities.items()
     }
     if as_json:
-        console.json(
-            {
-                "schema": "stsm.prediction/1",
-                "checkpoint": str(subject.checkpoint),
-                "protocol": name,
-                "decoder": reader,
-                "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
-                "damaged_frames": {str(path): count for path, count in found.damaged.items()},
-                "short": {str(path): why for path, why in found.short.items()},
-                "faults": {str(path): faults for path, faults in found.faults.items()},
-                "failed": {str(path): str(error) for path, error in found.failed.items()},
-            }
-        )
+        whose = {"checkpoint": str(subject.checkpoint), "protocol": subject.protocol}
+        console.json({"schema": "stsm.prediction/1"} | whose | _record(found, likeliest, reader))
     elif likeliest:
         _print_table(likeliest)
     if found.failed:
@@ -175,12 +165,23 @@ def _likeliest(scores: "Tensor", classes: tuple[str, ...], top: int) -> list[tup
     return list(zip(names, values.tolist(), strict=True))
 
 
+def _record(found: "Predictions", likeliest: Ranked, decoder: str) -> dict[str, Any]:
+    return {
+        "decoder": decoder,
+        "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
+        "damaged_frames": {str(path): count for path, count in found.damaged.items()},
+        "short": {str(path): why for path, why in found.short.items()},
+        "faults": {str(path): faults for path, faults in found.faults.items()},
+        "failed": {str(path): str(error) for path, error in found.failed.items()},
+    }
+
+
 def _as_object(path: Path, ranked: list[tuple[str, float]]) -> dict[str, Any]:
     classes = [{"class": name, "probability": value} for name, value in ranked]
     return {"video": str(path), "classes": classes}
 
 
-def _print_table(likeliest: dict[Path, list[tuple[str, float]]]) -> None:
+def _print_table(likeliest: Ranked) -> None:
     rows = [
         ["" if place else str(path), name, f"{100 * value:.1f}"]
         for path, ranked in likeliest.items()

@@ -1,7 +1,8 @@
 """`stsm train`."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from stsm_cli.errors import UsageError
 if TYPE_CHECKING:
     from stsm_cli.config.load import LoadedRecipe
     from stsm_cli.engine.job import Job
+    from stsm_cli.engine.runlog import RunFolder
 
 DEFAULT_RECIPE = "synth/stsm"
 MOST_BROKEN = 5  # that are named
@@ -102,14 +104,9 @@ def train(
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
+    make_job = partial(_job, recipe, edits, resume, out, data, decoder)
     if slurm is not None:
-        from stsm_cli.engine.cluster import parse_cluster
-
-        cluster = parse_cluster(slurm, workers=workers)
-        job = _job(recipe, edits, resume, out, data, decoder)
-        job.open(output.current())  # what is wrong with the data is told now, not after the queue
-        submitted = submit_training(context, job.claim().path, cluster)
-        print_jobs([submitted], f"its result will be {submitted.out}/result.json", as_json=as_json)
+        _submit(make_job, slurm, workers, context, as_json)
         return
     if nproc not in (1, current_world().size):
         if not resume:
@@ -121,7 +118,7 @@ def train(
     with joined() as world:
         with together():
             check_device(device)
-            job = _job(recipe, edits, resume, out, data, decoder)
+            job = make_job()
             job.check()
             # only now what takes seconds to import
             from stsm_cli.engine.board import require_tensorboard
@@ -132,10 +129,7 @@ def train(
             if tensorboard:
                 require_tensorboard()
         splits = job.open(console)
-        folder = job.claim()
-        begun = f"{'continuing' if resume else 'run folder'} {folder.path}"
-        _say(begun, *job.notes)
-        try:
+        with _claimed(job, resume) as folder:
             result = run(
                 job.recipe,
                 *splits,
@@ -150,12 +144,37 @@ def train(
                 on_epoch=_epoch_teller(job.recipe.optim.epochs),
                 on_ctrl_c=partial(console.at_once, output.STOPPING),
             )
-        except BaseException:  # Ctrl-C and SIGTERM, too
-            folder.forget_if_empty()
-            raise
     if world.is_main:
         num_classes = len(splits[-1].manifest.classes)
         print_result(result, folder.path, num_classes=num_classes, as_json=as_json)
+
+
+def _submit(
+    make_job: Callable[[], "Job"],
+    slurm: str,
+    workers: int | None,
+    context: typer.Context,
+    as_json: bool,
+) -> None:
+    from stsm_cli.engine.cluster import parse_cluster
+
+    cluster = parse_cluster(slurm, workers=workers)
+    job = make_job()
+    job.open(output.current())  # what is wrong with the data is told now, not after the queue
+    submitted = submit_training(context, job.claim().path, cluster)
+    print_jobs([submitted], f"its result will be {submitted.out}/result.json", as_json=as_json)
+
+
+@contextmanager
+def _claimed(job: "Job", resume: bool) -> Iterator["RunFolder"]:
+    """The run's folder; it goes again where the run ends before anything is in it."""
+    folder = job.claim()
+    _say(f"{'continuing' if resume else 'run folder'} {folder.path}", *job.notes)
+    try:
+        yield folder
+    except BaseException:  # Ctrl-C and SIGTERM, too
+        folder.forget_if_empty()
+        raise
 
 
 def _job(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from stsm_cli.config.run_identity import NUMERICS, content_hash
-from stsm_cli.config.schema import ModelConfig, Recipe
+from stsm_cli.config.schema import ModelConfig
 from stsm_cli.data.content import split_id
 from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import Decoder
@@ -58,7 +58,6 @@ def _filled(config: ModelConfig, checkpoint: Path) -> Network:
 
 def run_test(
     subject: Trained,
-    recipe: Recipe,
     *,
     data_root: Path | None,
     device: torch.device,
@@ -69,14 +68,14 @@ def run_test(
     """Evaluate on the validation split; a run folder keeps it as `eval-<protocol>.json`.
 
     Args:
-        subject: What to test.
-        recipe: Its recipe, perhaps with another `test` section.
+        subject: What to test, and how.
         data_root: The data set; None: where the run found it.
 
     Raises:
         CheckpointError: The weights are unreadable or do not fit the recipe's network.
         DataError: The data set is missing, or its class list is not the one of the training.
     """
+    recipe = subject.recipe
     with together():
         model = load_model(recipe.model, subject.checkpoint, device)
     root = data_root if data_root is not None else subject.data_root
@@ -106,7 +105,7 @@ def run_test(
         progress=progress,
         mirror=subject.mirror,
     )
-    result = _whose(subject, recipe) | summary(scores, videos.manifest, recipe) | identity
+    result = _whose(subject) | summary(scores, videos.manifest, recipe) | identity
     result |= {
         "weights_sha256": weights_sha256(model),
         "seconds_eval": round(time.perf_counter() - started, 1),
@@ -117,13 +116,13 @@ def run_test(
     return Evaluation(result, scores, videos.manifest)
 
 
-def _whose(subject: Trained, recipe: Recipe) -> dict[str, Any]:
+def _whose(subject: Trained) -> dict[str, Any]:
     return {
         "schema": "stsm.result/1",
         "name": subject.name,
         "checkpoint": subject.checkpoint.name,
-        "protocol": subject.protocol(recipe),
-        "recipe_hash": content_hash(recipe, subject.init_sha256),
+        "protocol": subject.protocol,
+        "recipe_hash": content_hash(subject.recipe, subject.init_sha256),
         "numerics": NUMERICS,
     }
 

@@ -1,9 +1,18 @@
-"""What `stsm eval` and `stsm predict` are about: found and checked before torch is imported."""
+"""What `stsm eval` and `stsm predict` are about: a run or weights, and the protocol of their test.
 
+Found and checked before torch is imported. Protocols have names, as in `Recipe.protocol`:
+`[data set-]<clips>x<crops>@<pixels>[-score]`; `-score` says that views are averaged before the
+softmax.
+"""
+
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from stsm_cli.config.load import describe, load_recipe
 from stsm_cli.config.run_identity import init_sha256
@@ -14,6 +23,9 @@ from stsm_cli.engine.runlog import RunFolder, instead_of
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.models.weights_kind import check_weights
 
+_NAME = re.compile(
+    r"(?:(?P<dataset>\w+)-)?(?P<clips>\d+)x(?P<crops>\d+)@(?P<crop_px>\d+)(?P<score>-score)?"
+)
 TEST_KEYS = ("data.short_side_px", "data.sampling", "precision")  # and all of `test`
 
 
@@ -23,7 +35,7 @@ class Trained:
 
     Attributes:
         name: The title of the recipe.
-        recipe: As it was trained, but for `edits` and the `test` section.
+        recipe: As it was trained, but for `edits` and the `test` section, which is its protocol.
         checkpoint: The weights' file.
         folder: The run's, unless the weights came by themselves.
         edits: `KEY=VALUE` of what the test changes outside the protocol.
@@ -49,9 +61,21 @@ class Trained:
         with naming_another(self.checkpoint):
             check_weights(self.checkpoint)
 
-    def protocol(self, recipe: Recipe) -> str:
-        """What a test under `recipe` is called: its protocol, then the edits."""
-        return "+".join((recipe.protocol, *self.edits))
+    @property
+    def protocol(self) -> str:
+        """What its test is called: the recipe's protocol, then the edits."""
+        return "+".join((self.recipe.protocol, *self.edits))
+
+    def under(
+        self, *, protocol: str | None = None, clips: int | None = None, crops: int | None = None
+    ) -> "Trained":
+        """The same to be tested under another protocol.
+
+        Raises:
+            UsageError: As `edit_protocol`.
+        """
+        recipe = edit_protocol(self.recipe, protocol=protocol, clips=clips, crops=crops)
+        return replace(self, recipe=recipe)
 
     @property
     def decoder(self) -> str | None:
@@ -132,3 +156,45 @@ def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[
                 hint=f"a test may change test.*, {', '.join(TEST_KEYS)}",
             )
     return edited.recipe, tuple(f"{key}={value}" for key, value in edits)
+
+
+def edit_protocol(
+    recipe: Recipe,
+    *,
+    protocol: str | None = None,
+    clips: int | None = None,
+    crops: int | None = None,
+) -> Recipe:
+    """The recipe under another protocol: a whole name, then single edits of clips and crops.
+
+    Raises:
+        UsageError: The name is not a protocol's, belongs to another data set, or the protocol does
+            not fit the recipe (size, sampling).
+    """
+    test = recipe.test.model_dump()
+    if protocol is not None:
+        test = _parse(protocol, recipe.data.dataset)
+    test |= {key: n for key, n in (("clips", clips), ("crops", crops)) if n is not None}
+    try:
+        return Recipe.model_validate(recipe.model_dump() | {"test": test})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        rule = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        problem = f"{where} {rule}, got {first['input']}" if where else rule
+        raise UsageError(f"the protocol does not fit the recipe: {problem}") from None
+
+
+def _parse(protocol: str, dataset: str) -> dict[str, Any]:
+    match = _NAME.fullmatch(protocol)
+    if match is None:
+        raise UsageError(
+            f"--protocol {protocol}: not of the form [data set-]<clips>x<crops>@<pixels>[-score]",
+            hint="for example `1x3@48` or `k400-10x3@256`",
+        )
+    if match["dataset"] not in (None, dataset):
+        raise UsageError(
+            f"--protocol {protocol}: belongs to {match['dataset']}, the run's data set is {dataset}"
+        )
+    numbers = {key: int(match[key]) for key in ("clips", "crops", "crop_px")}
+    return numbers | {"average": "score" if match["score"] else "prob"}

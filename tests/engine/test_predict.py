@@ -10,10 +10,9 @@ from stsm_cli.data.decode import probe
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.predict import class_names, predict
-from stsm_cli.engine.protocol import edit_protocol
 from stsm_cli.engine.scores import score_split
 from stsm_cli.engine.testing import load_model
-from stsm_cli.engine.trained import trained
+from stsm_cli.engine.trained import edit_protocol, trained
 from stsm_cli.errors import DataError
 
 CPU = torch.device("cpu")

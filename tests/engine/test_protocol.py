@@ -1,7 +1,7 @@
 import pytest
 
 from stsm_cli.config.load import load_recipe
-from stsm_cli.engine.protocol import edit_protocol
+from stsm_cli.engine.trained import edit_protocol
 from stsm_cli.errors import UsageError
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 
 from stsm_cli.engine.identity import weights_sha256
-from stsm_cli.engine.protocol import edit_protocol
 from stsm_cli.engine.testing import load_model, run_test
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import CheckpointError, DataError, RecipeError, UsageError
@@ -15,9 +15,9 @@ from stsm_cli.models.weights import FORMAT, read_weights
 CPU = torch.device("cpu")
 
 
-def run(subject, recipe=None, data=None, **edits):
-    recipe = edit_protocol(recipe or subject.recipe, **edits)
-    return run_test(subject, recipe, data_root=data, device=CPU, workers=0, decoder="pyav")
+def run(subject, data=None, **edits):
+    subject = subject.under(**edits)
+    return run_test(subject, data_root=data, device=CPU, workers=0, decoder="pyav")
 
 
 def test_a_run_is_tested_where_its_data_lie_and_keeps_the_result(small_run):
@@ -148,4 +148,10 @@ def test_data_with_another_number_of_classes_are_refused(small_run, tmp_path, ma
         update={"data": subject.recipe.data.model_copy(update={"synth": None})}
     )
     with pytest.raises(DataError, match=r"copy: holds 17 classes, .*last\.pt knows 16"):
-        run_test(subject, recipe, data_root=copy, device=CPU, workers=0, decoder="pyav")
+        run_test(
+            replace(subject, recipe=recipe),
+            data_root=copy,
+            device=CPU,
+            workers=0,
+            decoder="pyav",
+        )
