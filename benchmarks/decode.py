@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stsm_cli.config.schema import SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.decode import available_decoders, read_frames
 from stsm_cli.data.frames import resize_short_side
-from stsm_cli.data.synth import prepare_synth
+from stsm_cli.data.synth import SYNTH
 
 Reader = Callable[[Path], Any]
 
@@ -77,7 +77,7 @@ def main() -> None:
         "read_frames, PyAV": partial(read_frames, indices=None, decoder="pyav"),
     }
     with tempfile.TemporaryDirectory() as folder:
-        prepare_synth(Path(folder), SynthConfig(train=options.videos, val=1))
+        SYNTH.make(Path(folder), SynthConfig(train=options.videos, val=1))
         paths = sorted((Path(folder) / "train").glob("*.mp4"))
         measure(readers, paths, options.threads, options.rounds)
 

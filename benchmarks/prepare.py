@@ -23,9 +23,9 @@ from statistics import median
 import av
 import numpy as np
 
-from stsm_cli.config.schema import SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.decode import Decoder, available_decoders, read_frames
-from stsm_cli.data.synth import prepare_synth
+from stsm_cli.data.synth import SYNTH
 from stsm_cli.prepare.examine import examine, reencoding, verification
 from stsm_cli.prepare.transcode import Encoding
 
@@ -47,7 +47,7 @@ def encode_by_default(source: Path, target: Path) -> None:
 
 def make_videos(folder: Path, num_videos: int, num_frames: int) -> Path:
     """A folder of two classes, `a` and `b`, of videos with default encoding."""
-    prepare_synth(
+    SYNTH.make(
         folder / "synth",
         SynthConfig(train=num_videos, val=1, short_side_px=256, frames=num_frames),
     )
@@ -118,7 +118,7 @@ def measure_verification(root: Path, copies: int, rounds: int) -> None:
 
 def measure_second_run(folder: Path) -> None:
     """Print how long `stsm prepare` takes for the first and the second time."""
-    prepare_synth(folder / "tiny", SynthConfig(train=16, val=1, short_side_px=32, frames=4))
+    SYNTH.make(folder / "tiny", SynthConfig(train=16, val=1, short_side_px=32, frames=4))
     multiply(sorted((folder / "tiny" / "train").glob("*.mp4")), folder / "finished", NUM_TINY)
     command = [sys.executable, "-m", "stsm_cli", "-q", "prepare", "folder", folder / "finished"]
     for name in ("first", "second"):

@@ -33,11 +33,11 @@ def isolated(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def _small_set(tmp_path_factory):
-    from stsm_cli.config.schema import SynthConfig
-    from stsm_cli.data.synth import prepare_synth
+    from stsm_cli.config.generated_sets import SynthConfig
+    from stsm_cli.data.synth import SYNTH
 
     root = tmp_path_factory.mktemp("small") / "synth"
-    prepare_synth(root, SynthConfig(train=1, val=21, frames=12, short_side_px=32), workers=1)
+    SYNTH.make(root, SynthConfig(train=1, val=21, frames=12, short_side_px=32), workers=1)
     return root
 
 

@@ -15,7 +15,8 @@ END = 120  # seconds after which a process is taken for one that never ends
 LOADER = """
 import sys
 from pathlib import Path
-from stsm_cli.config.schema import DataConfig, OptimConfig, SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.schema import DataConfig, OptimConfig
 from stsm_cli.config.view import View
 from stsm_cli.data.loader import TrainLoader
 from stsm_cli.data.manifest import Manifest, VideoRecord
@@ -46,16 +47,17 @@ if __name__ == "__main__":
 SYNTH = """
 from pathlib import Path
 import signal
-from stsm_cli.config.schema import SynthConfig
-from stsm_cli.data import synth
+from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.data import rendered_set
+from stsm_cli.data.synth import SYNTH
 
-def hang(root, config, job):
+def hang(draw, root, settings, job):
     print("ready", flush=True)
     signal.pause()
 
-synth._make_video = hang
+rendered_set._make_video = hang
 if __name__ == "__main__":
-    synth.prepare_synth(Path("set"), SynthConfig(train=16, val=16, frames=4), workers=2)
+    SYNTH.make(Path("set"), SynthConfig(train=16, val=16, frames=4), workers=2)
 """
 TIED = """
 import os, signal, subprocess, sys

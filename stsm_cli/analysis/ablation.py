@@ -9,18 +9,22 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, PositiveInt, model_validator
 
 from stsm_cli.analysis.definition import read_definition
+from stsm_cli.config.generated_sets import GeneratedName
+from stsm_cli.config.kinds import Section
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.run_identity import content_hash, init_sha256
-from stsm_cli.config.schema import DatasetName, Recipe, Section
+from stsm_cli.config.schema import DatasetName, Recipe
 from stsm_cli.errors import UsageError
 from stsm_cli.resources import resource_dir
 
 Budget = Literal["full", "short", "custom"]
+DEFAULT_DATASET: DatasetName = "synth"
+"""What an ablation runs on unless it is told."""
 
 
 class Row(Section):
@@ -170,7 +174,7 @@ class Sweep:
 
 def plan_sweep(
     name: str,
-    dataset: str = "synth",
+    dataset: str = DEFAULT_DATASET,
     *,
     seeds: int = 1,
     full: bool = False,
@@ -215,9 +219,7 @@ def plan_sweep(
     )
     is_full = full or chosen not in ablation.full
     budget: Budget = "custom" if overrides else "full" if is_full else "short"
-    words = ["stsm", "ablate", name]
-    # records hold no path of a machine: who repeats the sweep says where the data lie
-    words += ["--dataset", dataset, "--data", "ROOT"] if dataset != "synth" else []
+    words = command_words(name, dataset)
     words += ["--full"] if full else []
     words += [word for override in overrides for word in ("--set", override)]
     return Sweep(
@@ -232,6 +234,17 @@ def plan_sweep(
         notes=tuple(loaded.notes),
         data_id=data_id,
     )
+
+
+def command_words(name: str, dataset: str) -> list[str]:
+    """What runs an ablation on a data set; for data that are not made here `ROOT` is their place.
+
+    Records hold no path of a machine: who repeats a sweep says where the data lie.
+    """
+    words = ["stsm", "ablate", name]
+    words += ["--dataset", dataset] if dataset != DEFAULT_DATASET else []
+    words += ["--data", "ROOT"] if dataset not in get_args(GeneratedName) else []
+    return words
 
 
 def _plan_run(base: str, shared: Sequence[str], row: Row, own: Sequence[str], seed: int) -> Run:

@@ -11,7 +11,7 @@ from stsm_cli.analysis.finding import Finding, Kind
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, comparable, summarise
-from stsm_cli.config.schema import Section
+from stsm_cli.config.kinds import Section
 from stsm_cli.resources import resource_dir
 
 

@@ -11,6 +11,7 @@ from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.summary import LABELS, Group
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import DatasetName
+from stsm_cli.data.generated import GENERATED
 
 
 def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[str]:
@@ -26,8 +27,8 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
     first = records[0]
     data, optim = first.recipe["data"], first.recipe["optim"]
     lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
-    if synth := data["synth"]:
-        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in synth.items())}"
+    if first.dataset in GENERATED:
+        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in data[first.dataset].items())}"
     elif (known_as := first.identity.data) != UNKNOWN:
         lines[0] += f"; known as `{known_as}`"
     excluded = max(record.score.num_listed - record.score.num_videos for record in records)
@@ -78,7 +79,7 @@ def _network(record: RunRecord) -> str:
 def _start(model: dict[str, Any]) -> str:
     if model.get("init"):  # records of stsm 0.1 have no such key
         return f"`{model['init']}`"
-    return "ImageNet weights" if model["weights"] == "imagenet" else "random weights"
+    return {"imagenet": "ImageNet weights", None: "random weights"}[model["weights"]]
 
 
 def _environments(records: Sequence[RunRecord]) -> str:

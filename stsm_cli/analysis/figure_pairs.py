@@ -7,12 +7,15 @@ from stsm_cli.analysis.figures import FAINT, METHODS, canvas, network_text, numb
 from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, comparable
+from stsm_cli.config.schema import DatasetName
 from stsm_cli.stored import Pair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DATASET: DatasetName = "synth"
+"""The data set whose pairs are shown: the one that is made of nothing else."""
 NETWORK = {"backbone": "resnet_small", "num_frames": 8, "non_local": False}
 SHIFTS = {
     "TSN": None,
@@ -91,7 +94,7 @@ def method_of(record: RunRecord) -> str | None:
     """Which of SHIFTS a run is; None if it is none of them, or of another set or network."""
     model = record.recipe["model"]
     is_network = all(model[key] == value for key, value in NETWORK.items())
-    if record.dataset != "synth" or not is_network:
+    if record.dataset != DATASET or not is_network:
         return None
     return next((name for name, shift in SHIFTS.items() if model["shift"] == shift), None)
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Literal, get_args
 
 from stsm_cli.analysis.definition import read_definition
-from stsm_cli.config.schema import Section
+from stsm_cli.config.kinds import Section
 from stsm_cli.resources import resource_dir
 
 Kind = Literal[

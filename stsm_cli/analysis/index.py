@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsm_cli.analysis.ablation import Ablation, ablation_names, load_ablation, table_name
+from stsm_cli.analysis.ablation import (
+    Ablation,
+    ablation_names,
+    command_words,
+    load_ablation,
+    table_name,
+)
 from stsm_cli.analysis.cells import joined, markdown
 from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.conditions import paper_protocol
-from stsm_cli.analysis.figure_pairs import pair_group
+from stsm_cli.analysis.figure_pairs import DATASET, pair_group
 from stsm_cli.analysis.limits import limits
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
 from stsm_cli.analysis.reading import built, conclude, verdicts
@@ -15,6 +21,7 @@ from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.shared import in_words, shared_settings
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, comparable, summarise
 from stsm_cli.config.schema import DatasetName
+from stsm_cli.data.generated import GENERATED
 
 HEAD = """\
 # Results
@@ -107,7 +114,7 @@ def _conclusions(out: Path, records: list[RunRecord], tables: list[_Table]) -> s
     claims = [
         (table.ablation.table, conclude(table.rows(group)).comparisons)
         for table in tables
-        if (group := table.group("synth"))
+        if (group := table.group(DATASET))
     ]
     lines = [f"- {sentence}" for sentence in limits(records, claims)]
     notes = out / "records" / "notes.md"
@@ -160,7 +167,7 @@ def _shared(tables: list[_Table]) -> str:
 def _open(tables: list[_Table]) -> str:
     """The real data sets that nobody has run anything on."""
     absent = [known for known in _asked(tables) if not any(table.group(known) for table in tables)]
-    real = [LABELS[known] for known in absent if known != "synth"]
+    real = [LABELS[known] for known in absent if known not in GENERATED]
     if not real:
         return ""
     return (
@@ -177,8 +184,8 @@ def _section(table: _Table) -> str:
     lines += [f"- {_measured(table, group)}" for group in table.groups]
     for dataset in table.ablation.base:
         if table.group(dataset) is None:
-            where = "" if dataset == "synth" else f" --dataset {dataset} --data ROOT"
-            lines.append(f"- Not run on {_named(dataset)}: `stsm ablate {table.name}{where}`")
+            command = " ".join(command_words(table.name, dataset))
+            lines.append(f"- Not run on {_named(dataset)}: `{command}`")
     if table.has_custom:
         custom = f"{table.file}_custom.md"
         lines.append(f"- Runs with `--set`, which no claim above counts: [{custom}]({custom})")
@@ -186,7 +193,7 @@ def _section(table: _Table) -> str:
 
 
 def _named(dataset: DatasetName) -> str:
-    return f"the {LABELS[dataset]}" if dataset == "synth" else LABELS[dataset]
+    return f"the {LABELS[dataset]}" if dataset in GENERATED else LABELS[dataset]
 
 
 def _measured(table: _Table, group: Group) -> str:

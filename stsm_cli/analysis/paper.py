@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import model_validator
 
 from stsm_cli.analysis.definition import read_definition
-from stsm_cli.config.schema import DatasetName, Section
+from stsm_cli.config.kinds import Section
+from stsm_cli.config.schema import DatasetName
 from stsm_cli.resources import resource_dir
 
 TABLES = (1, 2, 3, 4, 5, 6, 7)

@@ -10,8 +10,9 @@ from math import prod
 
 from stsm_cli.analysis.cost import Cost, LayerCost, model_cost
 from stsm_cli.analysis.paper import TABLES, Network, load_paper_table
+from stsm_cli.config.kinds import Section
 from stsm_cli.config.load import load_yaml
-from stsm_cli.config.schema import Backbone, DatasetName, ModelConfig, Section
+from stsm_cli.config.schema import Backbone, DatasetName, ModelConfig
 from stsm_cli.resources import resource_dir
 
 TRAIN_CROP_PX = 224  # paper 4.2

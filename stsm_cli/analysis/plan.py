@@ -134,8 +134,8 @@ def total_work(plans: Sequence[Plan]) -> Work:
 
 def num_train_videos(recipe: Recipe) -> int:
     """Training videos of the recipe's data set; those that its card knows to be present."""
-    if recipe.data.synth is not None:
-        return recipe.data.synth.train
+    if recipe.data.generated is not None:
+        return recipe.data.generated.train
     card = load_yaml(resource_dir("datasets") / f"{recipe.data.dataset}.yaml")
     present: int = card["videos"]["train"]["present"]
     return present

@@ -18,9 +18,10 @@ from pydantic.dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep, slug
 from stsm_cli.atomic import folder_if_filled, whole_file
+from stsm_cli.config.kinds import Seed
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.run_identity import NUMERICS, Identity, content_hash
-from stsm_cli.config.schema import DatasetName, Recipe, Seed
+from stsm_cli.config.schema import DatasetName, Recipe
 from stsm_cli.errors import DataError, UsageError
 from stsm_cli.stored import (
     STRICT,

@@ -17,7 +17,7 @@ from simpleeval import EvalWithCompoundTypes, InvalidExpression
 from stsm_cli.analysis.definition import place, read_definition
 from stsm_cli.analysis.finding import Finding, Kind, known_facts
 from stsm_cli.analysis.formulas import FUNCTIONS, NAMES
-from stsm_cli.config.schema import Section
+from stsm_cli.config.kinds import Section
 from stsm_cli.errors import RecipeError, StsmError
 from stsm_cli.resources import resource_dir
 

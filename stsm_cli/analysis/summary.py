@@ -8,13 +8,15 @@ from stsm_cli.analysis.ablation import Ablation, Budget, Row
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.spread import Spread
+from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.schema import DatasetName
+from stsm_cli.data.generated import GENERATED
 
 LABELS: dict[DatasetName, str] = {
     "k400": "Kinetics-400",
     "sthv2": "Something-Something V2",
     "folder": "own videos",
-    "synth": "embedded set",
+    **{name: GENERATED[name].label for name in get_args(GeneratedName)},
 }
 """What tables and figures call a data set; the order is theirs too."""
 

@@ -21,10 +21,11 @@ from stsm_cli.analysis.summary import (
     printed_lines,
     summarise,
 )
+from stsm_cli.data.generated import GENERATED
 
 NOT_RUN = "not run"
-EMBEDDED_SET = (
-    "**Numbers of the “embedded set” are of videos that `stsm` generates itself and of small "
+MADE_HERE = (
+    "**Numbers of the “{}” are of videos that `stsm` generates itself and of small "
     "networks made for them. They are not {} numbers; what can be set beside the paper's column is "
     "the order of the rows.**"
 )
@@ -62,8 +63,9 @@ def render(
         "",
     ]
     lines += [f"Note: {note}\n" for note in ablation.notes]
-    if any(group.first.dataset == "synth" for group in groups):
-        lines += [EMBEDDED_SET.format(LABELS[paper.dataset]), ""]
+    made_here = {g.first.dataset: None for g in groups if g.first.dataset in GENERATED}
+    for dataset in made_here:
+        lines += [MADE_HERE.format(LABELS[dataset], LABELS[paper.dataset]), ""]
     for number, group in enumerate(groups):
         lines += _section(ablation, paper, group, [] if number else figures)
     if not groups:

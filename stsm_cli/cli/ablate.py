@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stsm_cli.engine.slurm import Submitted
 
 ALL = "all"
-DATASETS = "there are `synth` (the embedded set), `k400` and `sthv2`"
 COLLECT = "run the same command again: it collects what has finished, and then writes the table"
 
 
@@ -139,10 +138,21 @@ def _plan_sweeps(name: str, dataset: str, **options: Any) -> "list[Sweep]":  # n
         return [plan_sweep(name, dataset, **options)]
     names = names_with(dataset)
     if not names:
-        raise UsageError(f"--dataset {dataset}: no ablation has a recipe for it", hint=DATASETS)
+        raise UsageError(f"--dataset {dataset}: no ablation has a recipe for it", hint=_datasets())
     if left_out := [other for other in ablation_names() if other not in names]:
         output.current().message(f"left out, having no recipe for {dataset}: {', '.join(left_out)}")
     return [plan_sweep(chosen, dataset, **options) for chosen in names]
+
+
+def _datasets() -> str:
+    """The data sets that some ablation has a recipe for."""
+    from stsm_cli.analysis.ablation import ablation_names, load_ablation
+    from stsm_cli.data.generated import GENERATED
+
+    known = dict.fromkeys(on for name in ablation_names() for on in load_ablation(name).base)
+    made = {name: f"`{name}` (the {GENERATED[name].label})" for name in known if name in GENERATED}
+    *others, last = (made.get(name, f"`{name}`") for name in known)
+    return f"there are {', '.join(others)} and {last}"
 
 
 def _run(

@@ -11,15 +11,9 @@ import typer
 
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
+from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
 from stsm_cli.config.notation import parse_alpha, parse_dims
-from stsm_cli.config.schema import (
-    MAX_CLASSES,
-    MAX_FRAMES,
-    MAX_PX,
-    Backbone,
-    Recipe,
-    ShiftConfig,
-)
+from stsm_cli.config.schema import Backbone, Recipe, ShiftConfig
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:

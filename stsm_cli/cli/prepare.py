@@ -1,5 +1,6 @@
 """`stsm prepare`."""
 
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
@@ -11,23 +12,22 @@ from pydantic_core import ErrorDetails
 
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
-from stsm_cli.config.schema import DatasetName, SynthConfig
+from stsm_cli.config.generated_sets import GeneratedConfig, GeneratedName, SynthConfig
+from stsm_cli.config.schema import DatasetName
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stsm_cli.prepare.listing import Listing
     from stsm_cli.prepare.transcode import Encoding
 
-DATASETS = ("k400", "sthv2", "folder", "synth")
-DEFAULT = SynthConfig()
 REAL = ("k400", "sthv2", "folder")
-BELONGS = {  # options that not every data set has
-    "train": ("synth",),
-    "val": ("synth",),
-    "frames": ("synth",),
-    "difficulty": ("synth",),
-    "preview": ("synth",),
-    "seed": ("synth", "folder"),
+MADE_HERE: tuple[str, ...] = get_args(GeneratedName)
+DATASETS = (*REAL, *MADE_HERE)
+DEFAULT = SynthConfig()
+BELONGS: dict[str, tuple[str, ...]] = {  # whose options these are; and of a generated set its keys
+    "short_side": REAL,
+    "preview": MADE_HERE,
+    "seed": ("folder",),
     "val_share": ("folder",),
     "download": ("k400",),
     "base_url": ("k400",),
@@ -37,9 +37,12 @@ BELONGS = {  # options that not every data set has
     "quality": REAL,
 }
 NEEDS = {"base_url": "download", "jobs": "download", "gop": "short_side", "quality": "short_side"}
-SYNTH_KEYS = ("train", "val", "frames", "difficulty", "seed")
 
 Given = dict[str, Any]  # the options on the command line, by their parameter
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def prepare(
@@ -48,7 +51,7 @@ def prepare(
         typer.Argument(
             metavar="DATASET",
             autocompletion=lambda: get_args(DatasetName),
-            help="`k400`, `sthv2`, `folder` or `synth`.",
+            help=f"{_either([f'`{name}`' for name in DATASETS])}.",
         ),
     ],
     root: Annotated[
@@ -156,8 +159,8 @@ def prepare(
     }
     given = {key: value for key, value in given.items() if value is not None}
     _check(dataset, given)
-    if dataset == "synth":
-        _prepare_synth(root, given, workers, as_json)
+    if dataset in MADE_HERE:
+        _make(dataset, root, given, workers, as_json)
     else:
         _prepare_real(dataset, root, given, workers, as_json)
 
@@ -169,9 +172,9 @@ def _check(dataset: str, given: Given) -> None:
         hint = f"did you mean {near[0]}?" if near else None
         raise UsageError(f"DATASET: must be {_either(DATASETS)}, got {dataset!r}", hint=hint)
     problems = [
-        f"{_option(key)}: is for {_either(BELONGS[key])}, not {dataset}"
+        f"{_option(key)}: is for {_either(owners)}, not {dataset}"
         for key in given
-        if key in BELONGS and dataset not in BELONGS[key]
+        if dataset not in (owners := _owners(key))
     ] or [
         f"{_option(key)}: means nothing without {_option(other)}"
         for key, other in NEEDS.items()
@@ -181,15 +184,30 @@ def _check(dataset: str, given: Given) -> None:
         raise UsageError("\n".join(problems))
 
 
-def _prepare_synth(root: Path, given: Given, workers: int | None, as_json: bool) -> None:
-    config = _config(given)
-    from stsm_cli.data import synth
+def _owners(key: str) -> list[str]:
+    """The data sets that have an option."""
+    from stsm_cli.data.generated import GENERATED
 
+    made_here = [name for name, made in GENERATED.items() if key in _settings(made.settings)]
+    return [*made_here, *BELONGS.get(key, ())]
+
+
+def _settings(section: type[GeneratedConfig]) -> dict[str, str]:
+    """The keys of a generated set's settings, by the option that each is."""
+    return {key.removesuffix("_px"): key for key in section.model_fields}
+
+
+def _make(dataset: str, root: Path, given: Given, workers: int | None, as_json: bool) -> None:
+    from stsm_cli.data.catalog import load_card
+    from stsm_cli.data.generated import GENERATED
+
+    made = GENERATED[dataset]
+    settings = _chosen(made.settings, given)
     console = output.current()
     if "preview" in given:
-        synth.preview(given["preview"], config)
+        made.preview(given["preview"], settings)
         console.message(f"contact sheet {given['preview']}")
-    report = synth.prepare_synth(root, config, workers=workers, progress=console)
+    report = made.make(root, settings, workers=workers, progress=console)
     if as_json:
         console.json(report | {"root": str(root)})
     else:
@@ -198,26 +216,25 @@ def _prepare_synth(root: Path, given: Given, workers: int | None, as_json: bool)
             f"{report['made']} videos made in {report['seconds']} s, "
             f"{report['bytes'] / 1e6:.0f} MB",
             _closing(root),
-            *_edits(config),
+            *_edits(dataset, settings),
         ]
-        console.table("Embedded data set", ["split", "videos"], rows, notes=notes)
+        console.table(load_card(dataset).title, ["split", "videos"], rows, notes=notes)
 
 
-def _edits(config: SynthConfig) -> list[str]:
+def _edits(dataset: str, settings: GeneratedConfig) -> list[str]:
     """What makes a recipe ask for this set, where it is not the one that recipes have."""
     edits = [
-        f"--set data.synth.{key}={value}"
-        for key, value in config.model_dump(mode="json", exclude_defaults=True).items()
+        f"--set data.{dataset}.{key}={value}"
+        for key, value in settings.model_dump(mode="json", exclude_defaults=True).items()
     ]
     return [f"and with it `{' '.join(edits)}`"] if edits else []
 
 
-def _config(given: Given) -> SynthConfig:
-    values = {key: given[key] for key in SYNTH_KEYS if key in given}
-    if "short_side" in given:
-        values["short_side_px"] = given["short_side"]
+def _chosen(section: type[GeneratedConfig], given: Given) -> GeneratedConfig:
+    keys = _settings(section)
+    values = {keys[option]: value for option, value in given.items() if option in keys}
     try:
-        return SynthConfig.model_validate(values)
+        return section.model_validate(values)
     except ValidationError as error:
         raise UsageError("\n".join(_problem(item) for item in error.errors())) from None
 
@@ -236,7 +253,7 @@ def _prepare_real(
     from stsm_cli.prepare.report import COLUMNS, rows, sentences, title
 
     console = output.current()
-    listing = _list(dataset, root, given)
+    listing = LISTERS[dataset](root, given)
     report = prepare_listing(
         listing,
         dataset=dataset,
@@ -254,27 +271,38 @@ def _prepare_real(
         console.text(_closing(root))
 
 
-def _list(dataset: str, root: Path, given: Given) -> "Listing":
-    """The data set as it lies there, after fetching and unpacking what is to be."""
+def _list_k400(root: Path, given: Given) -> "Listing":
+    from stsm_cli.prepare.k400 import list_k400
+    from stsm_cli.prepare.k400_archives import download_k400
+
     console = output.current()
-    if dataset == "k400":
-        from stsm_cli.prepare.k400 import list_k400
-        from stsm_cli.prepare.k400_archives import download_k400
+    if "download" in given:
+        options = {key: given[key] for key in ("base_url", "jobs") if key in given}
+        download_k400(root, **options, progress=console)
+    return list_k400(root, progress=console)
 
-        if "download" in given:
-            options = {key: given[key] for key in ("base_url", "jobs") if key in given}
-            download_k400(root, **options, progress=console)
-        return list_k400(root, progress=console)
-    if dataset == "sthv2":
-        from stsm_cli.prepare.sthv2 import list_sthv2
 
-        return list_sthv2(root, progress=console)
+def _list_sthv2(root: Path, given: Given) -> "Listing":
+    from stsm_cli.prepare.sthv2 import list_sthv2
+
+    return list_sthv2(root, progress=output.current())
+
+
+def _list_folder(root: Path, given: Given) -> "Listing":
     from stsm_cli.prepare.folder import list_folder
 
     if not 0 < given.get("val_share", 0.5) < 1:
         raise UsageError(f"--val-share: must be between 0 and 1, got {given['val_share']:g}")
     split = {key: given[key] for key in ("val_share", "seed") if key in given}
-    return list_folder(root, **split, progress=console)
+    return list_folder(root, **split, progress=output.current())
+
+
+LISTERS: "dict[str, Callable[[Path, Given], Listing]]" = {
+    "k400": _list_k400,
+    "sthv2": _list_sthv2,
+    "folder": _list_folder,
+}
+"""The data set as it lies there, after fetching and unpacking what is to be; all of `REAL`."""
 
 
 def _encoding(given: Given) -> "Encoding | None":
@@ -293,10 +321,6 @@ def _encoding(given: Given) -> "Encoding | None":
 
 def _option(key: str) -> str:
     return f"--{key.replace('_', '-')}"
-
-
-def _either(names: tuple[str, ...]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _closing(root: Path) -> str:

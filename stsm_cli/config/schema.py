@@ -4,66 +4,34 @@ What changes only where or how fast a run goes (`--device`, `--workers`, `--out`
 the command line and has no place here. Loading, `extends:` and `--set` live in `load.py`.
 """
 
-import os
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from typing_extensions import assert_never
 
-from stsm_cli.config.notation import parse_alpha, parse_dims
+from stsm_cli.config.generated_sets import GeneratedConfig, GeneratedName, SynthConfig
+from stsm_cli.config.kinds import (
+    MAX_FRAMES,
+    Alpha,
+    Dims,
+    Epochs,
+    FilePath,
+    NumClasses,
+    NumClips,
+    NumCrops,
+    NumFrames,
+    NumVideos,
+    Pixels,
+    Rate,
+    Section,
+    Seed,
+)
 from stsm_cli.config.view import View
 
 WRITTEN = "written"
 """Context of a validation that also refuses what would have no effect; without it recipes of
 finished runs are read, whatever they say."""
-
-Alpha = Annotated[Fraction, BeforeValidator(parse_alpha), PlainSerializer(str)]
-
-
-def _check_dims(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, str):
-        parse_dims(value)
-    return value
-
-
-Dims = Annotated[str, BeforeValidator(_check_dims)]
-
-
-def _check_integer(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, (bool, float)):  # trap: a Literal takes True and 1.0 for 1
-        raise ValueError("must be an integer")
-    return value
-
-
-def _check_path(value: str) -> str:
-    if "\0" in value or len(value) > 4096:
-        raise ValueError("must be the path of a file")
-    return os.path.expanduser(value)  # noqa: PTH111  # text stays text
-
-
-# ours: bounds far beyond any use. A slip of the keyboard is told at once, not by a machine that
-# has run out of memory; and products of them stay finite in float32.
-MAX_FRAMES, MAX_PX, MAX_CLASSES = 4096, 8192, 1_000_000
-NumFrames = Annotated[int, Field(gt=0, le=MAX_FRAMES)]
-Pixels = Annotated[int, Field(gt=0, le=MAX_PX)]
-NumClasses = Annotated[int, Field(gt=0, le=MAX_CLASSES)]
-NumVideos = Annotated[int, Field(gt=0, le=10_000_000)]
-Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
-Rate = Annotated[float, Field(gt=0, le=1000)]
-
-FilePath = Annotated[str, AfterValidator(_check_path)]
-NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
-NumCrops = Annotated[Literal[1, 3, 10], BeforeValidator(_check_integer)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 TorchvisionBackbone = Literal[
     "resnet18",
@@ -85,14 +53,18 @@ Backbone = Literal[FrameBackbone, SlowBackbone]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = (*get_args(SmallBackbone), "slow_resnet_small")
 """Those made for the embedded set's frames."""
 Flip = Literal["none", "plain", "label_aware"]
-DatasetName = Literal["synth", "k400", "sthv2", "folder"]
+DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
 Sampling = Literal["uniform", "dense"]
 
 
-class Section(BaseModel):
-    """A part of a recipe: immutable, strict about types, closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+def sampling_limits(sampling: Sampling) -> tuple[tuple[int, ...], int]:
+    """The numbers of clips that a test may ask for, and the most frames a view."""
+    match sampling:
+        case "uniform":
+            return (1, 2), MAX_FRAMES
+        case "dense":
+            return (1, 10), 64
+    assert_never(sampling)
 
 
 class ShiftConfig(Section):
@@ -146,20 +118,6 @@ class ModelConfig(Section):
         return View(self.num_frames)
 
 
-class SynthConfig(Section):
-    """What the embedded data set is made from; it is generated where it is absent."""
-
-    train: NumVideos = 2000
-    """Training videos."""
-    val: NumVideos = 960
-    """Validation videos."""
-    frames: NumFrames = 32
-    short_side_px: Annotated[Pixels, Field(multiple_of=2)] = 96
-    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.15
-    """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
-    seed: Seed = 0
-
-
 class DataConfig(Section):
     """Which videos, which of their frames, and which part of the picture training sees."""
 
@@ -182,9 +140,20 @@ class DataConfig(Section):
             raise ValueError(
                 f"crop_px ({self.crop_px}) must be at most short_side_px ({self.short_side_px})"
             )
-        if (self.dataset == "synth") != (self.synth is not None):
-            raise ValueError("a `synth` section belongs to `dataset: synth`, and to it alone")
+        given = {name for name, value in self if isinstance(value, GeneratedConfig)}
+        for name in sorted(given ^ ({self.dataset} & set(get_args(GeneratedName)))):
+            raise ValueError(f"a `{name}` section belongs to `dataset: {name}`, and to it alone")
         return self
+
+    @property
+    def generated(self) -> GeneratedConfig | None:
+        """What the videos are made from, the section of the set's name; None: not made here."""
+        sections = (value for _, value in self if isinstance(value, GeneratedConfig))
+        return next(sections, None)
+
+
+AVERAGES = {"prob": "", "score": "-score"}
+"""What a protocol's name ends in, by the average over views."""
 
 
 class TestConfig(Section):
@@ -245,7 +214,7 @@ class OptimConfig(Section):
     def _schedule_fits(self) -> "OptimConfig":
         if list(self.milestones_epochs) != sorted(set(self.milestones_epochs)):
             raise ValueError(f"milestones_epochs {self.milestones_epochs} must rise")
-        if self.milestones_epochs and self.schedule == "one_cycle":
+        if self.milestones_epochs and self.schedule != "step":
             raise ValueError("milestones_epochs belong to `schedule: step`")
         if self.policy == "tsm" and self.optimizer != "sgd":
             raise ValueError("policy: tsm belongs to `optimizer: sgd`")
@@ -309,20 +278,20 @@ class Recipe(Section):
                 f"test.crop_px ({self.test.crop_px}) must be at most "
                 f"data.short_side_px ({self.data.short_side_px})"
             )
-        allowed = {"uniform": (1, 2), "dense": (1, 10)}[self.data.sampling]
+        allowed, most_frames = sampling_limits(self.data.sampling)
         if self.test.clips not in allowed:
             raise ValueError(
-                f"test.clips ({self.test.clips}) must be {allowed[0]} or {allowed[1]} "
+                f"test.clips ({self.test.clips}) must be {' or '.join(map(str, allowed))} "
                 f"with data.sampling {self.data.sampling}"
             )
         if self.model.num_classes is None and self.data.dataset != "folder":
             raise ValueError(
                 f"model.num_classes: null is for data.dataset folder, not {self.data.dataset}"
             )
-        if self.data.sampling == "dense" and self.model.num_frames > 64:
+        if self.model.num_frames > most_frames:
             raise ValueError(
-                f"model.num_frames ({self.model.num_frames}) must be at most 64 with data.sampling "
-                "dense"
+                f"model.num_frames ({self.model.num_frames}) must be at most {most_frames} with "
+                f"data.sampling {self.data.sampling}"
             )
         return self
 
@@ -341,6 +310,5 @@ class Recipe(Section):
     def protocol(self) -> str:
         """The test protocol's name: data set, clips × crops, crop size, `-score` if averaged so."""
         test = self.test
-        by_score = test.average == "score" and test.clips * test.crops > 1
         name = f"{self.data.dataset}-{test.clips}x{test.crops}@{test.crop_px}"
-        return f"{name}-score" if by_score else name
+        return name + AVERAGES[test.average] if test.clips * test.crops > 1 else name

@@ -10,7 +10,8 @@ from typing import get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from stsm_cli.config.schema import Recipe, Section
+from stsm_cli.config.kinds import Section
+from stsm_cli.config.schema import Recipe
 from stsm_cli.config.yaml_strict import Located, shown
 from stsm_cli.errors import RecipeError
 

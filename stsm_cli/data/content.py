@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stsm_cli.data.deadline import pool_of
-from stsm_cli.data.manifest import Manifest, read_manifest
-from stsm_cli.data.scenes import SPLITS
-from stsm_cli.data.synth import GENERATOR_VERSION
+from stsm_cli.data.generated import GENERATED
+from stsm_cli.data.manifest import SPLITS, Manifest, is_listed, read_manifest
 
 THREADS = 16  # ours: a file system on the network answers one question after another, slowly
 
@@ -15,12 +14,12 @@ THREADS = 16  # ours: a file system on the network answers one question after an
 def split_id(dataset: str, manifest: Manifest) -> str:
     """What the videos of a split are known by.
 
-    Of the embedded set it is the version of its generator: the recipe says the rest, and the bytes
+    Of a generated set it is the version of its generator: the recipe says the rest, and the bytes
     of its videos differ with the encoder. Of others it is a hash of the class names and of the
     path below the root, label, number of frames, and size in bytes of each video, in their order.
     """
-    if dataset == "synth":
-        return f"synth/{GENERATOR_VERSION}"
+    if dataset in GENERATED:
+        return GENERATED[dataset].identify()
     digest = hashlib.sha256("\n".join(manifest.classes).encode())
     with pool_of(THREADS) as pool:
         paths = (manifest.root / record.path for record in manifest.records)
@@ -41,9 +40,9 @@ def data_id_at(dataset: str, root: Path) -> str | None:
     Raises:
         DataError: A manifest is wrong.
     """
-    if dataset == "synth":
-        return f"synth/{GENERATOR_VERSION}"
-    if not all((root / "manifest" / f"{split}.csv").is_file() for split in SPLITS):
+    if dataset in GENERATED:
+        return GENERATED[dataset].identify()
+    if not all(is_listed(root, split) for split in SPLITS):
         return None
     return data_id([split_id(dataset, read_manifest(root, split)) for split in SPLITS])
 

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import NonNegativeInt, ValidationError
 from pydantic.dataclasses import dataclass
 
+from stsm_cli.data.generated import GENERATED
 from stsm_cli.errors import DataError
 from stsm_cli.stored import STRICT, first_problem
 
@@ -57,8 +58,9 @@ def prepared_as(root: Path) -> str | None:
     Raises:
         DataError: The report cannot be read.
     """
-    if (root / "synth.json").is_file():
-        return "synth"
+    for name, made in GENERATED.items():
+        if made.is_at(root):
+            return name
     path = report_path(root)
     if not path.exists():
         return None
@@ -67,7 +69,7 @@ def prepared_as(root: Path) -> str | None:
 
 
 def read_counts(root: Path, split: str) -> SplitCounts | None:
-    """The counts of a split; None where nobody verified the set (the embedded one; your own CSV).
+    """The counts of a split; None where nobody verified the set (a generated one; your own CSV).
 
     Raises:
         DataError: The report cannot be read.

@@ -1,4 +1,4 @@
-"""A recipe's data set, opened: where it lies by default, and made when it is the embedded one."""
+"""A recipe's data set, opened: where it lies by default, and made if it is generated."""
 
 from functools import partial
 from pathlib import Path
@@ -7,8 +7,8 @@ from stsm_cli.config.schema import DataConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
+from stsm_cli.data.generated import GENERATED, make_where_absent
 from stsm_cli.data.manifest import read_manifest
-from stsm_cli.data.synth import check_synth, ensure_synth
 from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
@@ -24,7 +24,7 @@ def open_split(
     budget_bytes: int | None = None,
     progress: Progress = SILENT,
 ) -> Videos:
-    """A split of the recipe's data set; the embedded set is generated where it is absent.
+    """A split of the recipe's data set; a generated one is made where it is absent.
 
     Args:
         config: The recipe's `data` section.
@@ -39,8 +39,7 @@ def open_split(
         DataError: The set is missing, broken, or not the one the recipe asks for.
     """
     root = check_place(config, root)
-    if config.synth is not None:
-        ensure_synth(root, config.synth, progress=progress)
+    make_where_absent(config, root, progress=progress)
     return open_videos(
         root,
         split,
@@ -59,8 +58,8 @@ def check_place(config: DataConfig, root: Path | None) -> Path:
         DataError: It holds another set than the recipe's.
     """
     root = root if root is not None else Path("data") / config.dataset
-    if config.synth is not None:
-        check_synth(root, config.synth)
+    if config.generated is not None:
+        GENERATED[config.dataset].check(root, config.generated)
     elif (found := prepared_as(root)) not in (None, config.dataset):
         raise DataError(
             f"{root}: was prepared as {found}, the recipe's data.dataset is {config.dataset}",
@@ -76,7 +75,7 @@ def check_split(config: DataConfig, root: Path | None, split: str) -> None:
         DataError: As `open_split`, but for what is found in the videos.
     """
     root = check_place(config, root)
-    if config.synth is None:  # else it may still have to be made
+    if config.generated is None:  # else it may still have to be made
         read_manifest(root, split)
 
 

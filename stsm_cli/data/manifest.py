@@ -23,6 +23,7 @@ from typing import overload
 from stsm_cli.atomic import whole_file
 from stsm_cli.errors import DataError
 
+SPLITS = ("train", "val")
 _COLUMNS = ("path", "label", "frames", "fps", "width", "height")
 _PAIR_COLUMNS = ("class", "mirror_image")
 _PROBLEMS_SHOWN = 5
@@ -111,6 +112,11 @@ class Manifest:
     def class_hash(self) -> str:
         """First 12 hex digits of the SHA-256 of the class list, one name a line."""
         return hashlib.sha256("\n".join(self.classes).encode()).hexdigest()[:12]
+
+
+def is_listed(root: Path, split: str) -> bool:
+    """Whether a split has its manifest, which is written when its videos are there."""
+    return (_folder(root) / f"{split}.csv").is_file()
 
 
 def read_manifest(root: Path, split: str) -> Manifest:

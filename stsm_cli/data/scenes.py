@@ -24,7 +24,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stsm_cli.config.schema import SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.data.manifest import SPLITS
 from stsm_cli.data.render import SHAPES, TEXTURES, Floats, Frames, Scene, Sprite, draw, render
 
 CLASSES: tuple[str, ...] = (
@@ -50,7 +51,6 @@ CLASSES: tuple[str, ...] = (
 MIRROR_SWAPS = frozenset({"left_to_right", "rotate_cw", "left_first"})
 """First classes of the pairs that mirroring swaps; it keeps every other class."""
 
-SPLITS = ("train", "val")
 WIDTH = 7 / 6  # ours: of the picture, in short sides
 
 

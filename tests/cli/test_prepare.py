@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.cli.app import run
-from stsm_cli.config.schema import SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.manifest import read_manifest
 
 TINY = ["--train", "16", "--val", "16", "--short-side", "32", "--frames", "4", "--workers", "1"]

@@ -3,12 +3,14 @@
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from stsm_cli.analysis.ablation import ablation_names, load_ablation, plan_sweep
 from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.load import (
     NOT_RECIPES,
     describe,
@@ -18,6 +20,7 @@ from stsm_cli.config.load import (
     read_recipe,
     recipe_names,
 )
+from stsm_cli.config.schema import DatasetName
 from stsm_cli.config.validate import recipe_keys
 from stsm_cli.models.build import build_model
 from stsm_cli.models.shift import ShiftedConv
@@ -108,6 +111,10 @@ def test_describe_covers_every_recipe(name):
     assert {key for key, _, _ in describe(load_recipe(name))} <= set(recipe_keys())
 
 
+def test_there_is_a_recipe_for_every_data_set():
+    assert {load_recipe(name).recipe.data.dataset for name in NAMES} == set(get_args(DatasetName))
+
+
 def test_recipes_are_all_different():
     assert len({dump_recipe(load_recipe(name).recipe) for name in NAMES}) == len(NAMES)
 
@@ -126,7 +133,7 @@ def test_a_name_means_what_the_network_is(name):
     assert (model.shift and (model.shift.dims, model.shift.alpha)) == SHIFTS[
         re.search("stsm|tsm|tsn|slow_only", name.rpartition("/")[2])[0]
     ]
-    if not name.startswith("synth/"):
+    if name.partition("/")[0] not in get_args(GeneratedName):
         assert (model.backbone == "mobilenet_v2") == ("mobilenet_v2" in name)
         assert (model.backbone == "slow_resnet50") == ("slow_only" in name)
         assert model.backbone.endswith("resnet50") == ("r50" in name)

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from stsm_cli.config.schema import DataConfig, SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.schema import DataConfig
 from stsm_cli.data import dataset
 from stsm_cli.data.dataset import open_split, open_splits
+from stsm_cli.data.rendered_set import RenderedSet
 from stsm_cli.errors import DataError
 
 
@@ -16,7 +18,7 @@ def config(**changes):
 def test_the_embedded_set_is_made_where_it_is_absent_and_lies_below_data(monkeypatch):
     made = []
     monkeypatch.setattr(
-        dataset, "ensure_synth", lambda root, synth, *, progress: made.append((root, synth))
+        RenderedSet, "make", lambda _, root, synth, *, progress: made.append((root, synth))
     )
     with pytest.raises(DataError, match=r"data.synth"):
         open_split(config(synth=SynthConfig(train=8)), None, "val", decoder="pyav")
@@ -24,7 +26,7 @@ def test_the_embedded_set_is_made_where_it_is_absent_and_lies_below_data(monkeyp
 
 
 def test_other_sets_are_not_made(monkeypatch):
-    monkeypatch.delattr(dataset, "ensure_synth")
+    monkeypatch.delattr(RenderedSet, "make")
     with pytest.raises(DataError, match=r"mine"):
         open_split(config(dataset="k400"), Path("mine"), "val", decoder="pyav")
 

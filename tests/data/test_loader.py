@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from stsm_cli.config.schema import DataConfig, OptimConfig, SynthConfig, TestConfig
+from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.schema import DataConfig, OptimConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import crops, loader
 from stsm_cli.data.decode import default_decoder

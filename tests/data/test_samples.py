@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stsm_cli.config.schema import DataConfig, SynthConfig, TestConfig
+from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.schema import DataConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import sampling
 from stsm_cli.data.manifest import Manifest, VideoRecord

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stsm_cli.config.schema import SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.catalog import load_card, reverse_labels
 from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.render import render

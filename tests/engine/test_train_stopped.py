@@ -10,7 +10,7 @@ import threading
 import pytest
 import torch
 
-from stsm_cli.config.schema import SynthConfig
+from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.dataset import open_splits
 from stsm_cli.engine import saving, stop, trainer
 from stsm_cli.engine.checkpoint import load_checkpoint

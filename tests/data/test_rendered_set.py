@@ -1,20 +1,31 @@
 import errno
 import json
 import os
+import pickle
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stsm_cli.config.schema import SynthConfig
-from stsm_cli.data import synth
+from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.schema import DataConfig
+from stsm_cli.data import rendered_set
 from stsm_cli.data.decode import probe, read_frames
+from stsm_cli.data.generated import GENERATED, make_where_absent
 from stsm_cli.data.manifest import read_manifest
+from stsm_cli.data.rendered_set import RenderedSet
 from stsm_cli.data.scenes import CLASSES, make_frames
-from stsm_cli.data.synth import check_synth, ensure_synth, prepare_synth, preview
+from stsm_cli.data.synth import SYNTH
 from stsm_cli.errors import DataError
 
 TINY = SynthConfig(train=32, val=16, frames=8, short_side_px=32, difficulty=0.3)
+
+
+def ensure(root, settings, **options):
+    """What opening a recipe's data set does first."""
+    config = DataConfig(dataset="synth", sampling="uniform", synth=settings)
+    make_where_absent(config, root, **options)
 
 
 class Interrupting:
@@ -40,7 +51,7 @@ class Interrupting:
 def whole(tmp_path_factory):
     """A set that one process made without a break; read only."""
     root = tmp_path_factory.mktemp("synth") / "whole"
-    prepare_synth(root, TINY, workers=1)
+    SYNTH.make(root, TINY, workers=1)
     return root
 
 
@@ -73,59 +84,58 @@ def test_the_report(whole):
     report = json.loads((whole / "report.json").read_text())
     assert report["config"] == TINY.model_dump()
     assert (report["dataset"], report["videos"]) == ("synth", {"train": 32, "val": 16})
-    assert (report["made"], report["generator"]) == (48, synth.GENERATOR_VERSION)
+    assert (report["made"], report["generator"]) == (48, SYNTH.version)
     assert report["bytes"] == sum(path.stat().st_size for path in whole.glob("*/*.mp4"))
     assert "libavcodec" in report["encoder"]
 
 
 def test_any_number_of_workers_makes_the_same_files(whole, tmp_path):
-    prepare_synth(tmp_path / "two", TINY, workers=2)
+    SYNTH.make(tmp_path / "two", TINY, workers=2)
     assert contents(tmp_path / "two") == contents(whole)
 
 
 def test_an_interrupted_run_continues(whole, tmp_path):
     root = tmp_path / "set"
     with pytest.raises(KeyboardInterrupt):
-        prepare_synth(root, TINY, workers=1, progress=Interrupting(20))
+        SYNTH.make(root, TINY, workers=1, progress=Interrupting(20))
     made = {path: path.stat().st_mtime_ns for path in root.glob("*/*.mp4")}
     assert len(made) == 20
     assert not (root / "manifest").exists()
     remains = root / "train" / "00021.mp4.123.tmp"
     remains.write_bytes(b"half a video")
     os.utime(remains, (0, 0))
-    ensure_synth(root, TINY)
+    ensure(root, TINY)
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert contents(root) == contents(whole)
 
 
 def test_what_another_process_writes_now_is_left_alone(whole, tmp_path):
     root = tmp_path / "set"
-    ensure_synth(root, TINY)
+    ensure(root, TINY)
     written_now = root / "train" / "00021.mp4.123.tmp"
     written_now.write_bytes(b"half a video")
-    prepare_synth(root, TINY, workers=1)
+    SYNTH.make(root, TINY, workers=1)
     assert written_now.exists()
 
 
 def test_a_deleted_video_is_made_again(whole, tmp_path):
     root = tmp_path / "set"
-    prepare_synth(root, TINY, workers=1)
+    SYNTH.make(root, TINY, workers=1)
     (root / "val" / "00003.mp4").unlink()
-    assert prepare_synth(root, TINY, workers=1)["made"] == 1
+    assert SYNTH.make(root, TINY, workers=1)["made"] == 1
     assert contents(root) == contents(whole)
 
 
-def test_a_video_that_another_process_has_made_is_kept(whole, monkeypatch):
-    monkeypatch.setattr(synth, "make_frames", None)
-    synth._make_video(whole, TINY, ("val", 0))
+def test_a_video_that_another_process_has_made_is_kept(whole):
+    rendered_set._make_video(None, whole, TINY, ("val", 0))
 
 
 def test_a_whole_set_is_left_alone(whole, monkeypatch):
-    monkeypatch.setattr(synth, "prepare_synth", None)
-    ensure_synth(whole, TINY)
+    monkeypatch.setattr(RenderedSet, "make", None)
+    ensure(whole, TINY)
 
 
-@pytest.mark.parametrize("do", [ensure_synth, prepare_synth])
+@pytest.mark.parametrize("do", [ensure, SYNTH.make, SYNTH.check])
 def test_a_set_of_another_configuration_is_refused(whole, do):
     other = TINY.model_copy(update={"difficulty": 0.5})
     with pytest.raises(DataError, match=r"synth\.json: .* difficulty 0\.3, not 0\.5") as caught:
@@ -134,29 +144,29 @@ def test_a_set_of_another_configuration_is_refused(whole, do):
 
 
 def test_a_set_of_another_generator_is_refused(whole, monkeypatch):
-    monkeypatch.setattr(synth, "GENERATOR_VERSION", 99)
+    monkeypatch.setitem(GENERATED, "synth", replace(SYNTH, version=99))
     with pytest.raises(DataError, match=rf"{whole}.*made with generator 1, not 99"):
-        ensure_synth(whole, TINY)
+        ensure(whole, TINY)
 
 
 def test_an_unfinished_set_of_another_configuration_is_refused(tmp_path):
     root = tmp_path / "set"
     with pytest.raises(KeyboardInterrupt):
-        prepare_synth(root, TINY, workers=1, progress=Interrupting(1))
+        SYNTH.make(root, TINY, workers=1, progress=Interrupting(1))
     with pytest.raises(DataError, match="made with seed 0, not 7"):
-        ensure_synth(root, TINY.model_copy(update={"seed": 7}))
+        ensure(root, TINY.model_copy(update={"seed": 7}))
 
 
 def test_a_file_is_not_a_root(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"/file: must be a folder, is a file"):
-        prepare_synth(tmp_path / "file", TINY)
+        SYNTH.make(tmp_path / "file", TINY)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(DataError, match=f"{tmp_path}: holds files, but no embedded") as caught:
-        prepare_synth(tmp_path, TINY)
+        SYNTH.make(tmp_path, TINY)
     assert "another folder" in caught.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -164,7 +174,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 def test_a_broken_synth_json_is_named(tmp_path):
     (tmp_path / "synth.json").write_text("{half")
     with pytest.raises(DataError, match=rf"{tmp_path}/synth\.json: cannot be read \(.*line 1"):
-        prepare_synth(tmp_path, TINY)
+        SYNTH.make(tmp_path, TINY)
 
 
 def test_a_full_disk_is_told(tmp_path, monkeypatch):
@@ -174,34 +184,40 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DataError, match=r"set/synth\.json.*cannot be written \(No space left"):
-        prepare_synth(tmp_path / "set", TINY)
+        SYNTH.make(tmp_path / "set", TINY)
     assert list((tmp_path / "set").iterdir()) == []
 
 
 def test_a_root_below_a_file_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/set: cannot be written \(Not a directory\)"):
-        prepare_synth(tmp_path / "file" / "set", TINY)
+        SYNTH.make(tmp_path / "file" / "set", TINY)
 
 
 def test_a_place_that_cannot_be_written_is_refused_by_a_look(tmp_path, monkeypatch):
-    check_synth(tmp_path / "new" / "set", TINY)
+    SYNTH.check(tmp_path / "new" / "set", TINY)
     monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)
     with pytest.raises(DataError, match=r"new/set: cannot be written \(Permission denied\)"):
-        check_synth(tmp_path / "new" / "set", TINY)
+        SYNTH.check(tmp_path / "new" / "set", TINY)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_worker_is_told():
     with pytest.raises(DataError, match="a process that rendered videos was killed") as caught:
-        list(synth._parallel(os._exit, [1] * 4, 1))
+        list(rendered_set._parallel(os._exit, [1] * 4, 1))
     assert "--workers" in caught.value.hint
+
+
+def test_what_workers_cannot_be_sent_is_told_at_once(tmp_path):
+    made = replace(SYNTH, make_frames=lambda *_: make_frames(*_))
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        made.make(tmp_path, TINY, workers=2)
 
 
 def test_the_preview_is_a_picture(tmp_path):
     from matplotlib.image import imread
 
-    preview(tmp_path / "sheet.png", TINY)
+    SYNTH.preview(tmp_path / "sheet.png", TINY)
     height, width, _ = imread(tmp_path / "sheet.png").shape
     assert min(height, width) > 400
 
@@ -211,7 +227,7 @@ def test_the_preview_is_a_picture(tmp_path):
 )
 def test_a_preview_that_cannot_be_written_is_told(tmp_path, name, reason):
     with pytest.raises(DataError, match=rf"{name}: the preview cannot be written \({reason}"):
-        preview(tmp_path / name, TINY)
+        SYNTH.preview(tmp_path / name, TINY)
 
 
 def test_where_a_set_is_made_and_how_large_it_will_be_is_told_first(tmp_path, monkeypatch):
@@ -221,9 +237,9 @@ def test_where_a_set_is_made_and_how_large_it_will_be_is_told_first(tmp_path, mo
         def message(self, text):
             told.append(text)
 
-    monkeypatch.setattr(synth, "prepare_synth", lambda *_, progress: told.append("made"))
+    monkeypatch.setattr(RenderedSet, "make", lambda *_, progress: told.append("made"))
     for config in (SynthConfig(), TINY):
-        ensure_synth(tmp_path / "typo", config, progress=Saying(0))
+        ensure(tmp_path / "typo", config, progress=Saying(0))
     assert told == [
         f"{tmp_path}/typo: making the embedded set here, 2,960 videos, about 82 MB",
         "made",

@@ -1,0 +1,39 @@
+"""What the data sets are made from that are made here: a section of a recipe each, of its name.
+
+What such a set is, says `data/generated.py`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stsm_cli.config.kinds import NumFrames, NumVideos, Pixels, Section, Seed
+
+GeneratedName = Literal["synth"]
+
+
+class GeneratedConfig(Section):
+    """What a generated data set is made from; it is made where it is absent."""
+
+    train: NumVideos
+    """Training videos."""
+    val: NumVideos
+    """Validation videos."""
+
+    def num_videos(self, split: str) -> int:
+        """Videos of the split `train` or `val`."""
+        return {"train": self.train, "val": self.val}[split]
+
+
+class SynthConfig(GeneratedConfig):
+    """What the embedded data set is made from."""
+
+    train: NumVideos = 2000
+    """Training videos."""
+    val: NumVideos = 960
+    """Validation videos."""
+    frames: NumFrames = 32
+    short_side_px: Annotated[Pixels, Field(multiple_of=2)] = 96
+    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.15
+    """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
+    seed: Seed = 0

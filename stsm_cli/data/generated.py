@@ -1,0 +1,103 @@
+"""The data sets that are made here, not downloaded: what such a set is, and the table of all.
+
+To begin with when adding one. Whoever holds a recipe asks `recipe.data.generated` for the settings
+that its data set is made from (None: it is not made here) and `GENERATED` for the set; elsewhere no
+set is known by its name.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from stsm_cli.config.generated_sets import GeneratedConfig
+from stsm_cli.config.schema import DataConfig
+from stsm_cli.data.synth import SYNTH
+from stsm_cli.progress import SILENT, Progress
+
+Settings = TypeVar("Settings", bound=GeneratedConfig)
+
+
+class GeneratedSet(Protocol[Settings]):
+    """A data set that follows from its settings, the same everywhere.
+
+    Its settings are the section of a recipe that has the set's name. `RenderedSet` is one to fill
+    in, of videos that are drawn one by one.
+    """
+
+    @property
+    def label(self) -> str:
+        """What messages, tables and figures call it, behind `the`."""
+
+    @property
+    def settings(self) -> type[Settings]:
+        """Its section; the defaults are the set that `stsm prepare` makes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes, in label order."""
+
+    def identify(self) -> str:
+        """What its videos are known by, beside the settings: name and version of the generator.
+
+        It is part of what a run is known by, and the settings are, too: they are in the recipe.
+        """
+
+    def extent(self, settings: Settings) -> str:
+        """In words, how much there is to make."""
+
+    def is_at(self, root: Path) -> bool:
+        """Whether `root` was begun as this set, whatever its settings."""
+
+    def check(self, root: Path, settings: Settings) -> bool:
+        """Whether the set lies whole at `root`; else it can be made there.
+
+        Raises:
+            DataError: `root` holds something else: other files, the set of other settings, or of
+                another version.
+        """
+
+    def make(
+        self,
+        root: Path,
+        settings: Settings,
+        *,
+        workers: int | None = None,
+        progress: Progress = SILENT,
+    ) -> dict[str, Any]:
+        """Make what is missing of the set; a `root` that was interrupted is continued.
+
+        Each file is whole or absent, and the manifest comes last.
+
+        Returns:
+            A report with at least `videos` (their number, by split), `made`, `seconds`, `bytes`.
+
+        Raises:
+            DataError: As `check`; or `root` cannot be written.
+        """
+
+    def preview(self, path: Path, settings: Settings) -> None:
+        """Draw a video of every class into the picture `path`.
+
+        Raises:
+            DataError: `path` cannot be written.
+        """
+
+
+GENERATED: dict[str, GeneratedSet[Any]] = {
+    "synth": SYNTH,
+}
+"""Every `GeneratedName` of the schema."""
+
+
+def make_where_absent(config: DataConfig, root: Path, *, progress: Progress = SILENT) -> None:
+    """Make, or complete, the recipe's data set at `root`, if it is one that is made here.
+
+    Raises:
+        DataError: `root` holds something else, or cannot be written.
+    """
+    settings = config.generated
+    if settings is None:
+        return
+    made = GENERATED[config.dataset]
+    if not made.check(root, settings):
+        progress.message(f"{root}: making the {made.label} here, {made.extent(settings)}")
+        made.make(root, settings, progress=progress)
