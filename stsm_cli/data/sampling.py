@@ -5,11 +5,15 @@ more, and equal to MMAction2 1.2's; `rng` gives the same distribution, not the s
 
 Source: `SampleFrames` (uniform) and `DenseSampleFrames` (dense) with clip_len 1 and frame_interval
 1, mmaction/datasets/transforms/loading.py.
+
+`SAMPLERS`, at the end, is the table of all: a recipe's `data.sampling` is a key of it.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import assert_never
 
 from stsm_cli.config.schema import Sampling
 from stsm_cli.config.view import View
@@ -17,53 +21,6 @@ from stsm_cli.config.view import View
 IntArray = npt.NDArray[np.int64]
 
 WINDOW_FRAMES = 64  # DenseSampleFrames' sample_range
-
-
-def train_indices(sampling: Sampling, total: int, view: View, rng: np.random.Generator) -> IntArray:
-    """The frames of a training sample: (1, view.num_frames).
-
-    Raises:
-        ValueError: A count is out of the sampler's range.
-    """
-    match sampling:
-        case "uniform":
-            starts = uniform_train(_room(total, view), view.num_positions, rng)
-        case "dense":
-            starts = dense_train(total, view.num_positions, rng, window=view.window)
-        case _:
-            assert_never(sampling)
-    return _runs(starts, total, view)
-
-
-def test_indices(sampling: Sampling, total: int, view: View, clips: int) -> IntArray:
-    """The frames of a test: (clips, view.num_frames).
-
-    Raises:
-        ValueError: A count is out of the sampler's range.
-    """
-    match sampling:
-        case "uniform":
-            twice = {1: False, 2: True}[clips]
-            starts = uniform_test(_room(total, view), view.num_positions, twice)
-        case "dense":
-            starts = dense_test(total, view.num_positions, clips, window=view.window)
-        case _:
-            assert_never(sampling)
-    return _runs(starts, total, view)
-
-
-def _room(total: int, view: View) -> int:
-    """Frames at which what is read at one position can begin; 1 in a video that is shorter."""
-    return max(1, total - view.span + 1)
-
-
-def _runs(starts: IntArray, total: int, view: View) -> IntArray:
-    """Each start, and the frames that are read with it; behind its last frame a video begins again.
-
-    So it does in MMAction2's `SampleFrames` (`out_of_bound_opt='loop'`).
-    """
-    run = np.arange(view.consecutive) * view.stride
-    return ((starts[..., None] + run) % total).reshape(len(starts), -1)
 
 
 def uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> IntArray:
@@ -159,3 +116,79 @@ def _check_positive(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} ({count}) must be at least 1")
+
+
+def _room(total: int, view: View) -> int:
+    """Frames at which what is read at one position can begin; 1 in a video that is shorter."""
+    return max(1, total - view.span + 1)
+
+
+def _runs(starts: IntArray, total: int, view: View) -> IntArray:
+    """Each start, and the frames that are read with it; behind its last frame a video begins again.
+
+    So it does in MMAction2's `SampleFrames` (`out_of_bound_opt='loop'`).
+    """
+    run = np.arange(view.consecutive) * view.stride
+    return ((starts[..., None] + run) % total).reshape(len(starts), -1)
+
+
+def _uniform_train(total: int, view: View, rng: np.random.Generator) -> IntArray:
+    return uniform_train(_room(total, view), view.num_positions, rng)
+
+
+def _uniform_test(total: int, view: View, clips: int) -> IntArray:
+    twice = {1: False, 2: True}[clips]
+    return uniform_test(_room(total, view), view.num_positions, twice)
+
+
+def _dense_train(total: int, view: View, rng: np.random.Generator) -> IntArray:
+    return dense_train(total, view.num_positions, rng, window=view.window)
+
+
+def _dense_test(total: int, view: View, clips: int) -> IntArray:
+    return dense_test(total, view.num_positions, clips, window=view.window)
+
+
+@dataclass(frozen=True)
+class FrameSampler:
+    """What a recipe's `data.sampling` stands for.
+
+    Attributes:
+        train: From a video's total of frames, a view and a source of chance to the positions of a
+            training sample, (1, view.num_positions).
+        test: From that total, a view and a number of clips, which `schema.sampling_limits` allows,
+            to the positions of a test, (clips, view.num_positions).
+    """
+
+    train: Callable[[int, View, np.random.Generator], IntArray]
+    test: Callable[[int, View, int], IntArray]
+
+
+SAMPLERS: dict[Sampling, FrameSampler] = {
+    "uniform": FrameSampler(_uniform_train, _uniform_test),
+    "dense": FrameSampler(_dense_train, _dense_test),
+}
+
+
+def train_indices(sampling: Sampling, total: int, view: View, rng: np.random.Generator) -> IntArray:
+    """The frames of a training sample: (1, view.num_frames).
+
+    Raises:
+        ValueError: A count is out of the sampler's range.
+    """
+    return _runs(_sampler(sampling).train(total, view, rng), total, view)
+
+
+def test_indices(sampling: Sampling, total: int, view: View, clips: int) -> IntArray:
+    """The frames of a test: (clips, view.num_frames).
+
+    Raises:
+        ValueError: A count is out of the sampler's range.
+    """
+    return _runs(_sampler(sampling).test(total, view, clips), total, view)
+
+
+def _sampler(name: Sampling) -> FrameSampler:
+    """The entry of `SAMPLERS`; that there is one for every name of the schema is tested."""
+    assert name in SAMPLERS, f"data.sampling {name!r} has no entry in SAMPLERS"
+    return SAMPLERS[name]

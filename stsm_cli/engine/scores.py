@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from typing_extensions import assert_never
 
-from stsm_cli.config.schema import Recipe, TestConfig
+from stsm_cli.config.schema import Flip, Recipe, TestConfig
 from stsm_cli.data.loader import Batch, evaluation_batches, mirrored_views
 from stsm_cli.data.mirror import Mirror, find_mirror
 from stsm_cli.data.videos import Videos
@@ -22,6 +22,9 @@ from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.network import Network
 from stsm_cli.progress import SILENT, Progress
 
+KEEPS_LABELS: dict[Flip, bool] = {"none": False, "plain": True, "label_aware": False}
+"""Whether a test counts a mirror image as its video's class, by the recipe's `flip`: as training
+did, and truly where training had no mirror images."""
 Average = Literal["prob", "score"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -164,7 +167,7 @@ def class_orders(
     if not any(mirrored):
         return None
     mirror = mirror or find_mirror(recipe.data.dataset, classes)
-    if mirror.flip(recipe.data) == "plain":  # trained with the labels kept
+    if KEEPS_LABELS[mirror.flip(recipe.data)]:
         return None
     swapped = torch.from_numpy(mirror.labels(classes))
     plain = torch.arange(len(classes))

@@ -6,7 +6,15 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from stsm_cli.config.schema import DataConfig, OptimConfig, Recipe, ShiftConfig, TestConfig
+from stsm_cli.config.schema import (
+    AVERAGES,
+    DataConfig,
+    OptimConfig,
+    Recipe,
+    ShiftConfig,
+    TestConfig,
+    sampling_limits,
+)
 
 RECIPE = {
     "model": {"backbone": "resnet50", "num_classes": 400},
@@ -89,6 +97,11 @@ def test_64_frames_fill_a_dense_window_and_uniform_sampling_takes_more():
     assert Recipe.model_validate(edited("model", num_frames=64)).model.num_frames == 64
     data = {"dataset": "sthv2", "sampling": "uniform"}
     assert Recipe.model_validate(edited("model", num_frames=65) | {"data": data})
+
+
+def test_a_sampling_without_limits_is_refused():
+    with pytest.raises(AssertionError, match="'motion'"):
+        sampling_limits("motion")
 
 
 def test_sections_stand_alone():
@@ -198,7 +211,9 @@ def test_one_small_frame_at_a_time_cannot_be_normalised(backbone, largest):
 
 
 def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
+    from stsm_cli.cli import prepare
     from stsm_cli.data import crops, samples
+    from stsm_cli.engine import scores, step
 
     def choices(section, key):
         return set(get_args(section.model_fields[key].annotation))
@@ -206,6 +221,11 @@ def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
     assert set(samples.MIRRORS) == choices(DataConfig, "flip")
     assert set(crops.TRAIN_CROPS) == choices(DataConfig, "train_crop")
     assert set(crops.TEST_CROPS) == choices(TestConfig, "crops")
+    assert set(step.AUTOCAST) == choices(Recipe, "precision")
+    assert set(AVERAGES) == choices(TestConfig, "average")
+    assert set(scores.KEEPS_LABELS) == choices(DataConfig, "flip")
+    assert set(prepare.DATASETS) == choices(DataConfig, "dataset")
+    assert set(prepare.LISTERS) == set(prepare.REAL)
 
 
 @pytest.mark.parametrize("key", ["optimizer", "policy", "schedule", "warmup_by"])

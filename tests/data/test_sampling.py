@@ -1,9 +1,15 @@
+from itertools import product
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from stsm_cli.config.kinds import NumClips
+from stsm_cli.config.schema import Sampling, sampling_limits
 from stsm_cli.config.view import View
 from stsm_cli.data import sampling
 from stsm_cli.data.sampling import (
+    SAMPLERS,
     dense_test,
     dense_train,
     train_indices,
@@ -228,10 +234,24 @@ def test_the_sampler_s_name_chooses_it():
     assert np.array_equal(train_indices("dense", 300, View(8), rng(1)), dense_train(300, 8, rng(1)))
 
 
+def test_every_sampling_of_a_recipe_has_an_entry_that_gives_what_the_schema_allows():
+    assert set(SAMPLERS) == set(get_args(Sampling))
+    rng = np.random.default_rng(0)
+    for name in SAMPLERS:
+        clips, most_frames = sampling_limits(name)
+        assert set(clips) <= set(get_args(get_args(NumClips)[0]))
+        for total, num_frames in product((1, 30, 300), (8, most_frames)):
+            view = View(num_frames)
+            in_range(train_indices(name, total, view, rng), total, (1, num_frames))
+            for number in clips:
+                drawn = sampling.test_indices(name, total, view, number)
+                in_range(drawn, total, (number, num_frames))
+
+
 def test_no_other_sampler_is_one_of_these():
-    with pytest.raises(AssertionError, match="'motion'"):
+    with pytest.raises(AssertionError, match=r"data\.sampling 'motion' has no entry in SAMPLERS"):
         train_indices("motion", 30, View(8), np.random.default_rng(0))
-    with pytest.raises(AssertionError, match="'motion'"):
+    with pytest.raises(AssertionError, match=r"data\.sampling 'motion' has no entry in SAMPLERS"):
         sampling.test_indices("motion", 30, View(8), 1)
 
 
