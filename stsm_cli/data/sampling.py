@@ -6,7 +6,7 @@ more, and equal to MMAction2 1.2's; `rng` gives the same distribution, not the s
 Source: `SampleFrames` (uniform) and `DenseSampleFrames` (dense) with clip_len 1 and frame_interval
 1, mmaction/datasets/transforms/loading.py.
 
-`SAMPLERS`, at the end, is the table of all: a recipe's `data.sampling` is a key of it.
+`SAMPLERS` is the table of all: a recipe's `data.sampling` is a key of it.
 """
 
 from collections.abc import Callable

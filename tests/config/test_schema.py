@@ -211,6 +211,7 @@ def test_one_small_frame_at_a_time_cannot_be_normalised(backbone, largest):
 
 
 def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
+    from stsm_cli.analysis import summary
     from stsm_cli.cli import prepare
     from stsm_cli.data import crops, samples
     from stsm_cli.engine import scores, step
@@ -226,6 +227,7 @@ def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
     assert set(scores.KEEPS_LABELS) == choices(DataConfig, "flip")
     assert set(prepare.DATASETS) == choices(DataConfig, "dataset")
     assert set(prepare.LISTERS) == set(prepare.REAL)
+    assert set(summary.LABELS) == choices(DataConfig, "dataset")
 
 
 @pytest.mark.parametrize("key", ["optimizer", "policy", "schedule", "warmup_by"])
