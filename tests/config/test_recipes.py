@@ -32,7 +32,7 @@ NAMES = recipe_names()
 
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
-OTHERS = ("mmaction2", "slow_only")
+OTHERS = ("mmaction2", "slowonly")
 PAPER = [
     name
     for name in NAMES
@@ -121,7 +121,7 @@ def test_recipes_are_all_different():
 
 SHIFTS = {
     "tsn": None,
-    "slow_only": None,
+    "slowonly": None,
     "tsm": ("T", Fraction(1, 4)),
     "stsm": ("T+H+W", Fraction(3, 8)),
 }
@@ -131,14 +131,15 @@ SHIFTS = {
 def test_a_name_means_what_the_network_is(name):
     model = load_recipe(name).recipe.model
     assert (model.shift and (model.shift.dims, model.shift.alpha)) == SHIFTS[
-        re.search("stsm|tsm|tsn|slow_only", name.rpartition("/")[2])[0]
+        re.search("stsm|tsm|tsn|slowonly", name.rpartition("/")[2])[0]
     ]
     if name.partition("/")[0] not in get_args(GeneratedName):
         assert (model.backbone == "mobilenet_v2") == ("mobilenet_v2" in name)
-        assert (model.backbone == "slow_resnet50") == ("slow_only" in name)
+        assert (model.backbone == "slow_resnet50") == ("slowonly" in name)
         assert model.backbone.endswith("resnet50") == ("r50" in name)
         assert model.non_local == ("_nl_" in name)
-        assert name.endswith(f"_{model.num_frames}f")
+        frames = f"_{model.num_frames}x16" if "slowonly" in name else f"_{model.num_frames}f"
+        assert name.endswith(frames)
 
 
 @pytest.mark.parametrize("name", NAMES)
