@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from stsm_cli.analysis.ablation import load_ablation, table_name
-from stsm_cli.analysis.comparison import Comparison, compare, judge, name_pairs
+from stsm_cli.analysis.comparison import RowComparison, compare, judge, name_pairs
 from stsm_cli.analysis.definition import read_definition
 from stsm_cli.analysis.finding import Finding, Kind
 from stsm_cli.analysis.paper import load_paper_table
@@ -114,7 +114,7 @@ def _measured(claim: OrderClaim, group: Group | None) -> Finding:
     )
 
 
-def _verdict(comparisons: list[Comparison]) -> tuple[Kind, str]:
+def _verdict(comparisons: list[RowComparison]) -> tuple[Kind, str]:
     verdict = judge(comparisons)
     if verdict == "holds":
         return "holds", "clearly, in every pair"

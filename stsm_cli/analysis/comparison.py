@@ -22,7 +22,7 @@ RowPair = tuple[RowSummary, RowSummary]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RowComparison:
     """What the measurement says of two rows, of which a claim calls the first the better one."""
 
     better: RowSummary
@@ -65,7 +65,7 @@ class Comparison:
         return self.is_clear and self.gap < 0
 
 
-def name_pairs(comparisons: Sequence[Comparison]) -> str:
+def name_pairs(comparisons: Sequence[RowComparison]) -> str:
     """Measured pairs: which row is above which, with the corrected p if there is one."""
     texts = []
     for pair in comparisons:
@@ -76,12 +76,12 @@ def name_pairs(comparisons: Sequence[Comparison]) -> str:
     return ", ".join(texts)
 
 
-def compare(pairs: Sequence[RowPair]) -> list[Comparison]:
+def compare(pairs: Sequence[RowPair]) -> list[RowComparison]:
     """The pairs of one claim; p is corrected for all of them, also those that nobody has run."""
     raw = [_p(*pair) for pair in pairs]
     corrected = holm([1.0 if p is None else p for p in raw])
     return [
-        Comparison(*pair, None if before is None else after)
+        RowComparison(*pair, None if before is None else after)
         for pair, before, after in zip(pairs, raw, corrected, strict=True)
     ]
 
@@ -94,7 +94,7 @@ def _p(first: RowSummary, second: RowSummary) -> float | None:
     return welch(first.top1, second.top1)
 
 
-def judge(comparisons: Sequence[Comparison]) -> Verdict:
+def judge(comparisons: Sequence[RowComparison]) -> Verdict:
     """The claim holds if every pair does, and does not if any is contradicted.
 
     The correction is for the latter; for the former, where all pairs have to pass, it is strict.

@@ -19,7 +19,7 @@ from torchvision.models.video import resnet as video_resnet
 
 from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.cost import Cost, model_cost
-from stsm_cli.analysis.paper import Network, PaperRow, load_paper_table
+from stsm_cli.analysis.paper import PaperNetwork, PaperRow, load_paper_table
 from stsm_cli.analysis.paper_cost import NETWORKS, TEST_CROP_PX, TRAIN_CROP_PX, compare_with_paper
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.data.catalog import known_counts, load_card
@@ -88,7 +88,7 @@ def system(row: PaperRow) -> tuple[str | None, ...]:
 
 
 def cost(
-    network: Network,
+    network: PaperNetwork,
     *,
     frames: int = 8,
     classes: int = 400,
@@ -103,13 +103,13 @@ def cost(
     return model_cost(config, size_px=size)
 
 
-def reasons(network: Network, table: int) -> tuple[str, ...]:
+def reasons(network: PaperNetwork, table: int) -> tuple[str, ...]:
     """Why a table's cost of a network, at 8 frames, is not what is counted."""
     compared = compare_with_paper(_config(network, 8, 400))
     return {one.paper.table: one.reasons for one in compared}[table]
 
 
-def _config(network: Network, frames: int, classes: int) -> ModelConfig:
+def _config(network: PaperNetwork, frames: int, classes: int) -> ModelConfig:
     backbone, non_local = NETWORKS[network]
     return ModelConfig(
         backbone=backbone, num_classes=classes, num_frames=frames, non_local=non_local

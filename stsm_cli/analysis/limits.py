@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stsm_cli.analysis.cells import joined
-from stsm_cli.analysis.comparison import Comparison
+from stsm_cli.analysis.comparison import RowComparison
 from stsm_cli.analysis.figure_pairs import SHIFTS, method_of, pair_group
 from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.spread import Spread, welch
@@ -19,7 +19,7 @@ SATURATED = 95.0  # ours: percent; what both reach leaves nothing to tell them a
 
 
 def limits(
-    records: Sequence[RunRecord], claims: Sequence[tuple[int, Sequence[Comparison]]]
+    records: Sequence[RunRecord], claims: Sequence[tuple[int, Sequence[RowComparison]]]
 ) -> list[str]:
     """Sentences on TSN, TSM and STSM in the small ResNet; none where these are not run.
 
@@ -47,7 +47,7 @@ def _what_is_shown(group: Group) -> str:
     )
 
 
-def _one_contrast(claims: Sequence[tuple[int, Sequence[Comparison]]]) -> Iterator[str]:
+def _one_contrast(claims: Sequence[tuple[int, Sequence[RowComparison]]]) -> Iterator[str]:
     """What each table makes of STSM against TSM, which is one comparison of the same runs."""
     found = [(table, pair) for table, pairs in claims for pair in pairs if _is_contrast(pair)]
     if len(found) < 2:
@@ -69,7 +69,7 @@ def _one_contrast(claims: Sequence[tuple[int, Sequence[Comparison]]]) -> Iterato
     )
 
 
-def _is_contrast(pair: Comparison) -> bool:
+def _is_contrast(pair: RowComparison) -> bool:
     methods = {method_of(r) for row in (pair.better, pair.other) for r in row.records}
     return pair.is_run and methods == {"TSM", "STSM"}
 

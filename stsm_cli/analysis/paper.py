@@ -12,7 +12,7 @@ from stsm_cli.config.schema import DatasetName
 from stsm_cli.resources import resource_dir
 
 TABLES = (1, 2, 3, 4, 5, 6, 7)
-Network = Literal["r50", "r50-nl", "mbv2"]
+PaperNetwork = Literal["r50", "r50-nl", "mbv2"]
 
 
 class PaperRow(Section):
@@ -31,7 +31,7 @@ class PaperRow(Section):
     flops: str | None = None
     """Multiply-adds of a view in G; in Tables 4 and 5 times crops times clips."""
     params: str | None = None
-    network: Network | None = None
+    network: PaperNetwork | None = None
     """The network of this suite that the row is, whatever its shift; None: it builds none."""
 
     @property

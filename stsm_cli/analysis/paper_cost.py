@@ -9,7 +9,7 @@ from functools import lru_cache
 from math import prod
 
 from stsm_cli.analysis.cost import Cost, LayerCost, model_cost
-from stsm_cli.analysis.paper import TABLES, Network, load_paper_table
+from stsm_cli.analysis.paper import TABLES, PaperNetwork, load_paper_table
 from stsm_cli.config.kinds import Section
 from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import Backbone, DatasetName, ModelConfig
@@ -17,7 +17,7 @@ from stsm_cli.resources import resource_dir
 
 TRAIN_CROP_PX = 224  # paper 4.2
 TEST_CROP_PX = 256  # paper 4.2
-NETWORKS: dict[Network, tuple[Backbone, bool]] = {
+NETWORKS: dict[PaperNetwork, tuple[Backbone, bool]] = {
     "r50": ("resnet50", False),
     "r50-nl": ("resnet50", True),
     "mbv2": ("mobilenet_v2", False),
@@ -65,7 +65,7 @@ class Comparison:
 @lru_cache
 def paper_costs() -> tuple[PaperCost, ...]:
     """Every cost that the paper's tables print of a network of this suite, table by table."""
-    rows: dict[tuple[int, Network, str, str, str], list[str]] = {}
+    rows: dict[tuple[int, PaperNetwork, str, str, str], list[str]] = {}
     for table in map(load_paper_table, TABLES):
         for row in table.rows:
             if row.network and row.num_frames and row.flops and row.params:

@@ -78,7 +78,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What several sweeps have to do together; a run that they share counts once.
 
     Attributes:
@@ -118,12 +118,12 @@ def describe_sweeps(
     return tuple(plans)
 
 
-def total_work(plans: Sequence[Plan]) -> Work:
+def total_work(plans: Sequence[Plan]) -> Workload:
     """What `plans` have to do together."""
     rows = [row for plan in plans for row in plan.rows]
     missing = {run: row for row in rows for run in row.missing}
     seconds = [row.seconds for row in missing.values() if row.seconds is not None]
-    return Work(
+    return Workload(
         num_finished=len({run for row in rows for run in row.finished}),
         num_missing=len(missing),
         macs=sum(row.macs_run for row in missing.values()),

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from stsm_cli.analysis.agreement import agreement
 from stsm_cli.analysis.comparison import (
-    Comparison,
+    RowComparison,
     RowPair,
     Verdict,
     compare,
@@ -31,7 +31,7 @@ class Conclusion:
     """Both, with the counts behind them."""
     test: str
     """What `clearly` means in it; empty if no row is run."""
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[RowComparison, ...]
     """The pairs of rows that the claim orders."""
 
     @property
@@ -87,7 +87,7 @@ def _claim(rows: Sequence[RowSummary]) -> tuple[str, list[RowPair]]:
     return f"row {best.row.name} is the best", [(best, row) for row in rows if row is not best]
 
 
-def _counts(comparisons: Sequence[Comparison]) -> str:
+def _counts(comparisons: Sequence[RowComparison]) -> str:
     counts = Counter(_outcome(pair) for pair in comparisons)
     return "; ".join(f"{counts[what]} {what}" for what in _OUTCOMES if counts[what])
 
@@ -104,7 +104,7 @@ _OUTCOMES = (
 )
 
 
-def _outcome(pair: Comparison) -> str:
+def _outcome(pair: RowComparison) -> str:
     """Which of `_OUTCOMES` came of a pair of rows."""
     if not pair.is_run:
         return "not run"
@@ -141,7 +141,9 @@ def _paper_best(rows: Sequence[RowSummary]) -> str:
     )
 
 
-def _one_network(name: str, rows: Sequence[RowSummary], comparisons: Sequence[Comparison]) -> str:
+def _one_network(
+    name: str, rows: Sequence[RowSummary], comparisons: Sequence[RowComparison]
+) -> str:
     """The order of TSN, TSM and STSM in one network: the paper's and the measured one."""
     order = sorted(rows, key=_printed)
     printed = " < ".join(
@@ -166,7 +168,7 @@ def _order(means: Sequence[float]) -> str:
     return "the same order but for ties" if min(steps) == 0 else "another order"
 
 
-def _gap(pair: Comparison) -> str:
+def _gap(pair: RowComparison) -> str:
     return (
         f"{pair.better.method} is {abs(pair.gap):.1f} points "
         f"{'above' if pair.gap >= 0 else 'below'} {pair.other.method}, {pair.certainty}"
@@ -202,7 +204,7 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
     return f"{text}; it is not clearly above {', '.join(close)}."
 
 
-def _by_test_videos(comparisons: Sequence[Comparison]) -> str:
+def _by_test_videos(comparisons: Sequence[RowComparison]) -> str:
     """What the test videos alone say of the best row, where seeds say nothing."""
     low, high = comparisons[0].better.interval
     touching = [pair.other.row.name for pair in comparisons if pair.other.interval[1] >= low]

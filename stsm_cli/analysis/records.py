@@ -49,7 +49,7 @@ class Curve:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Network:
+class NetworkCost:
     """What a network costs: multiply-adds of one view, and parameters."""
 
     size_px: PositiveInt
@@ -76,7 +76,7 @@ class RunRecord:
     curve: Curve
     seconds: PositiveFloat
     """Training and test together."""
-    network: Network
+    network: NetworkCost
     recipe: dict[str, Any]
     """All keys of today, whatever version wrote it."""
     environment: dict[str, Any]

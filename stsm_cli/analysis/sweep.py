@@ -13,7 +13,7 @@ from stsm_cli.analysis.ablation import Run, Sweep
 from stsm_cli.analysis.cost import model_cost
 from stsm_cli.analysis.records import (
     Curve,
-    Network,
+    NetworkCost,
     RunRecord,
     finished,
     read_record,
@@ -116,7 +116,7 @@ def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
 
 
 @lru_cache
-def network(config: ModelConfig, size_px: int) -> Network:
+def network(config: ModelConfig, size_px: int) -> NetworkCost:
     """The cost of one view of `size_px`² pixels in the network of `config`."""
     cost = model_cost(config, size_px=size_px)
-    return Network(size_px, cost.macs, cost.params)
+    return NetworkCost(size_px, cost.macs, cost.params)

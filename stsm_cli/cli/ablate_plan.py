@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stsm_cli.cli import output
 
 if TYPE_CHECKING:
-    from stsm_cli.analysis.plan import Moved, Plan, RowPlan, Work
+    from stsm_cli.analysis.plan import Moved, Plan, RowPlan, Workload
 
 NO_TIME = "not known"
 
@@ -139,7 +139,7 @@ def _either(texts: set[str]) -> str:
     return " or ".join(sorted(texts))
 
 
-def to_do(work: "Work") -> str:
+def to_do(work: "Workload") -> str:
     """How many runs are finished, and what the others cost."""
     from stsm_cli.analysis.cells import adds
 
@@ -150,7 +150,7 @@ def to_do(work: "Work") -> str:
     return f"{done}, {to_do}, {_how_long(work)}"
 
 
-def _how_long(work: "Work") -> str:
+def _how_long(work: "Workload") -> str:
     """The time of the missing runs; it does not speak for those that no record tells of."""
     about = f"about {_time(work.seconds)} one after another by the runs recorded so far"
     if work.num_timed == work.num_missing:

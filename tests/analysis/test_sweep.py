@@ -1,7 +1,7 @@
 import pytest
 
 from stsm_cli.analysis.ablation import plan_sweep
-from stsm_cli.analysis.records import Network, read_records, record_path
+from stsm_cli.analysis.records import NetworkCost, read_records, record_path
 from stsm_cli.analysis.sweep import run_folder, run_sweep
 from stsm_cli.errors import DataError, InterruptedRunError, UsageError
 
@@ -96,7 +96,9 @@ def test_networks_are_counted_at_the_size_of_the_test(tmp_path, fake_outcome):
     sweep = plan_sweep("alpha")
     do(sweep, tmp_path, Trainer(fake_outcome))
     for record in read_records(tmp_path):
-        assert record.network == Network(sweep.runs[0].recipe.test.crop_px, 160_370_688, 273_168)
+        assert record.network == NetworkCost(
+            sweep.runs[0].recipe.test.crop_px, 160_370_688, 273_168
+        )
 
 
 def test_a_record_that_stands_is_not_written_again(tmp_path, fake_outcome):

@@ -115,4 +115,4 @@ def test_all_leaves_out_what_has_no_recipe_for_the_data_set(capsys):
     ],
 )
 def test_the_time_left_speaks_only_for_the_runs_that_records_tell_of(num_missing, num_timed, text):
-    assert text in to_do(plan.Work(9, num_missing, 1_500_000_000_000, 3660.9, num_timed))
+    assert text in to_do(plan.Workload(9, num_missing, 1_500_000_000_000, 3660.9, num_timed))

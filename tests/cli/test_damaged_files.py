@@ -6,7 +6,7 @@ import random
 import pytest
 
 from stsm_cli.analysis.ablation import plan_sweep
-from stsm_cli.analysis.records import Network, read_records, record_path, write_record
+from stsm_cli.analysis.records import NetworkCost, read_records, record_path, write_record
 from stsm_cli.analysis.sweep import Outcome, make_record
 from stsm_cli.cli.app import run
 from stsm_cli.engine.runlog import RunFolder
@@ -104,7 +104,7 @@ def test_damaged_files_of_a_run_are_read_or_named(begun):
 
 def test_damaged_records_are_read_or_named(begun, sweep, tmp_path, monkeypatch, capsys):
     rng, errors, first = random.Random(0), [], sweep.runs[0]
-    monkeypatch.setattr("stsm_cli.analysis.sweep.network", lambda *_: Network(32, 1, 1))
+    monkeypatch.setattr("stsm_cli.analysis.sweep.network", lambda *_: NetworkCost(32, 1, 1))
     made = make_record(sweep, first, Outcome(RESULT, begun.metrics(), begun.environment()))
     path = record_path(tmp_path, sweep, first)
     write_record(path, made)
