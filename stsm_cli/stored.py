@@ -108,6 +108,18 @@ class Origin:
     packages: dict[str, str] = Field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Machine(Origin):
+    """And on what it ran, as its record tells."""
+
+    commit: str | None = None
+    python: str | None = None
+    platform: str | None = None
+    device: str | None = None
+    cpu_capability: str | None = None
+    decoder: str | None = None
+
+
 @dataclass(frozen=True, config=STRICT)
 class MirrorNames:
     """Which classes the training's mirror images swapped, and who said so."""

@@ -3,15 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
 
 from stsm_cli.analysis.ablation import Ablation
 from stsm_cli.analysis.cells import adds, joined, mega
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.summary import LABELS, Group
 from stsm_cli.config.load import load_recipe
-from stsm_cli.config.schema import DatasetName
-from stsm_cli.data.generated import GENERATED
+from stsm_cli.config.schema import DatasetName, ModelConfig
 
 
 def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[str]:
@@ -25,24 +23,24 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
     places = {row.name: place for place, row in enumerate(ablation.rows)}
     records = sorted(group.records, key=lambda r: (places.get(r.row, len(places)), r.seed))
     first = records[0]
-    data, optim = first.recipe["data"], first.recipe["optim"]
+    data, optim = first.recipe.data, first.recipe.optim
     lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
-    if first.dataset in GENERATED:
-        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in data[first.dataset].items())}"
+    if data.generated is not None:
+        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in data.generated)}"
     elif (known_as := first.identity.data) != UNKNOWN:
         lines[0] += f"; known as `{known_as}`"
     excluded = max(record.score.num_listed - record.score.num_videos for record in records)
     seeds = len(group.seeds)
     return [
         *lines,
-        f"Protocol: {_by_rows(records, lambda record: f'`{record.protocol}`')}, {data['sampling']} "
+        f"Protocol: {_by_rows(records, lambda record: f'`{record.protocol}`')}, {data.sampling} "
         f"sampling; the paper's: `{paper_protocol(ablation, dataset)}`; videos that did not "
         f"decode, counted as wrong: {excluded}",
         f"Networks, a view of each: {_by_rows(records, _network)}",
         f"Recipe: `{first.base}`, {first.budget} budget: {group.epochs} epochs, "
-        f"{optim['optimizer']}, lr {optim['lr']:g}, batch {optim['batch_size']}, "
-        f"{first.recipe['precision']} (hash {first.experiment}); start: "
-        f"{_by_rows(records, lambda record: _start(record.recipe['model']))}",
+        f"{optim.optimizer}, lr {optim.lr:g}, batch {optim.batch_size}, "
+        f"{first.recipe.precision} (hash {first.experiment}); start: "
+        f"{_by_rows(records, lambda record: _start(record.recipe.model))}",
         f"Seeds: {joined(map(str, group.seeds))}; {len(records)} runs, "
         f"{timedelta(seconds=round(sum(r.seconds for r in records)))} of training and testing",
         f"Environment: {_environments(records)}",
@@ -67,19 +65,19 @@ def _by_rows(records: Sequence[RunRecord], text: Callable[[RunRecord], str]) -> 
 
 
 def _network(record: RunRecord) -> str:
-    model, network = record.recipe["model"], record.network
-    blocks = " with non-local blocks" if model["non_local"] else ""
+    model, network = record.recipe.model, record.network
+    blocks = " with non-local blocks" if model.non_local else ""
     return (
-        f"`{model['backbone']}`{blocks}, {model['num_classes']} classes, {model['num_frames']} × "
+        f"`{model.backbone}`{blocks}, {model.num_classes} classes, {model.num_frames} × "
         f"{network.size_px}² pixels: {adds(network.macs)} multiply-adds, "
         f"{mega(network.params)} parameters"
     )
 
 
-def _start(model: dict[str, Any]) -> str:
-    if model.get("init"):  # records of stsm 0.1 have no such key
-        return f"`{model['init']}`"
-    return {"imagenet": "ImageNet weights", None: "random weights"}[model["weights"]]
+def _start(model: ModelConfig) -> str:
+    if model.init:
+        return f"`{model.init}`"
+    return {"imagenet": "ImageNet weights", None: "random weights"}[model.weights]
 
 
 def _environments(records: Sequence[RunRecord]) -> str:
@@ -90,9 +88,13 @@ def _environments(records: Sequence[RunRecord]) -> str:
 
 
 def _environment(record: RunRecord) -> str:
-    known = {**record.environment, **record.environment.get("packages", {})}
-    parts = [
-        f"{key} {known[key]}" for key in ("stsm", "commit", "python", "torch") if known.get(key)
-    ]
-    parts += [str(known[key]) for key in ("platform", "device", "cpu_capability") if known.get(key)]
-    return f"{', '.join(parts)}, decoder {known.get('decoder', 'unknown')}"
+    machine = record.machine
+    versions = {
+        "stsm": machine.stsm,
+        "commit": machine.commit,
+        "python": machine.python,
+        "torch": machine.packages.get("torch"),
+    }
+    parts = [f"{name} {version}" for name, version in versions.items() if version]
+    parts += filter(None, (machine.platform, machine.device, machine.cpu_capability))
+    return f"{', '.join(parts)}, decoder {machine.decoder or 'unknown'}"

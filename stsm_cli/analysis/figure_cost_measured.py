@@ -60,9 +60,9 @@ def measured_panel(
 
 def _marks(row: RowSummary) -> Iterable[_Mark]:
     if row.top1 is not None:
-        model, network = row.records[0].recipe["model"], row.records[0].network
-        backbone = f"{model['backbone']}{'+NL' if model['non_local'] else ''}"
-        yield _Mark(row.method, backbone, model["num_frames"], network.macs, row.top1)
+        model, network = row.records[0].recipe.model, row.records[0].network
+        backbone = f"{model.backbone}{'+NL' if model.non_local else ''}"
+        yield _Mark(row.method, backbone, model.num_frames, network.macs, row.top1)
 
 
 def _cut(marks: Sequence[_Mark]) -> tuple[float, float] | None:

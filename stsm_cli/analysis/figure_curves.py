@@ -52,7 +52,7 @@ def _panels(networks: dict[str, list[RowSummary]], group: Group) -> "Figure":
         drawn = []
         for axes, (network, rows) in zip(grid.flat, networks.items(), strict=True):
             lines = [_line(row, row.method, METHODS[row.method]) for row in rows]
-            title_axes(axes, network, network_text(rows[0].records[0].recipe))
+            title_axes(axes, network, network_text(rows[0].records[0].recipe.model))
             _draw(axes, lines, group.epochs)
             axes.set_xlabel("epoch")
             drawn.append((axes, lines))

@@ -80,8 +80,8 @@ def _name_networks(axes: "Axes", rows: Sequence[RowSummary]) -> None:
     """Which network was measured, in the line that names the paper's."""
     y = 0
     for of_network in by_network(rows).values():
-        recipe = next((record.recipe for row in of_network for record in row.records), None)
-        text = network_text(recipe) if recipe else "not run"
+        model = next((record.recipe.model for row in of_network for record in row.records), None)
+        text = network_text(model) if model else "not run"
         beside = axes.get_yaxis_transform()  # x in axes, y in data
         axes.text(0.02, y, text, transform=beside, va="center", fontsize=9, color=SOFT)
         y += 1 + len(of_network)

@@ -1,13 +1,14 @@
 """Accuracy on each pair of classes that are each other's time reversal: TSN, TSM and STSM."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.analysis.figures import FAINT, METHODS, canvas, network_text, number_at, title_axes
 from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.spread import Spread
 from stsm_cli.analysis.summary import LABELS, Group, comparable
-from stsm_cli.config.schema import DatasetName
+from stsm_cli.config.schema import DatasetName, ShiftConfig
 from stsm_cli.stored import Pair
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ DATASET: DatasetName = "synth"
 NETWORK = {"backbone": "resnet_small", "num_frames": 8, "non_local": False}
 SHIFTS = {
     "TSN": None,
-    "TSM": {"dims": "T", "alpha": "1/4"},
-    "STSM": {"dims": "T+H+W", "alpha": "3/8"},
+    "TSM": ShiftConfig(dims="T", alpha=Fraction(1, 4)),
+    "STSM": ShiftConfig(dims="T+H+W", alpha=Fraction(3, 8)),
 }
 BLIND = 50
 """Percent that frames without their order reach on average: a pair's classes show the same ones."""
@@ -62,7 +63,7 @@ def pairs_figure(group: Group) -> "Figure":
         title_axes(
             left,
             f"Measured: {LABELS[first.dataset]}, pair by pair",
-            f"{network_text(first.recipe)}; {first.budget} budget, {group.epochs} epochs",
+            f"{network_text(first.recipe.model)}; {first.budget} budget, {group.epochs} epochs",
         )
         title_axes(
             right,
@@ -92,11 +93,11 @@ def pair_text(pair: Pair) -> str:
 
 def method_of(record: RunRecord) -> str | None:
     """Which of SHIFTS a run is; None if it is none of them, or of another set or network."""
-    model = record.recipe["model"]
-    is_network = all(model[key] == value for key, value in NETWORK.items())
+    model = record.recipe.model
+    is_network = all(getattr(model, key) == value for key, value in NETWORK.items())
     if record.dataset != DATASET or not is_network:
         return None
-    return next((name for name, shift in SHIFTS.items() if model["shift"] == shift), None)
+    return next((name for name, shift in SHIFTS.items() if model.shift == shift), None)
 
 
 def _draw(axes: "Axes", group: Group, count: Callable[[Pair], int]) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from stsm_cli.analysis.summary import Group
+from stsm_cli.config.schema import ModelConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,13 +114,12 @@ def number_at(
     )
 
 
-def network_text(recipe: dict[str, Any]) -> str:
-    """The network of a recipe, for example `resnet_small with non-local blocks, 8 frames`."""
-    model = recipe["model"]
-    blocks = " with non-local blocks" if model["non_local"] else ""
-    return f"{model['backbone']}{blocks}, {model['num_frames']} frames"
+def network_text(model: ModelConfig) -> str:
+    """The network in words, for example `resnet_small with non-local blocks, 8 frames`."""
+    blocks = " with non-local blocks" if model.non_local else ""
+    return f"{model.backbone}{blocks}, {model.num_frames} frames"
 
 
 def run_text(group: Group) -> str:
     """The one network of a group and how long it ran: `resnet_small, 20 epochs, 3 seeds`."""
-    return f"{group.first.recipe['model']['backbone']}, {group.extent}"
+    return f"{group.first.recipe.model.backbone}, {group.extent}"

@@ -1,11 +1,9 @@
 """What sweeps would do: the channels that really move, and what training costs, row by row."""
 
-import json
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stsm_cli.analysis.ablation import Row, Run, Sweep
 from stsm_cli.analysis.cost import Cost, model_cost
@@ -21,8 +19,8 @@ TIMELESS: dict[str, bool | set[str]] = {  # keys that do not change how long an 
     "optim": set(OptimConfig.model_fields) - {"optimizer", "batch_size", "accumulate"},
     "seed": True,
 }
-Time = tuple[dict[str, Any], float]
-"""What a recorded run had to do in an epoch (`_work`), and the seconds that took."""
+Time = tuple[str, float]
+"""The work of a recorded run in an epoch (`_work`), and the seconds that took."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +177,9 @@ def _cost_with_any_shift(recipe: Recipe) -> Cost:
 
 
 def _times(records: Sequence[RunRecord]) -> list[Time]:
-    times = []
-    for record in records:
-        recipe = Recipe.model_validate_json(json.dumps(record.recipe))
-        times.append((_work(recipe), record.seconds / len(record.curve.val_top1)))
-    return times
+    return [
+        (_work(record.recipe), record.seconds / len(record.curve.val_top1)) for record in records
+    ]
 
 
 def _seconds(recipe: Recipe, times: Sequence[Time]) -> float | None:
@@ -193,6 +189,6 @@ def _seconds(recipe: Recipe, times: Sequence[Time]) -> float | None:
     return sum(alike) / len(alike) * recipe.optim.epochs if alike else None
 
 
-def _work(recipe: Recipe) -> dict[str, Any]:
-    """What decides how long an epoch of a recipe takes."""
-    return recipe.model_dump(exclude=TIMELESS)
+def _work(recipe: Recipe) -> str:
+    """All that decides how long an epoch of a recipe takes."""
+    return recipe.model_dump_json(exclude=TIMELESS)

@@ -10,10 +10,11 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt, ValidationError
+from pydantic import JsonValue, PositiveFloat, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep, slug
@@ -25,8 +26,7 @@ from stsm_cli.config.schema import DatasetName, Recipe
 from stsm_cli.errors import DataError, UsageError
 from stsm_cli.stored import (
     STRICT,
-    Kind,
-    Origin,
+    Machine,
     Percent,
     Score,
     as_stored,
@@ -35,7 +35,10 @@ from stsm_cli.stored import (
     read_stored,
 )
 
-AGAIN = "move the file away; the same `stsm ablate` makes it again"
+AGAIN = (
+    "another version of stsm may have written it; else move the file away, the same `stsm ablate` "
+    "makes it again"
+)
 UNKNOWN = "unknown"  # no data set's id
 
 
@@ -77,21 +80,27 @@ class RunRecord:
     seconds: PositiveFloat
     """Training and test together."""
     network: NetworkCost
-    recipe: dict[str, Any]
-    """All keys of today, whatever version wrote it."""
-    environment: dict[str, Any]
+    recipe: Recipe
+    """With all keys of today, whatever version wrote it."""
+    environment: dict[str, JsonValue]
+    """As it was written: `machine` is what is read of it."""
 
-    @property
+    @cached_property
+    def machine(self) -> Machine:
+        """On what it ran, typed.
+
+        Raises:
+            ValidationError: `environment` does not tell.
+        """
+        return as_stored(Machine, self.environment)
+
+    @cached_property
     def identity(self) -> Identity:
-        """What the run is known by, recomputed."""
-        recipe, origin = _recipe(self.recipe), as_stored(Origin, self.environment)
+        """All that the run is known by, recomputed."""
         # before it was kept, the embedded set had one version
-        data = origin.data_id or ("synth/1" if self.dataset == "synth" else UNKNOWN)
-        return Identity(content_hash(recipe, origin.init_sha256), data, origin.numerics)
-
-
-def _recipe(plain: dict[str, Any]) -> Recipe:
-    return Recipe.model_validate_json(json.dumps(plain))
+        data = self.machine.data_id or ("synth/1" if self.dataset == "synth" else UNKNOWN)
+        known = content_hash(self.recipe, self.machine.init_sha256)
+        return Identity(known, data, self.machine.numerics)
 
 
 def record_path(out: Path, sweep: Sweep, run: Run) -> Path:
@@ -134,29 +143,21 @@ def read_record(path: Path) -> RunRecord:
         DataError: It is not one, or contradicts itself.
     """
     record, _ = read_stored(path, RunRecord, "a run record", DataError, AGAIN)
-    recipe = _inner(path, "recipe", Recipe, record.recipe)
-    origin = _inner(path, "environment", Origin, record.environment)
-    _check_recipe(path, record, recipe, origin)
-    _check_curve(path, record.curve, recipe.optim.epochs)
-    if problem := contradiction(record.score):
-        raise DataError(f"{path}: score.{problem}", hint=AGAIN)
-    return replace(record, recipe=recipe.model_dump(mode="json"))
-
-
-def _inner(path: Path, key: str, kind: type[Kind], plain: dict[str, Any]) -> Kind:
-    """What a record holds under `key`."""
     try:
-        return as_stored(kind, plain)
+        known = record.identity
     except ValidationError as error:
-        raise DataError(
-            f"{path}: not a run record: {key}.{first_problem(error)}",
-            hint=f"another version of stsm may have written it; {AGAIN}",
-        ) from None
+        problem = f"environment.{first_problem(error)}"
+        raise DataError(f"{path}: not a run record: {problem}", hint=AGAIN) from None
+    _check_recipe(path, record, known.recipe)
+    _check_curve(path, record.curve, record.recipe.optim.epochs)
+    if contradicts := contradiction(record.score):
+        raise DataError(f"{path}: score.{contradicts}", hint=AGAIN)
+    return record
 
 
-def _check_recipe(path: Path, record: RunRecord, recipe: Recipe, origin: Origin) -> None:
-    """Refuse what is not of the recipe that the record holds."""
-    known = content_hash(recipe, origin.init_sha256)
+def _check_recipe(path: Path, record: RunRecord, known: str) -> None:
+    """Refuse what is not of the recipe that the record holds, whose hash is `known`."""
+    recipe = record.recipe
     if record.recipe_hash == recipe_hash(recipe):  # until 0.4.0 weights counted by their path
         known = record.recipe_hash
     computed = {
@@ -189,7 +190,8 @@ def write_record(path: Path, record: RunRecord) -> None:
     Raises:
         UsageError: The folder cannot be written.
     """
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in asdict(record).items()]
+    plain = asdict(record) | {"recipe": record.recipe.model_dump(mode="json")}
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in plain.items()]
     write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 

@@ -108,7 +108,7 @@ def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
         curve=Curve(**curve),
         seconds=round(result["seconds_train"] + result["seconds_eval"], 1),
         network=network(model, run.recipe.test.crop_px),
-        recipe=run.recipe.model_dump(mode="json"),
+        recipe=run.recipe,
         environment={
             key: value for key, value in outcome.environment.items() if key not in MACHINE_KEYS
         },

@@ -92,7 +92,8 @@ def test_what_the_runs_start_from(measure, lines, model, start):
     sweep = measure("alpha", lambda run: 50)
 
     def change(record):
-        return replace(record, recipe=record.recipe | {"model": record.recipe["model"] | model})
+        changed = record.recipe.model.model_copy(update=model)
+        return replace(record, recipe=record.recipe.model_copy(update={"model": changed}))
 
     assert lines(sweep, change)["Recipe"].endswith(f"start: {start}")
 
@@ -104,7 +105,7 @@ def test_the_papers_protocol_is_that_of_its_data_set():
 
 def test_data_that_are_not_made_here_say_what_they_are_known_by(measure, lines):
     sweep = measure("spatial", lambda run: 50 if run.row.name == "W" else None)
-    recipe = load_recipe("k400/stsm_r50_8f").recipe.model_dump(mode="json")
+    recipe = load_recipe("k400/stsm_r50_8f").recipe
 
     def change(record, **origin):
         environment = record.environment | origin

@@ -20,8 +20,8 @@ def draw(measure, tmp_path):
         sweep = measure("sota-sthv2", correct, **options)
         records = []
         for record in read_records(tmp_path):
-            model = record.recipe["model"]
-            cost = macs[model["backbone"]] * model["num_frames"]
+            model = record.recipe.model
+            cost = macs[model.backbone] * model.num_frames
             records.append(replace(record, network=replace(record.network, macs=cost)))
         (group,) = comparable(records)
         rows = summarise(sweep.ablation, load_paper_table(5), group)

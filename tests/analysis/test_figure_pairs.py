@@ -1,10 +1,12 @@
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 from stsm_cli.analysis.figure_pairs import pair_group, pair_text, pairs_figure
 from stsm_cli.analysis.figures import encode
 from stsm_cli.analysis.records import read_records
+from stsm_cli.config.schema import ShiftConfig
 from stsm_cli.stored import Pair
 
 CLASSES = (("left_to_right", "right_to_left"), ("rotate_cw", "rotate_ccw"))
@@ -12,7 +14,7 @@ CLASSES = (("left_to_right", "right_to_left"), ("rotate_cw", "rotate_ccw"))
 
 def with_pairs(record):
     """TSN 10 and 20 of 40 right and 20 in order; the others 38 - seed and 30, 40 and 39."""
-    blind = record.recipe["model"]["shift"] is None
+    blind = record.recipe.model.shift is None
     counts = ((10, 20), (20, 20)) if blind else ((38 - 2 * record.seed, 40), (30, 39))
     pairs = tuple(
         Pair(classes, 40, correct, ordered)
@@ -45,11 +47,12 @@ def test_runs_of_the_three_methods_are_taken_from_all_tables_once(measure, recor
     measure("alpha", lambda run: 50, seeds=2)
     measure("backbones-sthv2", lambda run: 50)
     group = pair_group(records())
-    runs = [(run.recipe["model"]["shift"], run.seed) for run in group.records]
-    tsm, stsm = {"dims": "T", "alpha": "1/4"}, {"dims": "T+H+W", "alpha": "3/8"}
+    runs = [(run.recipe.model.shift, run.seed) for run in group.records]
+    tsm = ShiftConfig(dims="T", alpha=Fraction(1, 4))
+    stsm = ShiftConfig(dims="T+H+W", alpha=Fraction(3, 8))
     assert len(runs) == 3  # seed 1 has no run of TSM
     assert all(run in runs for run in [(None, 0), (tsm, 0), (stsm, 0)])
-    assert all(run.recipe["model"]["num_frames"] == 8 for run in group.records)
+    assert all(run.recipe.model.num_frames == 8 for run in group.records)
 
 
 def test_other_networks_do_not_count(measure, records):

@@ -1,11 +1,9 @@
-import json
 from dataclasses import replace
 
 from stsm_cli.analysis.ablation import ablation_names
 from stsm_cli.analysis.index import index_text, write_index
 from stsm_cli.analysis.records import read_records, write_record
 from stsm_cli.config.load import recipe_hash
-from stsm_cli.config.schema import Recipe
 
 
 def t_is_best(run):
@@ -55,10 +53,10 @@ def test_what_nobody_ran_is_open(measure, tmp_path):
     assert "of all 19 that the paper prints, best is TDN [30], 2D R-50, 8 frames (76.6)." in text
     path = next(tmp_path.glob("records/*/*/0-seed0.json"))
     (record,) = [r for r in read_records(tmp_path) if r.row == "0"]
-    data = record.recipe["data"] | {"dataset": "k400", "synth": None}
-    recipe = Recipe.model_validate_json(json.dumps(record.recipe | {"data": data}))
+    data = record.recipe.data.model_copy(update={"dataset": "k400", "synth": None})
+    recipe = record.recipe.model_copy(update={"data": data})
     known = {"recipe_hash": recipe_hash(recipe), "protocol": recipe.protocol}
-    other = replace(record, dataset="k400", recipe=recipe.model_dump(mode="json"), **known)
+    other = replace(record, dataset="k400", recipe=recipe, **known)
     folder = path.parent.name.replace("synth-", "k400-")
     write_record(path.parents[1] / folder / path.name, other)
     text = index_text(tmp_path)
