@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stsm_cli.analysis.spread import holm, welch
+from stsm_cli.analysis.statistics import holm, welch
 from stsm_cli.analysis.summary import RowSummary
 
 Verdict = Literal["holds", "does not hold", "is undecided by these seeds", "is open"]

@@ -3,15 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
-from typing import TYPE_CHECKING
 
-from stsm_cli.analysis.figures import METHODS, STYLES, canvas, network_text, run_text, title_axes
-from stsm_cli.analysis.spread import Spread
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from stsm_cli.analysis.figures import (
+    METHODS,
+    STYLES,
+    canvas,
+    label_axes,
+    measured_title,
+    network_text,
+    run_text,
+)
+from stsm_cli.analysis.statistics import Spread
+from stsm_cli.analysis.summary import Group, RowSummary, by_network
+
+TOP1 = "validation top-1 (%), mean over seeds"
 
 
 @dataclass(frozen=True)
@@ -23,40 +32,36 @@ class _Line:
     style: tuple[str, str, str]
 
 
-def curves_figure(rows: Sequence[RowSummary], group: Group) -> "Figure":
+def curves_figure(rows: Sequence[RowSummary], group: Group) -> Figure:
     """Validation top-1 by epoch, one line a setting, the mean over its seeds."""
+    title = f"{measured_title(group)}, epoch by epoch"
     networks = {name: _run(of_network) for name, of_network in by_network(rows).items()}
     if any(networks.values()):
-        return _panels({name: run for name, run in networks.items() if run}, group)
-    run = _run(rows)
-    lines = [
-        _line(row, row.row.name, style) for row, style in zip(run, cycle(STYLES), strict=False)
-    ]
+        return _panels({name: run for name, run in networks.items() if run}, group, title)
+    styles = zip(_run(rows), cycle(STYLES), strict=False)
+    lines = [_line(row, row.row.name, style) for row, style in styles]
     with canvas(7.6, 4.8) as figure:
         axes = figure.subplots()
-        title_axes(axes, _title(group), run_text(group))
+        label_axes(axes, title, run_text(group), xlabel="epoch", ylabel=TOP1)
         _draw(axes, lines, group.epochs)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("validation top-1 (%), mean over seeds")
         _label_ends(axes, lines)
     return figure
 
 
-def _panels(networks: dict[str, list[RowSummary]], group: Group) -> "Figure":
+def _panels(networks: dict[str, list[RowSummary]], group: Group, title: str) -> Figure:
     num_columns = 2 if len(networks) == 4 else len(networks)
     num_lines = len(networks) // num_columns
     with canvas(3.8 * num_columns, 3.4 * num_lines + 0.6) as figure:
-        title = f"{_title(group)}; {group.extent}"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        text = f"{title}; {group.extent}"
+        figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
         grid = figure.subplots(num_lines, num_columns, sharey=True, squeeze=False)
         drawn = []
         for axes, (network, rows) in zip(grid.flat, networks.items(), strict=True):
             lines = [_line(row, row.method, METHODS[row.method]) for row in rows]
-            title_axes(axes, network, network_text(rows[0].records[0].recipe.model))
+            label_axes(axes, network, network_text(rows[0].records[0].recipe.model), xlabel="epoch")
             _draw(axes, lines, group.epochs)
-            axes.set_xlabel("epoch")
             drawn.append((axes, lines))
-        figure.supylabel("validation top-1 (%), mean over seeds", fontsize=10)
+        figure.supylabel(TOP1, fontsize=10)
         for axes, lines in drawn:  # when the axis that they share is settled
             _label_ends(axes, lines, room=0.1)
     return figure
@@ -66,18 +71,12 @@ def _run(rows: Sequence[RowSummary]) -> list[RowSummary]:
     return [row for row in rows if row.records]
 
 
-def _title(group: Group) -> str:
-    return f"Measured: {LABELS[group.first.dataset]}, epoch by epoch"
-
-
 def _line(row: RowSummary, name: str, style: tuple[str, str, str]) -> _Line:
     curves = [record.curve.val_top1 for record in row.records]
     return _Line(name, tuple(Spread(of).mean for of in zip(*curves, strict=True)), style)
 
 
-def _draw(axes: "Axes", lines: Sequence[_Line], epochs: int) -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _draw(axes: Axes, lines: Sequence[_Line], epochs: int) -> None:
     for number, line in enumerate(lines):
         colour, marker, dashes = line.style
         axes.plot(
@@ -100,27 +99,20 @@ def _marked(number: int, epochs: int) -> list[int]:
     return [*range(number % step, epochs - step, step), epochs - 1]
 
 
-def _label_ends(axes: "Axes", lines: Sequence[_Line], *, room: float = 0.05) -> None:
+def _label_ends(axes: Axes, lines: Sequence[_Line], *, room: float = 0.05) -> None:
     """Names `room` axes' widths right of the ends of lines, pushed apart until none is covered."""
     low, high = axes.get_ylim()
     places = _apart([line.values[-1] for line in lines], (high - low) * 0.052)
     beside = axes.get_yaxis_transform()  # x in axes, y in data
-    for line, place in zip(lines, places, strict=True):
+    for line, y in zip(lines, places, strict=True):
         (colour, marker, _), value = line.style, line.values[-1]
         leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
-        axes.annotate(
-            "",
-            (len(line.values), value),
-            (1 + 0.8 * room, place),
-            textcoords=beside,
-            arrowprops=leader,
-            annotation_clip=False,
-        )
-        axes.plot(
-            1 + room, place, marker, color=colour, markersize=5, transform=beside, clip_on=False
-        )
+        end, start = (len(line.values), value), (1 + 0.8 * room, y)
+        axes.annotate("", end, start, textcoords=beside, arrowprops=leader, annotation_clip=False)
+        x = 1 + room
+        axes.plot(x, y, marker, color=colour, markersize=5, transform=beside, clip_on=False)
         text = f"{line.name}  {value:.1f}"
-        axes.text(1 + 1.4 * room, place, text, transform=beside, va="center", fontsize=9)
+        axes.text(1 + 1.4 * room, y, text, transform=beside, va="center", fontsize=9)
     axes.set_ylim(low, high)
 
 

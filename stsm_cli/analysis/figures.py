@@ -1,4 +1,4 @@
-"""What all figures share: their style, their marks, their bytes.
+"""The style of all figures: their axes, their marks, their bytes.
 
 Nothing is told by colour alone, and the same records give the same bytes.
 """
@@ -6,16 +6,16 @@ Nothing is told by colour alone, and the same records give the same bytes.
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from stsm_cli.analysis.summary import Group
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from stsm_cli.analysis.summary import LABELS, Group
 from stsm_cli.config.schema import ModelConfig
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-Align = Literal["left", "center", "right"]
 # colours that stay apart for colour-blind readers (Okabe and Ito, 2008), each with its own marker
 # and line, so that print in grey loses nothing
 STYLES = (
@@ -34,6 +34,8 @@ METHODS = {
 }
 """The same for the three methods, wherever they are compared."""
 INK, SOFT, FAINT = "#222222", "#555555", "#8a8a8a"
+GUIDE: Any = {"color": "#dddddd", "linewidth": 0.8}
+"""Lines that guide the eye along a row."""
 SETTINGS: Any = {  # matplotlib's key type is the list of all keys
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -42,15 +44,18 @@ SETTINGS: Any = {  # matplotlib's key type is the list of all keys
     "axes.edgecolor": INK,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.title_fontsize": 8.5,
     "svg.hashsalt": "stsm",
     "svg.fonttype": "path",
 }
+Align = Literal["left", "center", "right"]
 
 
-def encode(figure: "Figure", kind: str) -> bytes:
+def encode(figure: Figure, kind: str) -> bytes:
     """The bytes of a figure as `svg` or `png`, the same for the same figure."""
-    import matplotlib
-
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context(SETTINGS):
@@ -59,40 +64,39 @@ def encode(figure: "Figure", kind: str) -> bytes:
 
 
 @contextmanager
-def canvas(width: float, height: float) -> Iterator["Figure"]:
+def canvas(width: float, height: float) -> Iterator[Figure]:
     """An empty figure of so many inches, drawn in the style of all figures."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
     with matplotlib.rc_context(SETTINGS):
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def title_axes(axes: "Axes", title: str, subtitle: str) -> None:
-    """Write a title in bold above a panel, and its conditions below the title."""
-    axes.set_title(f"{title}\n", fontweight="bold")
+def label_axes(axes: Axes, title: str, conditions: str, **names: str) -> None:
+    """Write a title above a panel and its conditions below that; `names`: `xlabel`, `ylabel`."""
+    axes.set(title=f"{title}\n", **names)
     axes.annotate(
-        subtitle, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=SOFT
+        conditions, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=SOFT
     )
 
 
-def cut_axes(upper: "Axes", lower: "Axes") -> None:
+def cut_axes(upper: Axes, lower: Axes) -> None:
     """Make two panels one whose axis is cut between them."""
     upper.tick_params(bottom=False, labelbottom=False, which="both")
     upper.spines["bottom"].set_visible(False)
-    stroke: dict[str, Any] = {
-        "marker": [(-1, -0.6), (1, 0.6)],
-        "markersize": 8,
-        "linestyle": "none",
-        "color": INK,
-        "clip_on": False,
-    }
-    upper.plot([0], [0], transform=upper.transAxes, **stroke)
-    lower.plot([0], [1], transform=lower.transAxes, **stroke)
+    stroke: Any = {"marker": [(-1, -0.6), (1, 0.6)], "markersize": 8, "linestyle": "none"}
+    for axes, end in ((upper, 0), (lower, 1)):
+        axes.plot([0], [end], transform=axes.transAxes, color=INK, clip_on=False, **stroke)
+
+
+def set_ticks(axes: Axes, values: tuple[float, ...], low: float, high: float) -> None:
+    """Make the x axis logarithmic from `low` to `high`, with these numbers of it written."""
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.minorticks_off()
 
 
 def number_at(
-    axes: "Axes",
+    axes: Axes,
     text: str,
     place: tuple[float, float],
     offset: tuple[float, float],
@@ -100,18 +104,14 @@ def number_at(
     ha: Align = "center",
 ) -> None:
     """Write a number beside a mark, `offset` points from its place."""
-    from matplotlib.patheffects import withStroke
-
     halo = [withStroke(linewidth=3, foreground="white")]
-    axes.annotate(
-        text,
-        place,
-        offset,
-        textcoords="offset points",
-        ha=ha,
-        fontsize=9,
-        path_effects=halo,
-    )
+    beside: Any = {"textcoords": "offset points", "path_effects": halo}
+    axes.annotate(text, place, offset, ha=ha, fontsize=9, **beside)
+
+
+def measured_title(group: Group) -> str:
+    """Title of a panel of our own numbers, such as `Measured: embedded set`."""
+    return f"Measured: {LABELS[group.first.dataset]}"
 
 
 def network_text(model: ModelConfig) -> str:

@@ -13,13 +13,19 @@ from stsm_cli.analysis.ablation import (
 from stsm_cli.analysis.cells import joined, markdown
 from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.conditions import paper_protocol
-from stsm_cli.analysis.figure_pairs import DATASET, pair_group
-from stsm_cli.analysis.limits import limits
+from stsm_cli.analysis.limits import in_words, limits, shared_settings
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
 from stsm_cli.analysis.reading import built, conclude, verdicts
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
-from stsm_cli.analysis.shared import in_words, shared_settings
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, comparable, summarise
+from stsm_cli.analysis.summary import (
+    LABELS,
+    PAIRED_SET,
+    Group,
+    RowSummary,
+    comparable,
+    pair_group,
+    summarise,
+)
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.data.generated import GENERATED
 
@@ -114,7 +120,7 @@ def _conclusions(out: Path, records: list[RunRecord], tables: list[_Table]) -> s
     claims = [
         (table.ablation.table, conclude(table.rows(group)).comparisons)
         for table in tables
-        if (group := table.group(DATASET))
+        if (group := table.group(PAIRED_SET))
     ]
     lines = [f"- {sentence}" for sentence in limits(records, claims)]
     notes = out / "records" / "notes.md"

@@ -6,15 +6,19 @@ read as a difference on all of them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from stsm_cli.analysis.ablation import names_with, plan_sweep
 from stsm_cli.analysis.cells import joined
 from stsm_cli.analysis.comparison import RowComparison
-from stsm_cli.analysis.figure_pairs import SHIFTS, method_of, pair_group
 from stsm_cli.analysis.records import RunRecord
-from stsm_cli.analysis.spread import Spread, welch
-from stsm_cli.analysis.summary import Group
+from stsm_cli.analysis.statistics import Spread, welch
+from stsm_cli.analysis.summary import SHIFTS, Group, method_of, pair_group
+from stsm_cli.config.schema import DatasetName
 from stsm_cli.stored import Pair
 
+Place = tuple[int, str]
+"""A table's number and the name of a row."""
 SATURATED = 95.0  # ours: percent; what both reach leaves nothing to tell them apart by
 
 
@@ -123,3 +127,28 @@ def _without(record: RunRecord, left_out: Pair) -> float:
 
 def _runs(group: Group, method: str) -> list[RunRecord]:
     return [record for record in group.records if method_of(record) == method]
+
+
+@lru_cache
+def shared_settings(dataset: DatasetName) -> tuple[tuple[Place, ...], ...]:
+    """Rows of different tables that are one setting: the same recipe, and so the same result.
+
+    Of each setting that several tables try on a data set, all its places, by table.
+    """
+    places: dict[str, list[Place]] = {}
+    for name in names_with(dataset):
+        sweep = plan_sweep(name, dataset)
+        for run in sweep.runs:
+            places.setdefault(run.recipe_hash, []).append((sweep.ablation.table, run.row.name))
+    return tuple(tuple(several) for several in places.values() if len(several) > 1)
+
+
+def in_words(places: Sequence[Place]) -> str:
+    """For example `T in Tables 2, 3; TSM R-50 in Tables 4, 6`."""
+    tables: dict[str, list[str]] = {}
+    for table, row in places:
+        tables.setdefault(row, []).append(str(table))
+    return "; ".join(
+        f"{row} in Table{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+        for row, numbers in tables.items()
+    )

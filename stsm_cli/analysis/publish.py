@@ -1,17 +1,28 @@
-"""Writes the tables and figures of an ablation; everything comes from the records below OUT."""
+"""Writes the tables and figures of ablations; everything comes from the records below OUT."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stsm_cli.analysis.ablation import Sweep, load_ablation, table_name
+from matplotlib.figure import Figure
+
+from stsm_cli.analysis.ablation import Sweep, ablation_names, load_ablation, table_name
+from stsm_cli.analysis.figure_cost import TABLE, trade_off_figure
 from stsm_cli.analysis.figure_curves import curves_figure
-from stsm_cli.analysis.figure_networks import networks_figure
-from stsm_cli.analysis.figure_settings import Reference, settings_figure
+from stsm_cli.analysis.figure_pairs import pairs_figure
+from stsm_cli.analysis.figure_settings import Reference, networks_figure, settings_figure
+from stsm_cli.analysis.figure_shift import shift_figure
 from stsm_cli.analysis.figures import encode
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
-from stsm_cli.analysis.spread import Spread
-from stsm_cli.analysis.summary import Group, by_network, comparable, summarise
+from stsm_cli.analysis.statistics import Spread
+from stsm_cli.analysis.summary import (
+    Group,
+    RowSummary,
+    by_network,
+    comparable,
+    pair_group,
+    summarise,
+)
 from stsm_cli.analysis.tables import render
 
 TSM_ROW = "T"  # in spatial and spatiotemporal
@@ -76,11 +87,7 @@ def _figures(out: Path, name: str, records: Sequence[RunRecord], suffix: str) ->
         f"{table_name(name, ablation)}{suffix}": settings,
         f"curves_{name}{suffix}": curves_figure(rows, group),
     }
-    return {
-        f"{stem}.{kind}": encode(figure, kind)
-        for stem, figure in drawn.items()
-        for kind in ("svg", "png")
-    }
+    return _encoded(drawn)
 
 
 def _tsm(out: Path, group: Group) -> Reference:
@@ -94,3 +101,46 @@ def _tsm(out: Path, group: Group) -> Reference:
     }
     measured = f"{Spread(tuple(same.values())).mean:.1f}" if same else None
     return Reference("TSM (T, α = 1/4)", load_paper_table(number).row(setting).top1, measured)
+
+
+def write_pictures(out: Path) -> list[Path]:
+    """Write `figure1`, `figure4` and `class_pairs` as SVG and PNG into the folder of results.
+
+    `class_pairs` only where runs are recorded that it can show.
+
+    Returns:
+        The paths of what was written.
+
+    Raises:
+        DataError: A record is broken.
+        UsageError: `out` cannot be written.
+    """
+    figures = {"figure1": trade_off_figure(*_measured(out)), "figure4": shift_figure()}
+    group = pair_group(read_records(out))
+    if group is not None:
+        figures["class_pairs"] = pairs_figure(group)
+    files = _encoded(figures)
+    for file, content in files.items():
+        write_whole(out / file, content)
+    return [out / file for file in files]
+
+
+def _encoded(figures: Mapping[str, Figure]) -> dict[str, bytes]:
+    """The files of figures, by their names without the ending."""
+    return {
+        f"{stem}.{kind}": encode(figure, kind)
+        for stem, figure in figures.items()
+        for kind in ("svg", "png")
+    }
+
+
+def _measured(out: Path) -> tuple[list[RowSummary], Group | None]:
+    """The rows of Figure 1's table that were run here, of the first group that compares."""
+    for name in ablation_names():
+        ablation = load_ablation(name)
+        if ablation.table == TABLE:
+            records = read_records(out, table_name(name, ablation))
+            groups = comparable([record for record in records if record.budget != "custom"])
+            if groups:
+                return summarise(ablation, load_paper_table(TABLE), groups[0]), groups[0]
+    return [], None

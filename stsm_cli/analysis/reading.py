@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from stsm_cli.analysis.agreement import agreement
 from stsm_cli.analysis.comparison import (
     RowComparison,
     RowPair,
@@ -16,7 +15,7 @@ from stsm_cli.analysis.comparison import (
     name_pairs,
 )
 from stsm_cli.analysis.paper import PaperTable
-from stsm_cli.analysis.spread import Spread
+from stsm_cli.analysis.statistics import Spread, agreement
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import get_args
 
 from stsm_cli.analysis.ablation import Ablation, Budget, Row
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
-from stsm_cli.analysis.spread import Spread
+from stsm_cli.analysis.statistics import Spread
 from stsm_cli.config.generated_sets import GeneratedName
-from stsm_cli.config.schema import DatasetName
+from stsm_cli.config.schema import DatasetName, ShiftConfig
 from stsm_cli.data.generated import GENERATED
 
 LABELS: dict[DatasetName, str] = {
@@ -19,6 +20,16 @@ LABELS: dict[DatasetName, str] = {
     **{name: GENERATED[name].label for name in get_args(GeneratedName)},
 }
 """What tables and figures call a data set; the order is theirs too."""
+
+PAIRED_SET: DatasetName = "synth"
+"""The data set whose pairs are shown: the one that is made of nothing else."""
+NETWORK = {"backbone": "resnet_small", "num_frames": 8, "non_local": False}
+SHIFTS = {
+    "TSN": None,
+    "TSM": ShiftConfig(dims="T", alpha=Fraction(1, 4)),
+    "STSM": ShiftConfig(dims="T+H+W", alpha=Fraction(3, 8)),
+}
+"""TSN, TSM and STSM in the small ResNet (`NETWORK`), whatever table they stand in."""
 
 _Key = tuple[DatasetName, Budget, str, int, str]
 """Data set, budget, shared recipe, numerics, and what the videos are known by."""
@@ -171,3 +182,33 @@ def by_network(rows: Sequence[RowSummary]) -> dict[str, list[RowSummary]]:
         if row.network:
             networks.setdefault(row.network, []).append(row)
     return networks
+
+
+def pair_group(records: Sequence[RunRecord]) -> Group | None:
+    """Runs of TSN, TSM and STSM that compare, each once, whatever table they stand in.
+
+    Of the embedded set, in `resnet_small` with 8 frames and with counts of each pair; of the
+    longest budget, of that the most runs, and of these the seeds that all its methods have. None if
+    there is no such run.
+    """
+    runs: dict[str, RunRecord] = {}
+    for record in records:
+        if record.score.pairs and record.budget != "custom" and method_of(record) is not None:
+            runs.setdefault(record.recipe_hash, record)
+    groups = comparable(list(runs.values()))
+    if not groups:
+        return None
+    seeds: dict[str | None, set[int]] = {}
+    for record in groups[0].records:
+        seeds.setdefault(method_of(record), set()).add(record.seed)
+    shared = set.intersection(*seeds.values())
+    return Group(tuple(r for r in groups[0].records if r.seed in shared)) if shared else groups[0]
+
+
+def method_of(record: RunRecord) -> str | None:
+    """Which of SHIFTS a run is; None if it is none of them, or of another set or network."""
+    model = record.recipe.model
+    is_network = all(getattr(model, key) == value for key, value in NETWORK.items())
+    if record.dataset != PAIRED_SET or not is_network:
+        return None
+    return next((name for name, shift in SHIFTS.items() if model.shift == shift), None)

@@ -177,7 +177,7 @@ def _check_files(
         if path is not None:
             check_writable(option, path, suffix)
     if confusion is not None and num_classes is not None:
-        from stsm_cli.analysis.confusion import check_drawable
+        from stsm_cli.analysis.figure_confusion import check_drawable
 
         check_drawable(num_classes)
 
@@ -199,7 +199,7 @@ def _write_files(
 
 
 def _draw_confusion(tested: "Evaluation", path: Path) -> None:
-    from stsm_cli.analysis.confusion import confusion_figure
+    from stsm_cli.analysis.figure_confusion import confusion_figure
     from stsm_cli.analysis.figures import encode
     from stsm_cli.engine.accuracy import confusion_matrix
     from stsm_cli.engine.score_files import write_bytes

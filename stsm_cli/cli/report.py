@@ -52,8 +52,7 @@ def _write(out: Path, *, html: bool) -> list[Path]:
     from stsm_cli.analysis.audit import write_audit
     from stsm_cli.analysis.index import write_index
     from stsm_cli.analysis.page import PAGE, write_page
-    from stsm_cli.analysis.pictures import write_pictures
-    from stsm_cli.analysis.publish import publish
+    from stsm_cli.analysis.publish import publish, write_pictures
 
     names, written = ablation_names(), []
     html = html or (out / PAGE).exists()  # no page is left behind by its tables

@@ -10,7 +10,9 @@ from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import comparable, summarise
 from stsm_cli.analysis.sweep import Outcome, network, run_sweep
-from stsm_cli.stored import wilson_interval
+from stsm_cli.stored import Pair, wilson_interval
+
+CLASSES = (("left_to_right", "right_to_left"), ("rotate_cw", "rotate_ccw"))
 
 
 def outcome(correct, run, **origin):
@@ -100,5 +102,26 @@ def prepared(measure, tmp_path):
         sweep = measure(name, correct, **options)
         (group,) = comparable(read_records(tmp_path))
         return summarise(sweep.ablation, load_paper_table(sweep.ablation.table), group), group
+
+    return do
+
+
+def with_pairs(record):
+    """TSN 10 and 20 of 40 right and 20 in order; the others 38 - seed and 30, 40 and 39."""
+    blind = record.recipe.model.shift is None
+    counts = ((10, 20), (20, 20)) if blind else ((38 - 2 * record.seed, 40), (30, 39))
+    pairs = tuple(
+        Pair(classes, 40, correct, ordered)
+        for classes, (correct, ordered) in zip(CLASSES, counts, strict=True)
+    )
+    return replace(record, score=replace(record.score, pairs=pairs))
+
+
+@pytest.fixture
+def records(tmp_path, measure):
+    """Of everything that was measured, with counts of pairs."""
+
+    def do():
+        return [with_pairs(record) for record in read_records(tmp_path)]
 
     return do

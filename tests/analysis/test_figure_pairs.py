@@ -1,36 +1,9 @@
-from dataclasses import replace
-from fractions import Fraction
-
 import pytest
 
-from stsm_cli.analysis.figure_pairs import pair_group, pair_text, pairs_figure
+from stsm_cli.analysis.figure_pairs import pair_text, pairs_figure
 from stsm_cli.analysis.figures import encode
-from stsm_cli.analysis.records import read_records
-from stsm_cli.config.schema import ShiftConfig
+from stsm_cli.analysis.summary import pair_group
 from stsm_cli.stored import Pair
-
-CLASSES = (("left_to_right", "right_to_left"), ("rotate_cw", "rotate_ccw"))
-
-
-def with_pairs(record):
-    """TSN 10 and 20 of 40 right and 20 in order; the others 38 - seed and 30, 40 and 39."""
-    blind = record.recipe.model.shift is None
-    counts = ((10, 20), (20, 20)) if blind else ((38 - 2 * record.seed, 40), (30, 39))
-    pairs = tuple(
-        Pair(classes, 40, correct, ordered)
-        for classes, (correct, ordered) in zip(CLASSES, counts, strict=True)
-    )
-    return replace(record, score=replace(record.score, pairs=pairs))
-
-
-@pytest.fixture
-def records(tmp_path, measure):
-    """Of everything that was measured, with counts of pairs."""
-
-    def do():
-        return [with_pairs(record) for record in read_records(tmp_path)]
-
-    return do
 
 
 def marks(axes, marker):
@@ -40,39 +13,6 @@ def marks(axes, marker):
         for line in axes.lines
         if line.get_marker() == marker and len(line.get_xdata()) == 1
     ]
-
-
-def test_runs_of_the_three_methods_are_taken_from_all_tables_once(measure, records):
-    measure("spatial", lambda run: 50)
-    measure("alpha", lambda run: 50, seeds=2)
-    measure("backbones-sthv2", lambda run: 50)
-    group = pair_group(records())
-    runs = [(run.recipe.model.shift, run.seed) for run in group.records]
-    tsm = ShiftConfig(dims="T", alpha=Fraction(1, 4))
-    stsm = ShiftConfig(dims="T+H+W", alpha=Fraction(3, 8))
-    assert len(runs) == 3  # seed 1 has no run of TSM
-    assert all(run in runs for run in [(None, 0), (tsm, 0), (stsm, 0)])
-    assert all(run.recipe.model.num_frames == 8 for run in group.records)
-
-
-def test_other_networks_do_not_count(measure, records):
-    measure("backbones-k400", lambda run: None if run.row.name.endswith(" R-50") else 50)
-    assert pair_group(records()) is None
-
-
-def test_runs_without_counts_and_overridden_runs_do_not_count(measure, records, tmp_path):
-    measure("spatial", lambda run: 50)
-    assert pair_group(read_records(tmp_path)) is None
-    custom = [replace(record, budget="custom") for record in records()]
-    assert pair_group(custom) is None
-
-
-def test_the_longest_budget_is_shown(measure, records):
-    measure("spatial", lambda run: 50, seeds=2)
-    measure("spatial", lambda run: 50, full=True)
-    group = pair_group(records())
-    assert group.first.budget == "full"
-    assert len(group.records) == 2  # TSN and T
 
 
 def test_each_pair_has_its_mean_and_spread(measure, records):

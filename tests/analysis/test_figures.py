@@ -3,8 +3,7 @@ import re
 import pytest
 
 from stsm_cli.analysis.figure_curves import curves_figure
-from stsm_cli.analysis.figure_networks import networks_figure
-from stsm_cli.analysis.figure_settings import settings_figure
+from stsm_cli.analysis.figure_settings import networks_figure, settings_figure
 from stsm_cli.analysis.figures import METHODS, encode
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.summary import by_network

@@ -6,7 +6,7 @@ import pytest
 
 from stsm_cli.analysis.ablation import load_ablation
 from stsm_cli.analysis.index import index_text
-from stsm_cli.analysis.limits import limits
+from stsm_cli.analysis.limits import in_words, limits, shared_settings
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.reading import conclude
 from stsm_cli.analysis.records import read_records
@@ -100,3 +100,36 @@ def test_the_first_page_holds_them_and_the_notes_of_the_records(measured, tmp_pa
     assert "What can be concluded" not in index_text(tmp_path)  # no pairs are counted
     (tmp_path / "records" / "notes.md").write_text("- Seeds were seen before.\n")
     assert "\n## What can be concluded\n\n- Seeds were seen before.\n\n" in index_text(tmp_path)
+
+
+def places(dataset, table, row):
+    return [found for found in shared_settings(dataset) if (table, row) in found]
+
+
+def test_a_setting_of_six_tables_is_one():
+    assert places("synth", 1, "3/8") == [
+        (
+            (1, "3/8"),
+            (3, "T+H+W"),
+            (4, "STSM R-50"),
+            (5, "STSM R-50 8f"),
+            (6, "STSM R-50"),
+            (7, "STSM R-50 8f"),
+        )
+    ]
+
+
+def test_a_setting_of_one_table_is_not_shared():
+    assert places("synth", 2, "HW") == []
+
+
+def test_on_real_data_tsn_is_one_setting():
+    # tested with the mean of scores everywhere; on Kinetics-400 Table 3 starts elsewhere
+    assert [[table for table, _ in found] for found in places("k400", 1, "0")] == [[1, 2, 4, 6]]
+    assert [[table for table, _ in found] for found in places("sthv2", 1, "0")] == [[1, 2, 3, 5, 7]]
+
+
+def test_in_words():
+    assert (
+        in_words([(2, "T"), (4, "TSM R-50"), (3, "T")]) == "T in Tables 2, 3; TSM R-50 in Table 4"
+    )

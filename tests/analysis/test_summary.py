@@ -1,4 +1,5 @@
 from dataclasses import replace
+from fractions import Fraction
 from typing import get_args
 
 import pytest
@@ -10,10 +11,11 @@ from stsm_cli.analysis.summary import (
     LABELS,
     by_network,
     comparable,
+    pair_group,
     printed_lines,
     summarise,
 )
-from stsm_cli.config.schema import DatasetName
+from stsm_cli.config.schema import DatasetName, ShiftConfig
 
 
 def groups(tmp_path):
@@ -105,3 +107,36 @@ def test_a_name_tells_the_network_where_there_are_several(name):
         printed.setdefault((row.paper[0].network, row.paper[0].num_frames), []).append(row)
     wanted = list(printed.values()) if len(printed) > 1 else []
     assert list(by_network(rows).values()) == wanted
+
+
+def test_runs_of_the_three_methods_are_taken_from_all_tables_once(measure, records):
+    measure("spatial", lambda run: 50)
+    measure("alpha", lambda run: 50, seeds=2)
+    measure("backbones-sthv2", lambda run: 50)
+    group = pair_group(records())
+    runs = [(run.recipe.model.shift, run.seed) for run in group.records]
+    tsm = ShiftConfig(dims="T", alpha=Fraction(1, 4))
+    stsm = ShiftConfig(dims="T+H+W", alpha=Fraction(3, 8))
+    assert len(runs) == 3  # seed 1 has no run of TSM
+    assert all(run in runs for run in [(None, 0), (tsm, 0), (stsm, 0)])
+    assert all(run.recipe.model.num_frames == 8 for run in group.records)
+
+
+def test_other_networks_do_not_count(measure, records):
+    measure("backbones-k400", lambda run: None if run.row.name.endswith(" R-50") else 50)
+    assert pair_group(records()) is None
+
+
+def test_runs_without_counts_and_overridden_runs_do_not_count(measure, records, tmp_path):
+    measure("spatial", lambda run: 50)
+    assert pair_group(read_records(tmp_path)) is None
+    custom = [replace(record, budget="custom") for record in records()]
+    assert pair_group(custom) is None
+
+
+def test_the_longest_budget_is_shown(measure, records):
+    measure("spatial", lambda run: 50, seeds=2)
+    measure("spatial", lambda run: 50, full=True)
+    group = pair_group(records())
+    assert group.first.budget == "full"
+    assert len(group.records) == 2  # TSN and T

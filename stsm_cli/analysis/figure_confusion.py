@@ -1,17 +1,13 @@
 """The confusion matrix as a figure: which class is taken for which, while names still fit."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 
-from stsm_cli.analysis.figures import FAINT, INK, canvas, title_axes
+from stsm_cli.analysis.figures import FAINT, INK, canvas, label_axes
 from stsm_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MAX_CLASSES = 50  # more cannot be read
 
@@ -31,7 +27,7 @@ def check_drawable(num_classes: int) -> None:
 
 def confusion_figure(
     matrix: npt.NDArray[np.int64], classes: Sequence[str], *, title: str, subtitle: str
-) -> "Figure":
+) -> Figure:
     """Counts of videos, a row for each true class and a column for each predicted one.
 
     The shade is the share of the row's videos; 0 is left empty.
@@ -48,30 +44,19 @@ def confusion_figure(
     check_drawable(len(classes))
     matrix_inches, name_inches = 0.36 * len(classes), 0.08 * max(map(len, classes))
     inches = max(3.2, matrix_inches + name_inches + 1.2)
+    shares, places = matrix / np.maximum(1, matrix.sum(1, keepdims=True)), range(len(classes))
     with canvas(inches, inches + 0.2) as figure:
         axes = figure.subplots()
-        title_axes(axes, title, subtitle)
-        totals = np.maximum(1, matrix.sum(1, keepdims=True))
-        axes.imshow(matrix / totals, cmap="Blues", vmin=0, vmax=1.25)  # dark, not black, at 1
-        _write_counts(axes, matrix, matrix / totals)
-        places = range(len(classes))
+        label_axes(axes, title, subtitle, xlabel="predicted", ylabel="true")
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)  # dark, not black, at 1
+        for row, column in np.argwhere(matrix):
+            colour, text = "white" if shares[row, column] > 0.6 else INK, str(matrix[row, column])
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
         axes.set_xticks(places, classes, rotation=60, ha="right", rotation_mode="anchor")
         axes.set_yticks(places, classes)
-        axes.tick_params(length=0)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
         axes.set_xticks(np.arange(len(classes) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(classes) + 1) - 0.5, minor=True)
+        axes.tick_params(which="both", length=0)
         axes.grid(which="minor", color="#e4e4e4", linewidth=0.6)
-        axes.tick_params(which="minor", length=0)
         axes.spines[:].set(visible=True, color=FAINT)
     return figure
-
-
-def _write_counts(
-    axes: "Axes", matrix: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]
-) -> None:
-    for row, column in np.argwhere(matrix):
-        colour = "white" if shares[row, column] > 0.6 else INK
-        text = str(matrix[row, column])
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)

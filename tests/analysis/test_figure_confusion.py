@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stsm_cli.analysis.confusion import MAX_CLASSES, check_drawable, confusion_figure
+from stsm_cli.analysis.figure_confusion import MAX_CLASSES, check_drawable, confusion_figure
 from stsm_cli.analysis.figures import encode
 from stsm_cli.errors import UsageError
 
