@@ -34,7 +34,7 @@ class Row(Section):
     paper: tuple[str, ...] = ()
     """Printed settings of the paper's rows that are this setting."""
     overrides: tuple[str, ...] = Field(alias="set")
-    """What `--set` would be given on top of the base recipe."""
+    """Words after `--set`, on top of the base recipe."""
     also: dict[DatasetName, tuple[str, ...]] = Field(default={})
     """And more of it, by data set."""
 
@@ -43,7 +43,7 @@ class Row(Section):
         return (*self.overrides, *self.also.get(dataset, ()))
 
     def sets(self, key: str, dataset: DatasetName) -> bool:
-        """Whether the row overrides `key`, or what it is a part of."""
+        """True if the row overrides `key`, or what it is a part of."""
         own = (override.partition("=")[0] for override in self.on(dataset))
         return any(f"{key}.".startswith(f"{name}.") for name in own)
 
@@ -66,9 +66,9 @@ class Ablation(Section):
     base: dict[DatasetName, str]
     """The recipe that every row starts from, by data set."""
     shared: dict[DatasetName, tuple[str, ...]] = Field(default={})
-    """What `--set` would be given for every row, by data set."""
+    """Words after `--set` for every row, by data set."""
     full: dict[DatasetName, tuple[str, ...]]
-    """What `--full` adds, by data set; where it is absent the base recipe is the full budget."""
+    """Words that `--full` adds, by data set; where absent, the base recipe is the full budget."""
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(min_length=1)
 
@@ -123,11 +123,11 @@ class Run:
     seed: int
     recipe: Recipe
     overrides: tuple[str, ...]
-    """What makes the sweep's base recipe this one, as `--set` takes it."""
+    """Words that make the sweep's base recipe this one, as `--set` takes them."""
 
     @property
     def recipe_hash(self) -> str:
-        """What identifies the run, on given videos; the weights it starts from by their content."""
+        """Identity of the run on given videos; the weights it starts from by their content."""
         return content_hash(self.recipe, init_sha256(self.recipe))
 
     @property

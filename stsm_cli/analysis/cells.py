@@ -1,4 +1,4 @@
-"""How numbers are written in the cells of a table, and the table as Markdown."""
+"""Numbers as the cells of a table write them, and the table as Markdown."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Whether rows differ by more than the luck of their seeds, and what that makes of a claim."""
+"""Rows compared: by more than the luck of their seeds, or not, and what that makes of a claim."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ RowPair = tuple[RowSummary, RowSummary]
 
 @dataclass(frozen=True)
 class RowComparison:
-    """What the measurement says of two rows, of which a claim calls the first the better one."""
+    """Two rows as measured, of which a claim calls the first the better one."""
 
     better: RowSummary
     other: RowSummary
@@ -32,7 +32,7 @@ class RowComparison:
 
     @property
     def is_run(self) -> bool:
-        """Whether both are measured."""
+        """True if both are measured."""
         return bool(self.better.records and self.other.records)
 
     @property
@@ -44,24 +44,24 @@ class RowComparison:
 
     @property
     def is_clear(self) -> bool:
-        """Whether they differ clearly, either way."""
+        """True if they differ clearly, either way."""
         return self.p is not None and self.p <= LEVEL
 
     @property
     def certainty(self) -> Literal["clearly", "not clearly", "by one seed"]:
-        """How far the gap can be trusted; a single seed of either row leaves nothing to test."""
+        """Trust in the gap; a single seed of either row leaves nothing to test."""
         if self.p is None:
             return "by one seed"
         return "clearly" if self.is_clear else "not clearly"
 
     @property
     def holds(self) -> bool:
-        """Whether the first is clearly above the second."""
+        """True if the first is clearly above the second."""
         return self.is_clear and self.gap > 0
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether the second is clearly above the first."""
+        """True if the second is clearly above the first."""
         return self.is_clear and self.gap < 0
 
 
@@ -107,6 +107,6 @@ def judge(comparisons: Sequence[RowComparison]) -> Verdict:
 
 
 def meaning(rows: Sequence[RowSummary]) -> str:
-    """What `clearly` means for these rows; empty if none is run."""
+    """Meaning of `clearly` for these rows; empty if none is run."""
     seeds = [len(row.records) for row in rows if row.records]
     return " ".join([TEST] * any(number > 1 for number in seeds) + [ONE_SEED] * (1 in seeds))

@@ -1,4 +1,4 @@
-"""What stands under a measured table: data, protocol, networks, recipe, seeds, machine, command."""
+"""Conditions of a measured table: data, protocol, networks, recipe, seeds, machine, command."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from stsm_cli.config.schema import DatasetName, ModelConfig
 
 
 def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[str]:
-    """How the numbers of `group` came about, a line each.
+    """Conditions under which the numbers of `group` came about, a line each.
 
     Args:
         ablation: The table's rows.
@@ -55,7 +55,7 @@ def paper_protocol(ablation: Ablation, dataset: DatasetName) -> str:
 
 
 def _by_rows(records: Sequence[RunRecord], text: Callable[[RunRecord], str]) -> str:
-    """What the runs have in common; where they differ, each text with its rows."""
+    """Text that the runs have in common; where they differ, each text with its rows."""
     rows: dict[str, dict[str, None]] = {}
     for record in records:
         rows.setdefault(text(record), {})[record.row] = None

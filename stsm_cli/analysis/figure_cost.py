@@ -118,7 +118,7 @@ class _Mark:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Where its bar ends."""
+        """Ends of its bar."""
         sd = self.top1.sd or 0
         return self.top1.mean - sd, self.top1.mean + sd
 

@@ -64,8 +64,8 @@ class Point:
         return [[length] for length in self.error]
 
     @property
-    def style(self) -> Any:  # noqa: ANN401  # arguments of an error bar
-        """How it is drawn; hollow where it is cited."""
+    def style(self) -> dict[str, Any]:
+        """Looks of the mark; hollow where it is cited."""
         face = "white" if self.cited else INK
         return MEAN | {"markerfacecolor": face, "capsize": 3 if any(self.error) else 0}
 

@@ -29,7 +29,7 @@ MEANINGS = {+1: "from the next position", -1: "from the previous", 0: "stays"}
 
 
 def source_positions(num_channels: int, dims: str, alpha: str) -> torch.Tensor:
-    """Where each output value comes from: (3, C, P) positions 0 … P-1 along each axis, -1: zero.
+    """Origin of each output value: (3, C, P) positions 0 … P-1 along each axis, -1: zero.
 
     Entry (a, c, p) is of channel c at position p of axis a and in the middle of the other two, and
     says at which position of axis a the value stood before.

@@ -96,10 +96,10 @@ class _Table:
     paper: PaperTable
     groups: tuple[Group, ...]
     has_custom: bool
-    """Whether runs with overrides of the user's are recorded, which have a file of their own."""
+    """Runs with overrides of the user's are recorded, which have a file of their own."""
 
     def group(self, dataset: DatasetName) -> Group | None:
-        """What was measured on a data set, the longest budget."""
+        """Runs on a data set, of the longest budget."""
         return next((group for group in self.groups if group.first.dataset == dataset), None)
 
     def rows(self, group: Group | None) -> list[RowSummary]:
@@ -116,7 +116,7 @@ def _table(name: str, records: list[RunRecord]) -> _Table:
 
 
 def _conclusions(out: Path, records: list[RunRecord], tables: list[_Table]) -> str:
-    """What the measurements can show, and how they came about; empty where nothing tells."""
+    """Sentences on what the measurements can show, and how they came about; empty where none."""
     claims = [
         (table.ablation.table, conclude(table.rows(group)).comparisons)
         for table in tables
@@ -130,7 +130,7 @@ def _conclusions(out: Path, records: list[RunRecord], tables: list[_Table]) -> s
 
 
 def _overview(tables: list[_Table]) -> str:
-    """What the paper claims by each table, and whether it holds on each data set."""
+    """Claims of the paper, table by table, and their verdicts on each data set."""
     datasets = _asked(tables)
     cells = [
         [

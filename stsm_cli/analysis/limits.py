@@ -1,4 +1,4 @@
-"""What the measurements can show and what they cannot, for the first page of the results.
+"""Limits of what the measurements can show, for the first page of the results.
 
 Tables that share runs must not be read as one finding each, and a mean over classes must not be
 read as a difference on all of them.
@@ -52,7 +52,7 @@ def _what_is_shown(group: Group) -> str:
 
 
 def _one_contrast(claims: Sequence[tuple[int, Sequence[RowComparison]]]) -> Iterator[str]:
-    """What each table makes of STSM against TSM, which is one comparison of the same runs."""
+    """Verdicts of the tables on STSM against TSM, which is one comparison of the same runs."""
     found = [(table, pair) for table, pairs in claims for pair in pairs if _is_contrast(pair)]
     if len(found) < 2:
         return

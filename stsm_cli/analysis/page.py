@@ -169,6 +169,6 @@ def _embed_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[str]:
 
 
 def _is_picture(folder: Path, path: str) -> bool:
-    """Whether a picture lies in the folder: a page that is sent shows nothing from elsewhere."""
+    """True if a picture lies in the folder: a page that is sent shows nothing from elsewhere."""
     file = (folder / path).resolve()
     return file.suffix in MIME and file.is_file() and file.is_relative_to(folder.resolve())

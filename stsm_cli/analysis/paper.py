@@ -36,7 +36,7 @@ class PaperRow(Section):
 
     @property
     def cited(self) -> bool:
-        """Whether the number is another work's."""
+        """True if the number is another work's."""
         return self.source != "STSM"
 
     @property
@@ -46,7 +46,7 @@ class PaperRow(Section):
 
     @property
     def label(self) -> str:
-        """What tells the row from the table's others: `H+W`, or `STSM+TSN, 2D R-50, 16`."""
+        """Name among the table's rows: `H+W`, or `STSM+TSN, 2D R-50, 16`."""
         if self.backbone is None:
             return self.setting
         return f"{self.setting}, {self.backbone}, {self.num_frames}"

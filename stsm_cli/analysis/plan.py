@@ -1,4 +1,4 @@
-"""What sweeps would do: the channels that really move, and what training costs, row by row."""
+"""Sweeps before they run: the channels that really move, and the cost of training, row by row."""
 
 from collections import Counter
 from collections.abc import Container, Sequence
@@ -77,7 +77,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Workload:
-    """What several sweeps have to do together; a run that they share counts once.
+    """Work that several sweeps have to do together; a run that they share counts once.
 
     Attributes:
         num_finished: Runs that are recorded.
@@ -117,7 +117,7 @@ def describe_sweeps(
 
 
 def total_work(plans: Sequence[Plan]) -> Workload:
-    """What `plans` have to do together."""
+    """Work that `plans` have to do together."""
     rows = [row for plan in plans for row in plan.rows]
     missing = {run: row for row in rows for run in row.missing}
     seconds = [row.seconds for row in missing.values() if row.seconds is not None]
@@ -140,7 +140,7 @@ def num_train_videos(recipe: Recipe) -> int:
 
 
 def moved_channels(shift: ShiftConfig | None, channels: int, num_sites: int) -> Moved:
-    """What `shift` moves of `channels` channels."""
+    """Channels that `shift` moves of `channels`."""
     if shift is None:
         return Moved(channels, num_sites, 0, "")
     sizes = [part.stop - part.start for part in channel_slices(channels, shift.dims, shift.alpha)]

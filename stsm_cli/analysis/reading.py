@@ -1,4 +1,4 @@
-"""What the numbers of a table say, as sentences computed from them."""
+"""Reading of the numbers of a table: sentences computed from them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Whether what the paper claims by a table is so in the measurement."""
+    """The paper's claim by a table, and its verdict in the measurement."""
 
     claim: str
     """For example `row T+H+W is the best`."""
@@ -29,18 +29,18 @@ class Conclusion:
     sentence: str
     """Both, with the counts behind them."""
     test: str
-    """What `clearly` means in it; empty if no row is run."""
+    """Meaning of `clearly` in it; empty if no row is run."""
     comparisons: tuple[RowComparison, ...]
     """The pairs of rows that the claim orders."""
 
     @property
     def counts(self) -> str:
-        """How many of the pairs are so, in words."""
+        """Counts of the pairs by what came of them, in words."""
         return _counts(self.comparisons)
 
 
 def verdicts(rows: Sequence[RowSummary]) -> list[str]:
-    """What the paper's numbers say, what the measured ones do, and whether the claim holds."""
+    """Sentences on the paper's numbers, on the measured ones, and last on the claim."""
     measured = [row for row in rows if row.top1 is not None]
     conclusion, networks = conclude(rows), by_network(rows)
     sentences = [_paper_best(rows)]
@@ -160,7 +160,7 @@ def _one_network(
 
 
 def _order(means: Sequence[float]) -> str:
-    """Whether means in the paper's order of their rows rise."""
+    """Order of means whose rows stand in the paper's order."""
     steps = [after - before for before, after in pairwise(means)]
     if min(steps) > 0:
         return "the same order"
@@ -204,7 +204,7 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
 
 
 def _by_test_videos(comparisons: Sequence[RowComparison]) -> str:
-    """What the test videos alone say of the best row, where seeds say nothing."""
+    """Verdict of the test videos alone on the best row, where seeds say nothing."""
     low, high = comparisons[0].better.interval
     touching = [pair.other.row.name for pair in comparisons if pair.other.interval[1] >= low]
     text = f"by one seed; the 95 % interval of its test videos, [{low:.1f}, {high:.1f}], "
@@ -218,7 +218,7 @@ CLIMBING = 10.0  # ours: points of top-1 in the second half of the epochs
 
 
 def still_rising(group: Group) -> list[str]:
-    """How much the last quarter of the epochs still added, and which rows took off late."""
+    """Gains of the last quarter of the epochs, and the rows that took off late."""
     last = max(1, group.epochs // 4)
     gains = sorted((gain, name) for name, gain in _last_gains(group, last).items())
     if not gains:

@@ -53,7 +53,7 @@ class Curve:
 
 @dataclass(frozen=True, config=STRICT)
 class NetworkCost:
-    """What a network costs: multiply-adds of one view, and parameters."""
+    """Cost of a network: multiply-adds of one view, and parameters."""
 
     size_px: PositiveInt
     macs: PositiveInt
@@ -104,7 +104,7 @@ class RunRecord:
 
 
 def record_path(out: Path, sweep: Sweep, run: Run) -> Path:
-    """Where the record of `run` belongs."""
+    """Place of the record of `run`."""
     return out / "records" / sweep.table / sweep.slug / f"{run.slug}.json"
 
 
@@ -265,7 +265,7 @@ def finished_among(records: Sequence[RunRecord], sweep: Sweep) -> dict[str, RunR
 
 
 def is_of(record: RunRecord, sweep: Sweep) -> bool:
-    """Whether a record belongs in the table of `sweep`, and is of its videos and this code."""
+    """True if a record belongs in the table of `sweep`, and is of its videos and this code."""
     own, known = (sweep.table, sweep.budget, sweep.experiment), record.identity
     is_made_for_it = (record.table, record.budget, record.experiment) == own
     return is_made_for_it and known.is_same(Identity(known.recipe, sweep.data_id, NUMERICS))

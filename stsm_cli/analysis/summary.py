@@ -19,7 +19,7 @@ LABELS: dict[DatasetName, str] = {
     "folder": "own videos",
     **{name: GENERATED[name].label for name in get_args(GeneratedName)},
 }
-"""What tables and figures call a data set; the order is theirs too."""
+"""Names of data sets in tables and figures; the order is theirs too."""
 
 PAIRED_SET: DatasetName = "synth"
 """The data set whose pairs are shown: the one that is made of nothing else."""
@@ -119,14 +119,14 @@ class RowSummary:
 
     @property
     def pair_accuracy(self) -> Spread | None:
-        """How often a video's class scores above its time reversal, in percent; None if unknown."""
+        """Percentage of videos that score their class above its reversal; None if unknown."""
         values = [record.score.pair_accuracy for record in self.records]
         known = tuple(value for value in values if value is not None)
         return Spread(known) if known else None
 
     @property
     def strongest(self) -> PaperRow | None:
-        """What the paper prints for the row; of several baselines for one setting the best."""
+        """Printed row; of several baselines for one setting the best."""
         return max(self.paper, key=lambda printed: printed.percent, default=None)
 
     @property

@@ -29,7 +29,7 @@ MACHINE_KEYS = ("command", "data", "recipe")  # of the environment: paths, and w
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves behind.
+    """Everything that a run leaves behind.
 
     Attributes:
         result: The test's counts and accuracies, `seconds_train` and `seconds_eval`.
@@ -87,7 +87,7 @@ def run_sweep(
 
 
 def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
-    """What is kept of a run; its network is counted here."""
+    """Record of a run; its network is counted here."""
     result, model = outcome.result, run.recipe.model
     curve = {
         part.name: tuple(round(epoch[part.name], 4) for epoch in outcome.epochs)

@@ -230,7 +230,7 @@ def cost_table(
 
 
 def cost_legend(paper: PaperTable) -> str:
-    """What the cells of `cost_table` are."""
+    """Meaning of the cells of `cost_table`."""
     return (
         f"The paper's networks at {num_classes(paper.dataset)} classes "
         f"({LABELS[paper.dataset]}), counted by fvcore: multiply-adds of one view of "
