@@ -28,8 +28,8 @@ from stsm_cli.analysis.figures import (
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
 
-MEAN: Any = {"fmt": "o", "color": INK, "markersize": 6, "elinewidth": 1.1, "zorder": 3}
-SEED: Any = {
+MEAN: dict[str, Any] = {"fmt": "o", "color": INK, "markersize": 6, "elinewidth": 1.1, "zorder": 3}
+SEED: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
     "markersize": 3.6,

@@ -9,19 +9,19 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from markupsafe import Markup
 
 from stsm_cli.analysis.records import write_whole
+from stsm_cli.analysis.template import fill
 
 PAGE = "index.html"
 TITLE = "STSM: the paper's tables, checked and measured"
 MIME = {".svg": "image/svg+xml", ".png": "image/png"}
-TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False}).enable("table")
 SHORT_CELL = 32  # characters of Markdown; a longer cell may be broken into lines
 _ANCHOR = re.compile(r'<a id="(\w+)"></a>')  # how the audit names the heading below
@@ -59,12 +59,7 @@ def page_html(files: Sequence[Path]) -> str:
     places = {*labels, *_embed_pictures(chapters, folder)}.union(*(c.places for c in chapters))
     for chapter in chapters:
         chapter.turn_links(places, labels)
-    return TEMPLATE.read_text(encoding="utf-8").format(
-        title=escape(TITLE),
-        style=STYLE.read_text(encoding="utf-8"),
-        contents="\n".join(chapter.entry() for chapter in chapters),
-        chapters="\n".join(chapter.html() for chapter in chapters),
-    )
+    return fill("page.html", title=TITLE, chapters=chapters)
 
 
 @dataclass(frozen=True)
@@ -104,17 +99,11 @@ class _Chapter:
         name = _picture(file) if Path(file).suffix in MIME else file.removesuffix(".md")
         return "-".join(filter(None, (name or self.anchor, fragment)))
 
-    def entry(self) -> str:
-        """The line of the contents."""
-        label, rest = map(escape, self.title)
-        more = f" <span>{rest}</span>" if rest else ""
-        return f'<li><a href="#{self.anchor}"><b>{label}</b>{more}</a></li>'
-
-    def html(self) -> str:
+    def html(self) -> Markup:
+        """The text, escaped by the renderer."""
         body = _MARKDOWN.renderer.render(self.tokens, _MARKDOWN.options, {})
         body = body.replace("<table>", '<div class="table">\n<table>')  # as text it is escaped
-        body = body.replace("</table>", "</table>\n</div>")
-        return f'<section id="{self.anchor}">\n{body}</section>'
+        return Markup(body.replace("</table>", "</table>\n</div>"))
 
 
 def _chapter(anchor: str, markdown: str) -> _Chapter:

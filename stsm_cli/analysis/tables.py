@@ -5,6 +5,7 @@ bytes. Nothing in the text is a typed result: every sentence about numbers is bu
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Ablation, ablation_names, load_ablation
 from stsm_cli.analysis.cells import adds, joined, markdown, mega
@@ -23,20 +24,10 @@ from stsm_cli.analysis.summary import (
     printed_lines,
     summarise,
 )
+from stsm_cli.analysis.template import fill
 from stsm_cli.data.generated import GENERATED
 
 NOT_RUN, NOT_BUILT = "not run", "not built"
-MADE_HERE = (
-    "**Numbers of the “{}” are of videos that `stsm` generates itself and of small "
-    "networks made for them. They are not {} numbers; what can be set beside the paper's column is "
-    "the order of the rows.**"
-)
-LEGEND = (
-    "Top-1 in percent; bold: the paper's best, and the best measured{}. Measured: mean over seeds; "
-    "spread: sample standard deviation (smallest – largest), or of a single seed the 95 % Wilson "
-    "interval of its test videos. “In pair”: how often a video's class scores above its time "
-    "reversal (chance: 50). Multiply-adds: of a view in the measured network."
-)
 PRINTED: dict[str, Callable[[PaperRow], str | None]] = {
     "model": lambda row: row.setting,
     "backbone": lambda row: row.backbone,
@@ -58,71 +49,64 @@ def render(
         groups: What was measured, a section each; none if nobody has run the table.
         figures: Pictures of the first section, as paths relative to the table's file.
     """
-    lines = [
-        f"# Table {ablation.table}: {ablation.title}",
-        "",
-        f"The paper's caption: “{paper.caption}”",
-        "",
-    ]
-    lines += [f"Note: {note}\n" for note in ablation.notes]
-    made_here = {g.first.dataset: None for g in groups if g.first.dataset in GENERATED}
-    for dataset in made_here:
-        lines += [MADE_HERE.format(LABELS[dataset], LABELS[paper.dataset]), ""]
-    for number, group in enumerate(groups):
-        lines += _section(ablation, paper, group, [] if number else figures)
-    if not groups:
-        lines += _not_run(ablation, paper)
-    rows = printed_lines(summarise(ablation, paper, None), paper)
-    lines += ["## Cost of the paper's networks", ""]
-    lines += [*markdown(*cost_table(ablation, paper, rows)), "", cost_legend(paper), ""]
-    return "\n".join(lines)
+    rows = summarise(ablation, paper, None)
+    datasets = [group.first.dataset for group in groups]
+    return fill(
+        "table.md",
+        ablation=ablation,
+        paper=paper,
+        dataset=LABELS[paper.dataset],
+        made_here=dict.fromkeys(LABELS[known] for known in datasets if known in GENERATED),
+        has_networks=bool(by_network(rows)),
+        has_citations=any(row.cited for row in paper.rows),
+        sections=[
+            _section(ablation, paper, group, () if number else figures)
+            for number, group in enumerate(groups)
+        ],
+        printed=_lines(*_whole_table(rows, paper, None)),
+        sentences=_sentences(rows, paper),
+        name=next(n for n in ablation_names() if load_ablation(n).table == ablation.table),
+        costs=_lines(*cost_table(ablation, paper, printed_lines(rows, paper))),
+        cost_legend=cost_legend(paper),
+    )
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A group of runs in the table's file."""
+
+    title: str
+    table: str
+    figures: Sequence[str]
+    sentences: Sequence[str]
+    conclusion: str
+    conditions: Sequence[str]
 
 
 def _section(
     ablation: Ablation, paper: PaperTable, group: Group, figures: Sequence[str]
-) -> list[str]:
+) -> _Section:
     rows = summarise(ablation, paper, group)
-    title = LABELS[group.first.dataset]
-    paper_best, *sentences, conclusion = verdicts(rows)
-    sentences = [paper_best, *built(rows, paper), *sentences, *still_rising(group)]
-    return [
-        f"## {title[0].upper()}{title[1:]}, {group.first.budget} budget: {group.extent}",
-        "",
-        *markdown(*_whole_table(rows, paper, group)),
-        "",
-        _legend(rows, paper),
-        "",
-        *(f"![{figure}]({figure})\n" for figure in figures),
-        "What these numbers say, computed from them:",
-        "",
-        *(f"- {sentence}" for sentence in sentences),
-        "",
-        f"**{conclusion}**",
-        "",
-        *(f"- {line}" for line in conditions(ablation, paper.dataset, group)),
-        "",
-    ]
+    label = LABELS[group.first.dataset]
+    *sentences, conclusion = _sentences(rows, paper)
+    return _Section(
+        title=f"{label[0].upper()}{label[1:]}, {group.first.budget} budget: {group.extent}",
+        table=_lines(*_whole_table(rows, paper, group)),
+        figures=figures,
+        sentences=[*sentences, *still_rising(group)],
+        conclusion=conclusion,
+        conditions=conditions(ablation, paper.dataset, group),
+    )
 
 
-def _legend(rows: Sequence[RowSummary], paper: PaperTable) -> str:
-    text = LEGEND.format(" in each network" if by_network(rows) else "")
-    cites = any(row.cited for row in paper.rows)
-    return f"{text} Numbers in brackets: the paper's references." if cites else text
-
-
-def _not_run(ablation: Ablation, paper: PaperTable) -> list[str]:
-    rows = summarise(ablation, paper, None)
+def _sentences(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
+    """The reading of the numbers, the conclusion last."""
     paper_best, *sentences = verdicts(rows)
-    name = next(n for n in ablation_names() if load_ablation(n).table == ablation.table)
-    return [
-        "## Not run",
-        "",
-        *markdown(*_whole_table(rows, paper, None)),
-        "",
-        *(f"- {sentence}" for sentence in (paper_best, *built(rows, paper), *sentences)),
-        f"- Command: `stsm ablate {name}`",
-        "",
-    ]
+    return [paper_best, *built(rows, paper), *sentences]
+
+
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(markdown(columns, rows))
 
 
 def main_table(

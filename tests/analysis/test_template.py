@@ -1,0 +1,19 @@
+import pytest
+from jinja2 import UndefinedError
+
+from stsm_cli.analysis.template import fill
+
+
+def test_a_value_that_is_not_there_is_named():
+    with pytest.raises(UndefinedError, match="'title' is undefined"):
+        fill("page.html", chapters=[])
+
+
+def test_html_is_escaped():
+    assert "<title>1 &lt; 2 &amp; 3</title>" in fill("page.html", title="1 < 2 & 3", chapters=[])
+
+
+def test_markdown_stands_as_it_is():
+    empty = dict.fromkeys(("shared", "absent", "tables", "conclusions", "has_pairs"), ())
+    values = empty | {"shared": {}, "notes": "1 < 2 & 3", "overview": "", "test": ""}
+    assert "## What can be concluded\n\n1 < 2 & 3\n" in fill("index.md", **values)
