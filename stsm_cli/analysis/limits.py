@@ -101,7 +101,7 @@ def _by_pair(group: Group) -> str:
         f"`{other}` ({most.tsm:.1f} % for TSM, {most.stsm:.1f} % for STSM) make {most.points:+.2f} "
         f"of the {sum(share.points for share in shares):+.2f} points by which TSM differs from "
         f"STSM. Without them {rest[0].mean - rest[1].mean:+.2f} are left"
-        + (f" (p {welch(*rest):.2g})." if len(tsm) > 1 else ".")
+        + (f" (p {welch(*rest):.2g})." if min(len(tsm), len(stsm)) > 1 else ".")
     )
 
 

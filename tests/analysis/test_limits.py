@@ -81,6 +81,15 @@ def test_of_one_seed_no_p_is_given(measured):
     assert by_pair.endswith("Without them +1.00 are left.")
 
 
+@pytest.mark.parametrize(("tsm", "stsm"), [((0, 1), (2,)), ((2,), (0, 1))])
+def test_where_a_method_has_one_seed_no_p_is_given(measure, tmp_path, tsm, stsm):
+    measure("spatiotemporal", lambda run: 50, seeds=3)
+    seeds = {"TSN": (0,), "T": tsm, "T+H+W": stsm}  # no seed that all of them have
+    records = [r for r in read_records(tmp_path) if r.seed in seeds.get(r.row, ())]
+    *_, by_pair = limits(list(map(in_pairs, records)), [])
+    assert by_pair.endswith("Without them +1.00 are left.")
+
+
 def test_which_pair_makes_the_difference(measured):
     *_, by_pair = measured(2)
     # of 100 videos TSM has 79 right and STSM 68, and half a video more of the odd seed
