@@ -5,7 +5,9 @@ same give the same text.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from stsm_cli.analysis.audit_order import measured_order, printed_order
@@ -13,19 +15,16 @@ from stsm_cli.analysis.cells import markdown
 from stsm_cli.analysis.finding import KINDS, Finding
 from stsm_cli.analysis.records import write_whole
 from stsm_cli.analysis.statements import findings, load_section, note_of, section_files
+from stsm_cli.analysis.template import fill
 
-INTRODUCTION = """\
-# The paper, checked
 
-Statements of *STSM: Spatio-Temporal Shift Module for Efficient Action Recognition* against the
-paper's own tables, against what its sources publish, and against what is counted and measured
-here. “Printed” is what the paper says; “computed” is worked out, whenever this page is made, from
-the paper's tables as data (`datasets/paper/`), from the networks as fvcore counts them, and from
-the run records, and so is the verdict, unless it says “read, not computed”. What others publish is
-quoted with its source (`datasets/paper/elsewhere.yaml`). What is undecided is measured, but not
-clear by these seeds; what is open can only be settled by the authors or by training on the real
-data sets.
-"""
+@dataclass(frozen=True)
+class _Section:
+    """A part of the text; its findings by their numbers."""
+
+    heading: str
+    note: str
+    findings: dict[int, Finding]
 
 
 def audit_sections(out: Path) -> list[tuple[str, list[Finding]]]:
@@ -51,16 +50,19 @@ def audit_text(out: Path) -> str:
         DataError: A record is broken.
         RecipeError: A statement or one of its formulas is wrong.
     """
-    sections = audit_sections(out)
-    lines = [INTRODUCTION, *_overview([one for _, found in sections for one in found])]
-    number = 0
-    for path, (heading, found) in zip(section_files(), sections, strict=True):
-        lines += ["", f"## {heading}", ""]
-        lines += [note, ""] if (note := note_of(path)) else []
-        for finding in found:
-            number += 1
-            lines += _details(number, finding)
-    return "\n".join(lines).rstrip("\n") + "\n"
+    numbers, sections = count(1), []
+    for path, (heading, found) in zip(section_files(), audit_sections(out), strict=True):
+        numbered = {next(numbers): finding for finding in found}
+        sections.append(_Section(heading, note_of(path), numbered))
+    every = {number: one for part in sections for number, one in part.findings.items()}
+    kinds = Counter(finding.kind for finding in every.values())
+    known = ", ".join(f"{kind}: {kinds[kind]}" for kind in KINDS if kinds[kind])
+    return fill(
+        "audit.md",
+        counts=f"{len(every)} statements: {known}",
+        overview="\n".join(_overview(every)),
+        sections=sections,
+    )
 
 
 def write_audit(out: Path) -> Path:
@@ -85,39 +87,9 @@ def _found(path: Path, out: Path) -> list[Finding]:
             return findings(path)
 
 
-def _overview(findings: Sequence[Finding]) -> list[str]:
-    counts = Counter(finding.kind for finding in findings)
-    return [
-        f"{len(findings)} statements: "
-        + ", ".join(f"{kind}: {counts[kind]}" for kind in KINDS if counts[kind])
-        + ".",
-        "",
-        *markdown(
-            ("", "where", "claim", "verdict"),
-            [
-                (f"[{number}](#{number})", one.where, one.claim, one.kind)
-                for number, one in enumerate(findings, 1)
-            ],
-        ),
+def _overview(findings: Mapping[int, Finding]) -> list[str]:
+    rows = [
+        (f"[{number}](#{number})", finding.where, finding.claim, finding.kind)
+        for number, finding in findings.items()
     ]
-
-
-def _heading(claim: str) -> str:
-    """With a capital, but for a Greek letter, whose capital says something else."""
-    return claim[0].upper() + claim[1:] if claim[0].isascii() else claim
-
-
-def _details(number: int, finding: Finding) -> list[str]:
-    read = " (read, not computed)" if finding.is_read else ""
-    lines = [
-        f'<a id="{number}"></a>',
-        f"### {number}. {_heading(finding.claim)}",
-        "",
-        f"- Where: {finding.where}",
-        f"- Printed: {finding.printed}",
-        f"- Computed: {finding.computed}",
-        f"- Verdict: **{finding.kind}**{read}: {finding.because}",
-    ]
-    if finding.sources:
-        lines.append(f"- Source: {'; '.join(f'`{source}`' for source in finding.sources)}")
-    return [*lines, ""]
+    return markdown(("", "where", "claim", "verdict"), rows)

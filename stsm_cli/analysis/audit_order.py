@@ -1,4 +1,4 @@
-"""What the paper says about the order of rows of its ablations: in its numbers and in ours."""
+"""Sentences of the paper on the order of rows of its ablations: in its numbers and in ours."""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -10,7 +10,7 @@ from stsm_cli.analysis.definition import read_definition
 from stsm_cli.analysis.finding import Finding, Kind
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, comparable, summarise
+from stsm_cli.analysis.summary import LABELS, Group, RowSummary, best_group, summarise
 from stsm_cli.config.kinds import Section
 from stsm_cli.resources import resource_dir
 
@@ -24,7 +24,7 @@ class OrderClaim(Section):
     order: tuple[str, ...]
     """Names of an ablation's rows, the better one first: `3/8 > 1/4 > 1/8`."""
     measured_only: bool = False
-    """Whether a statement of its own checks it on the paper's tables."""
+    """True if a statement of its own checks it on the paper's tables."""
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -58,8 +58,7 @@ def measured_order(out: Path) -> list[Finding]:
 
 def _group(out: Path, name: str) -> Group | None:
     records = read_records(out, table_name(name, load_ablation(name)))
-    groups = comparable([record for record in records if record.budget != "custom"])
-    return groups[0] if groups else None
+    return best_group(records)
 
 
 def _rows(claim: OrderClaim, group: Group | None) -> dict[str, RowSummary]:

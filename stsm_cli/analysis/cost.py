@@ -1,4 +1,4 @@
-"""What a network costs: multiply-adds and parameters.
+"""Cost of a network: multiply-adds and parameters.
 
 The counts of the paper's networks travel with the package (`datasets/paper/counts.json`), so that
 they are there without torch; any other network is counted when it is asked for (`counting.py`).
@@ -47,7 +47,7 @@ class Cost:
     uncounted: Mapping[str, int]
     """Operators that nobody counts: how often they run. Not empty means `macs` is incomplete."""
     sites: tuple[ShiftSite, ...]
-    """Where a shift stands, and how many channels it really moves."""
+    """Places where a shift stands, and how many channels it really moves there."""
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""What the paper's network of a table's row costs and moves, whoever has run it or not."""
+"""Costs and moved channels of the paper's network of a table's row, whoever has run it or not."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +25,7 @@ class Counted:
     """Multiply-adds of a view of 256² pixels, which is what the paper tests on."""
     params: int
     sites: tuple[ShiftSite, ...]
-    """Where a shift stands; none in a TSN."""
+    """Places of a shift; none in a TSN."""
 
     @property
     def channels(self) -> int:

@@ -96,7 +96,7 @@ def count_cost(config: ModelConfig, *, size_px: int) -> Cost:
 
 
 def shifted_channels(model: nn.Module) -> tuple[ShiftSite, ...]:
-    """Where a shift stands in `model`, and how many channels it really moves."""
+    """Places where a shift stands in `model`, and how many channels it really moves there."""
     return tuple(
         _site(name, module)
         for name, module in model.named_modules()

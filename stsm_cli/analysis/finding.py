@@ -1,4 +1,4 @@
-"""What an audit is made of: findings, and the facts that are quoted rather than computed."""
+"""Parts of an audit: findings, and the facts that are quoted rather than computed."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +11,7 @@ from stsm_cli.resources import resource_dir
 Kind = Literal[
     "holds", "does not hold", "inexact", "contradiction", "not stated", "undecided", "open"
 ]
-"""How a verdict begins."""
+"""Beginning of a verdict."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -26,13 +26,19 @@ class Finding:
     kind: Kind
     because: str
     is_read: bool = False
-    """Whether the verdict is somebody's, from reading: nothing computes it."""
+    """True if the verdict is somebody's, from reading: nothing computes it."""
     facts: tuple[str, ...] = ()
     """Names of the facts that `computed` rests on, in `datasets/paper/elsewhere.yaml`."""
 
     @property
+    def heading(self) -> str:
+        """The claim with a capital, but for a Greek letter, whose capital says something else."""
+        first = self.claim[0]
+        return first.upper() + self.claim[1:] if first.isascii() else self.claim
+
+    @property
     def sources(self) -> tuple[str, ...]:
-        """Where the quoted facts stand, each once."""
+        """Places of the quoted facts, each once."""
         return tuple(dict.fromkeys(known_facts()[name].source for name in self.facts))
 
 

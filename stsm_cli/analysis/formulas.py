@@ -1,4 +1,4 @@
-"""What formulas of the audit can name: the paper's cells, counted networks, and data sets.
+"""Names for formulas of the audit: the paper's cells, counted networks, and data sets.
 
 Numbers read from a text are exact (`Decimal`), and so are differences of printed accuracies.
 """
@@ -83,7 +83,7 @@ def listed(among: Iterable[PaperRow]) -> str:
 
 
 def system(row: PaperRow) -> tuple[str | None, ...]:
-    """What tells a system from others in every table: two label the same one differently."""
+    """Marks of a system in every table: two label the same one differently."""
     return re.split("[+ ]", row.setting)[0], row.network, row.num_frames, row.source
 
 
@@ -117,7 +117,7 @@ def _config(network: PaperNetwork, frames: int, classes: int) -> ModelConfig:
 
 
 def slices(channels: int, dims: str, alpha: str) -> list[int]:
-    """How many channels move each way: two numbers for each group of `dims`."""
+    """Numbers of channels that move each way: two for each group of `dims`."""
     return [part.stop - part.start for part in channel_slices(channels, dims, alpha)]
 
 

@@ -24,6 +24,7 @@ from stsm_cli.analysis.summary import (
     RowSummary,
     comparable,
     pair_group,
+    standard,
     summarise,
 )
 from stsm_cli.analysis.template import fill
@@ -112,7 +113,7 @@ def _table(name: str, records: list[RunRecord]) -> _Table:
     ablation = load_ablation(name)
     file = table_name(name, ablation)
     own = [record for record in records if record.table == file]
-    groups = comparable([record for record in own if record.budget != "custom"])
+    groups = comparable(standard(own))
     has_custom = any(record.budget == "custom" for record in own)
     return _Table(name, file, ablation, load_paper_table(ablation.table), tuple(groups), has_custom)
 

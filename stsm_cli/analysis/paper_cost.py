@@ -1,4 +1,4 @@
-"""What the paper prints as a network's cost, beside what that network costs, and why they differ.
+"""Printed costs of networks, beside what those networks cost, and why they differ.
 
 Every reason is computed: it is given because the numbers say so.
 """
@@ -30,7 +30,7 @@ class PaperCost(Section):
 
     table: int
     rows: tuple[str, ...]
-    """What the first column says."""
+    """Texts of the first column."""
     backbone: Backbone
     non_local: bool
     num_frames: int
@@ -94,7 +94,7 @@ def num_classes(dataset: DatasetName) -> int:
 
 
 def compare_with_paper(config: ModelConfig) -> tuple[Comparison, ...]:
-    """What the paper prints for the backbone and frames of `config`, beside what they cost.
+    """Printed costs for the backbone and frames of `config`, beside what they cost.
 
     Neither the shift nor the classes of `config` matter: a shift costs nothing, and each row is
     compared at its own data set's classes.

@@ -18,9 +18,11 @@ from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import (
     Group,
     RowSummary,
+    best_group,
     by_network,
     comparable,
     pair_group,
+    standard,
     summarise,
 )
 from stsm_cli.analysis.tables import render
@@ -47,10 +49,9 @@ def publish(out: Path, name: str, *, figures: bool = True, unmeasured: bool = Fa
     """
     stem = table_name(name, load_ablation(name))
     records = read_records(out, stem)
-    standard = [record for record in records if record.budget != "custom"]
     custom = [record for record in records if record.budget == "custom"]
     files: dict[str, str | bytes] = {}
-    parts = [(standard, ""), (custom, "_custom")]
+    parts = [(standard(records), ""), (custom, "_custom")]
     for chosen, suffix in sorted(parts, key=lambda part: not part[0]):  # what is measured first
         if chosen or (not suffix and (unmeasured or (out / f"{stem}.md").exists())):
             files |= _table(name, chosen, suffix)
@@ -136,11 +137,7 @@ def _encoded(figures: Mapping[str, Figure]) -> dict[str, bytes]:
 
 def _measured(out: Path) -> tuple[list[RowSummary], Group | None]:
     """The rows of Figure 1's table that were run here, of the first group that compares."""
-    for name in ablation_names():
-        ablation = load_ablation(name)
-        if ablation.table == TABLE:
-            records = read_records(out, table_name(name, ablation))
-            groups = comparable([record for record in records if record.budget != "custom"])
-            if groups:
-                return summarise(ablation, load_paper_table(TABLE), groups[0]), groups[0]
-    return [], None
+    name = next(name for name in ablation_names() if load_ablation(name).table == TABLE)
+    ablation = load_ablation(name)
+    group = best_group(read_records(out, table_name(name, ablation)))
+    return summarise(ablation, load_paper_table(TABLE), group) if group else [], group

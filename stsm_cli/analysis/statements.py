@@ -23,14 +23,14 @@ from stsm_cli.resources import resource_dir
 
 _OF_PYTHON = (SyntaxError, LookupError, ArithmeticError, AttributeError, TypeError, ValueError)
 _WRONG = (InvalidExpression, StsmError, *_OF_PYTHON)
-"""What a wrong formula raises: simpleeval, the parser, or a function that gets what it cannot."""
+"""Errors of a wrong formula: of simpleeval, the parser, or a function that gets what it cannot."""
 
 Formula = str
 Text = str
 
 
 class Case(Section):
-    """What a statement comes to under a condition."""
+    """Verdict of a statement under a condition."""
 
     when: Formula | None = None
     """The last case, for all that is left, has none."""
@@ -56,7 +56,7 @@ class Statement(Section):
     verdict: tuple[Case, ...] = Field(min_length=1)
     """The first case that is true counts."""
     read: bool = False
-    """Whether nothing can be computed, and the only case is what a reader makes of it."""
+    """True if nothing can be computed, and the only case is what a reader makes of it."""
 
     @field_validator("facts")
     @classmethod
@@ -82,7 +82,7 @@ class AuditSection(Section):
     heading: str
     note: Text = ""
     order: Literal["printed", "measured"] | None = None
-    """Where the sentences of `order.yaml` are checked here, before the statements."""
+    """Numbers on which the sentences of `order.yaml` are checked here, before the statements."""
     statements: tuple[Statement, ...] = ()
 
     @model_validator(mode="after")
@@ -110,7 +110,7 @@ def load_section(path: Path) -> AuditSection:
 
 
 def note_of(path: Path) -> str:
-    """What stands above the findings of a section; empty where nothing does.
+    """Text above the findings of a section; empty where there is none.
 
     Raises:
         RecipeError: A formula is wrong.
@@ -119,7 +119,7 @@ def note_of(path: Path) -> str:
 
 
 def findings(path: Path) -> list[Finding]:
-    """What comes of the statements of a section, in their order.
+    """Findings that come of the statements of a section, in their order.
 
     Raises:
         RecipeError: A formula is wrong.
@@ -128,7 +128,7 @@ def findings(path: Path) -> list[Finding]:
 
 
 def evaluate(path: Path, number: int) -> Finding:
-    """What comes of one statement of a section.
+    """Finding that comes of one statement of a section.
 
     Raises:
         RecipeError: A formula is wrong: file, line, statement, and what is.

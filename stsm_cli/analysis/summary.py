@@ -1,6 +1,6 @@
 """Records arranged as the rows of a table, beside the paper's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import get_args
@@ -86,6 +86,16 @@ def comparable(records: Sequence[RunRecord]) -> list[Group]:
         return (*order, -len(groups[key]), key)
 
     return [Group(tuple(groups[key])) for key in sorted(groups, key=place)]
+
+
+def standard(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Runs without overrides of the user's (budget `custom`), which no claim counts."""
+    return [record for record in records if record.budget != "custom"]
+
+
+def best_group(records: Iterable[RunRecord]) -> Group | None:
+    """The first group that compares of the runs that claims count; None if there is none."""
+    return next(iter(comparable(standard(records))), None)
 
 
 @dataclass(frozen=True)
