@@ -60,7 +60,7 @@ def audit_text(out: Path) -> str:
     return fill(
         "audit.md",
         counts=f"{len(every)} statements: {known}",
-        overview="\n".join(_overview(every)),
+        overview=_overview(every),
         sections=sections,
     )
 
@@ -87,7 +87,7 @@ def _found(path: Path, out: Path) -> list[Finding]:
             return findings(path)
 
 
-def _overview(findings: Mapping[int, Finding]) -> list[str]:
+def _overview(findings: Mapping[int, Finding]) -> str:
     rows = [
         (f"[{number}](#{number})", finding.where, finding.claim, finding.kind)
         for number, finding in findings.items()

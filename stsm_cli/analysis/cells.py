@@ -21,7 +21,7 @@ def joined(texts: Iterable[str | None]) -> str:
     return ", ".join(dict.fromkeys(text for text in texts if text is not None))
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table."""
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, without a line break at its end."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

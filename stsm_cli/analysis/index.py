@@ -92,7 +92,7 @@ class _Table:
         return " ".join([verdicts(rows)[0], *built(rows, self.paper)])
 
     def measured(self, group: Group) -> str:
-        """On what, how long, how tested, and whether the paper's claim holds."""
+        """Data, budget, seeds and protocol of a group, and whether the paper's claim holds."""
         label, seeds = LABELS[group.first.dataset], joined(map(str, group.seeds))
         protocols = joined(f"`{record.protocol}`" for record in group.records)
         return (
@@ -140,7 +140,7 @@ def _overview(tables: list[_Table]) -> str:
         for table in tables
     ]
     columns = ["table", "the paper's claim", *(LABELS[known] for known in datasets)]
-    return "\n".join(markdown(columns, cells))
+    return markdown(columns, cells)
 
 
 def _asked(tables: list[_Table]) -> list[DatasetName]:

@@ -63,10 +63,10 @@ def render(
             _section(ablation, paper, group, () if number else figures)
             for number, group in enumerate(groups)
         ],
-        printed=_lines(*_whole_table(rows, paper, None)),
+        printed=markdown(*_whole_table(rows, paper, None)),
         sentences=_sentences(rows, paper),
         name=next(n for n in ablation_names() if load_ablation(n).table == ablation.table),
-        costs=_lines(*cost_table(ablation, paper, printed_lines(rows, paper))),
+        costs=markdown(*cost_table(ablation, paper, printed_lines(rows, paper))),
         cost_legend=cost_legend(paper),
     )
 
@@ -91,7 +91,7 @@ def _section(
     *sentences, conclusion = _sentences(rows, paper)
     return _Section(
         title=f"{label[0].upper()}{label[1:]}, {group.first.budget} budget: {group.extent}",
-        table=_lines(*_whole_table(rows, paper, group)),
+        table=markdown(*_whole_table(rows, paper, group)),
         figures=figures,
         sentences=[*sentences, *still_rising(group)],
         conclusion=conclusion,
@@ -103,10 +103,6 @@ def _sentences(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
     """The reading of the numbers, the conclusion last."""
     paper_best, *sentences = verdicts(rows)
     return [paper_best, *built(rows, paper), *sentences]
-
-
-def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(markdown(columns, rows))
 
 
 def main_table(

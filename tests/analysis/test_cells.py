@@ -19,4 +19,4 @@ def test_what_several_rows_say_is_said_once():
 
 
 def test_a_table_in_markdown():
-    assert markdown(["a", "b"], [["1", "2"]]) == ["| a | b |", "| --- | --- |", "| 1 | 2 |"]
+    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

@@ -166,7 +166,7 @@ def costs(name):
     ablation = load_ablation(name)
     paper = load_paper_table(ablation.table)
     lines = printed_lines(summarise(ablation, paper, None), paper)
-    return cells.markdown(*cost_table(ablation, paper, lines))
+    return cells.markdown(*cost_table(ablation, paper, lines)).splitlines()
 
 
 def test_printed_beside_counted():
