@@ -24,7 +24,7 @@ from stsm_cli.resources import resource_dir
 
 Budget = Literal["full", "short", "custom"]
 DEFAULT_DATASET: DatasetName = "synth"
-"""What an ablation runs on unless it is told."""
+"""Data set of an ablation unless another is named."""
 
 
 class Row(Section):
@@ -237,9 +237,10 @@ def plan_sweep(
 
 
 def command_words(name: str, dataset: str) -> list[str]:
-    """What runs an ablation on a data set; for data that are not made here `ROOT` is their place.
+    """Words of the command that runs an ablation on a data set.
 
-    Records hold no path of a machine: who repeats a sweep says where the data lie.
+    Where data are not made here, `ROOT` is their place: records hold no path of a machine, and who
+    repeats a sweep says where the data lie.
     """
     words = ["stsm", "ablate", name]
     words += ["--dataset", dataset] if dataset != DEFAULT_DATASET else []
