@@ -14,8 +14,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 @pytest.fixture
 def without_pictures(monkeypatch):
     """Pictures hold the plotting library's version; only their names are compared."""
-    for module in ("publish", "pictures"):
-        monkeypatch.setattr(f"stsm_cli.analysis.{module}.encode", lambda figure, kind: b"")
+    monkeypatch.setattr("stsm_cli.analysis.publish.encode", lambda figure, kind: b"")
 
 
 def test_the_committed_results_are_those_of_the_committed_records(
