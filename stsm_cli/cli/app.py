@@ -15,14 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from stsm_cli import __version__
-from stsm_cli.cli import output, recipes
+from stsm_cli.cli import output, prepare, recipes
 from stsm_cli.cli.ablate import ablate
 from stsm_cli.cli.convert import convert
 from stsm_cli.cli.evaluate import evaluate
 from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.predict import predict
-from stsm_cli.cli.prepare import prepare
 from stsm_cli.cli.report import report
 from stsm_cli.cli.train import train
 from stsm_cli.errors import StsmError, TerminatedExit, UsageError
@@ -110,23 +109,34 @@ def _help(command: Callable[..., None]) -> str:
     return text.replace("Examples:", "\b\nExamples:")  # \b: do not wrap
 
 
-def _add(name: str, command: Callable[..., None], group: typer.Typer = app) -> None:
+def _add(name: str, command: Callable[..., None], group: typer.Typer) -> None:
     group.command(name, help=_help(command))(_command(command))
 
 
-_add("prepare", prepare)
-_add("train", train)
-_add("eval", evaluate)
-_add("predict", predict)
-_add("ablate", ablate)
-_add("flops", flops)
-_add("convert", convert)
-_add("report", report)
+prepare_app = typer.Typer(
+    name="prepare",
+    rich_markup_mode=None,
+    cls=prepare.DataSets,
+    callback=_command(prepare.prepare),
+    invoke_without_command=True,
+    subcommand_metavar="DATASET ROOT",
+    help=_help(prepare.prepare),
+)
+for dataset, command in prepare.COMMANDS.items():
+    _add(dataset, command, prepare_app)
 
-recipes_app = typer.Typer(rich_markup_mode=None)
-app.add_typer(
-    recipes_app,
+nameless_app = typer.Typer()  # its commands are the program's; Typer lists groups in this order
+_add("train", train, nameless_app)
+_add("eval", evaluate, nameless_app)
+_add("predict", predict, nameless_app)
+_add("ablate", ablate, nameless_app)
+_add("flops", flops, nameless_app)
+_add("convert", convert, nameless_app)
+_add("report", report, nameless_app)
+
+recipes_app = typer.Typer(
     name="recipes",
+    rich_markup_mode=None,
     callback=_command(recipes.list_recipes),
     invoke_without_command=True,
     help=_help(recipes.list_recipes),
@@ -134,6 +144,9 @@ app.add_typer(
 _add("list", recipes.list_recipes, recipes_app)
 _add("show", recipes.show, recipes_app)
 _add("copy", recipes.copy, recipes_app)
+
+for group in (prepare_app, nameless_app, recipes_app):
+    app.add_typer(group)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -26,6 +26,12 @@ Workers = Annotated[
         show_default=False,
     ),
 ]
+Root = Annotated[
+    Path, typer.Argument(metavar="ROOT", help="The folder of its videos, or one to fill.")
+]
+Processes = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes; default one a CPU.")
+]
 DecoderName = Annotated[
     str | None,
     typer.Option(

@@ -5,7 +5,7 @@ What such a set is, says `data/generated.py`.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from stsm_cli.config.kinds import NumFrames, NumVideos, Pixels, Section, Seed
 
@@ -14,6 +14,8 @@ GeneratedName = Literal["synth"]
 
 class GeneratedConfig(Section):
     """What a generated data set is made from; it is made where it is absent."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)  # `stsm prepare NAME --help` has them
 
     train: NumVideos
     """Training videos."""
@@ -26,14 +28,17 @@ class GeneratedConfig(Section):
 
 
 class SynthConfig(GeneratedConfig):
-    """What the embedded data set is made from."""
+    """The embedded set of time-reversal pairs."""
 
     train: NumVideos = 2000
     """Training videos."""
     val: NumVideos = 960
     """Validation videos."""
     frames: NumFrames = 32
+    """Frames a video."""
     short_side_px: Annotated[Pixels, Field(multiple_of=2)] = 96
+    """The height to render."""
     difficulty: Annotated[float, Field(ge=0, le=1)] = 0.15
     """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
     seed: Seed = 0
+    """Seed of what is drawn."""

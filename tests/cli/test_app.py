@@ -51,7 +51,10 @@ def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
     assert any(line.startswith(f"stsm {command}") for line in lines[lines.index("Examples:") :])
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["ablate", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["ablate", "--help"], ["prepare", "synth", "--help"]],
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys\n"
@@ -72,6 +75,8 @@ def test_help_imports_nothing_heavy(arguments):
         ("recipes copy synth/ts", ["synth/tsm", "synth/tsn"]),
         ("flops r5", ["r50", "r50-nl"]),
         ("prepare s", ["sthv2", "synth"]),
+        ("prepare synth data --se", ["--seed"]),
+        ("prepare folder data --train 3 --va", ["--val-share"]),
     ],
 )
 def test_a_shell_completes_names(words, offered):

@@ -11,65 +11,13 @@ import numpy as np
 import pytest
 
 from stsm_cli.cli.app import run
-from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.manifest import read_manifest
 
-TINY = ["--train", "16", "--val", "16", "--short-side", "32", "--frames", "4", "--workers", "1"]
+SETS = ["k400", "sthv2", "folder", "synth"]
 
 
 def prepare(*arguments):
     return run(["prepare", *arguments])
-
-
-def test_it_fills_the_folder_and_says_so(tmp_path, capsys):
-    assert prepare("synth", "set", *TINY) == 0
-    text = capsys.readouterr().out
-    assert "16" in text
-    assert "32 videos made" in text
-    assert len(list((tmp_path / "set").glob("*/*.mp4"))) == 32
-    assert (tmp_path / "set" / "manifest" / "val.csv").is_file()
-
-
-def test_json_holds_the_configuration(capsys):
-    options = ["--difficulty", "0.9", "--seed", "5", "--json"]
-    assert prepare("synth", "set", *TINY, *options) == 0
-    report = json.loads(capsys.readouterr().out)
-    wanted = SynthConfig(train=16, val=16, short_side_px=32, frames=4, difficulty=0.9, seed=5)
-    assert report["config"] == wanted.model_dump()
-    assert (report["root"], report["made"]) == ("set", 32)
-
-
-def test_preview_draws_the_set_that_is_made(tmp_path, capsys):
-    assert prepare("synth", "set", *TINY, "--preview", "sheet.png") == 0
-    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "set" / "manifest" / "train.csv").is_file()
-    assert "contact sheet sheet.png" in capsys.readouterr().err
-
-
-def test_another_configuration_fails(capsys):
-    assert prepare("synth", "set", *TINY) == 0
-    assert "and with it `--set data.synth.train=" in capsys.readouterr().out
-    assert prepare("synth", "set", *TINY, "--seed", "2") == 1
-    error = capsys.readouterr().err
-    assert "set/synth.json: the set was made with seed 0, not 2" in error
-    assert "to train on this set: `--set data.synth.seed=0`" in error.replace("\n", " ")
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("--train", 0), ("--val", -1), ("--short-side", 0), ("--frames", 0), ("--seed", -1)],
-)
-def test_a_number_out_of_range_is_named(capsys, option, value):
-    assert prepare("synth", "set", f"{option}={value}") == 2
-    assert f"error: {option}: must be greater than" in capsys.readouterr().err
-
-
-def test_all_wrong_options_are_named_at_once(tmp_path, capsys):
-    assert prepare("synth", "set", "--difficulty", "1.5", "--val", "0") == 2
-    text = capsys.readouterr().err
-    assert "error: --difficulty: must be less than or equal to 1, got 1.5" in text
-    assert "error: --val: must be greater than 0, got 0" in text
-    assert not (tmp_path / "set").exists()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +26,7 @@ def test_all_wrong_options_are_named_at_once(tmp_path, capsys):
         (["k4000"], "DATASET: must be k400, sthv2, folder or synth, got 'k4000'"),
         (["imagenet"], "DATASET: must be k400, sthv2, folder or synth, got 'imagenet'"),
         (["folder", "--train", "3"], "--train: is for synth, not folder"),
-        (["sthv2", "--seed", "3"], "--seed: is for synth or folder, not sthv2"),
+        (["sthv2", "--seed", "3"], "--seed: is for folder or synth, not sthv2"),
         (["k400", "--val-share", "0.5"], "--val-share: is for folder, not k400"),
         (["sthv2", "--download"], "--download: is for k400, not sthv2"),
         (["synth", "--quick"], "--quick: is for k400, sthv2 or folder, not synth"),
@@ -189,12 +137,84 @@ def test_ctrl_c_ends_it_with_what_was_found_kept(mine):
     assert len(ledger.read_text().splitlines()) == 1007
 
 
+def examples(text):
+    lines = (line.strip() for line in text.splitlines())
+    return [line.split()[1:] for line in lines if line.startswith("stsm prepare")]
+
+
 def test_the_examples_in_the_help_are_options_that_exist(capsys):
     assert prepare("--help") == 0
-    lines = (line.strip() for line in capsys.readouterr().out.splitlines())
-    examples = [line.split()[1:] for line in lines if line.startswith("stsm prepare")]
-    assert [example[1] for example in examples] == ["k400", "sthv2", "folder", "synth"]
-    for example in examples:
+    shown = examples(capsys.readouterr().out)
+    assert [example[1] for example in shown] == SETS
+    for name in SETS:
+        assert prepare(name, "--help") == 0
+        shown += examples(capsys.readouterr().out)
+    assert len(shown) == 3 * len(SETS)
+    for example in shown:
         stop = ["--train", "0"] if example[1] == "synth" else ["--short-side", "15"]
         assert run([*example, *stop]) == 2
         assert f"error: {stop[0]}: must be " in capsys.readouterr().err
+
+
+def test_the_help_lists_the_data_sets_a_line_each(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert prepare("--help") == 0
+    lines = capsys.readouterr().out.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in lines] == SETS
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+REAL = {"--quick", "--short-side", "--gop", "--quality"}
+OWN = {
+    "k400": REAL | {"--download", "--base-url", "--jobs"},
+    "sthv2": REAL,
+    "folder": REAL | {"--val-share", "--seed"},
+    "synth": {
+        *("--train", "--val", "--frames", "--short-side", "--difficulty", "--seed", "--preview"),
+    },
+}
+ALL = {"--workers", "--json", "--quiet", "--verbose", "--help"}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_help_of_a_data_set_has_its_own_options_alone(name, capsys):
+    assert prepare(name, "-h") == 0
+    listed = capsys.readouterr().out.split("Options:\n")[1]
+    assert set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", listed, re.MULTILINE)) == OWN[name] | ALL
+
+
+@pytest.mark.parametrize("name", ["k400", "sthv2", "folder"])
+def test_options_may_stand_anywhere(name, capsys):
+    words = ["--workers", "2", "-q", "--quick"]
+    for place in range(3):
+        behind = [name, "nowhere"]
+        order = [*behind[:place], *words, *behind[place:]]
+        assert prepare(*order) == 1
+        assert "error: nowhere: no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        ([], ["error: missing argument 'DATASET'", "hint: `stsm prepare --help` tells what"]),
+        (["-q"], ["error: missing argument 'DATASET'", "hint: `stsm prepare --help` tells what"]),
+        (["k400"], ["error: missing argument 'ROOT'", "hint: `stsm prepare k400 --help` tells"]),
+        (
+            ["floder", "folder"],
+            ["error: DATASET: must be k400, sthv2, folder or synth, got", "hint"],
+        ),
+        (["k400", "x", "--jbos"], ["error: no such option: --jbos", "hint: did you mean --jobs?"]),
+        (["folder", "--train=3", "x"], ["error: --train: is for synth, not folder"]),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_a_line_with_the_cure(capsys, arguments, lines):
+    assert prepare(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for told, start in zip(captured.err.splitlines(), lines, strict=True):
+        assert told.startswith(start)
+
+
+def test_what_stands_behind_two_dashes_is_a_folder_whatever_its_name(capsys):
+    assert prepare("folder", "--", "--train") == 1
+    assert "error: --train: no such folder" in capsys.readouterr().err

@@ -225,8 +225,7 @@ def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
     assert set(step.AUTOCAST) == choices(Recipe, "precision")
     assert set(AVERAGES) == choices(TestConfig, "average")
     assert set(scores.KEEPS_LABELS) == choices(DataConfig, "flip")
-    assert set(prepare.DATASETS) == choices(DataConfig, "dataset")
-    assert set(prepare.LISTERS) == set(prepare.REAL)
+    assert set(prepare.COMMANDS) == choices(DataConfig, "dataset")
     assert set(summary.LABELS) == choices(DataConfig, "dataset")
 
 
