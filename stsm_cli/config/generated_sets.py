@@ -1,6 +1,6 @@
-"""What the data sets are made from that are made here: a section of a recipe each, of its name.
+"""Settings of the data sets that are made here: a section of a recipe each, of the set's name.
 
-What such a set is, says `data/generated.py`.
+`data/generated.py` says what such a set is.
 """
 
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ GeneratedName = Literal["synth"]
 
 
 class GeneratedConfig(Section):
-    """What a generated data set is made from; it is made where it is absent."""
+    """Settings of a generated data set, which is made where it is absent."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)  # `stsm prepare NAME --help` has them
 

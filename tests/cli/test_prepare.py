@@ -203,7 +203,10 @@ def test_options_may_stand_anywhere(name, capsys):
             ["floder", "folder"],
             ["error: DATASET: must be k400, sthv2, folder or synth, got", "hint"],
         ),
-        (["k400", "x", "--jbos"], ["error: no such option: --jbos", "hint: did you mean --jobs?"]),
+        (
+            ["folder", "x", "--val-shar"],
+            ["error: no such option: --val-shar", "hint: did you mean --val-share?"],
+        ),
         (["folder", "--train=3", "x"], ["error: --train: is for synth, not folder"]),
     ],
 )
