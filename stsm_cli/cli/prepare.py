@@ -241,8 +241,8 @@ def _prepare(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    from stsm_cli.prepare.prepare import check_usable, prepare_listing
-    from stsm_cli.prepare.report import COLUMNS, rows, sentences, title
+    from stsm_cli.prepare.findings import COLUMNS, rows, sentences, title
+    from stsm_cli.prepare.usable import check_usable, prepare_listing
 
     console = output.current()
     report = prepare_listing(

@@ -39,8 +39,8 @@ def generated(name: GeneratedName) -> Callable[..., None]:
     make.__signature__ = signature(make).replace(  # type: ignore[attr-defined]
         parameters=[first, *_options(section), *others]
     )
-    what = (section.__doc__ or name).partition("\n")[0]
-    make.__doc__ = f"""Make {what[:1].lower()}{what[1:]}
+    what = (section.__doc__ or name).partition("\n")[0].removeprefix("Settings of ")
+    make.__doc__ = f"""Make {what}
 
     The same settings give the same videos everywhere. What is there already is kept.
 

@@ -28,7 +28,7 @@ class GeneratedConfig(Section):
 
 
 class SynthConfig(GeneratedConfig):
-    """The embedded set of time-reversal pairs."""
+    """Settings of the embedded set of time-reversal pairs."""
 
     train: NumVideos = 2000
     """Training videos."""

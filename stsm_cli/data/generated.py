@@ -6,14 +6,12 @@ set is known by its name.
 """
 
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.config.schema import DataConfig
+from stsm_cli.data.rendered_set import Settings
 from stsm_cli.data.synth import SYNTH
 from stsm_cli.progress import SILENT, Progress
-
-Settings = TypeVar("Settings", bound=GeneratedConfig)
 
 
 class GeneratedSet(Protocol[Settings]):

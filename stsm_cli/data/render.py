@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stsm_cli.data.frames import Frames
+
 Floats = npt.NDArray[np.floating[Any]]
-Frames = npt.NDArray[np.uint8]
 
 ENCODER_OPTIONS = {
     "preset": "veryfast",

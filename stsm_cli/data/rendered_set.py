@@ -27,9 +27,10 @@ import numpy as np
 
 from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
+from stsm_cli.data.frames import Frames
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.manifest import SPLITS, Manifest, VideoRecord, is_listed, write_manifest
-from stsm_cli.data.render import Frames, encode
+from stsm_cli.data.render import encode
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
 from stsm_cli.progress import SILENT, Progress
@@ -40,7 +41,7 @@ STALE_SECONDS = 600  # after which a half-written video (10 ms of work) is nobod
 _CHUNK = 8  # videos a worker makes at a time: a fifth of a second, which Ctrl-C has to wait for
 
 Settings = TypeVar("Settings", bound=GeneratedConfig)
-Draw = Callable[[Settings, str, int], tuple[Frames, int]]
+MakeFrames = Callable[[Settings, str, int], tuple[Frames, int]]
 _Job = tuple[str, int]  # split, number of the video
 
 
@@ -71,7 +72,7 @@ class RenderedSet(Generic[Settings]):
     settings: type[Settings]
     classes: tuple[str, ...]
     frame_shape: Callable[[Settings], tuple[int, int, int]]
-    make_frames: Draw[Settings]
+    make_frames: MakeFrames[Settings]
     video_bytes: Callable[[Settings], float | None] = _not_measured
 
     def identify(self) -> str:
@@ -278,7 +279,7 @@ def _parallel(make: "partial[None]", jobs: list[_Job], num_workers: int) -> Iter
         pool.shutdown(cancel_futures=True)
 
 
-def _make_video(draw: Draw[Settings], root: Path, settings: Settings, job: _Job) -> None:
+def _make_video(draw: MakeFrames[Settings], root: Path, settings: Settings, job: _Job) -> None:
     path = root / _video_path(job)
     if not path.exists():  # another run on the same folder may have been here meanwhile
         frames, _ = draw(settings, *job)

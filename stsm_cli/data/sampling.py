@@ -18,12 +18,12 @@ import numpy.typing as npt
 from stsm_cli.config.schema import Sampling
 from stsm_cli.config.view import View
 
-IntArray = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 WINDOW_FRAMES = 64  # DenseSampleFrames' sample_range
 
 
-def uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> IntArray:
+def uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> Positions:
     """One random frame in each of `num_frames` equal segments: (1, num_frames).
 
     The last `total % num_frames` frames are never drawn. A video shorter than `num_frames` is
@@ -45,7 +45,7 @@ def uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> IntA
     return (segments * length + rng.integers(length, size=num_frames))[None]
 
 
-def uniform_test(total: int, num_frames: int, twice: bool = False) -> IntArray:
+def uniform_test(total: int, num_frames: int, twice: bool = False) -> Positions:
     """The middle of each of `num_frames` equal segments: (1, num_frames).
 
     Args:
@@ -65,7 +65,7 @@ def uniform_test(total: int, num_frames: int, twice: bool = False) -> IntArray:
 
 def dense_train(
     total: int, num_frames: int, rng: np.random.Generator, *, window: int = WINDOW_FRAMES
-) -> IntArray:
+) -> Positions:
     """Equally spaced frames of a window that starts at random: (1, num_frames).
 
     The window's last possible start is never drawn, as in the reference.
@@ -86,7 +86,7 @@ def dense_train(
 
 def dense_test(
     total: int, num_frames: int, positions: int = 10, *, window: int = WINDOW_FRAMES
-) -> IntArray:
+) -> Positions:
     """Equally spaced frames of windows that are spread over the video: (positions, num_frames).
 
     Args:
@@ -104,7 +104,7 @@ def dense_test(
     return _windows(total, num_frames, starts, window)
 
 
-def _windows(total: int, num_frames: int, starts: IntArray, window: int) -> IntArray:
+def _windows(total: int, num_frames: int, starts: Positions, window: int) -> Positions:
     _check_positive(total=total, num_frames=num_frames)
     if num_frames > window:
         raise ValueError(f"num_frames ({num_frames}) must be at most {window}")
@@ -123,7 +123,7 @@ def _room(total: int, view: View) -> int:
     return max(1, total - view.span + 1)
 
 
-def _runs(starts: IntArray, total: int, view: View) -> IntArray:
+def _runs(starts: Positions, total: int, view: View) -> Positions:
     """Each start, and the frames that are read with it; behind its last frame a video begins again.
 
     So it does in MMAction2's `SampleFrames` (`out_of_bound_opt='loop'`).
@@ -132,20 +132,20 @@ def _runs(starts: IntArray, total: int, view: View) -> IntArray:
     return ((starts[..., None] + run) % total).reshape(len(starts), -1)
 
 
-def _uniform_train(total: int, view: View, rng: np.random.Generator) -> IntArray:
+def _uniform_train(total: int, view: View, rng: np.random.Generator) -> Positions:
     return uniform_train(_room(total, view), view.num_positions, rng)
 
 
-def _uniform_test(total: int, view: View, clips: int) -> IntArray:
+def _uniform_test(total: int, view: View, clips: int) -> Positions:
     twice = {1: False, 2: True}[clips]
     return uniform_test(_room(total, view), view.num_positions, twice)
 
 
-def _dense_train(total: int, view: View, rng: np.random.Generator) -> IntArray:
+def _dense_train(total: int, view: View, rng: np.random.Generator) -> Positions:
     return dense_train(total, view.num_positions, rng, window=view.window)
 
 
-def _dense_test(total: int, view: View, clips: int) -> IntArray:
+def _dense_test(total: int, view: View, clips: int) -> Positions:
     return dense_test(total, view.num_positions, clips, window=view.window)
 
 
@@ -160,8 +160,8 @@ class FrameSampler:
             to the positions of a test, (clips, view.num_positions).
     """
 
-    train: Callable[[int, View, np.random.Generator], IntArray]
-    test: Callable[[int, View, int], IntArray]
+    train: Callable[[int, View, np.random.Generator], Positions]
+    test: Callable[[int, View, int], Positions]
 
 
 SAMPLERS: dict[Sampling, FrameSampler] = {
@@ -170,7 +170,9 @@ SAMPLERS: dict[Sampling, FrameSampler] = {
 }
 
 
-def train_indices(sampling: Sampling, total: int, view: View, rng: np.random.Generator) -> IntArray:
+def train_indices(
+    sampling: Sampling, total: int, view: View, rng: np.random.Generator
+) -> Positions:
     """The frames of a training sample: (1, view.num_frames).
 
     Raises:
@@ -179,7 +181,7 @@ def train_indices(sampling: Sampling, total: int, view: View, rng: np.random.Gen
     return _runs(_sampler(sampling).train(total, view, rng), total, view)
 
 
-def test_indices(sampling: Sampling, total: int, view: View, clips: int) -> IntArray:
+def test_indices(sampling: Sampling, total: int, view: View, clips: int) -> Positions:
     """The frames of a test: (clips, view.num_frames).
 
     Raises:

@@ -25,8 +25,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import SPLITS
-from stsm_cli.data.render import SHAPES, TEXTURES, Floats, Frames, Scene, Sprite, draw, render
+from stsm_cli.data.render import SHAPES, TEXTURES, Floats, Scene, Sprite, draw, render
 
 CLASSES: tuple[str, ...] = (
     "left_to_right",

@@ -8,13 +8,14 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
-from stsm_cli.prepare.matching import SPLITS, Entry, Source
+from stsm_cli.data.manifest import SPLITS
+from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree
 
 VAL_NAMES = ("val", "validation", "valid", "test")  # the first that is there is `val`
 
 
-def from_class_folders(tree: Tree) -> Source:
+def from_class_folders(tree: Tree) -> Inventory:
     """What the folders say: classes, and the split where there is one."""
     base = _base(tree)
     names = {name.lower(): name for name in _by_folder(tree.videos, base)}
@@ -24,7 +25,7 @@ def from_class_folders(tree: Tree) -> Source:
     if not has_split:
         entries["train"] = _entries(tree, base)
         notes = [f"classes are the folders in {tree.root / base}", *_empty(tree, base)]
-        return Source(entries, tuple(notes))
+        return Inventory(entries, tuple(notes))
     folders = dict(zip(SPLITS, (names.get("train"), val), strict=True))
     notes = [f"classes are the folders in {' and '.join(f'{n}/' for n in folders.values() if n)}"]
     for split, name in folders.items():
@@ -34,7 +35,7 @@ def from_class_folders(tree: Tree) -> Source:
     spare = [name for key, name in names.items() if key in VAL_NAMES and name != val]
     notes += [f"{name}/ left out: {val}/ is the validation part" for name in spare]
     left_out = (path for name in spare for path in _below(tree.videos, f"{base}{name}/"))
-    return Source(entries, tuple(notes), left_out=frozenset(left_out))
+    return Inventory(entries, tuple(notes), left_out=frozenset(left_out))
 
 
 def _base(tree: Tree) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from stsm_cli.errors import InterruptedRunError, PreemptedError, TerminatedExit
 from stsm_cli.prepare.check import MISSING, Check
-from stsm_cli.prepare.ledger import Ledger, Source
+from stsm_cli.prepare.ledger import FileVersion, Ledger
 from stsm_cli.prepare.transcode import Encoding, reencode
 from stsm_cli.prepare.verify import verify, verify_quick
-from stsm_cli.prepare.workers import Alive, Lost, Work, work_apart
+from stsm_cli.prepare.workers import Alive, FileWork, Lost, work_apart
 from stsm_cli.progress import SILENT, Progress
 
 GO_ON = "run the same command again to go on from there"
@@ -38,7 +38,7 @@ class Task:
     label: str
     how: str
     believed: Mapping[str, Callable[[str, Check], bool]]
-    work: Work[Check]
+    work: FileWork[Check]
 
 
 def verification(root: Path, *, quick: bool) -> Task:
@@ -52,7 +52,7 @@ def _always(path: str, check: Check) -> bool:
     return True
 
 
-def _read(work: Work[Check], path: str, alive: Alive) -> Check:
+def _read(work: FileWork[Check], path: str, alive: Alive) -> Check:
     """What `work`, which writes nothing, finds; an error of the disk is about this file alone."""
     try:
         return work(path, alive)
@@ -124,25 +124,25 @@ def examine(
 
 def _recall(
     root: Path, paths: Iterable[str], task: Task, ledger: Ledger
-) -> tuple[dict[str, Check], dict[str, Source]]:
+) -> tuple[dict[str, Check], dict[str, FileVersion]]:
     """What is known without looking into a file; and the files to look into."""
     checks: dict[str, Check] = {}
-    unknown: dict[str, Source] = {}
+    unknown: dict[str, FileVersion] = {}
     for path in dict.fromkeys(paths):
-        source = _source(root, path)
-        if isinstance(source, Check):
-            checks[path] = source
+        version = _version(root, path)
+        if isinstance(version, Check):
+            checks[path] = version
             continue
-        known = ((stands, ledger.find(source, how)) for how, stands in task.believed.items())
+        known = ((stands, ledger.find(version, how)) for how, stands in task.believed.items())
         check = next((check for stands, check in known if check and stands(path, check)), None)
         if check is None:
-            unknown[path] = source
+            unknown[path] = version
         else:
             checks[path] = check
     return checks, unknown
 
 
-def _source(root: Path, path: str) -> Source | Check:
+def _version(root: Path, path: str) -> FileVersion | Check:
     """The file as it is now, or what is wrong with it from outside."""
     if set(path) & {"\n", "\r"}:
         return Check("corrupt", "its path holds a line break, which lists cannot")
@@ -157,7 +157,7 @@ def _source(root: Path, path: str) -> Source | Check:
         return Check("corrupt", "is no file but a folder, a pipe, a socket or a device")
     if not status.st_size:
         return Check("corrupt", "is empty")
-    return Source(path, status.st_size, status.st_mtime_ns)
+    return FileVersion(path, status.st_size, status.st_mtime_ns)
 
 
 def _judge(outcome: Check | Lost) -> Check:

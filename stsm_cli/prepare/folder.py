@@ -10,12 +10,13 @@ videos (`official_splits.py`). The classes may lie deeper, as in ROOT/UCF-101/CL
 
 from pathlib import Path
 
+from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import from_class_folders
 from stsm_cli.prepare.copies import find_copies
 from stsm_cli.prepare.folder_csv import from_csv, read_classes
 from stsm_cli.prepare.listing import VIDEO_SUFFIXES, Draw, Listing
-from stsm_cli.prepare.matching import SPLITS, Found, Source, assign, check_classes, sorted_classes
+from stsm_cli.prepare.matching import Found, Inventory, assign, check_classes, sorted_classes
 from stsm_cli.prepare.official_splits import from_official_split
 from stsm_cli.prepare.tree import scan
 from stsm_cli.progress import SILENT, Progress
@@ -48,17 +49,17 @@ def list_folder(
     if not 0 < val_share < 1:
         raise ValueError(f"val_share must be between 0 and 1, got {val_share}")
     tree = scan(root, progress)
-    source = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
-    named = set(filter(source.is_named, tree.files))
+    inventory = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
+    named = set(filter(inventory.is_named, tree.files))
     if not named:
         tree.check_videos(f"videos are files ending in {', '.join(VIDEO_SUFFIXES)}")
-    if not source.entries["train"]:
+    if not inventory.entries["train"]:
         raise DataError(f"{root}: no training video found", hint=_LAYOUTS)
-    classes = _classes(root, source)
-    found = Found(root, sorted(named.union(tree.videos)), source.key)
-    assigned = assign(root, source.entries, classes, lambda entry: found.take(entry.key))
+    classes = _classes(root, inventory)
+    found = Found(root, sorted(named.union(tree.videos)), inventory.key)
+    assigned = assign(root, inventory.entries, classes, lambda entry: found.take(entry.key))
     present = (video.path for split in SPLITS for video in assigned.splits[split] if video.path)
-    unlisted = (path for path in found.unlisted() if source.key(path) not in source.left_out)
+    unlisted = (path for path in found.unlisted() if inventory.key(path) not in inventory.left_out)
     return Listing(
         root,
         classes,
@@ -69,15 +70,15 @@ def list_folder(
         copies=find_copies(root, present),
         faults=tree.faults,
         left_out=tree.count_others(named),
-        notes=source.notes,
-        draw=None if source.entries["val"] else Draw(val_share, seed),
+        notes=inventory.notes,
+        draw=None if inventory.entries["val"] else Draw(val_share, seed),
     )
 
 
-def _classes(root: Path, source: Source) -> tuple[str, ...]:
-    found = sorted_classes(source.entries)
-    classes = read_classes(root) or source.classes or found
-    check_classes(source.entries["train"], classes, "the class list lacks")
+def _classes(root: Path, inventory: Inventory) -> tuple[str, ...]:
+    found = sorted_classes(inventory.entries)
+    classes = read_classes(root) or inventory.classes or found
+    check_classes(inventory.entries["train"], classes, "the class list lacks")
     if len(found) == 1:
         raise DataError(f"{root}: at least two classes are needed, got {found[0]!r}", hint=_LAYOUTS)
     return classes

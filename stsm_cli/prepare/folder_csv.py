@@ -10,10 +10,11 @@ import unicodedata
 from collections.abc import Container, Sequence
 from pathlib import Path, PureWindowsPath
 
+from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import VAL_NAMES
 from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines, with_slashes
-from stsm_cli.prepare.matching import SPLITS, Entry, Source
+from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree
 
 _SPLIT_NAMES = ("train", *VAL_NAMES)
@@ -38,7 +39,7 @@ def read_classes(root: Path) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def from_csv(tree: Tree) -> Source | None:
+def from_csv(tree: Tree) -> Inventory | None:
     """What the CSV files say; None where there are none.
 
     Raises:
@@ -65,7 +66,7 @@ def from_csv(tree: Tree) -> Source | None:
     if classes is None:
         _refuse_numbers(tree.root, [*entries["train"], *entries["val"]])
     note = f"videos listed by {' and '.join(files.values())}"
-    return Source(entries, (note,), _composed, classes, any_suffix=True)
+    return Inventory(entries, (note,), _composed, classes, any_suffix=True)
 
 
 def _files(tree: Tree) -> dict[str, str]:

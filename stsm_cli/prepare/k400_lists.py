@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.lists import ListLine, raise_problems, read_csv, read_list
-from stsm_cli.prepare.matching import SPLITS, Entry
+from stsm_cli.prepare.matching import Entry
 from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
 
 _CLIP = re.compile(r"(.{11})(?:_\d+_\d+)?")  # a YouTube id, and perhaps from when to when

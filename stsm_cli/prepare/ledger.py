@@ -16,7 +16,7 @@ from stsm_cli.prepare.check import Check
 
 
 @dataclass(frozen=True)
-class Source:
+class FileVersion:
     """A video file as it is now.
 
     Attributes:
@@ -39,19 +39,19 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[tuple[Source, str], Check] = {}
+        self._known: dict[tuple[FileVersion, str], Check] = {}
         for line in _lines(path):
             try:
                 entry = json.loads(line)
-                source = Source(entry.pop("path"), entry.pop("size"), entry.pop("mtime_ns"))
+                version = FileVersion(entry.pop("path"), entry.pop("size"), entry.pop("mtime_ns"))
                 how = entry.pop("how")
-                self._known[source, how] = Check(**entry)
+                self._known[version, how] = Check(**entry)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # not whole: the video is looked at again
 
-    def find(self, source: Source, how: str) -> Check | None:
+    def find(self, version: FileVersion, how: str) -> Check | None:
         """What was found when the file was looked at in this way; None: it was not."""
-        return self._known.get((source, how))
+        return self._known.get((version, how))
 
     def __enter__(self) -> "Ledger":
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,14 +67,14 @@ class Ledger:
     ) -> None:
         self._file.close()
 
-    def add(self, source: Source, how: str, check: Check) -> None:
+    def add(self, version: FileVersion, how: str, check: Check) -> None:
         """Keep what was found.
 
         Raises:
             OSError: It cannot be written.
         """
-        self._known[source, how] = check
-        entry = {**asdict(source), "how": how, **_told(check)}
+        self._known[version, how] = check
+        entry = {**asdict(version), "how": how, **_told(check)}
         self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.listing import ListedVideo
 from stsm_cli.prepare.lists import raise_problems
 
-SPLITS = ("train", "val")
 _UNLISTABLE = {"\n", "\r", *map(chr, range(0xD800, 0xE000))}  # the last are in no UTF-8 text
 
 
@@ -38,14 +38,14 @@ Entries = Mapping[str, Sequence[Entry]]  # by split: `train` and `val`
 
 
 @dataclass(frozen=True)
-class Source:
+class Inventory:
     """Which videos there are, and what says so.
 
     Attributes:
         entries: The videos; without `val`, a split is still to be drawn.
         notes: What was read, and what was decided.
         key: From a file's path to the keys of the entries.
-        classes: In label order, where the source knows it; else the names are to be sorted.
+        classes: In label order, where it is known; else the names are to be sorted.
         left_out: Keys of files that belong to the data set, but not to this split.
         any_suffix: Whether the keys are whole paths, so that a file which one names is a video
             whatever its suffix.

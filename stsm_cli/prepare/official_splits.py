@@ -9,16 +9,17 @@ in another format serve as well.
 
 from pathlib import PurePosixPath
 
+from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.lists import raise_problems, read_lines, with_slashes
-from stsm_cli.prepare.matching import SPLITS, Entry, Source
+from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree, stem
 
 _HMDB51_SUFFIX = "_test_split1.txt"
 _HMDB51_PARTS = {"1": "train", "2": "val", "0": "unused"}
 
 
-def from_official_split(tree: Tree) -> Source | None:
+def from_official_split(tree: Tree) -> Inventory | None:
     """What the lists of UCF101 or HMDB51 say; None where there are none.
 
     Raises:
@@ -27,7 +28,7 @@ def from_official_split(tree: Tree) -> Source | None:
     return _ucf101(tree) or _hmdb51(tree)
 
 
-def _ucf101(tree: Tree) -> Source | None:
+def _ucf101(tree: Tree) -> Inventory | None:
     lists = [tree.named(rf"{part}list01\.txt") for part in ("train", "test")]
     if not all(lists):
         return None
@@ -43,7 +44,7 @@ def _ucf101(tree: Tree) -> Source | None:
                 problems.append(f"{where}: expected `Class/video.avi`, got {line!r}")
     raise_problems(problems)
     note = f"split 1 of UCF101, listed by {' and '.join(paths[0] for paths in lists)}"
-    return Source(entries, (note,), _key, _ucf101_classes(tree))
+    return Inventory(entries, (note,), _key, _ucf101_classes(tree))
 
 
 def _ucf101_classes(tree: Tree) -> tuple[str, ...] | None:
@@ -59,7 +60,7 @@ def _ucf101_classes(tree: Tree) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _hmdb51(tree: Tree) -> Source | None:
+def _hmdb51(tree: Tree) -> Inventory | None:
     files = [path for path in tree.files if path.endswith(_HMDB51_SUFFIX)]
     if not files:
         return None
@@ -80,7 +81,7 @@ def _hmdb51(tree: Tree) -> Source | None:
         f"split 1 of HMDB51, listed by {len(files)} files *{_HMDB51_SUFFIX}",
         f"videos in neither part of it: {len(unused)}",
     )
-    return Source(parts, notes, _key, left_out=unused)
+    return Inventory(parts, notes, _key, left_out=unused)
 
 
 def _key(path: str) -> str:

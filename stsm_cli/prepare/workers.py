@@ -23,8 +23,8 @@ from stsm_cli.lifeline import end_with_parent
 Alive = Callable[[], None]
 """Says that the work on a file goes on."""
 
-Result = TypeVar("Result")
-Work = Callable[[str, Alive], Result]
+T = TypeVar("T")
+FileWork = Callable[[str, Alive], T]
 """Does what is to be done with a file. Must be picklable; no result is None."""
 
 ALIVE_SECONDS = 1.0  # between two signs of life
@@ -53,8 +53,8 @@ class Lost:
 
 
 def work_apart(
-    work: Work[Result], files: Iterable[str], *, workers: int, deadline_seconds: float
-) -> Generator[tuple[str, Result | Lost], None, None]:
+    work: FileWork[T], files: Iterable[str], *, workers: int, deadline_seconds: float
+) -> Generator[tuple[str, T | Lost], None, None]:
     """Work on files in up to `workers` processes; yields each file with its result, as they end.
 
     The processes are spawned: a script that calls this needs `if __name__ == "__main__"`. A file
@@ -65,10 +65,10 @@ def work_apart(
         StsmError: A process ended by itself for no reason of its file's.
     """
     waiting = deque(files)
-    busy: list[_Worker[Result]] = []
+    busy: list[_FileWorker[T]] = []
     try:
         for _ in range(min(workers, len(waiting))):
-            busy.append(_Worker(work, deadline_seconds))
+            busy.append(_FileWorker(work, deadline_seconds))
             busy[-1].give(waiting.popleft())
         while busy:
             for worker in _stirring(busy):
@@ -87,10 +87,10 @@ def work_apart(
             worker.stop()
 
 
-class _Worker(Generic[Result]):
+class _FileWorker(Generic[T]):
     """A process, replaced when it is lost, and the file that it works on."""
 
-    def __init__(self, work: Work[Result], deadline_seconds: float) -> None:
+    def __init__(self, work: FileWork[T], deadline_seconds: float) -> None:
         self._work, self._deadline_seconds = work, deadline_seconds
         self._start()
 
@@ -110,7 +110,7 @@ class _Worker(Generic[Result]):
         with suppress(BrokenPipeError):  # it has died, which `outcome` tells
             self.connection.send(file)
 
-    def outcome(self) -> Result | Lost | None:
+    def outcome(self) -> T | Lost | None:
         """What came of the file; None: nothing yet."""
         if self.connection.poll():
             return self._receive()
@@ -124,9 +124,9 @@ class _Worker(Generic[Result]):
         patience = self._deadline_seconds if self._is_up else START_SECONDS
         self.late = time.monotonic() + patience
 
-    def _receive(self) -> Result | Lost | None:
+    def _receive(self) -> T | Lost | None:
         try:
-            message: Result | Lost | OSError | None = self.connection.recv()
+            message: T | Lost | OSError | None = self.connection.recv()
         except (EOFError, ConnectionResetError):
             return self._death()
         if isinstance(message, OSError):
@@ -159,7 +159,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _stirring(busy: "Sequence[_Worker[Result]]") -> "list[_Worker[Result]]":
+def _stirring(busy: "Sequence[_FileWorker[T]]") -> "list[_FileWorker[T]]":
     """The workers that have something to tell, or are late; waits for the first."""
     started = time.monotonic()
     patience = max(0.0, min(worker.late for worker in busy) - started)
@@ -171,7 +171,7 @@ def _stirring(busy: "Sequence[_Worker[Result]]") -> "list[_Worker[Result]]":
     return [worker for worker in busy if worker.connection in heard or worker.late <= now]
 
 
-def _serve(work: Work[Result], connection: "Connection[object, str]") -> None:
+def _serve(work: FileWork[T], connection: "Connection[object, str]") -> None:
     """A worker's life: until its parent, which alone hears Ctrl-C, ends it or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()  # at once, not only with the file
@@ -190,7 +190,7 @@ def _serve(work: Work[Result], connection: "Connection[object, str]") -> None:
             connection.send(_outcome(work, file, alive))
 
 
-def _outcome(work: Work[Result], file: str, alive: Alive) -> Result | Lost | OSError:
+def _outcome(work: FileWork[T], file: str, alive: Alive) -> T | Lost | OSError:
     """What comes of a file, in a form that reaches the parent; that raises the `OSError` again."""
     try:
         return work(file, alive)

@@ -8,7 +8,7 @@ from stsm_cli.errors import InterruptedRunError, PreemptedError, TerminatedExit
 from stsm_cli.prepare import examine as examine_module
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.examine import FULL, examine, reencoding, verification
-from stsm_cli.prepare.ledger import Ledger, Source
+from stsm_cli.prepare.ledger import FileVersion, Ledger
 from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.progress import SILENT
 
@@ -150,7 +150,7 @@ def test_a_video_made_stands_while_it_is_as_it_was_made(root):
 def test_what_a_reencoding_of_before_called_corrupt_is_looked_at_again(tmp_path, root, task, how):
     task = replace(reencoding(root, Encoding(32)), work=task.work)
     status = (root / "a").stat()
-    source = Source("a", status.st_size, status.st_mtime_ns)
+    source = FileVersion("a", status.st_size, status.st_mtime_ns)
     with Ledger(root / "manifest" / "ledger.jsonl") as ledger:
         ledger.add(source, how, Check("corrupt", "frame 3 is damaged"))
     examine(root, ["a"], task, workers=1)
@@ -219,7 +219,7 @@ def test_what_a_verification_of_before_found_is_not_believed(tmp_path, quick):
     (tmp_path / "clip.mp4").write_text("no video")
     file = tmp_path / "manifest" / "ledger.jsonl"
     status = (tmp_path / "clip.mp4").stat()
-    source = Source("clip.mp4", status.st_size, status.st_mtime_ns)
+    source = FileVersion("clip.mp4", status.st_size, status.st_mtime_ns)
     with Ledger(file) as ledger:
         ledger.add(source, "quick" if quick else "full", OK)
     task = verification(tmp_path, quick=quick)

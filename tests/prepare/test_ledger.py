@@ -3,9 +3,9 @@ import json
 import pytest
 
 from stsm_cli.prepare.check import Check
-from stsm_cli.prepare.ledger import Ledger, Source
+from stsm_cli.prepare.ledger import FileVersion, Ledger
 
-SOURCE = Source('a "b"/ü,\n.mp4', 1000, 123456789)
+SOURCE = FileVersion('a "b"/ü,\n.mp4', 1000, 123456789)
 OK = Check("ok", "", 300, 29.97, 340, 256, 5000)
 CORRUPT = Check("corrupt", "frame 7 does not decode")
 
@@ -32,8 +32,8 @@ def test_what_was_found_is_found_again(path):
 @pytest.mark.parametrize("changed", [("x", 1000, 123456789), (SOURCE.path, 1001, 123456789)])
 def test_another_file_is_unknown(path, changed):
     fill(path, (SOURCE, "full", OK))
-    assert Ledger(path).find(Source(*changed), "full") is None
-    assert Ledger(path).find(Source(SOURCE.path, SOURCE.size, 1), "full") is None
+    assert Ledger(path).find(FileVersion(*changed), "full") is None
+    assert Ledger(path).find(FileVersion(SOURCE.path, SOURCE.size, 1), "full") is None
 
 
 def test_the_last_entry_counts(path):
@@ -49,7 +49,7 @@ def test_without_a_file_nothing_is_known(path):
 
 @pytest.mark.parametrize("keep", [1, 20, -2])
 def test_a_torn_line_is_unknown_and_spoils_no_other(path, keep):
-    other = Source("b.mp4", 5, 6)
+    other = FileVersion("b.mp4", 5, 6)
     fill(path, (SOURCE, "full", OK), (other, "full", OK))
     content = path.read_bytes()
     first = content.index(b"\n") + 1

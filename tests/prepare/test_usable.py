@@ -9,13 +9,13 @@ from stsm_cli.data.counts import SplitCounts, read_counts
 from stsm_cli.data.decode import read_frames
 from stsm_cli.data.manifest import VideoRecord, read_manifest
 from stsm_cli.errors import DataError
-from stsm_cli.prepare import prepare
+from stsm_cli.prepare import usable
 from stsm_cli.prepare.check import Check
+from stsm_cli.prepare.findings import rows, sentences, title
 from stsm_cli.prepare.folder import list_folder
 from stsm_cli.prepare.listing import Draw, ListedVideo, Listing
-from stsm_cli.prepare.prepare import check_usable, prepare_listing
-from stsm_cli.prepare.report import rows, sentences, title
 from stsm_cli.prepare.transcode import Encoding
+from stsm_cli.prepare.usable import check_usable, prepare_listing
 from stsm_cli.prepare.workers import UNFORESEEN
 
 
@@ -144,7 +144,7 @@ def test_a_bug_costs_its_video_and_is_counted(plant, monkeypatch):
     def fail_on_one(root, paths, task, **options):
         return dict.fromkeys(paths, Check("ok", "", 8, 8.0, 32, 32)) | {"a/0.mp4": bug}
 
-    monkeypatch.setattr(prepare, "examine", fail_on_one)
+    monkeypatch.setattr(usable, "examine", fail_on_one)
     report = make(list_folder(root))
     assert report["unforeseen"] == 1
     text = "\n".join(sentences(report))
@@ -165,8 +165,8 @@ def test_what_is_odd_about_usable_videos_is_noted_and_said(listing, monkeypatch)
         noted = replace(checks["b/2.mp4"], from_start=True, note="h264: mmco: unref short failure")
         return checks | {"b/2.mp4": noted}
 
-    whole = prepare.examine
-    monkeypatch.setattr(prepare, "examine", examine)
+    whole = usable.examine
+    monkeypatch.setattr(usable, "examine", examine)
     report = make(listing)
     found = [read_manifest(listing.root, split).from_start for split in ("train", "val")]
     assert found == [{"b/2.mp4"}, frozenset()]
@@ -305,7 +305,7 @@ def test_a_disk_that_takes_nothing_is_one_line(listing, monkeypatch, code, reaso
     def refuse(*_):
         raise OSError(code, reason, "manifest/problems.csv")
 
-    monkeypatch.setattr(prepare, "write_problems", refuse)
+    monkeypatch.setattr(usable, "write_problems", refuse)
     message = rf"manifest/problems\.csv: cannot be read or written \({reason}\)"
     with pytest.raises(DataError, match=message) as caught:
         make(listing)

@@ -10,14 +10,14 @@ from stsm_cli.cores import num_cores
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.examine import examine, reencoding, verification
-from stsm_cli.prepare.listing import ListedVideo, Listing
-from stsm_cli.prepare.report import (
+from stsm_cli.prepare.findings import (
     Checks,
     build_report,
     check_of,
     write_problems,
     write_report,
 )
+from stsm_cli.prepare.listing import ListedVideo, Listing
 from stsm_cli.prepare.split import draw_split
 from stsm_cli.prepare.transcode import Encoding, remove_drafts
 from stsm_cli.progress import SILENT, Progress
