@@ -207,7 +207,7 @@ def folder(
 
 
 def _given(**options: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What is on the command line; the defaults are those of the functions that are called."""
+    """The options on the command line; defaults are those of the functions that are called."""
     return {key: value for key, value in options.items() if value is not None}
 
 

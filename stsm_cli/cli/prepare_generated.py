@@ -116,7 +116,7 @@ def _make(
 
 
 def _edits(dataset: str, settings: GeneratedConfig) -> list[str]:
-    """What makes a recipe ask for this set, where it is not the one that recipes have."""
+    """The edits by which a recipe asks for this set, where it is not the one that recipes have."""
     edits = [
         f"--set data.{dataset}.{key}={value}"
         for key, value in settings.model_dump(mode="json", exclude_defaults=True).items()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Arrivals:
-    """Whether each packet's frame comes, where a packet holds one.
+    """A check that each packet's frame comes, where a packet holds one.
 
     Those before the first that comes were cut off: what they are built from is not in the file.
     """
@@ -20,12 +20,12 @@ class Arrivals:
         self._first: int | None = None
 
     def expect(self, packet: "Packet[VideoStream]") -> None:
-        """A frame is due with this packet."""
+        """Note that a frame is due with this packet."""
         if packet.size and packet.pts is not None and not packet.is_discard:
             self._due.add(packet.pts)
 
     def note(self, frame: "VideoFrame") -> None:
-        """This frame came."""
+        """Note that this frame came."""
         if frame.interlaced_frame or frame.pts not in self._due:
             self._is_told = False  # two fields may be two packets; or time stamps are guessed
             return
@@ -34,7 +34,7 @@ class Arrivals:
 
     @property
     def gap(self) -> str:
-        """How many frames did not come between others that did, in words; empty: all came."""
+        """The number of frames missing between others that came, in words; empty: none is."""
         if not self._is_told or self._first is None:
             return ""
         num_lost = sum(time > self._first for time in self._due)

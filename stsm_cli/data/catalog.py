@@ -55,7 +55,7 @@ def load_card(dataset: str) -> DatasetCard:
 
 
 def known_counts(dataset: str) -> dict[str, dict[str, int]]:
-    """How many videos each split is known to have, and by whose count.
+    """Known numbers of videos of each split, each by whose count it is.
 
     Raises:
         DataError: There is no such data set.

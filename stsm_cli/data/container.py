@@ -53,7 +53,7 @@ def _is_video(stream: "VideoStream") -> bool:
 
 
 def _rank(stream: "VideoStream") -> tuple[bool, int]:
-    """What FFmpeg ranks streams by, as far as PyAV tells: shown by default, then bits a second."""
+    """FFmpeg's rank of a stream, as far as PyAV tells: shown by default, then bits a second."""
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.default), stream.codec_context.bit_rate or 0

@@ -1,4 +1,4 @@
-"""What the videos of a data set are known by, wherever it lies."""
+"""Identities of a data set's videos, wherever it lies."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ THREADS = 16  # ours: a file system on the network answers one question after an
 
 
 def split_id(dataset: str, manifest: Manifest) -> str:
-    """What the videos of a split are known by.
+    """The identity of the videos of a split.
 
     Of a generated set it is the version of its generator: the recipe says the rest, and the bytes
     of its videos differ with the encoder. Of others it is a hash of the class names and of the
@@ -30,7 +30,7 @@ def split_id(dataset: str, manifest: Manifest) -> str:
 
 
 def data_id(split_ids: Sequence[str]) -> str:
-    """What all splits of a run are known by together."""
+    """The identity of all splits of a run together."""
     return "+".join(dict.fromkeys(split_ids))
 
 

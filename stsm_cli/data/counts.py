@@ -1,7 +1,8 @@
-"""How many videos a split should have, and how many of these can be used: `manifest/report.json`.
+"""Counts of the videos that a split's lists name, and of the usable ones: `manifest/report.json`.
 
-A manifest holds what can be used. What was listed and is missing or broken is in no result, unless
-the result says so beside its number of videos: this is where it finds the number.
+*Listed* are the videos that the data set's own lists name, *usable* those that the manifest holds.
+Listed videos that are not usable are in no result, so a result gives their number, found here,
+beside that of its videos.
 """
 
 import json
@@ -48,7 +49,7 @@ class SplitCounts:
 
 
 def report_path(root: Path) -> Path:
-    """Where the report on a data root lies."""
+    """The path of the report on a data root."""
     return root / "manifest" / "report.json"
 
 
@@ -69,7 +70,7 @@ def prepared_as(root: Path) -> str | None:
 
 
 def read_counts(root: Path, split: str) -> SplitCounts | None:
-    """The counts of a split; None where nobody verified the set (a generated one; your own CSV).
+    """The counts of a split; None where the set was not verified (a generated one; your own CSV).
 
     Raises:
         DataError: The report cannot be read.

@@ -1,4 +1,4 @@
-"""Where a network looks in a picture: boxes, and mirror images of them.
+"""The parts of a picture that a network sees: boxes, and mirror images of them.
 
 All offsets are floored, so an odd remainder leaves a few pixels unused on the far side.
 
@@ -82,11 +82,11 @@ def multi_scale_crop(height: int, width: int, size: int) -> list[Crop]:
 TEST_CROPS = {1: center_crop, 3: three_crop, 10: ten_crop}
 """The test's crops, by their number."""
 TRAIN_CROPS = {"ten_crop": ten_crop, "multi_scale": multi_scale_crop}
-"""What a training sample's crop is drawn from, by the recipe's name."""
+"""The boxes that a training sample's crop is drawn from, by the recipe's name."""
 
 
 def cut(frames: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:
-    """What `crop` shows of frames (T, H, W, 3), as a view of their memory."""
+    """The part of frames (T, H, W, 3) in `crop`, as a view of their memory."""
     box = frames[:, crop.y1 : crop.y2, crop.x1 : crop.x2]
     return box[:, :, ::-1] if crop.mirrored else box
 

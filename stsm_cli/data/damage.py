@@ -1,4 +1,4 @@
-"""Which frames a decoder could not make right.
+"""Detection of the frames that a decoder could not make right.
 
 FFmpeg conceals: a broken frame comes all the same, made up from others, and so does every frame
 that is built from it, without a word. Decoders of older formats mark the first of them, those of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 Messages = list[tuple[int, str, str]]
-"""What FFmpeg said: level, who, message."""
+"""Messages of FFmpeg: level, sender, text."""
 
 # Codecs whose decoders mark what they conceal (`VideoFrame.is_corrupt`).
 MARKING = (
@@ -41,7 +41,7 @@ def hearing() -> Iterator[Messages]:
     """FFmpeg's messages on errors, of this thread, as they come."""
     import av
 
-    logging.getLogger("libav").addHandler(_NOWHERE)  # what nobody hears is not printed
+    logging.getLogger("libav").addHandler(_NOWHERE)  # messages without a listener are not printed
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)  # else a message comes late, with another file's
     with av.logging.Capture() as messages:
@@ -84,12 +84,12 @@ class Watch:
 
     @property
     def is_broken(self) -> bool:
-        """Whether any frame so far was marked, or told of."""
+        """Tell whether any frame so far was marked, or reported in a message."""
         return bool(self._broken)
 
     @property
     def told_of_container(self) -> str:
-        """What a container's reader complained of; empty: of nothing, or it would have raised."""
+        """The complaint of the container's reader; empty: none, or it would have raised."""
         # trap: this one skips what it cannot read, and raises nothing
         told = (text.strip() for _, who, text in self._messages if who == "matroska,webm")
         return next(told, "")
@@ -127,7 +127,7 @@ class Watch:
         return self._count if frame.pts is None else self._orders.get(frame.pts, self._count)
 
     def _is_damaged(self, order: int, time: int | None) -> bool:
-        """Whether anything broke from the key frame before a frame up to itself."""
+        """Tell whether anything broke from the key frame before a frame up to itself."""
         before = bisect_right(self._keys, order, key=itemgetter(0))
         keys = (
             key

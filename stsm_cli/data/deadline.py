@@ -60,7 +60,7 @@ def alive() -> None:
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` gives or raises.
+    """The result of `work`, or its error.
 
     Raises:
         concurrent.futures.TimeoutError: It gave no sign of life for so many seconds.

@@ -114,7 +114,7 @@ def read_frames(
 
 
 def absent(path: Path) -> DataError | None:
-    """Why there is no file to decode at `path`; None where there is one."""
+    """The reason why there is no file to decode at `path`; None where there is one."""
     if path.is_file():
         return None
     return DataError(f"{path}: {'is a folder, not a video' if path.is_dir() else 'no such file'}")
@@ -125,7 +125,7 @@ def _as_decoded(frames: Frames) -> Frames:
 
 
 def _guarded(path: Path, decode: Callable[[], T]) -> T:
-    """What `decode` gives; what it raises, and that it stands still, in one line with the file."""
+    """The result of `decode`; its errors and a standstill are told in one line with the file."""
     import av
 
     if not path.is_file():
@@ -139,5 +139,5 @@ def _guarded(path: Path, decode: Callable[[], T]) -> T:
         raise DataError(f"{path}: decoding stood still for {seconds:.0f} seconds") from None
     except (StsmError, MemoryError):
         raise
-    except Exception as error:  # whatever a file brings about is that file's fault alone
+    except Exception as error:  # any error is about this file alone
         raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error

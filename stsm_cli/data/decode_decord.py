@@ -1,7 +1,7 @@
 """Frames of a video by decord, where it is known to give the right ones; by PyAV elsewhere.
 
 decord (not maintained since 2021) counts packets where it should count frames, takes one of several
-streams without a choice, turns pictures by rules of its own, and says nothing of damage: a frame
+streams without a choice, turns pictures by rules of its own, and does not report damage: a frame
 that is concealed comes as if it were whole. So it reads H.264, HEVC and VP9 of 8 bits, 4:2:0, of
 even size, progressive and not turned, from MP4, Matroska and WebM, with one video stream and closed
 groups of pictures; all else is left to PyAV. Only damage goes unnoticed.
@@ -56,7 +56,7 @@ def read_decord(
 
 
 def _num_right(path: Path) -> int:
-    """How many frames a video holds that decord gives right; 0: not known, or not all of them.
+    """Number of frames of a video that decord reads right; 0: not known, or it does not.
 
     trap: decord counts packets in order of decoding, hidden ones too. So a seek goes wrong in open
     GOPs (frames shown before a key frame that is decoded first), in clips cut without re-encoding
@@ -72,7 +72,7 @@ def _num_right(path: Path) -> int:
 
 
 def _is_simple(frame: "VideoFrame") -> bool:
-    """Whether decord would show this frame as PyAV does."""
+    """Tell whether decord would show this frame as PyAV does."""
     is_even = frame.width % 2 == frame.height % 2 == 0  # else it interpolates colour otherwise
     is_plain = frame.format.name in _FORMATS and not frame.interlaced_frame
     return is_even and is_plain and display_of(frame) == Display()

@@ -1,7 +1,7 @@
 """Frames of a video by PyAV: from the key frame before each of them, or from the start.
 
-What comes after a seek is believed only where nothing speaks against it; else the video is decoded
-from its start, where a frame that is marked as damaged is damaged. Frames are shown as the file
+Frames after a seek are used only where nothing contradicts them; else the video is decoded from its
+start, where a frame that is marked as damaged is damaged. Frames are shown as the file
 says (`display`), all in the first frame's size.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class _DoubtError(Exception):
-    """What came after a seek may not be what was asked for."""
+    """Raised where the frames after a seek may not be those asked for."""
 
 
 def read_pyav(
@@ -66,7 +66,7 @@ def read_pyav(
 
 
 def probe_pyav(path: Path) -> VideoInfo:
-    """What the video holds, by decoding all of it.
+    """The video's length, rate and size, by decoding all of it.
 
     Raises:
         DataError: The video holds no frame.

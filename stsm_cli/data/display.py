@@ -1,4 +1,4 @@
-"""How a frame is to be shown: the display matrix of its file, quarter turns and mirrors.
+"""The display matrix of a video, by which its frames are turned and mirrored when shown.
 
 Layout: pictures (H, W, C).
 """
@@ -21,7 +21,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Display:
-    """One of the eight ways to lay down a picture.
+    """One of the eight turns and mirrors of a picture.
 
     Attributes:
         is_transposed: Rows become columns; done first.
@@ -45,7 +45,7 @@ class Display:
 
 
 def display_of(frame: "VideoFrame") -> Display:
-    """How this frame is to be shown: the nearest of the eight ways to its display matrix.
+    """The turn and mirror of this frame: the nearest of the eight to its display matrix.
 
     A matrix that leaves no picture (zeros, say) is ignored.
     """
@@ -64,7 +64,7 @@ def display_of(frame: "VideoFrame") -> Display:
 
 
 class Screen:
-    """Shows the frames of a video, as RGB pictures (H, W, 3) of one size.
+    """The frames of a video as they are shown: RGB pictures (H, W, 3) of one size.
 
     Args:
         size: Of the first frame, before it is turned: others are scaled to it.

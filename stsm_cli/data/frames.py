@@ -18,7 +18,7 @@ Resize = Callable[[Frames], Frames]  # each frame by itself, all to one size
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds.
+    """A video's length, rate and size, and what is wrong with it.
 
     Attributes:
         num_frames: Frames that decode.

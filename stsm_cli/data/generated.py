@@ -1,8 +1,7 @@
-"""The data sets that are made here, not downloaded: what such a set is, and the table of all.
+"""The data sets that are made here, not downloaded: their contract, and the table of all.
 
-To begin with when adding one. Whoever holds a recipe asks `recipe.data.generated` for the settings
-that its data set is made from (None: it is not made here) and `GENERATED` for the set; elsewhere no
-set is known by its name.
+Adding one begins here. `recipe.data.generated` has the settings that a recipe's data set is made
+from (None: it is not made here), and `GENERATED` the set; nothing else knows a set by its name.
 """
 
 from pathlib import Path
@@ -23,7 +22,7 @@ class GeneratedSet(Protocol[Settings]):
 
     @property
     def label(self) -> str:
-        """What messages, tables and figures call it, behind `the`."""
+        """Its name in messages, tables and figures, behind `the`."""
 
     @property
     def settings(self) -> type[Settings]:
@@ -34,7 +33,7 @@ class GeneratedSet(Protocol[Settings]):
         """The names of its classes, in label order."""
 
     def identify(self) -> str:
-        """What its videos are known by, beside the settings: name and version of the generator.
+        """The identity of its videos, beside the settings: name and version of the generator.
 
         It is part of what a run is known by, and the settings are, too: they are in the recipe.
         """
@@ -43,10 +42,10 @@ class GeneratedSet(Protocol[Settings]):
         """In words, how much there is to make."""
 
     def is_at(self, root: Path) -> bool:
-        """Whether `root` was begun as this set, whatever its settings."""
+        """Tell whether `root` was begun as this set, whatever its settings."""
 
     def check(self, root: Path, settings: Settings) -> bool:
-        """Whether the set lies whole at `root`; else it can be made there.
+        """Tell whether the set lies whole at `root`; if not, it can be made there.
 
         Raises:
             DataError: `root` holds something else: other files, the set of other settings, or of

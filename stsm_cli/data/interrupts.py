@@ -11,7 +11,7 @@ from multiprocessing import resource_tracker
 def children_ignore_ctrl_c() -> Iterator[None]:
     """Processes started inside finish what they do at Ctrl-C and leave it to their parent.
 
-    That hears it behind the block.
+    The parent gets it behind the block.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(
         signal, "pthread_sigmask"

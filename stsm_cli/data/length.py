@@ -1,4 +1,4 @@
-"""Whether as much of a video comes as its file claims: one that was cut off still decodes."""
+"""A check that a video is as long as its file claims: one that was cut off still decodes."""
 
 import re
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ _MICROSECONDS = 1e6  # in which a container says how long it is
 
 
 class Length:
-    """How long a video is by the packets that came, and by what the container claims.
+    """The length of a video by the packets that came, and by what the container claims.
 
     Args:
         container: The open file.
         stream: Its video stream.
-        ticks: Time stamps of what came already.
+        ticks: Time stamps of the packets that came already.
     """
 
     def __init__(
@@ -38,19 +38,19 @@ class Length:
         return min(tick for tick, _ in self._spans)
 
     def add(self, packet: "Packet[VideoStream]") -> None:
-        """This packet came."""
+        """Note that this packet came."""
         if packet.pts is not None:
             self._spans.append((packet.pts, packet.pts + (packet.duration or 0)))
 
     def shortfall(self, num_frames: int) -> str:
-        """How early the file ends, of which so many frames came; empty: it does not."""
+        """The early end of the file, after so many frames, in words; empty: there is none."""
         claimed, (came, slack) = self._claimed_seconds(), self._seconds()
         if claimed is None or claimed <= came + slack:
             return ""
         return f"ends after {num_frames} frames, at {came:.2f} of {claimed:.2f} s"
 
     def _claimed_seconds(self) -> float | None:
-        """How long the video stream is by the header; in webm its tag says, or the whole."""
+        """The video stream's length by the header; in webm by its tag, or the file's length."""
         stream, container = self._stream, self._container
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
@@ -62,7 +62,7 @@ class Length:
         return None
 
     def _seconds(self) -> tuple[float, float]:
-        """When the last packet that came ends; and what that may be off by.
+        """The end of the last packet that came; and the error that this may have.
 
         Muxers differ in what they make of the last frame's duration, so one and a half of the
         longest time between two frames goes unnoticed.

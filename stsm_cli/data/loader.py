@@ -35,7 +35,7 @@ from stsm_cli.lifeline import end_with_parent
 
 @dataclass(frozen=True)
 class Batch:
-    """What a loader yields.
+    """A batch, as a loader yields it.
 
     Attributes:
         pixels: uint8; `videos` (N, T, 3, H, W) in training, `views` (N, V, T, 3, H, W) in tests.
@@ -154,7 +154,7 @@ def evaluation_batches(
 
 
 def mirrored_views(test: TestConfig) -> list[bool]:
-    """Which of a video's views are mirror images, in the order of `views`."""
+    """Marks of the views of a video that are mirror images, in the order of `views`."""
     boxes = crops.TEST_CROPS[test.crops](1, 1, 1)
     return [box.mirrored for box in boxes for _ in range(test.clips)]
 
@@ -222,7 +222,7 @@ def _has_forkserver() -> bool:
 
 
 def _remains() -> Path | None:
-    """What a killed process leaves: the folder of the server's socket."""
+    """The folder of the server's socket, which a killed process leaves behind."""
     return Path(multiprocessing.util.get_temp_dir()) if _has_forkserver() else None
 
 

@@ -1,4 +1,4 @@
-"""What a data set holds: `ROOT/manifest/{train,val}.csv` and `ROOT/manifest/classes.txt`.
+"""The usable videos of a data set: `ROOT/manifest/{train,val}.csv` and `classes.txt` there.
 
 One line a video: path,label,frames,fps,width,height. Where seeks mislead in some videos, their
 paths stand in `ROOT/manifest/{train,val}_from_start.csv`, one a line. Every data set, downloaded or
@@ -115,7 +115,7 @@ class Manifest:
 
 
 def is_listed(root: Path, split: str) -> bool:
-    """Whether a split has its manifest, which is written when its videos are there."""
+    """Tell whether a split has its manifest, which is written when its videos are there."""
     return (_folder(root) / f"{split}.csv").is_file()
 
 
@@ -158,7 +158,7 @@ def _csv(rows: Iterable[Iterable[object]]) -> str:
 
 
 def classes_path(root: Path) -> Path:
-    """Where the class list of a data root lies."""
+    """The path of the class list of a data root."""
     return _folder(root) / "classes.txt"
 
 
@@ -193,7 +193,7 @@ def _read_from_start(root: Path, split: str) -> frozenset[str]:
 
 
 def mirror_pairs_path(root: Path) -> Path:
-    """Where people name the classes that a mirror swaps: `class,mirror_image`, a pair a line."""
+    """The path of the user's list of classes that a mirror swaps: `class,mirror_image` a line."""
     return _folder(root) / "mirror_pairs.csv"
 
 

@@ -1,7 +1,7 @@
-"""What a mirror does to the classes of a data set: `left` becomes `right`, most stay the same.
+"""The effect of a mirror on a data set's classes: `left` becomes `right`, most stay the same.
 
-Who says so, the first of these that speaks: ROOT/manifest/mirror_pairs.csv, the data set's card,
-and in a folder of one's own the names of the classes.
+The pairs are those of the first of these that has any: ROOT/manifest/mirror_pairs.csv, the data
+set's card, and in a folder of one's own the names of the classes.
 """
 
 import re
@@ -28,11 +28,11 @@ _PAIRS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Mirror:
-    """Which classes a mirror swaps.
+    """The pairs of classes that a mirror swaps.
 
     Attributes:
         pairs: Their names.
-        source: Who says so.
+        source: Where they are stated.
         alone: Classes of a folder that name a side, where no class names the other.
     """
 
@@ -49,7 +49,7 @@ class Mirror:
         return swapped_labels(self.source, self.pairs, classes)
 
     def flip(self, config: DataConfig) -> Flip:
-        """How training mirrors: as the recipe says.
+        """The recipe's way of mirroring in training.
 
         ours: of a folder, where the recipe does not say, in the way that keeps labels true.
         """
@@ -63,7 +63,7 @@ class Mirror:
 
 
 def find_mirror(dataset: str, classes: Sequence[str], root: Path | None = None) -> Mirror:
-    """What a mirror does to `classes`, those of a data set at `root`.
+    """The effect of a mirror on `classes`, those of a data set at `root`.
 
     Args:
         dataset: As recipes call it.
@@ -86,7 +86,7 @@ def find_mirror(dataset: str, classes: Sequence[str], root: Path | None = None) 
 
 
 def card_source(dataset: str) -> str:
-    """What a `Mirror` calls the card of a data set."""
+    """The source that a `Mirror` of a data set's card names."""
     return f"datasets/{dataset}.yaml"
 
 

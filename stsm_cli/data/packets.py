@@ -1,4 +1,4 @@
-"""Which frame each packet of a video holds, and where to begin in order to decode it.
+"""The frame that each packet of a video holds, and the key frame to decode it from.
 
 The one idea: a frame is known by its time stamp. Sorted, the time stamps of all packets number the
 frames in order of display without decoding any of them. Where packets do not tell the frames,
@@ -31,7 +31,7 @@ class PacketIndex:
     Attributes:
         times: Time stamps of the frames in order of display.
         keys: For each, the time stamp of the key frame from which it can be decoded.
-        is_plain: Whether order of decoding tells the same story as order of display: no frame is
+        is_plain: Whether the order of decoding agrees with the order of display: no frame is
             hidden by an edit list, none is shown before the key frame that is decoded first, and
             nothing after a key frame is built from what came before it.
     """
@@ -87,7 +87,7 @@ def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[Pa
 
 
 class _Keys:
-    """Tells from a key frame's packet how far to trust it: containers call many things key frames.
+    """Judgement of key frames by their packets: containers call many things key frames.
 
     With a reset, nothing after it is built from what came before. An entry is good to begin at:
     only frames shown before it are built from earlier ones. Neither is a picture at which others
@@ -103,7 +103,7 @@ class _Keys:
         self._length = (header[place] & 3) + 1 if len(header) > place and header[0] == 1 else 0
 
     def judge(self, packet: "Packet[VideoStream]") -> tuple[bool, bool]:
-        """Whether it is an entry, and whether it is a reset."""
+        """Tell whether it is an entry, and whether it is a reset."""
         if self._codec == "h264":
             units = [(unit[0] & 31, unit) for unit in self._units(bytes(packet))]
             is_reset = any(kind == 5 for kind, _ in units)
@@ -123,7 +123,7 @@ class _Keys:
 
 
 def _renews_at_once(unit: bytes) -> bool:
-    """Whether a unit of messages (SEI) says that all pictures from its own on are right.
+    """Tell whether a unit of messages (SEI) says that all pictures from its own on are right.
 
     Source: H.264, 7.3.2.3 and D.1.8: a recovery point, whose first bit is 1 where none is awaited.
     """

@@ -37,7 +37,7 @@ from stsm_cli.progress import SILENT, Progress
 
 FPS = 16
 _PREVIEW_FRAMES = 7
-STALE_SECONDS = 600  # after which a half-written video (10 ms of work) is nobody's
+STALE_SECONDS = 600  # after which a half-written video (10 ms of work) is abandoned
 _CHUNK = 8  # videos a worker makes at a time: a fifth of a second, which Ctrl-C has to wait for
 
 Settings = TypeVar("Settings", bound=GeneratedConfig)
@@ -76,22 +76,22 @@ class RenderedSet(Generic[Settings]):
     video_bytes: Callable[[Settings], float | None] = _not_measured
 
     def identify(self) -> str:
-        """What its videos are known by, beside the settings: the bytes differ with the encoder."""
+        """Name and version of the generator; the bytes of its videos differ with the encoder."""
         return f"{self.name}/{self.version}"
 
     def extent(self, settings: Settings) -> str:
-        """How much is to be made: videos, and megabytes where they are known."""
+        """The amount to be made: videos, and megabytes where they are known."""
         num_videos, num_bytes = settings.train + settings.val, self.video_bytes(settings)
         if num_bytes is None:
             return f"{num_videos:,} videos"
         return f"{num_videos:,} videos, about {max(1, round(num_videos * num_bytes / 1e6))} MB"
 
     def is_at(self, root: Path) -> bool:
-        """Whether `root` was begun as this set, whatever its settings."""
+        """Tell whether `root` was begun as this set, whatever its settings."""
         return _claim_path(self, root).is_file()
 
     def check(self, root: Path, settings: Settings) -> bool:
-        """Whether the set lies whole at `root`; else it can be made there.
+        """Tell whether the set lies whole at `root`; if not, it can be made there.
 
         Raises:
             DataError: `root` is a file, cannot be made, or holds something else, or the set of
@@ -261,7 +261,7 @@ def _make_videos(
 
 
 def _parallel(make: "partial[None]", jobs: list[_Job], num_workers: int) -> Iterator[None]:
-    pickle.dumps(make)  # trap: of what it cannot send, the pool tells nobody and waits for ever
+    pickle.dumps(make)  # trap: where it cannot be sent, the pool raises nothing and waits for ever
     # Spawned, not forked: the caller may run threads (torch, a progress bar).
     pool = ProcessPoolExecutor(
         num_workers, mp_context=get_context("spawn"), initializer=end_with_parent

@@ -21,12 +21,12 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError
 
 MIRRORS = {"none": False, "plain": True, "label_aware": True}
-"""Whether mirror images are among the crops, by the recipe's `flip`."""
+"""Mirror images are among the crops or not, by the recipe's `flip`."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read of a video.
+    """A video as it was read.
 
     Attributes:
         index: Of the video in its manifest.

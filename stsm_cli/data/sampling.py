@@ -1,4 +1,4 @@
-"""Which frames of a video a network sees: pure functions of integers.
+"""Positions of the frames that a network sees of a video: pure functions of integers.
 
 Every function returns 0-based indices (clips, num_frames), in range for any video of one frame or
 more, and equal to MMAction2 1.2's; `rng` gives the same distribution, not the same numbers.
@@ -32,7 +32,7 @@ def uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> Posi
     Args:
         total: Frames of the video.
         num_frames: Frames to choose.
-        rng: Where chance comes from.
+        rng: Source of chance.
 
     Raises:
         ValueError: A count is below 1.
@@ -73,7 +73,7 @@ def dense_train(
     Args:
         total: Frames of the video; a video shorter than the window starts again from its beginning.
         num_frames: Frames to choose, at most `window`.
-        rng: Where chance comes from.
+        rng: Source of chance.
         window: Its length in frames.
 
     Raises:
@@ -151,7 +151,7 @@ def _dense_test(total: int, view: View, clips: int) -> Positions:
 
 @dataclass(frozen=True)
 class FrameSampler:
-    """What a recipe's `data.sampling` stands for.
+    """The two functions behind a recipe's `data.sampling`.
 
     Attributes:
         train: From a video's total of frames, a view and a source of chance to the positions of a

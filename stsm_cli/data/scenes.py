@@ -1,4 +1,4 @@
-"""What happens in a video of the embedded data set: sixteen actions in eight pairs.
+"""The scenes of the embedded data set: sixteen actions in eight pairs.
 
 The second class of a pair is the first one played backwards: its videos are fresh draws of the
 first's process, reversed as a whole, camera, distractors and noise included. So a frame taken at
@@ -112,7 +112,7 @@ def draw_scene(label: int, config: SynthConfig, rng: np.random.Generator) -> Sce
 
 @dataclass(frozen=True)
 class _Path:
-    """Where a sprite is and how, over time: arrays (T,) or constants."""
+    """Place and look of a sprite over time: arrays (T,) or constants."""
 
     x: Floats | float
     y: Floats | float

@@ -124,7 +124,7 @@ def open_videos(
 
 
 def held_bytes(videos: Videos) -> int:
-    """What the decoded videos take."""
+    """The memory that the decoded videos take."""
     return sum(frames.nbytes for frames in videos.cache or () if not isinstance(frames, DataError))
 
 

@@ -70,7 +70,7 @@ class Archive:
 
 
 def was_unpacked(archive: Archive) -> bool:
-    """Whether an archive of this name was unpacked here once, even if it is gone since."""
+    """Tell whether an archive of this name was unpacked here once, even if it is gone since."""
     return archive.key in _read_record(archive.into)
 
 
@@ -188,7 +188,7 @@ def _name_member(archive: Archive, member: tarfile.TarInfo) -> Iterator[None]:
 
 
 def _target(archive: Archive, member: tarfile.TarInfo) -> Path | None:
-    """Where a member goes; None for folders and hidden files."""
+    """The path that a member is written to; None for folders and hidden files."""
     path = PurePosixPath(member.name)
     if member.isdir() or any(part.startswith(".") for part in path.parts):
         return None

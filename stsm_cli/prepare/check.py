@@ -1,4 +1,4 @@
-"""What is known of a video after it was looked at."""
+"""The finding on a video that was examined."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,7 @@
 """Videos in one folder a class, perhaps below `train` and `val`, perhaps a few folders down.
 
 Folders that hold nothing but one folder are passed through: ROOT/UCF-101/CLASS is ROOT/CLASS.
-Videos that lie in no class folder are nobody's.
+Videos outside a class folder have no class and are unlisted.
 """
 
 import unicodedata
@@ -16,7 +16,7 @@ VAL_NAMES = ("val", "validation", "valid", "test")  # the first that is there is
 
 
 def from_class_folders(tree: Tree) -> Inventory:
-    """What the folders say: classes, and the split where there is one."""
+    """The videos by their folders: classes, and the split where there is one."""
     base = _base(tree)
     names = {name.lower(): name for name in _by_folder(tree.videos, base)}
     val = next((names[name] for name in VAL_NAMES if name in names), None)
@@ -79,6 +79,6 @@ def _entries(tree: Tree, base: str) -> list[Entry]:
 def _empty(tree: Tree, base: str) -> list[str]:
     full = _by_folder(tree.videos, base)
     names = [path.removeprefix(base) for path in _below(tree.folders, base)]
-    closed = _by_folder([f"{path}/" for path in tree.faults], base)  # nobody knows what they hold
+    closed = _by_folder([f"{path}/" for path in tree.faults], base)  # their contents are unknown
     empty = [name for name in names if "/" not in name and name not in full and name not in closed]
     return [f"{tree.root / base / name} holds no video: it is not a class" for name in empty]

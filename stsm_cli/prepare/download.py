@@ -94,7 +94,7 @@ def _session(jobs: int, pause_seconds: float) -> requests.Session:
 
 
 def _each(items: Sequence[T], work: Callable[[T], R], jobs: int, stop: Event) -> list[R]:
-    """What `work` makes of each item, in order; the errors of all of them are raised together."""
+    """The results of `work` on the items, in order; all their errors are raised together."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:

@@ -1,4 +1,4 @@
-"""Every video of a data set looked at once: what the ledger knows, and the rest in parallel."""
+"""Examination of a data set's videos: the ledger's findings, and the rest in parallel."""
 
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ from stsm_cli.progress import SILENT, Progress
 
 GO_ON = "run the same command again to go on from there"
 
-# The number rises when a video may be found otherwise than before, which is then not believed.
+# The number rises when findings may differ from earlier ones, which then no longer count.
 FULL, QUICK = "full 2", "quick 2"
 DEADLINE_SECONDS = 60.0  # ours: for one frame; even a slow core decodes many a second
 
@@ -53,7 +53,7 @@ def _always(path: str, check: Check) -> bool:
 
 
 def _read(work: FileWork[Check], path: str, alive: Alive) -> Check:
-    """What `work`, which writes nothing, finds; an error of the disk is about this file alone."""
+    """The finding of `work`, which only reads: an error of the disk is about this file alone."""
     try:
         return work(path, alive)
     except OSError as error:
@@ -83,7 +83,7 @@ def examine(
     deadline_seconds: float = DEADLINE_SECONDS,
     progress: Progress = SILENT,
 ) -> dict[str, Check]:
-    """What is found of each video, in no particular order; kept in the ledger as it comes.
+    """The finding on each video, in no particular order; kept in the ledger as it comes.
 
     Args:
         root: The data root.
@@ -125,7 +125,7 @@ def examine(
 def _recall(
     root: Path, paths: Iterable[str], task: Task, ledger: Ledger
 ) -> tuple[dict[str, Check], dict[str, FileVersion]]:
-    """What is known without looking into a file; and the files to look into."""
+    """The findings that are known without opening a file; and the files to open."""
     checks: dict[str, Check] = {}
     unknown: dict[str, FileVersion] = {}
     for path in dict.fromkeys(paths):

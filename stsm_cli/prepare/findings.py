@@ -1,4 +1,4 @@
-"""What a prepared data set holds of what its lists name: `manifest/report.json`, `problems.csv`."""
+"""The report on a prepared data set: `manifest/report.json`, `problems.csv`, and a table."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ from stsm_cli.prepare.workers import UNFORESEEN
 from stsm_cli.printable import csv_cell
 
 Checks = Mapping[str, Check]
-"""What was found of every listed file, by its path."""
+"""The finding on every listed file, by its path."""
 
 _Problem = tuple[str, str, str, str]  # as the columns
 _PROBLEM_COLUMNS = ("video", "split", "status", "reason")
@@ -34,14 +34,14 @@ _IN_WORDS = {"listed": "officially listed", "present": "in the official archives
 
 
 def check_of(video: ListedVideo, checks: Checks) -> Check:
-    """What was found of a listed video."""
+    """The finding on a listed video."""
     return MISSING if video.path is None else checks[video.path]
 
 
 def build_report(
     listing: Listing, checks: Checks, *, dataset: str, quick: bool, encoding: Encoding | None
 ) -> dict[str, Any]:
-    """What `report.json` holds.
+    """The contents of `report.json`.
 
     Args:
         listing: The data set.
@@ -82,7 +82,7 @@ def build_report(
 
 
 def _count(videos: tuple[ListedVideo, ...], checks: Checks) -> SplitCounts:
-    """How many of a split's videos can be used, and why not the others."""
+    """Counts of a split's listed videos by their finding."""
     found = Counter(check_of(video, checks).status for video in videos)
     return SplitCounts(len(videos), found["ok"], found["missing"], found["corrupt"], found["short"])
 
@@ -93,7 +93,7 @@ def _repeated(listing: Listing) -> list[str]:
 
 
 def _count_unforeseen(checks: Checks) -> int:
-    """How many videos the program itself failed on."""
+    """Number of videos on which the program itself failed."""
     return sum(check.reason.startswith(UNFORESEEN) for check in checks.values())
 
 
@@ -120,7 +120,7 @@ def _tell_copies(listing: Listing, checks: Checks) -> list[str]:
 
 
 def _tell_complaints(checks: Checks) -> Iterator[str]:
-    """What is odd about videos that are usable all the same; the ledger has which and why."""
+    """Sentences on oddities of usable videos; the ledger names each with its reason."""
     num_misleading = sum(check.from_start for check in checks.values())
     if num_misleading:
         yield f"videos that are read from their start, as seeks in them mislead: {num_misleading:,}"
@@ -212,7 +212,7 @@ def write_problems(listing: Listing, checks: Checks) -> None:
 
 
 def title(report: Mapping[str, Any]) -> str:
-    """What the data set is called."""
+    """The title on the data set's card."""
     return load_card(report["dataset"]).title
 
 
@@ -225,7 +225,7 @@ def rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:
-    """What is to be said below the table."""
+    """The sentences below the table."""
     said = list(report["notes"])
     for split, names in report["classes_without_usable"].items():
         if names:
@@ -255,7 +255,7 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
 
 
 def _warnings(report: Mapping[str, Any]) -> list[str]:
-    """What is to be acted on, besides broken videos."""
+    """Warnings of what needs attention besides broken videos."""
     named = {
         "videos listed under two labels or in both splits": report["conflicts"],
         "folders, links and names that could not be read": report["faults"],

@@ -40,7 +40,7 @@ def read_classes(root: Path) -> tuple[str, ...] | None:
 
 
 def from_csv(tree: Tree) -> Inventory | None:
-    """What the CSV files say; None where there are none.
+    """The videos by the CSV files; None where there are none.
 
     Raises:
         DataError: A line is wrong; names file and line.

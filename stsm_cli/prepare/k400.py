@@ -124,7 +124,7 @@ class _Clips:
         return self._videos.duplicates() + self._replacements.duplicates()
 
     def notes(self) -> list[str]:
-        """What was decided about them."""
+        """Sentences on what was decided about them."""
         notes = []
         if self._replaced:
             notes.append(f"clips that come from the archive of replacements: {len(self._replaced)}")

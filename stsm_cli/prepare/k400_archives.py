@@ -82,7 +82,7 @@ def unpack_k400(tree: Tree, progress: Progress) -> int:
 
 
 def is_replacement(path: str) -> bool:
-    """Whether a video came from the archive that replaces corrupted files."""
+    """Tell whether a video came from the archive that replaces corrupted files."""
     return "/replacement" in f"/{folder_of(path)}"
 
 

@@ -1,4 +1,4 @@
-"""Which clips Kinetics-400 has: from annotations, from the peers' lists, or from class folders.
+"""The clips of Kinetics-400: from annotations, from the peers' lists, or from class folders.
 
 Source: MMAction2 1.2, tools/data/parse_file_list.py (class names, names of clips, lists); MIT's
 TSM, tools/gen_label_kinetics.py (its lists).

@@ -1,4 +1,4 @@
-"""What was found of every video, kept so that nothing is looked at twice.
+"""The findings on all videos, kept so that no file is examined twice.
 
 `ROOT/manifest/ledger.jsonl` has one JSON object a line and is only ever appended to; the last line
 of a video counts. A video is known by its path, size and time of change, so one that was changed
@@ -47,10 +47,10 @@ class Ledger:
                 how = entry.pop("how")
                 self._known[version, how] = Check(**entry)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                continue  # not whole: the video is looked at again
+                continue  # not whole: the video is examined again
 
     def find(self, version: FileVersion, how: str) -> Check | None:
-        """What was found when the file was looked at in this way; None: it was not."""
+        """The finding of an examination of this kind; None where there was none."""
         return self._known.get((version, how))
 
     def __enter__(self) -> "Ledger":

@@ -1,7 +1,7 @@
-"""What a data set's own lists say, and where the listed videos lie: the input of `verify`.
+"""Contents of a data set's own lists, with the files of the listed videos: what is verified.
 
-`k400`, `sthv2` and `folder` each read what people have on disk into a `Listing`; everything after
-it (decoding, re-encoding, report, manifest) is the same for all data sets.
+`k400`, `sthv2` and `folder` each read what lies on disk into a `Listing`; everything after it
+(decoding, re-encoding, report, manifest) is the same for all data sets.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ VIDEO_SUFFIXES = (
     *(".mjpeg", ".mjpg", ".mpe", ".mxf", ".ogm", ".qt", ".rm", ".rmvb"),
     *(".vob", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc"),
 )
-"""What files must end in to be found below a folder: every container that the readers know."""
+"""Suffixes by which videos are found below a folder: of every container that the readers know."""
 
 
 @dataclass(frozen=True)

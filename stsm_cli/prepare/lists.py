@@ -1,4 +1,4 @@
-"""Lists as people have them: CSV, `path label` a line, JSON; errors name file and line.
+"""Readers of lists: CSV, `path label` a line, JSON; errors name file and line.
 
 Windows writes paths with backslashes, and its spreadsheets a semicolon between two cells.
 """
@@ -143,7 +143,7 @@ def with_slashes(path: str) -> str:
 
 
 def _delimiter(text: str, columns: Sequence[str]) -> str:
-    """What stands between the columns in the first line; a comma, unless another finds them."""
+    """The delimiter of the first line's columns; a comma, unless another one finds them."""
     first = text.split("\n", 1)[0]
     for delimiter in _DELIMITERS:
         cells = {cell.strip(' \t\r"') for cell in first.split(delimiter)}

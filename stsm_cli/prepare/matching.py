@@ -39,7 +39,7 @@ Entries = Mapping[str, Sequence[Entry]]  # by split: `train` and `val`
 
 @dataclass(frozen=True)
 class Inventory:
-    """Which videos there are, and what says so.
+    """The videos of a folder, and where they are listed.
 
     Attributes:
         entries: The videos; without `val`, a split is still to be drawn.
@@ -59,7 +59,7 @@ class Inventory:
     any_suffix: bool = False
 
     def is_named(self, path: str) -> bool:
-        """Whether an entry names this very file."""
+        """Tell whether an entry names this very file."""
         return self.any_suffix and self.key(path) in self._keys
 
     @cached_property
@@ -92,7 +92,7 @@ class Found:
         return self._paths[key][0]
 
     def unlisted(self) -> list[str]:
-        """The files that nobody took."""
+        """The files that no listed video has."""
         return [path for key in self._paths.keys() - self._taken for path in self._paths[key]]
 
     def duplicates(self) -> list[str]:
@@ -141,7 +141,7 @@ def check_classes(entries: Iterable[Entry], classes: Iterable[str], lacking: str
 
 @dataclass(frozen=True)
 class Assigned:
-    """What `assign` makes of lists.
+    """The result of `assign`.
 
     Attributes:
         splits: The listed videos of both splits.

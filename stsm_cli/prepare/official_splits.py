@@ -20,7 +20,7 @@ _HMDB51_PARTS = {"1": "train", "2": "val", "0": "unused"}
 
 
 def from_official_split(tree: Tree) -> Inventory | None:
-    """What the lists of UCF101 or HMDB51 say; None where there are none.
+    """The videos by the lists of UCF101 or HMDB51; None where there are none.
 
     Raises:
         DataError: A line is wrong; names file and line.

@@ -11,7 +11,7 @@ from stsm_cli.prepare.tree import stem
 
 _UCF101 = re.compile(r"v_.+_g(\d+)_c\d+")  # clips of one group are cut from the same video
 
-Kin = tuple[str, str]  # a class and a name: what belongs into one split
+SplitGroup = tuple[str, str]  # a class and a name: what belongs into one split
 
 
 def draw_split(listing: Listing, draw: Draw, usable: Container[str | None]) -> Listing:
@@ -29,7 +29,7 @@ def draw_split(listing: Listing, draw: Draw, usable: Container[str | None]) -> L
     """
     videos = listing.splits["train"]
     group_of = _groups(listing)
-    classes: dict[int, dict[Kin, list[ListedVideo]]] = defaultdict(lambda: defaultdict(list))
+    classes: dict[int, dict[SplitGroup, list[ListedVideo]]] = defaultdict(lambda: defaultdict(list))
     for video in videos:
         if video.path in usable:
             classes[video.label][group_of[video]].append(video)
@@ -44,7 +44,7 @@ def draw_split(listing: Listing, draw: Draw, usable: Container[str | None]) -> L
 
 
 def _choose(
-    groups: Mapping[Kin, Sequence[ListedVideo]], mixed: Container[Kin], draw: Draw
+    groups: Mapping[SplitGroup, Sequence[ListedVideo]], mixed: Container[SplitGroup], draw: Draw
 ) -> list[ListedVideo]:
     """The validation videos of a class, from its groups; none of those that are mixed."""
     wanted = max(1, round(draw.val_share * sum(map(len, groups.values()))))
@@ -59,14 +59,14 @@ def _choose(
     return chosen
 
 
-def _groups(listing: Listing) -> dict[ListedVideo, Kin]:
+def _groups(listing: Listing) -> dict[ListedVideo, SplitGroup]:
     """The group of each video; copies join groups."""
     videos = listing.splits["train"]
     groups = {video: (listing.classes[video.label], _name(video)) for video in videos}
     by_path = {video.path: group for video, group in groups.items()}
-    joined: dict[Kin, Kin] = {}
+    joined: dict[SplitGroup, SplitGroup] = {}
 
-    def whole(group: Kin) -> Kin:
+    def whole(group: SplitGroup) -> SplitGroup:
         while group in joined:
             group = joined[group]
         return group
@@ -83,7 +83,7 @@ def _name(video: ListedVideo) -> str:
     return match[1] if match else video.name
 
 
-def _lot(seed: int, group: Kin) -> bytes:
+def _lot(seed: int, group: SplitGroup) -> bytes:
     return hashlib.sha256("/".join((str(seed), *group)).encode()).digest()
 
 

@@ -43,7 +43,7 @@ class StrictVideo:
 
     @property
     def note(self) -> str:
-        """What FFmpeg complained of first; empty: of nothing."""
+        """FFmpeg's first complaint; empty where there was none."""
         return f"{self._log[0][1]}: {self._log[0][2].strip()}" if self._log else ""
 
     def frames(self) -> Iterator["VideoFrame"]:
@@ -111,14 +111,14 @@ class StrictVideo:
             yield packet
 
     def _place(self, packet: "Packet[VideoStream] | None", num_frames: int) -> str:
-        """Which frame a packet holds; by its time, as frames come later than their packets."""
+        """The frame that a packet holds; by its time, as frames come later than their packets."""
         if packet is None or packet.pts is None or not self.fps:
             return f"frame {num_frames}"
         seconds = float((packet.pts - self._length.start) * packet.time_base)
         return f"frame {round(seconds * self.fps)} ({seconds:.2f} s)"
 
     def _check_end(self, num_frames: int) -> None:
-        """Whether as much came as the container claims."""
+        """Refuse a video of which less came than the container claims."""
         if shortfall := self._length.shortfall(num_frames):
             raise UnusableError("short", shortfall)
         if not num_frames:
@@ -156,7 +156,7 @@ def open_strictly(path: Path) -> Iterator[StrictVideo]:
 
 
 def _unusable(error: av.FFmpegError, what: str, log: Messages) -> UnusableError:
-    """What FFmpeg last said is closer to the cause than the error's own words."""
+    """The error with FFmpeg's last message, which is closer to the cause than the error's text."""
     cause = log[-1][2].strip() if log else str(error.strerror)
     lasting = not isinstance(error, OSError | MemoryError)
     return UnusableError("corrupt", f"{what} ({cause})", lasting=lasting)

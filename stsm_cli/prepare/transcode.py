@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-STALE_SECONDS = 600  # after which a half-written video is nobody's
+STALE_SECONDS = 600  # after which a half-written video is abandoned
 DEFAULT_GOP = 16
 DEFAULT_CRF = 20
 _OPTIONS = {"bf": "0", "tune": "fastdecode"}  # ours: half the time to read, 10 % more bytes
@@ -37,7 +37,7 @@ _FALLBACK_RATE = 25  # where the file does not say; only the time stamps of the 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How videos are re-encoded, by x264.
+    """Settings of the re-encoding by x264.
 
     Attributes:
         short_side_px: Size of the short side, even; a smaller video keeps its size.
@@ -56,16 +56,16 @@ class Encoding:
 
     @property
     def how(self) -> str:
-        """What the ledger calls it."""
+        """The ledger's name for it."""
         return f"{self.folder} crf {self.crf}"
 
     def made_path(self, path: str) -> str:
-        """Where the video made from `path` lies, relative to the data root."""
+        """The path of the video made from `path`, relative to the data root."""
         return f"{self.folder}/{PurePosixPath(path).with_suffix('.mp4')}"
 
 
 def reencode(root: Path, encoding: Encoding, path: str, alive: Alive) -> Check:
-    """What comes of re-encoding `root`/`path`: the new video, decoded again, or why there is none.
+    """The finding after re-encoding `root`/`path`: of the new video, or why there is none.
 
     Raises:
         OSError: The new video cannot be written; there is none then.
@@ -104,7 +104,7 @@ def _draft(target: Path) -> Iterator[Path]:
 
 
 def remove_drafts(root: Path, encoding: Encoding) -> None:
-    """Delete what killed workers of this process left half-written, and what nobody writes to."""
+    """Delete half-written videos: those of this process's killed workers, and abandoned ones."""
     for draft in (root / encoding.folder).rglob("*.tmp"):
         with suppress(FileNotFoundError):
             is_stale = time.time() - draft.stat().st_mtime > STALE_SECONDS

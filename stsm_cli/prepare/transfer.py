@@ -1,6 +1,6 @@
 """One file by HTTP: asked about, fetched, and fetched on after a cut, until it is whole.
 
-A server is not believed for ever: no more is taken than it announced, and not at any slowness.
+A server is not trusted: no more is taken than it announced, and a transfer may not be too slow.
 
 Source: RFC 9110, 13.1.5 (If-Range) and 14 (range requests).
 """
@@ -38,7 +38,7 @@ _GO_ON = "run the same command again: it goes on where it was"
 
 @dataclass(frozen=True)
 class Patience:
-    """How a file is retried.
+    """Limits of the retries of a file.
 
     Attributes:
         retries: Attempts in a row that may bring nothing new.
@@ -60,7 +60,7 @@ class _TooSlowError(_TryAgainError):
 
 
 class _Pace:
-    """Whether bytes keep coming."""
+    """A watch on the rate at which bytes come."""
 
     def __init__(self) -> None:
         self._since, self._bytes = time.monotonic(), 0
@@ -122,7 +122,7 @@ class Transfer:
 
     @property
     def num_bytes_here(self) -> int:
-        """What came of the file before and can be built on."""
+        """Bytes of the file that came before and can be built on."""
         return self._part.stat().st_size if self._part.exists() and self._validator() else 0
 
     def run(self, meter: Megabytes, patience: Patience) -> None:
@@ -244,7 +244,7 @@ class Transfer:
         self._version.unlink()
 
     def _validator(self) -> str:
-        """Which version of the file the part belongs to: an ETag or a date; empty: unknown."""
+        """The version of the file that the part belongs to: an ETag or a date; empty: unknown."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             return str(json.loads(self._version.read_text(encoding="utf-8"))["validator"])
         return ""
@@ -259,7 +259,7 @@ class Transfer:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the wrappings of the libraries."""
+    """The cause of an error, without the wrappings of the libraries."""
     inner = error.args[0] if error.args else None
     return str(getattr(inner, "reason", None) or error).rpartition("): ")[2]
 

@@ -1,4 +1,4 @@
-"""What lies below a data root, walked once.
+"""The files below a data root, walked once.
 
 Hidden files and folders (`.cache`, and the `._*` files that macOS puts into archives) do not count,
 nor do the folders that `stsm prepare` itself fills. Links to folders are followed.
@@ -60,7 +60,7 @@ class Tree:
         )
 
     def count_others(self, named: Container[str] = ()) -> dict[str, int]:
-        """How many files are no videos, by suffix; the most first.
+        """Counts of the files that are no videos, by suffix; the largest first.
 
         Lists and archives count only where they lie beside videos, in a folder below the root.
 
@@ -183,7 +183,7 @@ def _check_root(root: Path) -> None:
 
 
 def _look(folder: Path) -> tuple[tuple[int, int], list[os.DirEntry[str]]]:
-    """Which folder this is, by whatever path, and what is in it, sorted; hidden names left out."""
+    """A folder's identity, by whatever path, and its entries, sorted, without hidden names."""
     status = folder.stat()
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if entry.name[0] != "."]
@@ -212,7 +212,7 @@ def _is_list(path: str) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a file begins with text; one that cannot be read is none."""
+    """Tell whether a file begins with text; False where it cannot be read."""
     try:
         if not path.is_file():  # a pipe would make wait
             return False

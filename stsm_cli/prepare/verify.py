@@ -1,4 +1,4 @@
-"""Whether a video can be used, by decoding it: headers and file names prove nothing."""
+"""Verification of a video by decoding it: headers and file names prove nothing."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +29,7 @@ _AFTER_KEY = 3  # ours: so many frames further a second one is compared
 
 
 def verdict(work: Callable[[], Check]) -> Check:
-    """What `work` finds of a video, or why it cannot be used."""
+    """The finding of `work` on a video, or the reason why it cannot be used."""
     try:
         return work()
     except UnusableError as problem:
@@ -39,7 +39,7 @@ def verdict(work: Callable[[], Check]) -> Check:
 
 
 def verify(root: Path, path: str, alive: Alive) -> Check:
-    """What comes out of decoding all frames of the video `root`/`path`, and some again by seeks."""
+    """The finding after decoding all frames of `root`/`path`, and some again after a seek."""
     return verdict(lambda: _verify(root / path, alive))
 
 

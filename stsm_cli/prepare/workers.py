@@ -31,7 +31,7 @@ ALIVE_SECONDS = 1.0  # between two signs of life
 START_SECONDS = 600.0  # for a process to start: many at once read Python over a slow network
 
 UNFORESEEN = "internal error: "
-"""How the reason begins where the program itself is wrong."""
+"""The beginning of the reason where the program itself is at fault."""
 
 _FOR_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # other signals come from outside
@@ -40,7 +40,7 @@ _SPAWN = multiprocessing.get_context("spawn")  # not forked: the caller may run 
 
 @dataclass(frozen=True)
 class Lost:
-    """In place of a result: the process hung or died, or the work raised what nobody foresaw.
+    """In place of a result: the process hung or died, or the work raised an unforeseen error.
 
     Attributes:
         reason: Why, in words.
@@ -111,7 +111,7 @@ class _FileWorker(Generic[T]):
             self.connection.send(file)
 
     def outcome(self) -> T | Lost | None:
-        """What came of the file; None: nothing yet."""
+        """The result of the file; None: nothing yet."""
         if self.connection.poll():
             return self._receive()
         if time.monotonic() < self.late:
@@ -191,7 +191,7 @@ def _serve(work: FileWork[T], connection: "Connection[object, str]") -> None:
 
 
 def _outcome(work: FileWork[T], file: str, alive: Alive) -> T | Lost | OSError:
-    """What comes of a file, in a form that reaches the parent; that raises the `OSError` again."""
+    """The result of a file in a form that reaches the parent, which raises the `OSError` again."""
     try:
         return work(file, alive)
     except OSError as error:
