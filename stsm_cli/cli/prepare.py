@@ -92,7 +92,7 @@ def _either(names: Sequence[str]) -> str:
 
 
 def prepare(context: typer.Context) -> None:
-    """Make a data set ready: find its videos, decode each, list in ROOT/manifest what can be used.
+    """Make a data set ready: find its videos, decode each, note the usable ones in ROOT/manifest.
 
     What is done is kept, so an interrupted command is continued by running it again. Originals are
     never changed. `stsm prepare DATASET --help` has the options of a data set.

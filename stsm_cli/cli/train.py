@@ -252,12 +252,12 @@ def _print_plan(
     loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
 ) -> None:
     from stsm_cli.config.batch import plan_batch
-    from stsm_cli.data.manifest import is_listed, read_manifest
+    from stsm_cli.data.manifest import has_manifest, read_manifest
     from stsm_cli.engine.fitting import fit_recipe
 
     config, notes = loaded.recipe, loaded.notes
     root, num_videos = data or Path("data") / config.data.dataset, None
-    if is_listed(root, "train"):
+    if has_manifest(root, "train"):
         manifest = read_manifest(root, "train")
         num_videos = len(manifest.records)
         notes += fit_recipe(config, manifest).notes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.generated import GENERATED
-from stsm_cli.data.manifest import SPLITS, Manifest, is_listed, read_manifest
+from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
 
 THREADS = 16  # ours: a file system on the network answers one question after another, slowly
 
@@ -42,7 +42,7 @@ def data_id_at(dataset: str, root: Path) -> str | None:
     """
     if dataset in GENERATED:
         return GENERATED[dataset].identify()
-    if not all(is_listed(root, split) for split in SPLITS):
+    if not all(has_manifest(root, split) for split in SPLITS):
         return None
     return data_id([split_id(dataset, read_manifest(root, split)) for split in SPLITS])
 

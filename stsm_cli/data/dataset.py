@@ -69,10 +69,10 @@ def check_place(config: DataConfig, root: Path | None) -> Path:
 
 
 def check_split(config: DataConfig, root: Path | None, split: str) -> None:
-    """Read what lists a split's videos, if it is there to be read: before torch is imported.
+    """Read a split's manifest, if it is there to be read: before torch is imported.
 
     Raises:
-        DataError: As `open_split`, but for what is found in the videos.
+        DataError: As `open_split`, but for the faults found in the videos.
     """
     root = check_place(config, root)
     if config.generated is None:  # else it may still have to be made

@@ -4,6 +4,9 @@ One line a video: path,label,frames,fps,width,height. Where seeks mislead in som
 paths stand in `ROOT/manifest/{train,val}_from_start.csv`, one a line. Every data set, downloaded or
 generated, is brought into this form once; everything after it reads nothing else. Reading is strict
 and names file and line; writing replaces a file whole or not at all.
+
+Its videos are called *usable*; *listed* are those that the data set's own lists name, which
+`prepare` reads.
 """
 
 import csv
@@ -114,7 +117,7 @@ class Manifest:
         return hashlib.sha256("\n".join(self.classes).encode()).hexdigest()[:12]
 
 
-def is_listed(root: Path, split: str) -> bool:
+def has_manifest(root: Path, split: str) -> bool:
     """Tell whether a split has its manifest, which is written when its videos are there."""
     return (_folder(root) / f"{split}.csv").is_file()
 

@@ -29,7 +29,7 @@ from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
-from stsm_cli.data.manifest import SPLITS, Manifest, VideoRecord, is_listed, write_manifest
+from stsm_cli.data.manifest import SPLITS, Manifest, VideoRecord, has_manifest, write_manifest
 from stsm_cli.data.render import encode
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
@@ -103,7 +103,7 @@ class RenderedSet(Generic[Settings]):
             _check_claim(self, root, settings)
         else:
             _check_can_be_made(root)
-        return all(is_listed(root, split) for split in SPLITS)
+        return all(has_manifest(root, split) for split in SPLITS)
 
     def make(
         self,

@@ -1,4 +1,4 @@
-"""From what is listed to what can be used: every video is decoded, or re-encoded, once."""
+"""From listed videos to usable ones: every video is decoded, or re-encoded, once."""
 
 import errno
 import time
@@ -32,9 +32,9 @@ def prepare_listing(
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Verify or re-encode what is listed, and write the manifest of what can be used.
+    """Verify or re-encode the listed videos, and write the manifest of the usable ones.
 
-    A split that is to be drawn is drawn from what can be used.
+    A split that is to be drawn is drawn from the usable videos.
 
     Leaves `ROOT/manifest/{train,val}.csv`, `classes.txt`, `report.json` and `problems.csv`. Worker
     processes are spawned: a script that calls this needs `if __name__ == "__main__"`.
@@ -43,7 +43,7 @@ def prepare_listing(
         listing: The data set.
         dataset: Its name, as recipes call it.
         quick: Decode only the ends and the middle of each video.
-        encoding: Make smaller videos with more key frames, and list these; decodes them whole.
+        encoding: Make smaller videos with more key frames for the manifest; decodes them whole.
         workers: Processes; None: one for each CPU that this process may use.
         progress: Told about every video.
 
@@ -81,10 +81,10 @@ def prepare_listing(
 
 
 def check_usable(report: dict[str, Any]) -> None:
-    """Raise where a split has nothing: no video that can be used, or none that could be drawn.
+    """Refuse a split without a usable video, and one for which none could be drawn.
 
     Raises:
-        DataError: It has none; says what became of those that are listed.
+        DataError: It has none; says what became of the listed ones.
     """
     for split, counts in report["splits"].items():
         if counts["listed"] and not counts["usable"]:
