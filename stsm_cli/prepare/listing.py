@@ -8,15 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"),
-    *(".wmv", ".flv", ".3gp", ".ogv", ".gif", ".ts", ".mts", ".m2ts"),
-    *(".3g2", ".asf", ".divx", ".dv", ".f4v", ".m1v", ".m2t", ".m2v"),
-    *(".mjpeg", ".mjpg", ".mpe", ".mxf", ".ogm", ".qt", ".rm", ".rmvb"),
-    *(".vob", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc"),
-)
-"""Suffixes by which videos are found below a folder: of every container that the readers know."""
-
 
 @dataclass(frozen=True)
 class ListedVideo:

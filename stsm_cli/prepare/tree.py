@@ -15,9 +15,17 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
 from stsm_cli.errors import DataError
-from stsm_cli.prepare.listing import VIDEO_SUFFIXES
 from stsm_cli.prepare.lists import raise_problems
 from stsm_cli.progress import Progress
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"),
+    *(".wmv", ".flv", ".3gp", ".ogv", ".gif", ".ts", ".mts", ".m2ts"),
+    *(".3g2", ".asf", ".divx", ".dv", ".f4v", ".m1v", ".m2t", ".m2v"),
+    *(".mjpeg", ".mjpg", ".mpe", ".mxf", ".ogm", ".qt", ".rm", ".rmvb"),
+    *(".vob", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc"),
+)
+"""Suffixes by which videos are found below a folder: of every container that the readers know."""
 
 _OUTPUT = re.compile(r"manifest|videos_\d+g\d+")  # right below the root: lists, re-encoded videos
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
