@@ -161,7 +161,7 @@ def _version(root: Path, path: str) -> FileVersion | Check:
 
 
 def _judge(outcome: Check | Lost) -> Check:
-    """A video whose process hung or died, or that the program fails on, is corrupt."""
+    """The finding of an outcome: a video whose process hung, died or failed is corrupt."""
     if isinstance(outcome, Lost):
         return Check("corrupt", outcome.reason, lasting=outcome.lasting)
     return outcome

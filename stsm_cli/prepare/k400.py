@@ -1,6 +1,6 @@
-"""Kinetics-400 as people have it.
+"""Kinetics-400 in the layouts that are in use.
 
-Which clips there are says the first of these that is found below ROOT (`k400_lists.py`):
+The clips are those of the first of these lists that is found below ROOT (`k400_lists.py`):
 
     {train,val}.csv (DeepMind: validate.csv)    annotations/ is their usual folder
     kinetics400_{train,val}_list_videos.txt     MMAction2: `class_/clip.mp4 label`

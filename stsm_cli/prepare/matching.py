@@ -126,7 +126,7 @@ def check_classes(entries: Iterable[Entry], classes: Iterable[str], lacking: str
     Args:
         entries: The videos.
         classes: The names that are known.
-        lacking: Who does not know the others, with a verb: `no training video has`.
+        lacking: The subject that lacks a name, with its verb: `no training video has`.
 
     Raises:
         DataError: There are others; each is named once, with its first video.

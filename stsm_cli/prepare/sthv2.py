@@ -1,4 +1,4 @@
-"""Something-Something V2 as people have it: three JSON files, and the videos or their archive.
+"""Something-Something V2: three JSON files, and the videos or their archive.
 
     ROOT/.../labels.json, train.json, validation.json    also as something-something-v2-labels.json
     ROOT/.../ID.webm                                     or .mp4 of the same name

@@ -4,7 +4,7 @@ Left to itself, FFmpeg conceals: with 400 bytes of an H.264 file flipped, every 
 no error is raised. Here the first broken frame or packet ends the video, and the length that the
 container claims is compared with what came. Other complaints (a message that is cut off, pictures
 from before a cut that are missed by none) are a note. VP8 and VP9 have no checksum: where flipped
-bytes are still a valid picture, nobody can tell; and MPEG-TS claims nothing.
+bytes are still a valid picture, it goes unnoticed; and MPEG-TS claims no length.
 """
 
 from collections.abc import Iterator

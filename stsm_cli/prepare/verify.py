@@ -46,7 +46,7 @@ def verify(root: Path, path: str, alive: Alive) -> Check:
 def verify_quick(root: Path, path: str, alive: Alive) -> Check:
     """The same by decoding both ends and the middle, and counting packets.
 
-    A video of which this shows anything wrong, or whose packets do not tell its frames, is decoded
+    A video in which this finds anything wrong, or whose packets do not tell its frames, is decoded
     whole.
     """
     return verdict(lambda: _verify_quick(root / path, alive))
@@ -91,7 +91,7 @@ def _ok(num_frames: int, video: StrictVideo, first: "VideoFrame") -> Check:
 
 def _samples(path: Path) -> set[int]:
     """Numbers of frames that are worth reading after a seek: from some key frames, just behind."""
-    with suppress(DataError, av.FFmpegError):  # decoding the video says it better
+    with suppress(DataError, av.FFmpegError):  # decoding the video gives the better message
         index = packet_index(path)
         if index is not None and index.keys:
             starts = [n for n in range(1, len(index.keys)) if index.keys[n - 1] != index.keys[n]]

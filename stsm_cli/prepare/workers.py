@@ -62,7 +62,7 @@ def work_apart(
 
     Raises:
         OSError: What `work` raised where the disk is full, or closed to all files alike.
-        StsmError: A process ended by itself for no reason of its file's.
+        StsmError: A process ended by itself, and not because of its file.
     """
     waiting = deque(files)
     busy: list[_FileWorker[T]] = []
@@ -172,7 +172,7 @@ def _stirring(busy: "Sequence[_FileWorker[T]]") -> "list[_FileWorker[T]]":
 
 
 def _serve(work: FileWork[T], connection: "Connection[object, str]") -> None:
-    """A worker's life: until its parent, which alone hears Ctrl-C, ends it or ends."""
+    """The loop of a worker, until its parent, which alone gets Ctrl-C, ends it or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()  # at once, not only with the file
     told = 0.0
