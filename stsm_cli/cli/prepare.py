@@ -43,7 +43,7 @@ Quality = Annotated[
 
 
 class DataSets(TyperGroup):
-    """The data sets as commands, each of which knows what belongs to the others."""
+    """The data sets as commands; an option of another one is refused, with its owners named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
         """Options that stand before the data set are its own, too."""
