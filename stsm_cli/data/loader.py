@@ -1,6 +1,6 @@
 """From samples to batches, with results that do not depend on how many processes read them.
 
-Pixels stay uint8; they are normalised on the device (`engine/pixels.py`).
+Pixels stay uint8; they are normalised on the device (`engine/step.py`).
 
 Layouts: `videos` (N, T, 3, H, W) and `views` (N, V, T, 3, H, W). The tensors are permuted views, so
 that their frames are channels-last without a copy.

@@ -1,16 +1,48 @@
-"""What a result belongs to: hashes that tell whether two numbers are about the same thing."""
+"""Facts that a run or a result is known by: machine and versions, videos, weights, its start.
+
+Hashes tell whether two numbers are about the same thing.
+"""
 
 import hashlib
+import platform
+import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from stsm_cli import __version__
 from stsm_cli.config.run_identity import NUMERICS, init_sha256
 from stsm_cli.data.counts import read_counts
 from stsm_cli.data.videos import Videos
+from stsm_cli.engine.distributed import current_world
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError
+
+
+def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
+    """Versions, device and command of this process."""
+    packages = ("torch", "torchvision", "decord", "av", "numpy")
+    return {
+        "stsm": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in packages if (version := _version(name))},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "processes": current_world().size,
+        "tf32": {
+            "matmul": torch.backends.cuda.matmul.allow_tf32,
+            "convolution": torch.backends.cudnn.allow_tf32,
+        },
+        "decoder": decoder,
+        "command": " ".join(["stsm", *sys.argv[1:]]),
+    }
 
 
 def identify_data(videos: Videos) -> dict[str, Any]:
@@ -72,6 +104,26 @@ def check_origin(folder: RunFolder, data_id: str) -> None:
             f"stsm gives other numbers (numerics {NUMERICS})",
             hint=f"finish it with stsm {known.stsm}, or {elsewhere}",
         )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from, with `+` if it has local changes."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return None
+    return done.stdout.strip() or None
 
 
 def _file_sha256(path: Path) -> str | None:

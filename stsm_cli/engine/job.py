@@ -10,8 +10,7 @@ from stsm_cli.data.dataset import check_split, open_splits
 from stsm_cli.data.decode import choose_decoder
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
-from stsm_cli.engine.run_names import claim_run_folder, newest_run
-from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import check_weights
 from stsm_cli.progress import Progress

@@ -16,8 +16,7 @@ from stsm_cli.data.loader import Batch, evaluation_batches, mirrored_views
 from stsm_cli.data.mirror import Mirror, find_mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, gather_objects, told_once
-from stsm_cli.engine.pixels import normalise
-from stsm_cli.engine.step import AUTOCAST
+from stsm_cli.engine.step import AUTOCAST, normalise
 from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.network import Network
 from stsm_cli.progress import SILENT, Progress

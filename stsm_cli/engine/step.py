@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,10 +14,10 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from stsm_cli.config.schema import Recipe
+from stsm_cli.config.view import View
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine.distributed import current_world, sum_over_processes
 from stsm_cli.engine.optim import build_optimizer, set_lr
-from stsm_cli.engine.pixels import normalise
 from stsm_cli.errors import StsmError
 from stsm_cli.models.network import Network
 
@@ -183,3 +184,24 @@ class Stepper:
         """Go back to what `state` returned."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def normalise(pixels: Tensor, view: View, device: torch.device) -> Tensor:
+    """Float32 pixels with zero mean and unit variance by the view's statistics, strides kept.
+
+    Done on the device, as the last step of the input pipeline: only uint8 travels there.
+
+    Args:
+        pixels: uint8 (..., C, H, W).
+        view: What the network takes.
+        device: Where the result lives.
+    """
+    mean, std = _statistics(view, device)
+    return pixels.to(device, non_blocking=True).float().sub_(mean).div_(std)
+
+
+@cache  # a new copy for each batch would make the host wait for the device
+def _statistics(view: View, device: torch.device) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(mode=False):
+        mean, std = (torch.tensor(values, device=device) for values in (view.mean, view.std))
+    return mean.view(-1, 1, 1), std.view(-1, 1, 1)

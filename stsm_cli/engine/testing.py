@@ -15,8 +15,7 @@ from stsm_cli.data.decode import Decoder
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.distributed import current_world, first_alone, together
-from stsm_cli.engine.environment import describe_environment
-from stsm_cli.engine.identity import identify_data, weights_sha256
+from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
 from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.trained import Trained, naming_another

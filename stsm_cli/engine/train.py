@@ -17,9 +17,14 @@ from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.board import Board, require_tensorboard
 from stsm_cli.engine.distributed import current_world, gather_objects, together
-from stsm_cli.engine.environment import describe_environment
 from stsm_cli.engine.fitting import fit_recipe
-from stsm_cli.engine.identity import changed_start, check_origin, identify_data, weights_sha256
+from stsm_cli.engine.identity import (
+    changed_start,
+    check_origin,
+    describe_environment,
+    identify_data,
+    weights_sha256,
+)
 from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.runlog import RunFolder, write_result

@@ -18,8 +18,7 @@ from stsm_cli.config.load import describe, load_recipe
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
-from stsm_cli.engine.run_names import newest_run
-from stsm_cli.engine.runlog import RunFolder, instead_of
+from stsm_cli.engine.runlog import RunFolder, instead_of, newest_run
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.models.weights_kind import check_weights
 

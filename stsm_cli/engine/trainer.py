@@ -19,7 +19,7 @@ from stsm_cli.data.loader import Batch, TrainLoader
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.board import Board
-from stsm_cli.engine.checkpoint import copy_checkpoint
+from stsm_cli.engine.checkpoint import Position, Saver, copy_checkpoint
 from stsm_cli.engine.distributed import (
     current_world,
     first_alone,
@@ -30,7 +30,6 @@ from stsm_cli.engine.distributed import (
 )
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.engine.saving import Position, Saver
 from stsm_cli.engine.scores import score_split
 from stsm_cli.engine.step import Gradient, Stepper
 from stsm_cli.engine.stop import StopRequest, stopped_by

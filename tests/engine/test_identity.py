@@ -4,7 +4,7 @@ import json
 import torch
 
 from stsm_cli.data.manifest import write_manifest
-from stsm_cli.engine.identity import identify_data, weights_sha256
+from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
 from stsm_cli.models.build import build_model
 
 
@@ -38,3 +38,8 @@ def test_data_on_disk_is_known_by_its_list_and_report(tmp_path, make_split):
     content = (tmp_path / "manifest" / "val.csv").read_bytes()
     assert identity["list_sha256"] == hashlib.sha256(content).hexdigest()
     assert identity["num_in_lists"] == 8
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert describe_environment(torch.device("cpu"), "pyav")["commit"] is None

@@ -6,8 +6,7 @@ import pytest
 
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.engine.identity import changed_start, check_origin
-from stsm_cli.engine.run_names import claim_run_folder, newest_run
-from stsm_cli.engine.runlog import RunFolder, write_json, write_result
+from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run, write_json, write_result
 from stsm_cli.errors import CheckpointError, DataError, RecipeError, StsmError, UsageError
 
 

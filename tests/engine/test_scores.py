@@ -6,8 +6,8 @@ from stsm_cli.config.schema import ModelConfig
 from stsm_cli.config.view import View
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine import scores as engine
-from stsm_cli.engine.pixels import normalise
 from stsm_cli.engine.scores import average_views, score_videos, views_at_once
+from stsm_cli.engine.step import normalise
 from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network

@@ -12,7 +12,7 @@ import torch
 
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.dataset import open_splits
-from stsm_cli.engine import saving, stop, trainer
+from stsm_cli.engine import checkpoint, stop, trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError, InterruptedRunError, PreemptedError
@@ -97,7 +97,7 @@ def test_sigkill_and_resume_is_exact_to_the_bit(
     said,
     run,
 ):
-    monkeypatch.setattr(saving, "SAVE_SECONDS", save_seconds)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", save_seconds)
     recipe, cut = with_another_test(recipe), tmp_path / "cut"
     run(recipe, train_videos, val_videos, tmp_path / "whole")
     stop = stop_after(label, steps, kill)
