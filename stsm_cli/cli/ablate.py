@@ -11,8 +11,8 @@ from stsm_cli.cli import output
 from stsm_cli.cli.ablate_plan import plan_record, print_plan, print_plans
 from stsm_cli.cli.ablate_result import print_result, result_record
 from stsm_cli.cli.ablate_runs import Runner, carry_out
-from stsm_cli.cli.cluster import Slurm, Submitter, jobs_record, print_jobs
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
+from stsm_cli.cli.submit import Slurm, Submitter, jobs_record, print_jobs
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
-from stsm_cli.cli.cluster import Submitter, refuse_queued
 from stsm_cli.cli.live import LiveTable, RunProgress
+from stsm_cli.cli.submit import Submitter, refuse_queued
 from stsm_cli.cores import num_cores
 from stsm_cli.errors import (
     CheckpointError,
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
     from stsm_cli.analysis.records import RunRecord
     from stsm_cli.analysis.sweep import Outcome
-    from stsm_cli.cli.cluster import OpenData
+    from stsm_cli.cli.submit import OpenData
     from stsm_cli.data.videos import Videos
     from stsm_cli.engine.slurm import Submitted
 
-GO_ON = "run the same command again: finished runs are kept, unfinished ones continue"
+RUN_AGAIN = "run the same command again: finished runs are kept, unfinished ones continue"
 
 
 class Runner:
@@ -167,5 +167,5 @@ def carry_out(
             so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""
             after = f"after {len(live.records)} of {len(sweep.runs)} runs of {sweep.name}{so_far}"
             if isinstance(error, (PreemptedError, TerminatedExit)):
-                raise PreemptedError(f"stopped by SIGTERM {after}", hint=GO_ON) from None
-            raise InterruptedRunError(f"interrupted {after}", hint=GO_ON) from None
+                raise PreemptedError(f"stopped by SIGTERM {after}", hint=RUN_AGAIN) from None
+            raise InterruptedRunError(f"interrupted {after}", hint=RUN_AGAIN) from None

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.cost import Cost, ShiftSite
     from stsm_cli.analysis.paper_cost import Comparison
 
-NON_LOCAL = "r50-nl"
+R50_NL = "r50-nl"
 SHORT_NAMES: dict[str, Backbone] = {
     "r18": "resnet18",
     "r34": "resnet34",
     "r50": "resnet50",
-    NON_LOCAL: "resnet50",
+    R50_NL: "resnet50",
     "r101": "resnet101",
     "r152": "resnet152",
     "mbv2": "mobilenet_v2",
 }
-NETWORKS = SHORT_NAMES | {name: name for name in get_args(Backbone)}
+BACKBONES = SHORT_NAMES | {name: name for name in get_args(Backbone)}
 TSM = ShiftConfig(dims="T", alpha=Fraction(1, 4))
 STSM = ShiftConfig()
 MAX_VIEWS = 1_000_000
@@ -39,7 +39,7 @@ MAX_VIEWS = 1_000_000
 def _complete() -> list[str]:
     from stsm_cli.config.load import recipe_names
 
-    return [*NETWORKS, *recipe_names()]
+    return [*BACKBONES, *recipe_names()]
 
 
 def flops(
@@ -144,8 +144,8 @@ def _recipe(model: str) -> Recipe:
     from stsm_cli.config.load import load_recipe, recipe_names
 
     name = model.lower()
-    if name in NETWORKS:
-        network = {"backbone": NETWORKS[name], "num_classes": 400, "non_local": name == NON_LOCAL}
+    if name in BACKBONES:
+        network = {"backbone": BACKBONES[name], "num_classes": 400, "non_local": name == R50_NL}
         data = {"dataset": "k400", "sampling": "dense"}
         test = {"clips": 10, "crops": 3, "crop_px": 224}
         optim = {"lr": 1.0, "epochs": 1}
@@ -153,8 +153,8 @@ def _recipe(model: str) -> Recipe:
         return Recipe.model_validate(parts)
     if model in recipe_names() or Path(model).is_file() or Path(f"{model}.yaml").is_file():
         return load_recipe(model).recipe
-    near = get_close_matches(name, [*NETWORKS, *recipe_names()], n=3)
-    hint = f"choose one of {', '.join(NETWORKS)}, or one of `stsm recipes`"
+    near = get_close_matches(name, [*BACKBONES, *recipe_names()], n=3)
+    hint = f"choose one of {', '.join(BACKBONES)}, or one of `stsm recipes`"
     if near:
         hint = f"did you mean {' or '.join(f'`{other}`' for other in near)}?"
     raise UsageError(f"unknown model `{model}`", hint=hint)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.paper import PaperTable
     from stsm_cli.analysis.records import RunRecord
 
-DRAW_SECONDS = 0.2
+REDRAW_SECONDS = 0.2
 TELL_SECONDS = 0.5
 
 
@@ -165,7 +165,7 @@ class LiveTable:
             self.output.message(f"{run.row.name}, {_scores(record)} ({how}); {self._left()}")
 
     def _draw(self) -> None:
-        self._next_picture = time.monotonic() + DRAW_SECONDS
+        self._next_picture = time.monotonic() + REDRAW_SECONDS
         self._live.update(self._picture(), refresh=True)
 
     def _picture(self) -> "Picture":

@@ -1,5 +1,6 @@
-"""Options that several commands share, declared once."""
+"""Options that several commands share, declared once; and those that the user typed."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -54,3 +55,22 @@ Nproc = Annotated[
         help="Processes on this machine that share the videos, one a GPU.",
     ),
 ]
+
+
+def typed_words(context: typer.Context, *, without: Collection[str]) -> list[str]:
+    """The arguments that the user typed for this command, but for `without`, -q and -v."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name in (*without, "quiet", "verbose") or source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        if parameter.param_type_name == "argument":
+            words.append(str(value))
+        elif isinstance(value, bool):
+            words.append(parameter.opts[0])
+        else:
+            values = value if isinstance(value, (list, tuple)) else [value]  # by typer's version
+            words += [word for item in values for word in (parameter.opts[0], str(item))]
+    return words

@@ -5,10 +5,10 @@ import sys
 import typer
 
 from stsm_cli.cli import output
-from stsm_cli.cli.cluster import typed_words
+from stsm_cli.cli.options import typed_words
 from stsm_cli.errors import UsageError
 
-GO_ON = "`--resume` goes on from the last checkpoint"
+RESUME = "`--resume` goes on from the last checkpoint"
 
 
 def start_processes(nproc: int, context: typer.Context) -> int:
@@ -28,7 +28,7 @@ def start_processes(nproc: int, context: typer.Context) -> int:
         )
     verbosity = {-1: ["-q"], 1: ["-v"], 2: ["-vv"]}.get(output.current().verbosity, [])
     words = [context.info_name or "", *typed_words(context, without=("nproc",)), *verbosity]
-    hint = GO_ON if context.info_name == "train" else None
+    hint = RESUME if context.info_name == "train" else None
     code = launch([sys.executable, "-m", "stsm_cli", *words], nproc, hint=hint)
     output.use(output.Output(-1))  # the first of them has told what there is to tell
     return code

@@ -12,10 +12,10 @@ import typer
 
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
-from stsm_cli.cli.cluster import Slurm, print_jobs, submit_training
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
+from stsm_cli.cli.submit import Slurm, print_jobs, submit_training
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _submit(
     context: typer.Context,
     as_json: bool,
 ) -> None:
-    from stsm_cli.engine.cluster import parse_cluster
+    from stsm_cli.engine.slurm_options import parse_cluster
 
     cluster = parse_cluster(slurm, workers=workers)
     job = make_job()

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.catalog import load_card, reverse_labels
+from stsm_cli.data.catalog import IntArray, load_card, reverse_labels
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.scores import Scores
 from stsm_cli.stored import wilson_interval
-
-IntArray = npt.NDArray[np.int64]
 
 NO_ANSWER = -1
 _NEVER = torch.iinfo(torch.int64).max

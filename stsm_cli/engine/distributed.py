@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from stsm_cli.errors import StsmError, UsageError
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 
 TIMEOUT = timedelta(minutes=30)  # ours: longer than one process ever works while others wait
 TELLING_SECONDS = 1.0
@@ -122,7 +122,7 @@ def together() -> Iterator[None]:
     raise told_once(problem)
 
 
-def first_alone(work: Callable[[], T]) -> T:
+def first_alone(work: Callable[[], Value]) -> Value:
     """The result of `work`, which the first process does before the others begin.
 
     Raises:
@@ -136,13 +136,13 @@ def first_alone(work: Callable[[], T]) -> T:
     return results[0]
 
 
-def gather_objects(value: T) -> list[T]:
+def gather_objects(value: Value) -> list[Value]:
     """The values of all processes in order of rank, on every one; `[value]` where there is one."""
     if current_world().size == 1:
         return [value]
     import torch.distributed as dist
 
-    gathered: list[T] = [value] * dist.get_world_size()
+    gathered: list[Value] = [value] * dist.get_world_size()
     dist.all_gather_object(gathered, value)
     return gathered
 

@@ -17,7 +17,7 @@ from stsm_cli.engine.distributed import LOST
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.lifeline import TIED, tie
 
-GRACE_SECONDS = 10.0  # ours: for the others to end by themselves, once one has failed
+OTHERS_SECONDS = 10.0  # ours: for the others to end by themselves, once one has failed
 POLL_SECONDS = 0.1
 STOPPED: dict[int, type[StsmError]] = {
     signal.SIGINT: InterruptedRunError,
@@ -30,7 +30,7 @@ Process = subprocess.Popen[bytes]
 def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> int:
     """Run `command` in `nproc` processes that know of each other; their exit code.
 
-    SIGINT and SIGTERM are passed on. Once a process has failed, the others have `GRACE_SECONDS`.
+    SIGINT and SIGTERM are passed on. Once a process has failed, the others have `OTHERS_SECONDS`.
 
     Args:
         command: What to run.
@@ -83,7 +83,7 @@ def _wait(processes: Sequence[Process]) -> set[int]:
     deadline = float("inf")
     while running := [rank for rank, process in enumerate(processes) if process.poll() is None]:
         if deadline == float("inf") and any(process.returncode for process in processes):
-            deadline = time.monotonic() + GRACE_SECONDS
+            deadline = time.monotonic() + OTHERS_SECONDS
         if time.monotonic() > deadline:
             for rank in running:
                 processes[rank].kill()

@@ -21,13 +21,13 @@ from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.lifeline import GRACE_SECONDS, end_with_parent
 from stsm_cli.sigterm import sigterm_raises
 
-Work = Callable[[int, Callable[[Any], None]], Any]
+TaskWork = Callable[[int, Callable[[Any], None]], Any]
 """Does the task of this number, tells its news on the way, and returns its result."""
 
 
 def run_side_by_side(
     num_tasks: int,
-    work: Work,
+    work: TaskWork,
     *,
     jobs: int,
     on_news: Callable[[int, Any], None],
@@ -101,7 +101,7 @@ def _start(child: Callable[[Connection], None]) -> tuple[Connection, ForkProcess
 
 
 def _child(
-    task: int, work: Work, life: tuple[Connection, Connection], connection: Connection
+    task: int, work: TaskWork, life: tuple[Connection, Connection], connection: Connection
 ) -> None:
     os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which tells each child once
     torch.set_num_threads(1)
@@ -124,7 +124,9 @@ def _child(
         connection.send(outcome)
 
 
-def _outcome(task: int, work: Work, tell: Callable[[Any], None]) -> tuple[bool, Any] | StsmError:
+def _outcome(
+    task: int, work: TaskWork, tell: Callable[[Any], None]
+) -> tuple[bool, Any] | StsmError:
     try:
         return True, work(task, tell)
     except StsmError as error:

@@ -28,7 +28,7 @@ Average = Literal["prob", "score"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 FORWARD_PIXELS = 16 * 8 * 256 * 256  # bounds memory: in ResNet-50 to 1.8 GB of float32
-MAX_VIEWS = 64  # of small pictures; more gain nothing
+MAX_VIEWS_AT_ONCE = 64  # of small pictures; more gain nothing
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def score_split(
 
 def views_at_once(num_frames: int, size_px: int) -> int:
     """How many views of `num_frames` pictures of `size_px`² go through the network together."""
-    return min(MAX_VIEWS, max(1, FORWARD_PIXELS // (num_frames * size_px**2)))
+    return min(MAX_VIEWS_AT_ONCE, max(1, FORWARD_PIXELS // (num_frames * size_px**2)))
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.engine.cluster import WARNING_SECONDS, Cluster
+from stsm_cli.engine.slurm_options import WARNING_SECONDS, Cluster
 from stsm_cli.errors import StsmError, UsageError
 from stsm_cli.lifeline import TIED, tie
 

@@ -18,7 +18,7 @@ def run(script):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(engine, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(engine, "OTHERS_SECONDS", 0.2)
     monkeypatch.setattr(engine, "POLL_SECONDS", 0.01)
 
 

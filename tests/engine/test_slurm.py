@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stsm_cli.engine.cluster import Cluster
 from stsm_cli.engine.slurm import TrainJob, queued, submit, train_job
+from stsm_cli.engine.slurm_options import Cluster
 from stsm_cli.errors import StsmError, UsageError
 
 LOCAL = Cluster("local", 10, 1, 1, 0, {"cpus_per_task": "1"})

@@ -9,6 +9,7 @@ import typer
 
 from stsm_cli.cli import output
 from stsm_cli.cli.live import LiveTable
+from stsm_cli.cli.options import typed_words
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.sweep import Outcome
     from stsm_cli.config.schema import DataConfig
     from stsm_cli.data.videos import Videos
-    from stsm_cli.engine.cluster import Cluster
     from stsm_cli.engine.slurm import Submitted
+    from stsm_cli.engine.slurm_options import Cluster
 
     OpenData = Callable[[DataConfig], tuple[Videos, Videos]]
 
@@ -58,7 +59,7 @@ class Submitter:
         decoder: str | None,
         at_once: int | None,
     ) -> None:
-        from stsm_cli.engine.cluster import parse_cluster
+        from stsm_cli.engine.slurm_options import parse_cluster
 
         self._at_once, self._open = at_once, open_data
         self._cluster = parse_cluster(settings, workers=workers)
@@ -121,25 +122,6 @@ def refuse_queued(folders: Collection[Path]) -> None:
         job = jobs[folder.parent].get(folder.name)
         if job is not None and RunFolder(folder).result() is None:
             raise UsageError(f"{folder}: is being run by job {job}", hint=WAIT)
-
-
-def typed_words(context: typer.Context, *, without: Collection[str]) -> list[str]:
-    """The arguments that the user typed for this command, but for `without`, -q and -v."""
-    words: list[str] = []
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if name in (*without, "quiet", "verbose") or source is None or source.name != "COMMANDLINE":
-            continue
-        value = context.params[name]
-        if parameter.param_type_name == "argument":
-            words.append(str(value))
-        elif isinstance(value, bool):
-            words.append(parameter.opts[0])
-        else:
-            values = value if isinstance(value, (list, tuple)) else [value]  # by typer's version
-            words += [word for item in values for word in (parameter.opts[0], str(item))]
-    return words
 
 
 def submit_training(context: typer.Context, out: Path, cluster: "Cluster") -> "Submitted":

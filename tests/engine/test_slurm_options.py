@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from stsm_cli.engine.cluster import parse_cluster
+from stsm_cli.engine.slurm_options import parse_cluster
 from stsm_cli.errors import UsageError
 
 
