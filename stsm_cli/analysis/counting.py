@@ -21,7 +21,8 @@ from stsm_cli.analysis.cost import Cost, LayerCost, ShiftSite
 from stsm_cli.analysis.tracing import ShapesOnly
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.build import build_model
-from stsm_cli.models.shift import ShiftedConv, channel_slices
+from stsm_cli.models.shift import ShiftedConv
+from stsm_cli.models.shift_slices import group_sizes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # its losses use torch.jit.script
@@ -106,11 +107,9 @@ def shifted_channels(model: nn.Module) -> tuple[ShiftSite, ...]:
 
 def _site(name: str, module: ShiftedConv) -> ShiftSite:
     channels = module.net.in_channels
-    slices = channel_slices(channels, module.dims, module.alpha)
-    counts = [part.stop - part.start for part in slices]
-    groups = module.dims.split("+")
-    by_group = {group: sum(counts[2 * i : 2 * i + 2]) for i, group in enumerate(groups)}
-    return ShiftSite(name, channels, sum(counts), by_group)
+    sizes = group_sizes(module.slices, module.dims)
+    by_group = {group: sum(both) for group, both in sizes.items()}
+    return ShiftSite(name, channels, sum(by_group.values()), by_group)
 
 
 def _elements_written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.data.catalog import known_counts, load_card
 from stsm_cli.data.sampling import dense_test, dense_train, uniform_test
 from stsm_cli.models.shift import channel_slices, insert_shift
+from stsm_cli.models.shift_slices import group_sizes
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:(?:e|×10\^\{)(-?\d+))?")
 
@@ -118,7 +120,8 @@ def _config(network: PaperNetwork, frames: int, classes: int) -> ModelConfig:
 
 def slices(channels: int, dims: str, alpha: str) -> list[int]:
     """Numbers of channels that move each way: two for each group of `dims`."""
-    return [part.stop - part.start for part in channel_slices(channels, dims, alpha)]
+    sizes = group_sizes(channel_slices(channels, dims, alpha), dims)
+    return [*chain.from_iterable(sizes.values())]
 
 
 def moved(channels: int, alpha: str) -> str:

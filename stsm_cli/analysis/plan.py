@@ -10,7 +10,7 @@ from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.records import RunRecord, finished_among, read_records
 from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import OptimConfig, Recipe, ShiftConfig
-from stsm_cli.models.shift import channel_slices
+from stsm_cli.models.shift_slices import channel_slices, group_sizes
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.resources import resource_dir
 
@@ -143,12 +143,11 @@ def moved_channels(shift: ShiftConfig | None, channels: int, num_sites: int) -> 
     """Channels that `shift` moves of `channels`."""
     if shift is None:
         return Moved(channels, num_sites, 0, "")
-    sizes = [part.stop - part.start for part in channel_slices(channels, shift.dims, shift.alpha)]
-    parts = ", ".join(
-        f"{group} {sizes[2 * i]}+{sizes[2 * i + 1]}"
-        for i, group in enumerate(shift.dims.split("+"))
-    )
-    return Moved(channels, num_sites, sum(sizes), parts if sum(sizes) else "")
+    slices = channel_slices(channels, shift.dims, shift.alpha)
+    sizes = group_sizes(slices, shift.dims)
+    parts = ", ".join(f"{group} {ahead}+{back}" for group, (ahead, back) in sizes.items())
+    num_moved = slices[-1].stop
+    return Moved(channels, num_sites, num_moved, parts if num_moved else "")
 
 
 def _row_plan(runs: Sequence[Run], recorded: Container[str], times: Sequence[Time]) -> RowPlan:

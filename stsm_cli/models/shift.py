@@ -25,7 +25,14 @@ from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.models import shift_copies
 from stsm_cli.models.shift_graph import composed
 from stsm_cli.models.shift_sites import target_convs
-from stsm_cli.models.shift_slices import Alpha, ChannelSlice, channel_slices, frames_per_video
+from stsm_cli.models.shift_slices import (
+    AlphaLike,
+    ChannelSlice,
+    channel_slices,
+    frames_per_video,
+    group_sizes,
+    slices_of,
+)
 
 __all__ = [
     "ChannelSlice",
@@ -38,7 +45,7 @@ __all__ = [
 ]
 
 
-def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: Alpha) -> Tensor:
+def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: AlphaLike) -> Tensor:
     """`x` with some of its channels moved by one position; zeros enter at the borders.
 
     The result has the shape, the type and the memory format of `x`; where α moves no channel at
@@ -75,17 +82,21 @@ class SpatioTemporalShift(nn.Module):
         ValueError: `num_frames` is below 1, or `dims` or `alpha` is not valid.
     """
 
-    def __init__(self, num_frames: int, dims: str, alpha: Alpha) -> None:
+    def __init__(self, num_frames: int, dims: str, alpha: AlphaLike) -> None:
         super().__init__()
         if num_frames < 1:
             raise ValueError(f"num_frames ({num_frames}) must be at least 1")
-        parse_dims(dims)
+        groups = parse_dims(dims)
         self.num_frames = num_frames
         self.dims = dims
         self.alpha = parse_alpha(alpha)
+        self._parsed = groups, *self.alpha.as_integer_ratio()
 
     def forward(self, x: Tensor) -> Tensor:
         """The shifted `x`."""
+        if isinstance(x, Tensor):
+            num_frames = frames_per_video(x, self.num_frames)
+            return _shifted(x, num_frames, slices_of(x.shape[1], *self._parsed))
         return shift(x, num_frames=self.num_frames, dims=self.dims, alpha=self.alpha)
 
     def extra_repr(self) -> str:
@@ -115,15 +126,15 @@ class ShiftedConv(SpatioTemporalShift):
     """
 
     def __init__(
-        self, net: nn.Conv2d | nn.Conv3d, *, num_frames: int, dims: str, alpha: Alpha
+        self, net: nn.Conv2d | nn.Conv3d, *, num_frames: int, dims: str, alpha: AlphaLike
     ) -> None:
         super().__init__(num_frames, dims, alpha)
         self.net = net
-        self.slices = channel_slices(net.in_channels, dims, alpha)
+        self.slices = slices_of(net.in_channels, *self._parsed)
         self.register_load_state_dict_pre_hook(_take_plain_keys)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
-        """What `net` makes of the shifted `x`."""
+        """Output of `net` for the shifted `x`."""
         if not isinstance(x, Tensor):
             return self._node(x)
         keep_input = not (_is_traced() or _is_transformed()) and (
@@ -149,7 +160,7 @@ class ShiftedConv(SpatioTemporalShift):
             return self.net(shifted)  # type: ignore[no-any-return]
 
     def _node(self, x: Any) -> Any:  # noqa: ANN401
-        """What stands for this module, and what it makes of the proxy `x`, in a graph of torch.fx.
+        """Output for the proxy `x`: a node that stands for this module in a graph of torch.fx.
 
         One node, so that the traced network trains as this one does.
         """
@@ -159,15 +170,10 @@ class ShiftedConv(SpatioTemporalShift):
 
     def extra_repr(self) -> str:
         """For example `T, α=1/4: 16 of 64 channels (T 8+8), 8 frames`."""
-        sizes = [part.stop - part.start for part in self.slices]
-        groups = ", ".join(
-            f"{group} {sizes[2 * i]}+{sizes[2 * i + 1]}"
-            for i, group in enumerate(self.dims.split("+"))
-        )
-        return (
-            f"{self.dims}, α={self.alpha}: {sum(sizes)} of {self.net.in_channels} channels "
-            f"({groups}), {self.num_frames} frames"
-        )
+        sizes = group_sizes(self.slices, self.dims)
+        groups = ", ".join(f"{group} {ahead}+{back}" for group, (ahead, back) in sizes.items())
+        moved = f"{self.slices[-1].stop} of {self.net.in_channels} channels"
+        return f"{self.dims}, α={self.alpha}: {moved} ({groups}), {self.num_frames} frames"
 
 
 def insert_shift(
@@ -175,7 +181,7 @@ def insert_shift(
     *,
     num_frames: int,
     dims: str,
-    alpha: Alpha,
+    alpha: AlphaLike,
     targets: Sequence[str] | None = None,
 ) -> nn.Module:
     """`model` itself, a shift now standing before some of its convolutions.
@@ -252,7 +258,7 @@ def _is_traced() -> bool:
 
 
 def _is_transformed() -> bool:
-    """Whether this runs inside a transform of `torch.func`, such as `vmap` or `grad`."""
+    """Tell whether this runs inside a transform of `torch.func`, such as `vmap` or `grad`."""
     return torch._C._are_functorch_transforms_active()
 
 
@@ -323,7 +329,7 @@ def _fill(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tenso
 
 
 def _is_on_cuda(x: Tensor) -> bool:
-    """Whether `x` has memory there, which fake tensors, and what a mode traces, need not have."""
+    """Tell whether `x` has memory there; fake tensors, and those that a mode traces, may not."""
     is_plain = type(x) is Tensor and not torch._C._len_torch_dispatch_stack()
     return x.is_cuda and is_plain and x.numel() > 0
 

@@ -1,4 +1,4 @@
-"""Where the shift stands: found in what the blocks of a network compute, whatever their names.
+"""Places of the shift: found in what the blocks of a network compute, whatever their names.
 
 On the residual branch, before its first convolution: TSM's *blockres*, which the paper's Figure 3
 draws. The identity branch stays as it is.
@@ -187,7 +187,7 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _is_chain(module: nn.Module) -> bool:
-    """Whether its parts come one after the other, which need not be traced to be known."""
+    """Tell whether its parts come one after the other, which need not be traced to be known."""
     is_scripted = isinstance(module, torch.jit.ScriptModule)  # its forward cannot be looked at
     return not is_scripted and type(module).forward is nn.Sequential.forward
 
@@ -204,7 +204,7 @@ class _Tracer(Tracer):
 
 
 def _graph(module: nn.Module) -> Graph | None:
-    """What `module` computes, its options at their defaults; None where it cannot be traced."""
+    """Graph of `module`, its options at their defaults; None where it cannot be traced."""
     try:
         options: dict[str, Any] = {
             name: parameter.default

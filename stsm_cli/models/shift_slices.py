@@ -3,6 +3,7 @@
 Exact in whole numbers, and traceable for a number of channels that is symbolic.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
 
-Alpha = Fraction | str | float
+AlphaLike = Fraction | str | float
 """α in a form that `parse_alpha` reads."""
+Groups = tuple[tuple[int, ...], ...]
+"""Groups of axes as `parse_dims` returns them."""
 
 
 class ChannelSlice(NamedTuple):
@@ -25,7 +28,7 @@ class ChannelSlice(NamedTuple):
     stop: int
 
 
-def channel_slices(num_channels: int, dims: str, alpha: Alpha) -> tuple[ChannelSlice, ...]:
+def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[ChannelSlice, ...]:
     """The channels that move: two slices for each group of `dims`, in the order of the channels.
 
     Slice i of 2G covers channels `round(i·αC/2G)` up to `round((i+1)·αC/2G)`, halves rounded up; it
@@ -43,11 +46,31 @@ def channel_slices(num_channels: int, dims: str, alpha: Alpha) -> tuple[ChannelS
         >>> [(part.direction, part.start, part.stop) for part in channel_slices(64, "T", "1/4")]
         [(1, 0, 8), (-1, 8, 16)]
     """
-    groups, over, under = _parse(dims, str(alpha) if isinstance(alpha, Fraction) else alpha)
+    plain = str(alpha) if isinstance(alpha, Fraction) else alpha
+    return slices_of(num_channels, *_parse(dims, plain))
+
+
+def slices_of(num_channels: int, groups: Groups, over: int, under: int) -> tuple[ChannelSlice, ...]:
+    """`channel_slices` of what is parsed already: the groups of axes, and α as `over`/`under`."""
     moves = [(axes, direction) for axes in groups for direction in (+1, -1)]
     under *= len(moves)  # slice i begins at i·C·over/under, rounded in whole numbers
     bounds = [(2 * i * num_channels * over + under) // (2 * under) for i in range(len(moves) + 1)]
     return tuple(ChannelSlice(*move, bounds[i], bounds[i + 1]) for i, move in enumerate(moves))
+
+
+def group_sizes(slices: Sequence[ChannelSlice], dims: str) -> dict[str, tuple[int, int]]:
+    """Numbers of channels that move, by group of `dims`: in direction +1 and in direction -1.
+
+    Args:
+        slices: As `channel_slices` returns them for `dims`.
+        dims: Sum of groups of axes.
+
+    Examples:
+        >>> group_sizes(channel_slices(64, "T+H", "3/8"), "T+H")
+        {'T': (6, 6), 'H': (6, 6)}
+    """
+    sizes = [part.stop - part.start for part in slices]
+    return dict(zip(dims.split("+"), zip(sizes[::2], sizes[1::2], strict=True), strict=True))
 
 
 def frames_per_video(x: Tensor, num_frames: int | None) -> int:
@@ -72,7 +95,7 @@ def frames_per_video(x: Tensor, num_frames: int | None) -> int:
     return num_frames
 
 
-def _parse(dims: str, alpha: str | float) -> tuple[tuple[tuple[int, ...], ...], int, int]:
+def _parse(dims: str, alpha: str | float) -> tuple[Groups, int, int]:
     return parse_dims(dims), *parse_alpha(alpha).as_integer_ratio()
 
 

@@ -56,7 +56,7 @@ def shifted(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Ten
 
 @functools.cache
 def works() -> bool:
-    """Whether Triton can build and start a kernel here; if not, one warning says why."""
+    """Tell whether Triton can build and start a kernel here; if not, one warning says why."""
     x = torch.ones(2, 1, 1, 1, device="cuda")
     try:
         out = shifted(x, 2, (ChannelSlice((0,), 1, 0, 1),))
@@ -85,7 +85,7 @@ def _launcher(
     num_frames: int,
     slices: tuple[ChannelSlice, ...],
 ) -> Callable[[Tensor, Tensor], None] | None:
-    """What writes the shifted second tensor into the first, both of this shape and layout.
+    """Function that writes the shifted second tensor into the first, both of this shape and layout.
 
     Found once for each shape: Triton's own way from the arguments to the built kernel takes longer
     than a small kernel runs.
@@ -137,7 +137,7 @@ def _layout(
 
 @functools.cache  # for good: a captured CUDA graph holds its address
 def _moves(num_channels: int, slices: tuple[ChannelSlice, ...], device: torch.device) -> Tensor:
-    """Where each channel's values come from: 1 + the step along T, H, W in two bits each."""
+    """Source of each channel's values: 1 + the step along T, H, W in two bits each."""
     codes = [0b010101] * num_channels
     for axes, direction, start, stop in slices:
         codes[start:stop] = [0b010101 + sum(direction << 2 * axis for axis in axes)] * (

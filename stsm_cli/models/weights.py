@@ -34,7 +34,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def num_classes(path: Path) -> int:
-    """How many classes the weights at `path` know.
+    """Number of classes that the weights at `path` know.
 
     Raises:
         CheckpointError: As `read_weights`; or they have no classifier.
@@ -97,7 +97,7 @@ def load_init(model: Network, path: Path) -> tuple[str, ...]:
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """What `found` lacks, what it has beyond `wanted`, and other shapes and types; else empty."""
+    """Tensors that `found` lacks or has beyond `wanted`, other shapes and types; else empty."""
     shapes = [
         f"{name} {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
@@ -159,7 +159,7 @@ def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:
 def _other_classes(
     classifier: Sequence[str], ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]
 ) -> int | None:
-    """How many `theirs` has, where its classifier is whole and differs in nothing else; or None."""
+    """Classes of `theirs`, where its classifier is whole and differs in nothing else; or None."""
     if not all(name in theirs for name in classifier):
         return None
     same = all(

@@ -32,7 +32,7 @@ COUNTER = ".num_batches_tracked"
 EMBEDDED_GAUSSIAN = "embedded_gaussian"
 """The mode of the non-local blocks here; they have no scale (`use_scale=False`)."""
 _KNOWN = {"shift_div": "8", "style": "pytorch", "use_scale": "False", "mode": EMBEDDED_GAUSSIAN}
-"""What a configuration may say of things that no tensor tells."""
+"""Keys of a configuration that no tensor tells."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ def _shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
 def _is_shifted(
     path: Path, state: Mapping[str, Tensor], names: Mapping[str, str], network: nn.Module
 ) -> bool:
-    """Whether the convolutions of TSM's *blockres* have a shift before them, and no others."""
+    """Tell whether the convolutions of TSM's *blockres*, and no others, follow a shift."""
     shifted = {names[key] for key in state if ".net." in key and state[key].ndim == 4}
     sites = {f"backbone.{site}.weight" for site in shift_sites(network)}
     if shifted and shifted != sites:

@@ -24,7 +24,7 @@ _BYSTANDERS = (
     "numpy.dtypes.Float64DType",
     "numpy.ndarray",
 )
-"""What lies beside the weights in checkpoints of MMAction2 and TSM: their logs and best scores."""
+"""Classes beside the weights in checkpoints of MMAction2 and TSM: their logs and best scores."""
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
 
 
@@ -39,7 +39,7 @@ class _Placeholder:
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """What `torch.save` wrote, on the CPU, as far as it is tensors and plain data.
+    """Load what `torch.save` wrote, on the CPU, as far as it is tensors and plain data.
 
     Raises:
         CheckpointError: The file is missing, damaged, no dictionary, or asks for code to be run;
@@ -72,7 +72,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
 
 
 def state_dict(content: dict[str, Any]) -> Any:  # noqa: ANN401
-    """What a checkpoint has where its weights should be, whatever lies around it."""
+    """The part of a checkpoint that should be its weights, whatever lies around it."""
     return content.get("state_dict", content.get("model", content))
 
 
@@ -104,7 +104,7 @@ def _check_tensors(path: Path, state: dict[Any, Any]) -> None:
 
 
 def _problem(name: object, tensor: Tensor, most: int) -> str | None:
-    """What is wrong with `tensor`, out of a file of `most` bytes."""
+    """Fault of `tensor`, out of a file of `most` bytes; None without one."""
     if tensor.dim() == 0 and not str(name).endswith("num_batches_tracked"):
         return "is a single number, which no tensor of weights is"
     if tensor.layout != torch.strided or tensor.is_nested:

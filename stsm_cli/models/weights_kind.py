@@ -1,4 +1,4 @@
-"""Whether a file may hold weights, by its first bytes: told before torch is imported."""
+"""Check by its first bytes that a file may hold weights, before torch is imported."""
 
 import zipfile
 from pathlib import Path
@@ -49,7 +49,7 @@ def check_kind(path: Path, kind: str | None = None) -> None:
 
 
 def _other_kind(beginning: bytes) -> tuple[str, str | None] | None:
-    """What a file is that begins so, and what to do about it; None for what may be a checkpoint."""
+    """Kind of a file that begins so, and a cure; None for what may be a checkpoint."""
     again = (
         "download the file itself; such a page comes in its place from a link to a page about it"
     )

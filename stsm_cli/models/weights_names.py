@@ -1,4 +1,4 @@
-"""What tensors are called in other projects' checkpoints, and here.
+"""Names of tensors in other projects' checkpoints, and here.
 
 Ours are torchvision's names behind `backbone.`, and `fc.{weight,bias}`; non-local blocks are called
 as in `non_local.py`. A name without a counterpart here stays as it is, and fits no network.

@@ -15,7 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stsm_cli.analysis.counting import measure_cost
 from stsm_cli.models import shift_slices
-from stsm_cli.models.shift import ShiftedConv, SpatioTemporalShift, channel_slices, shift
+from stsm_cli.models.shift import (
+    ShiftedConv,
+    SpatioTemporalShift,
+    channel_slices,
+    insert_shift,
+    shift,
+)
+from stsm_cli.models.shift_slices import group_sizes
 
 ALL = ["T", "H", "W", "T+H+W", "HW", "H+W", "T+HW", "TH+TW+HW", "THW", "T+H+W+TH+TW+HW"]
 LAYOUTS = ["frames", "frames channels-last", "features", "features channels-last", "strided"]
@@ -58,7 +65,7 @@ def as_videos(x, num_frames):
 
 
 def test_examples_of_the_docstrings_hold():
-    assert doctest.testmod(shift_slices) == (0, 1)
+    assert doctest.testmod(shift_slices) == (0, 2)
 
 
 # Which channels
@@ -90,6 +97,37 @@ def test_slices_are_the_designs(num_channels, dims, alpha, bounds):
 def test_slices_of_a_group_share_its_axes():
     axes = [part.axes for part in channel_slices(64, "W+TH", "3/8")]
     assert axes == [(2,), (2,), (0, 1), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("dims", "alpha", "sizes"),
+    [
+        ("T+H+W", "3/8", {"T": (2, 2), "H": (2, 2), "W": (2, 2)}),
+        ("W+HT", "1/8", {"W": (1, 1), "HT": (1, 1)}),
+        ("T+H", "3/32", {"T": (1, 1), "H": (0, 1)}),
+        ("T", "0", {"T": (0, 0)}),
+    ],
+)
+def test_sizes_of_groups_are_in_their_order_and_direction(dims, alpha, sizes):
+    num_channels = 32
+    found = group_sizes(channel_slices(num_channels, dims, alpha), dims)
+    assert found == sizes
+    assert list(found) == dims.split("+")
+
+
+def test_a_module_parses_what_it_is_given_once(monkeypatch):
+    given = {"num_frames": 2, "dims": "T", "alpha": 0.25}
+    network = insert_shift(nn.Sequential(nn.Conv2d(8, 4, 1)), **given, targets=["0"])
+    module = SpatioTemporalShift(**given)
+
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(shift_slices, "parse_dims", refuse)
+    monkeypatch.setattr(shift_slices, "parse_alpha", refuse)
+    frames = torch.randn(4, 8, 3, 3)
+    assert module(frames).shape == frames.shape
+    assert network(frames).shape == (4, 4, 3, 3)
 
 
 @pytest.mark.parametrize("num_channels", [*range(1, 70), 1024, 2048])
