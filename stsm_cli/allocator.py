@@ -30,7 +30,7 @@ def keep_freed_memory() -> bool:
 
 
 def _is_glibc() -> bool:
-    """Whether it is: musl has no such setting, and other systems no such function."""
+    """Tell whether it is: musl has no such setting, and other systems no such function."""
     try:
         return os.confstr("CS_GNU_LIBC_VERSION") is not None  # type: ignore[attr-defined,unused-ignore]
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""How many CPU cores there are to share out among processes and threads."""
+"""Number of CPU cores that there are to share out among processes and threads."""
 
 import os
 

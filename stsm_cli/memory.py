@@ -1,4 +1,4 @@
-"""How much memory this process can still take, to decide whether a data set fits into it."""
+"""Memory that this process can still take, to decide whether a data set fits into it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def available_memory(system: Path = Path("/")) -> int | None:
 
 
 def _left_by_groups(system: Path) -> Iterator[int]:
-    """What each control group still allows; none is below 0."""
+    """Bytes that each control group still allows; none is below 0."""
     for folder, limit_file, usage_file in _groups(system):
         try:
             limit = int((folder / limit_file).read_text())  # ValueError: "max"

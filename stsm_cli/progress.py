@@ -1,4 +1,4 @@
-"""What long work says while it runs: a bar and messages, without knowing who shows them.
+"""Reports of long work while it runs: a bar and messages, without knowing who shows them.
 
 The command line implements `Progress` on a terminal (`cli/output.py`); library users get silence.
 """
@@ -16,7 +16,7 @@ class Bar(Protocol):
 
 
 class Progress(Protocol):
-    """Where long work reports to."""
+    """Receiver of the reports of long work."""
 
     def message(self, text: str) -> None:
         """Say one line."""

@@ -1,4 +1,4 @@
-"""Where the shipped recipes and data-set cards lie: inside the wheel, or beside the checkout."""
+"""Folders of the shipped recipes and data-set cards: inside the wheel, or beside the checkout."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is kept of a run, typed: the files of a run folder, and what a run record shares with them.
+"""Typed files of a run folder, and what a run record shares with them.
 
 Writers and readers use the same kinds, which are strict and frozen. Keys that a kind does not have
 are passed over: other versions of stsm wrote more, or will.
@@ -35,7 +35,7 @@ _SAME = 1e-3  # percent; the mean of 0 and 1 in float32 is that far from its fra
 
 @dataclass(frozen=True, config=STRICT)
 class Pair:
-    """What a test gave on the videos of two classes that are each other's time reversal: counts."""
+    """Counts of a test on the videos of two classes that are each other's time reversal."""
 
     classes: tuple[str, str]
     videos: NonNegativeInt
@@ -46,7 +46,7 @@ class Pair:
 
 @dataclass(frozen=True, config=STRICT)
 class Score:
-    """What a test gave: counts, and accuracies in percent."""
+    """Outcome of a test: counts, and accuracies in percent."""
 
     num_videos: PositiveInt
     """Videos that decoded in this test."""
@@ -59,7 +59,7 @@ class Score:
     top5: Percent
     mean_class: Percent
     pair_accuracy: Percent | None
-    """How often a video's class scores above its time reversal; None on sets without such pairs."""
+    """Share of videos whose class scores above its time reversal; None on sets without pairs."""
     pairs: tuple[Pair, ...] | None = None
     """One a pair; None on sets without any, and in records from before pairs were counted."""
 
@@ -96,13 +96,13 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Origin:
-    """What a run came from, as its environment and its record tell."""
+    """Origin of a run, as its environment and its record tell."""
 
     class_hash: str | None = None
     init_sha256: str | None = None
     """Of the file that `model.init` names."""
     data_id: str | None = None
-    """What the videos are known by; None in runs from before it was kept."""
+    """Id of the videos; None in runs from before it was kept."""
     numerics: PositiveInt = 1
     stsm: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)
@@ -228,7 +228,7 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
 
 
 def contradiction(score: Score) -> str | None:
-    """Where counts and accuracies of a test contradict each other; None where they agree."""
+    """The first contradiction between counts and accuracies of a test; None where they agree."""
     total, correct = score.num_listed, score.correct
     if not correct <= score.num_videos <= total:
         return f"num_videos is {score.num_videos}, with {correct} correct of {total} listed"

@@ -140,7 +140,7 @@ def _either(texts: set[str]) -> str:
 
 
 def to_do(work: "Workload") -> str:
-    """How many runs are finished, and what the others cost."""
+    """Number of finished runs, and the cost of the others."""
     from stsm_cli.analysis.cells import adds
 
     done = f"{work.num_finished} of {work.num_finished + work.num_missing} finished"

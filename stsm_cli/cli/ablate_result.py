@@ -1,4 +1,4 @@
-"""What `stsm ablate` says of an ablation that has run: its table, or an object of JSON."""
+"""Report of `stsm ablate` on an ablation that has run: its table, or an object of JSON."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -65,7 +65,7 @@ def _speak(
 
 
 def _expanded(value: Any) -> Any:  # noqa: ANN401
-    """What was given, `~` at the beginning of a path being a home: shells leave `--out=~/x`."""
+    """The given value, a leading `~` of a path replaced by the home: shells leave `--out=~/x`."""
     if isinstance(value, (list, tuple)):  # by Typer's version
         return [_expanded(item) for item in value]
     if not isinstance(value, (str, Path)) or not str(value).startswith("~"):

@@ -1,4 +1,4 @@
-"""What exceptions of others mean to a user: errors of this package, in one line with their cure."""
+"""Exceptions of other packages as errors of this one: a line for the user, and its cure."""
 
 from typing import Any, cast
 
@@ -7,7 +7,7 @@ import typer
 from stsm_cli.errors import StsmError, UsageError
 
 CommandLineError = cast(type[Exception], typer.BadParameter.__bases__[0])
-"""What Typer raises for a wrong command line; it has no public name."""
+"""Typer's exception for a wrong command line; it has no public name."""
 
 # What users of other projects call a key of the recipe; its own last part is known without.
 ALSO_CALLED = {
@@ -57,7 +57,7 @@ def usage_error(error: Exception) -> UsageError:
 
 
 def memory_error(error: Exception) -> StsmError | None:
-    """What takes more memory than there is, on the device too; None where that is not the cause."""
+    """Error for memory that ran out, on the device too; None where that is not the cause."""
     first_line = str(error).partition("\n")[0]
     out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if not out_of_memory and not any(sign in str(error) for sign in _MEMORY):

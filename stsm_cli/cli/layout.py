@@ -1,4 +1,4 @@
-"""How a table becomes lines: columns as wide as their cells, and narrower where the terminal is.
+"""Tables as lines: columns as wide as their cells, and narrower where the terminal is.
 
 Cells are folded at spaces first. Where even their longest words do not fit side by side, each row
 becomes a block of its own, a line a column.

@@ -34,7 +34,7 @@ DRAW_SECONDS = 0.1  # between two pictures of a bar; the first comes when it has
 
 
 class Output:
-    """What the commands print with; a `Progress` for the work they start.
+    """Printer of the commands; a `Progress` for the work they start.
 
     Args:
         verbosity: -1 silences messages and bars; 1 adds details; 2 adds tracebacks.

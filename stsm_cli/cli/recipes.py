@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def complete_recipe() -> list[str]:
-    """What a shell offers where a recipe is named."""
+    """Completions that a shell offers where a recipe is named."""
     from stsm_cli.config.load import recipe_names
 
     return recipe_names()

@@ -196,7 +196,7 @@ def _job(
 def _continued(
     recipe: str | None, edits: list[str], out: Path | None, data: Path | None
 ) -> "tuple[LoadedRecipe, Path | None]":
-    """What a continued run has: its own recipe, and where its data lie."""
+    """The own recipe of a continued run, and the folder of its data."""
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.job import continued_job
 
@@ -299,7 +299,7 @@ def print_result(result: dict[str, Any], folder: Path, *, num_classes: int, as_j
 
 
 def _which_videos(result: dict[str, Any]) -> str:
-    """How many videos the data set names, how many of them can be used, and how many were."""
+    """Numbers of videos that the data set names, that can be used, and that were."""
     usable, broken = f"{result['num_listed']:,} usable", result["broken"]
     if listed := result.get("num_in_lists"):
         usable = f"{listed:,} in the data set's lists, {usable} by `stsm prepare`"

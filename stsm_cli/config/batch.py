@@ -1,4 +1,4 @@
-"""How a batch is shared out among processes and parts, and the learning rate that goes with it."""
+"""Division of a batch among processes and parts, and the learning rate that goes with it."""
 
 from dataclasses import dataclass
 

@@ -48,16 +48,16 @@ class LoadedRecipe:
     card: str
     """The comment that its file opens with: what it is, how to run it, what that costs."""
     edits: tuple[str, ...] = ()
-    """What overrides changed, as `KEY=VALUE`, but for the seed and what a protocol's name says."""
+    """Changes by overrides, as `KEY=VALUE`, but for the seed and what a protocol's name says."""
 
     @property
     def title(self) -> str:
-        """What a result is called: the name of a recipe is not that of another one."""
+        """Name of a result: the recipe's, and its edits where it has some."""
         return f"{self.name}{EDITS}{', '.join(self.edits)}" if self.edits else self.name
 
     @property
     def notes(self) -> list[str]:
-        """What was fitted to a length or a schedule that is not its parent's, a line each."""
+        """Values fitted to a length or a schedule that is not its parent's, a line each."""
         values = {key: value for key, value, _ in describe(self)}
         return [f"{key} {values[key]}: {what}" for key, what in fitted(self.origins)]
 
@@ -139,7 +139,7 @@ def describe(loaded: LoadedRecipe) -> list[tuple[str, str, str]]:
 
 
 def _edits(loaded: LoadedRecipe, own: Located) -> Iterator[str]:
-    """What is not as the recipe's `own` files have it."""
+    """Values that differ from the recipe's `own` files."""
     before = {key: _text(value) for key, value in _flatten(own.plain(), "")}
     sections = {key.rpartition(".")[0] for key in before}
     for key, value, origin in describe(loaded):
@@ -267,7 +267,7 @@ def _card(path: Path) -> str:
 
 
 def _named(text: str) -> str:
-    """What the user wrote, as it is where that can stand in a line."""
+    """Text that the user wrote, as it is where that can stand in a line."""
     return text if text.isprintable() and len(text) <= MAX_NAME else shown(text)
 
 
@@ -281,7 +281,7 @@ def _name(path: Path) -> str:
 
 
 def _source(path: Path) -> str:
-    """What messages call a file: `recipes/...` for a shipped one, else the path as given."""
+    """Name of a file in messages: `recipes/...` for a shipped one, else the path as given."""
     inside = _inside_shipped(path)
     return f"recipes/{inside.as_posix()}" if inside else os.path.normpath(path)
 

@@ -1,4 +1,4 @@
-"""What a run is known by: its recipe with the weights it starts from, its videos, and the code.
+"""Identity of a run: its recipe with the weights it starts from, its videos, and the code.
 
 All of it is content. A path is no part of it: files and data sets may move.
 """
@@ -20,7 +20,7 @@ last digits of floating point show, or another machine, is no reason."""
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells two runs apart.
+    """Facts that tell two runs apart.
 
     Attributes:
         recipe: Hash of the recipe, the weights to start from by their content.
@@ -33,7 +33,7 @@ class Identity:
     numerics: int
 
     def is_same(self, other: "Identity") -> bool:
-        """Whether the two are of one run, as far as their data are known."""
+        """Tell whether the two are of one run, as far as their data are known."""
         same_data = None in (self.data, other.data) or self.data == other.data
         return self.recipe == other.recipe and self.numerics == other.numerics and same_data
 

@@ -114,7 +114,7 @@ class ModelConfig(Section):
 
     @property
     def view(self) -> View:
-        """What the network takes of a video."""
+        """The view that the network takes of a video."""
         return View(self.num_frames)
 
 
@@ -147,13 +147,13 @@ class DataConfig(Section):
 
     @property
     def generated(self) -> GeneratedConfig | None:
-        """What the videos are made from, the section of the set's name; None: not made here."""
+        """Settings of a generated set, the section of its name; None: the set is not made here."""
         sections = (value for _, value in self if isinstance(value, GeneratedConfig))
         return next(sections, None)
 
 
 AVERAGES = {"prob": "", "score": "-score"}
-"""What a protocol's name ends in, by the average over views."""
+"""Ending of a protocol's name, by the average over views."""
 
 
 class TestConfig(Section):
@@ -204,9 +204,9 @@ class OptimConfig(Section):
     """Linear warm-up; in `one_cycle` the rising part of the cycle. An inherited one shrinks with
     `epochs`."""
     warmup_from: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Where the warm-up begins, as a fraction of the peak learning rate."""
+    """Start of the warm-up, as a fraction of the peak learning rate."""
     warmup_by: Literal["step", "epoch"] = "step"
-    """Whether the warm-up rises at each step, or once an epoch as in MMAction2 1.x."""
+    """Rise of the warm-up: at each step, or once an epoch as in MMAction2 1.x."""
     clip_grad_norm: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Largest L2 norm of the gradient."""
 
@@ -231,7 +231,7 @@ class OptimConfig(Section):
 
     @model_validator(mode="after")
     def _has_effect(self, info: ValidationInfo) -> "OptimConfig":
-        """What someone writes has its effect; a run's own recipe is read as it was."""
+        """Refuse keys that would have no effect; a run's own recipe is read as it was."""
         if info.context != WRITTEN:
             return self
         late = [epoch for epoch in self.milestones_epochs if epoch >= self.epochs]

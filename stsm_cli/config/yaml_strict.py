@@ -93,7 +93,7 @@ def shown(value: Any) -> str:  # noqa: ANN401
 
 
 def is_key(name: Any) -> bool:  # noqa: ANN401
-    """Whether it can be a key: a message can name it."""
+    """Tell whether it can be a key: a message can name it."""
     return isinstance(name, str) and name.isprintable() and len(name) <= SHOWN_CHARACTERS
 
 

@@ -92,14 +92,14 @@ def confusion_matrix(scores: Scores, num_classes: int) -> IntArray:
 
 
 class PairResult(NamedTuple):
-    """How the two classes of a time-reversal pair did together."""
+    """Counts of the two classes of a time-reversal pair together."""
 
     labels: tuple[int, int]
     videos: int
     """Listed videos of both classes."""
     correct: int
     ordered: int
-    """How many of them score their own class above its reversal; half of them by chance."""
+    """Videos that score their own class above its reversal; half of them by chance."""
 
 
 def pair_results(scores: Scores, partners: IntArray) -> list[PairResult]:
@@ -121,7 +121,7 @@ def pair_results(scores: Scores, partners: IntArray) -> list[PairResult]:
 
 
 class ClassResult(NamedTuple):
-    """How a class did: its listed videos, those correct, and what it is most often taken for."""
+    """Counts of a class: its listed videos, those correct, and what it is most often taken for."""
 
     label: int
     videos: int

@@ -27,7 +27,7 @@ SAVE_SECONDS = 600.0  # ours: the most that a SIGKILL costs; an epoch of Kinetic
 
 @dataclass
 class Position:
-    """Where a run is, and the running sums of its current epoch over all processes.
+    """A run's position, and the running sums of its current epoch over all processes.
 
     The seconds are this process's own.
     """
@@ -52,7 +52,7 @@ class Saver:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last checkpoint is `SAVE_SECONDS` old."""
+        """Tell whether the last checkpoint is `SAVE_SECONDS` old."""
         return time.monotonic() - self._saved_at > SAVE_SECONDS
 
     def save(self, position: Position) -> None:
@@ -168,7 +168,7 @@ def _cannot_write(path: Path, *errors: BaseException | None) -> BaseException:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote, on the CPU; nothing in the file is executed.
+    """Load what `save_checkpoint` wrote, on the CPU; nothing in the file is executed.
 
     Raises:
         CheckpointError: As `read_pickle`.

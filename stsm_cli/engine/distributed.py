@@ -33,7 +33,7 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Tell whether this process writes files and prints."""
         return self.rank == 0
 
 
@@ -83,7 +83,7 @@ def joined() -> Iterator[World]:
 
 
 def _without_the_others(error: RuntimeError) -> BaseException:
-    """What to raise for an error of torch: `error` itself, unless another process caused it."""
+    """Exception to raise for an error of torch: itself, unless another process caused it."""
     import torch.distributed as dist
 
     text = str(error)
@@ -97,7 +97,7 @@ def _without_the_others(error: RuntimeError) -> BaseException:
 
 
 def told_once(error: StsmError) -> BaseException:
-    """What to raise where all processes fail alike: `error` in the first, silence in the others."""
+    """Exception to raise where all processes fail: `error` in the first, an exit in the others."""
     return error if current_world().is_main else SystemExit(error.exit_code)
 
 

@@ -1,4 +1,4 @@
-"""What a recipe leaves to the data set, filled in when that is opened: classes, and mirroring.
+"""Keys that a recipe leaves to its data set, filled in when it is opened: classes, mirroring.
 
 torch is not imported here: `stsm train --dry-run` answers at once.
 """

@@ -1,4 +1,4 @@
-"""What `stsm train` is about to run: a recipe, its data set and a folder, begun or continued."""
+"""The job of `stsm train`: a recipe, its data set and a folder, begun or continued."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What a run says before its first step: on what it runs, on how much, and what will be slow."""
+"""Lines a run prints before its first step: its device, its data, and what will be slow."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -99,7 +99,7 @@ def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether PyTorch's convolutions compute in bfloat16 here; unknown kinds of CPUs pass."""
+    """Tell whether PyTorch's convolutions compute in bfloat16 here; unknown kinds of CPUs pass."""
     if not torch.backends.mkldnn.is_available():
         return True
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -136,7 +136,7 @@ def _outcome(
 
 
 def _receive(connection: Connection, task: int) -> tuple[bool, Any]:
-    """Whether a child sent its result, and the result or the news."""
+    """Receive from a child: whether it is the result, and the result or the news."""
     try:
         received = connection.recv()
     except EOFError:

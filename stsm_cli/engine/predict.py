@@ -1,4 +1,4 @@
-"""What a network sees in any video file: the pipeline of a test, without a data set."""
+"""Classes that a network sees in any video file: a test's pipeline without a data set."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ class RunFolder:
 
     @property
     def is_untrained(self) -> bool:
-        """Whether nothing was trained in it: it holds no more than what `create` makes."""
+        """Tell whether nothing was trained in it: it holds no more than what `create` makes."""
         about = {self.recipe_file, self.classes_file, self.environment_file}
         known = about if self.checkpoint.parent.is_dir() else set()  # else they are somebody's own
         known |= {self.path / LOCK, self.path / OWNER}
@@ -73,7 +73,7 @@ class RunFolder:
 
     @property
     def is_half_made(self) -> bool:
-        """Whether a process was killed while it made the folder: there is nothing to continue."""
+        """Tell whether a process was killed while making the folder: nothing is to be continued."""
         is_made = self.recipe_file.is_file() and self.environment_file.is_file()
         return self.path.is_dir() and not is_made and self.is_untrained
 
@@ -158,7 +158,7 @@ class RunFolder:
             )
 
     def _starts_from(self, recipe: Recipe) -> bool:
-        """Whether `recipe` names the weights that this run started from, wherever they lie."""
+        """Tell whether `recipe` names the weights that this run started from, at any path."""
         wanted = init_sha256(recipe)
         return wanted is not None and wanted == self.about().init_sha256
 
@@ -180,7 +180,7 @@ class RunFolder:
         return read_classes(self.classes_file) if self.classes_file.is_file() else None
 
     def about(self) -> Environment:
-        """What is needed to go on with the run, or to test it.
+        """Read what is needed to go on with the run, or to test it.
 
         Raises:
             CheckpointError: `environment.json` is damaged; names the key.
@@ -188,7 +188,7 @@ class RunFolder:
         return self._read(self.environment_file, Environment, "a run's environment")[0]
 
     def environment(self) -> dict[str, Any]:
-        """What `create` recorded of machine, data and versions, as it stands.
+        """Read what `create` recorded of machine, data and versions, as it stands.
 
         Raises:
             CheckpointError: As `about`.
@@ -231,7 +231,7 @@ class RunFolder:
         return read_stored(file, kind, what, CheckpointError, self._ways_out())
 
     def _ways_out(self) -> str:
-        """What can be done with a run that cannot be continued."""
+        """A hint for a run that cannot be continued."""
         if not self.checkpoint.is_file():
             return "it has no checkpoint yet: choose another --out to begin anew"
         return (
@@ -328,7 +328,7 @@ def newest_run(parent: Path = Path("runs"), *, finished: bool) -> RunFolder:
 
 
 def instead_of(checkpoint: Path) -> str | None:
-    """What to do where a run's last checkpoint is damaged; None where it is no run's, or alone."""
+    """A hint for a damaged last checkpoint of a run; None for other files, and without a best."""
     run = RunFolder(checkpoint.parent.parent)
     if checkpoint != run.checkpoint or not run.best_checkpoint.is_file():
         return None

@@ -22,7 +22,7 @@ from stsm_cli.models.network import Network
 from stsm_cli.progress import SILENT, Progress
 
 KEEPS_LABELS: dict[Flip, bool] = {"none": False, "plain": True, "label_aware": False}
-"""Whether a test counts a mirror image as its video's class, by the recipe's `flip`: as training
+"""True where a test counts a mirror image as its video's class, by the recipe's `flip`: as training
 did, and truly where training had no mirror images."""
 Average = Literal["prob", "score"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -97,7 +97,7 @@ def score_split(
 
 
 def views_at_once(num_frames: int, size_px: int) -> int:
-    """How many views of `num_frames` pictures of `size_px`² go through the network together."""
+    """Number of views of `num_frames` pictures of `size_px`² in one pass through the network."""
     return min(MAX_VIEWS_AT_ONCE, max(1, FORWARD_PIXELS // (num_frames * size_px**2)))
 
 
@@ -123,7 +123,7 @@ def score_videos(
         average: `prob`: the mean over views of their softmax. `score`: the softmax of the mean
             logits. The latter is also what MMAction2's TSN does: it averages the features of all
             views, and logits are linear in features.
-        class_orders: (V, K) the class that each view's k-th score speaks for; None: all k.
+        class_orders: (V, K) the class that each view's k-th score is for; None: k in every view.
         advance: Told after each batch how many videos it held; may raise to stop.
 
     Raises:
@@ -154,13 +154,13 @@ def score_videos(
 def class_orders(
     recipe: Recipe, classes: tuple[str, ...], test: TestConfig, mirror: Mirror | None = None
 ) -> torch.Tensor | None:
-    """Where mirroring swaps labels, a mirrored view's scores belong to the swapped classes.
+    """The class of each score of each view: a mirrored view may show the swapped class.
 
     Args:
         mirror: What it did to the classes in the training; None: what card or names say.
 
     Returns:
-        (V, K) the class that each score of each view speaks for; None: everywhere its own.
+        (V, K) the class that each score of each view is for; None: each score is for its own.
     """
     mirrored = mirrored_views(test)
     if not any(mirrored):
@@ -198,7 +198,7 @@ def _view_logits(
 
 
 def _merge(parts: Sequence[tuple[Scores | None, dict[int, int]]]) -> Scores:
-    """What the processes scored, in manifest order."""
+    """Merge the scores of the processes, in manifest order."""
     scored = [scores for scores, _ in parts if scores is not None]
     if not scored:
         raise told_once(

@@ -1,4 +1,4 @@
-"""What `--slurm` is given: where jobs go, and what each of them asks for."""
+"""The value of `--slurm`: a cluster, and the resources that each job asks for."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ WORKERS = 7  # ours: with the process itself 8 CPUs a GPU, what many clusters ha
 
 @dataclass(frozen=True)
 class Cluster:
-    """What `--slurm` says: where jobs go, and what each asks for.
+    """A cluster, and the resources that each job asks for.
 
     Attributes:
         name: `slurm`, or `local`: processes on this machine.
@@ -53,7 +53,7 @@ class Cluster:
 
 
 def parse_cluster(text: str, *, workers: int | None) -> Cluster:
-    """What `--slurm` was given: `partition=gpu,gpus_per_node=8,time=48:00:00`.
+    """Parse the value of `--slurm`: `partition=gpu,gpus_per_node=8,time=48:00:00`.
 
     The keys are sbatch's long options. A job has one task a GPU, or `ntasks_per_node`; a task has
     a CPU for itself and one for each of its `workers`: `cpus_per_task` and `workers` follow from

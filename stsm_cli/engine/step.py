@@ -27,7 +27,7 @@ MOST_SKIPPED = 20  # ours: in a row; fp16's loss scale has then shrunk from 65,5
 
 @dataclass(frozen=True)
 class Gradient:
-    """What a batch gave, over all processes.
+    """The gradient of a batch, over all processes: its loss, hits and norm.
 
     Attributes:
         loss_sum: Cross-entropy, summed over the videos.
@@ -155,7 +155,7 @@ class Stepper:
         return float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 
     def accepts(self, gradient: Gradient) -> bool:
-        """Whether to go on: loss and norm are finite, or fp16 may still find its loss scale."""
+        """Accept it or not: loss and norm are finite, or fp16 may still find its loss scale."""
         self.num_skipped = 0 if math.isfinite(gradient.norm) else self.num_skipped + 1
         allowed = MOST_SKIPPED if self.scaler.is_enabled() else 0
         return math.isfinite(gradient.loss_sum) and self.num_skipped <= allowed
@@ -167,7 +167,7 @@ class Stepper:
         self.scaler.update()
 
     def is_finite(self) -> bool:
-        """Whether weights and batch-norm statistics are numbers still."""
+        """Tell whether weights and batch-norm statistics are still finite."""
         return all(bool(tensor.isfinite().all()) for tensor in self.model.state_dict().values())
 
     def share_buffers(self) -> None:
@@ -177,7 +177,7 @@ class Stepper:
                 dist.broadcast(buffer, 0)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs, next to the weights."""
+        """State that `restore` needs, next to the weights."""
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ ARRIVAL_SECONDS = 1.0  # ours: a SIGTERM to a whole job reaches its processes on
 
 
 class StopRequest:
-    """Whether this run was asked to stop, and by which signal."""
+    """Record of a signal that asks this run to stop."""
 
     def __init__(self, on_ctrl_c: Callable[[], None]) -> None:
         self._on_ctrl_c = on_ctrl_c
@@ -31,7 +31,7 @@ class StopRequest:
         return self._noted
 
     def came(self) -> bool:
-        """Whether there is a signal, which may come a little after it has ended the readers."""
+        """Wait for a signal, which may come a little after the readers ended; tell if it came."""
         deadline = time.monotonic() + ARRIVAL_SECONDS
         while self.signal is None and time.monotonic() < deadline:
             time.sleep(0.01)

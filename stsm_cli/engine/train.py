@@ -127,7 +127,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Start:
-    """What a run is known by before its first step.
+    """Facts known of a run before its first step.
 
     Attributes:
         recipe: With nothing left open.
@@ -148,7 +148,7 @@ class _Start:
     def about(
         self, name: str, manifest: Manifest, workers: int, compile_with: str | None
     ) -> dict[str, Any]:
-        """What the folder of a new run keeps of it, but for the machine."""
+        """Content of `environment.json` of a new run, but for the machine."""
         about: dict[str, Any] = {
             "recipe": name,
             "data": str(manifest.root.resolve()),  # found again from any folder
@@ -161,7 +161,7 @@ class _Start:
         return about | {"workers": workers, "compile": compile_with, "mirror": asdict(self.mirror)}
 
     def result(self, name: str, folder: RunFolder, outcome: dict[str, Any]) -> dict[str, Any]:
-        """What `result.json` holds of a run that gave `outcome`, but for its weights."""
+        """Content of `result.json` of a run that gave `outcome`, but for its weights."""
         return {
             "schema": "stsm.result/1",
             "name": name,
@@ -224,7 +224,7 @@ def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
 
 
 def _split_ids(recipe: Recipe, *splits: Videos) -> list[str]:
-    """What the videos of each split are known by; the first process looks at the files."""
+    """Ids of the videos of each split; the first process looks at the files."""
     ids: list[str] = []
     if current_world().is_main:
         ids = [split_id(recipe.data.dataset, videos.manifest) for videos in splits]

@@ -1,4 +1,4 @@
-"""What `stsm eval` and `stsm predict` are about: a run or weights, and the protocol of their test.
+"""The subject of `stsm eval` and `stsm predict`: a run or weights, and the protocol of a test.
 
 Found and checked before torch is imported. Protocols have names, as in `Recipe.protocol`:
 `[data set-]<clips>x<crops>@<pixels>[-score]`; `-score` says that views are averaged before the
@@ -62,7 +62,7 @@ class Trained:
 
     @property
     def protocol(self) -> str:
-        """What its test is called: the recipe's protocol, then the edits."""
+        """Name of its test: the recipe's protocol, then the edits."""
         return "+".join((self.recipe.protocol, *self.edits))
 
     def under(
@@ -83,7 +83,7 @@ class Trained:
 
     @property
     def mirror(self) -> Mirror | None:
-        """What it did to the classes in the training, where that is known."""
+        """Effect of a mirror on the classes in the training, where that is known."""
         known = self.folder.about().mirror if self.folder else None
         return None if known is None else Mirror(known.pairs, known.source)
 
