@@ -7,6 +7,7 @@ are passed over: other versions of stsm wrote more, or will.
 import json
 import math
 from collections.abc import Hashable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -65,19 +66,58 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Result(Score):
-    """`result.json`, and `eval-<protocol>.json`: a test and whose it is."""
+class SplitScore(Score):
+    """Outcome of a test on all videos of a split, with those that could not take part."""
 
-    name: str
-    """The recipe's."""
-    protocol: str
-    recipe_hash: str
+    top5_interval: tuple[Percent, Percent] | None = None
+    """95 % Wilson interval of `top5`; None in results from before it was kept."""
     broken: tuple[str, ...]
     """Paths of the videos that did not decode."""
-    seconds_train: NonNegativeFloat = 0.0
-    seconds_eval: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Result(SplitScore):
+    """`result.json`, and `eval-<protocol>.json`: a test and whose it is.
+
+    What has a default is absent from files of older versions.
+    """
+
+    schema: str = "stsm.result/1"
+    name: str
+    """The recipe's."""
+    checkpoint: str | None = None
+    """File name of the weights; None in the result that ends a training."""
+    protocol: str
+    recipe_hash: str
+    numerics: PositiveInt = 1
+    split_id: str | None = None
+    """Id of the split's videos."""
+    list_sha256: str | None = None
+    """SHA-256 of the split's list; None where it was made in memory."""
+    class_hash: str | None = None
     num_in_lists: NonNegativeInt | None = None
     """Videos of the data set's own lists, usable or not; None where nobody verified the set."""
+    decoder: str | None = None
+    weights_sha256: str | None = None
+    seconds_train: NonNegativeFloat = 0.0
+    seconds_eval: NonNegativeFloat
+    environment: dict[str, Any] | None = None
+    """Of the test; a training has `environment.json`."""
+
+
+_SCORE_KEYS = (
+    *("num_videos", "num_listed", "correct", "top1", "top1_interval", "top5", "top5_interval"),
+    *("mean_class", "pair_accuracy", "pairs", "broken"),
+)
+_DATA_KEYS = ("list_sha256", "class_hash", "num_in_lists", "decoder")
+_TRAINING_KEYS = (
+    *("schema", "name", "protocol", "recipe_hash", "numerics", "split_id", *_SCORE_KEYS),
+    *("seconds_train", "seconds_eval", *_DATA_KEYS, "weights_sha256"),
+)
+_TEST_KEYS = (
+    *("schema", "name", "checkpoint", "protocol", "recipe_hash", "numerics", *_SCORE_KEYS),
+    *(*_DATA_KEYS, "split_id", "weights_sha256", "seconds_eval", "environment"),
+)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -139,6 +179,13 @@ class Environment(Origin):
     decoder: str
     mirror: MirrorNames | None = None
     """None in runs from before it was kept."""
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """Content of a result's file: of the end of a training, or of a test of its own."""
+    content = asdict(result)
+    keys = _TRAINING_KEYS if result.checkpoint is None else _TEST_KEYS
+    return {key: content[key] for key in keys}
 
 
 def read_stored(

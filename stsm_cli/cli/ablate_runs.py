@@ -101,6 +101,7 @@ class Runner:
         from stsm_cli.engine.identity import changed_start
         from stsm_cli.engine.runlog import RunFolder
         from stsm_cli.engine.train import train
+        from stsm_cli.stored import result_record
 
         files = RunFolder(folder)
         is_begun = files.recipe_file.exists() and not files.is_half_made
@@ -120,7 +121,7 @@ class Runner:
                 on_epoch=progress.epoch,
                 on_ctrl_c=on_ctrl_c if self._jobs == 1 else lambda: None,  # else told once, for all
             )
-            return Outcome(result, files.finished_metrics(), files.environment())
+            return Outcome(result_record(result), files.finished_metrics(), files.environment())
         except (CheckpointError, DataError, RecipeError) as error:
             if not is_begun:
                 raise

@@ -147,7 +147,12 @@ def evaluate(
     if world.is_main:
         origin = subject.folder.path if subject.folder else subject.checkpoint
         num_classes = len(tested.manifest.classes)
-        print_result(tested.result, origin, num_classes=num_classes, as_json=as_json)
+        if as_json:
+            from stsm_cli.stored import result_record
+
+            output.current().json(result_record(tested.result) | {"run": str(origin)})
+        else:
+            print_result(tested.result, origin, num_classes=num_classes)
         _write_files(tested, per_class, confusion, scores)
 
 
@@ -205,11 +210,11 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
     from stsm_cli.engine.score_files import write_bytes
 
     result, classes = tested.result, tested.manifest.classes
-    about = f"{result['num_listed']} videos, top-1 {result['top1']:.1f} %"
+    about = f"{result.num_listed} videos, top-1 {result.top1:.1f} %"
     figure = confusion_figure(
         confusion_matrix(tested.scores, len(classes)),
         classes,
-        title=result["name"],
-        subtitle=f"{result['protocol']}, {about}",
+        title=result.name,
+        subtitle=f"{result.protocol}, {about}",
     )
     write_bytes(path, encode(figure, "png"))

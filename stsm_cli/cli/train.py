@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stsm_cli.config.load import LoadedRecipe
     from stsm_cli.engine.job import Job
     from stsm_cli.engine.runlog import RunFolder
+    from stsm_cli.stored import Result
 
 DEFAULT_RECIPE = "synth/stsm"
 MOST_BROKEN = 5  # that are named
@@ -146,7 +147,12 @@ def train(
             )
     if world.is_main:
         num_classes = len(splits[-1].manifest.classes)
-        print_result(result, folder.path, num_classes=num_classes, as_json=as_json)
+        if as_json:
+            record = folder.result()
+            assert record is not None
+            console.json(record | {"run": str(folder.path)})
+        else:
+            print_result(result, folder.path, num_classes=num_classes)
 
 
 def _submit(
@@ -268,42 +274,37 @@ def _print_plan(
     print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
 
 
-def print_result(result: dict[str, Any], folder: Path, *, num_classes: int, as_json: bool) -> None:
-    """Show a run's test result: one row, or with `as_json` the object itself."""
-    console = output.current()
-    if as_json:
-        console.json(result | {"run": str(folder)})
-        return
+def print_result(result: "Result", folder: Path, *, num_classes: int) -> None:
+    """Show a run's test result as a table of one row."""
     from stsm_cli.config.load import EDITS
 
-    name, _, edits = result["name"].partition(EDITS)
-    low, high = result["top1_interval"]
-    pair = result["pair_accuracy"]
+    name, _, edits = result.name.partition(EDITS)
+    low, high = result.top1_interval
     columns = {
         "recipe": name,
-        "protocol": result["protocol"],
-        "videos": str(result["num_listed"]),
-        "top-1": f"{result['top1']:.1f} [{low:.1f}, {high:.1f}]",
-        "top-5": f"{result['top5']:.1f}",
-        "mean class": f"{result['mean_class']:.1f}",
+        "protocol": result.protocol,
+        "videos": str(result.num_listed),
+        "top-1": f"{result.top1:.1f} [{low:.1f}, {high:.1f}]",
+        "top-5": f"{result.top5:.1f}",
+        "mean class": f"{result.mean_class:.1f}",
     }
     if num_classes <= 5:  # whoever guesses is right
         del columns["top-5"]
-    if pair is not None:
-        columns["in pair"] = f"{pair:.1f}"
+    if result.pair_accuracy is not None:
+        columns["in pair"] = f"{result.pair_accuracy:.1f}"
     notes = [f"recipe {name} with {edits}"] if edits else []
     notes.append(f"accuracies in %, with the 95 % Wilson interval; from {folder}")
-    if result.get("num_in_lists") or result["broken"]:  # results of old runs have no lists
+    if result.num_in_lists or result.broken:  # results of old runs have no lists
         notes.append(_which_videos(result))
-    console.table("Test", list(columns), [list(columns.values())], notes=notes)
+    output.current().table("Test", list(columns), [list(columns.values())], notes=notes)
 
 
-def _which_videos(result: dict[str, Any]) -> str:
+def _which_videos(result: "Result") -> str:
     """Numbers of videos that the data set names, that can be used, and that were."""
-    usable, broken = f"{result['num_listed']:,} usable", result["broken"]
-    if listed := result.get("num_in_lists"):
+    usable, broken = f"{result.num_listed:,} usable", result.broken
+    if listed := result.num_in_lists:
         usable = f"{listed:,} in the data set's lists, {usable} by `stsm prepare`"
-    text = f"videos: {usable}, {result['num_videos']:,} decoded in this test"
+    text = f"videos: {usable}, {result.num_videos:,} decoded in this test"
     if not broken:
         return text
     more = ", ..." if len(broken) > MOST_BROKEN else ""

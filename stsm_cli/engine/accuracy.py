@@ -4,7 +4,8 @@ A video that does not decode stays in the total and counts as wrong.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,45 +14,35 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.catalog import IntArray, load_card, reverse_labels
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.scores import Scores
-from stsm_cli.stored import wilson_interval
+from stsm_cli.stored import Pair, SplitScore, wilson_interval
 
 NO_ANSWER = -1
 _NEVER = torch.iinfo(torch.int64).max
 
 
-def summary(scores: Scores, manifest: Manifest, recipe: Recipe) -> dict[str, Any]:
-    """What `summarise` counts, `pairs`, and `broken`: the paths of the videos that do not decode.
-
-    `pairs` is None where the set has no time-reversal pairs, or one mapping a pair: its `classes`,
-    and the counts of `PairResult`.
-    """
+def summary(scores: Scores, manifest: Manifest, recipe: Recipe) -> SplitScore:
+    """Score of a split, by pairs of classes too where the set has time-reversal pairs."""
     card = load_card(recipe.data.dataset)
     partners = reverse_labels(card, manifest.classes) if card.reverse_pairs else None
     broken = sorted(manifest.records[index].path for index in scores.broken_labels)
     pairs = None if partners is None else _pairs(scores, partners, manifest.classes)
-    return summarise(scores, partners) | {"pairs": pairs, "broken": broken}
+    return replace(summarise(scores, partners), pairs=pairs, broken=tuple(broken))
 
 
-def _pairs(scores: Scores, partners: IntArray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {"classes": [classes[label] for label in pair.labels]}
-        | {"videos": pair.videos, "correct": pair.correct, "ordered": pair.ordered}
+def _pairs(scores: Scores, partners: IntArray, classes: Sequence[str]) -> tuple[Pair, ...]:
+    return tuple(
+        Pair((classes[first], classes[second]), pair.videos, pair.correct, pair.ordered)
         for pair in pair_results(scores, partners)
-    ]
+        for first, second in [pair.labels]
+    )
 
 
-def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:
-    """Counts and accuracies in percent.
+def summarise(scores: Scores, partners: IntArray | None) -> SplitScore:
+    """Counts and accuracies in percent; without what needs names: `pairs`, and `broken` paths.
 
     Args:
         scores: Of the videos that decode; the broken ones count as wrong.
         partners: (K,) the class that is each class's time reversal, where the set has such pairs.
-
-    Returns:
-        `num_videos` (scored), `num_listed`, `correct`, `top1` and `top5` with their 95 % Wilson
-        intervals `top1_interval` and `top5_interval`, `mean_class`, and `pair_accuracy`: how often
-        a video's own class scores above its time reversal (50 is chance; a network blind to order
-        scores 50).
     """
     probabilities, labels = _all_listed(scores)
     num_listed = len(labels)
@@ -61,19 +52,20 @@ def summarise(scores: Scores, partners: IntArray | None) -> dict[str, Any]:
     hit = rank == 1  # 1 is best
     per_class = [hit[labels == k].float().mean().item() for k in labels.unique().tolist()]
     correct, among_five = int(hit.sum()), int((rank <= 5).sum())
-    return {
-        "num_videos": len(scores.labels),
-        "num_listed": num_listed,
-        "correct": correct,
-        "top1": 100 * correct / num_listed,
-        "top1_interval": _percent_interval(correct, num_listed),
-        "top5": 100 * among_five / num_listed,
-        "top5_interval": _percent_interval(among_five, num_listed),
-        "mean_class": 100 * sum(per_class) / len(per_class),
-        "pair_accuracy": None
+    return SplitScore(
+        num_videos=len(scores.labels),
+        num_listed=num_listed,
+        correct=correct,
+        top1=100 * correct / num_listed,
+        top1_interval=_percent_interval(correct, num_listed),
+        top5=100 * among_five / num_listed,
+        top5_interval=_percent_interval(among_five, num_listed),
+        mean_class=100 * sum(per_class) / len(per_class),
+        pair_accuracy=None
         if partners is None
         else 100 * float(_ordered(probabilities, labels, partners).float().mean()),
-    }
+        broken=(),
+    )
 
 
 def confusion_matrix(scores: Scores, num_classes: int) -> IntArray:
@@ -155,8 +147,9 @@ def _all_listed(scores: Scores) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([scores.probabilities, nothing]), torch.cat([scores.labels, missing])
 
 
-def _percent_interval(correct: int, total: int) -> list[float]:
-    return [100 * bound for bound in wilson_interval(correct, total)]
+def _percent_interval(correct: int, total: int) -> tuple[float, float]:
+    low, high = wilson_interval(correct, total)
+    return 100 * low, 100 * high
 
 
 def _ordered(probabilities: torch.Tensor, labels: torch.Tensor, partners: IntArray) -> torch.Tensor:

@@ -33,6 +33,7 @@ from stsm_cli.stored import (
     contradiction,
     read_lines,
     read_stored,
+    result_record,
 )
 
 
@@ -195,12 +196,25 @@ class RunFolder:
         """
         return self._read(self.environment_file, Environment, "a run's environment")[1]
 
-    def result(self) -> dict[str, Any] | None:
-        """The run's result as it stands, or None if it has not finished.
+    def outcome(self) -> Result | None:
+        """The run's result, or None if it has not finished.
 
         Raises:
             CheckpointError: `result.json` is damaged; names the key.
         """
+        found = self._result()
+        return None if found is None else found[0]
+
+    def result(self) -> dict[str, Any] | None:
+        """The run's result as it stands, or None if it has not finished.
+
+        Raises:
+            CheckpointError: As `outcome`.
+        """
+        found = self._result()
+        return None if found is None else found[1]
+
+    def _result(self) -> tuple[Result, dict[str, Any]] | None:
         file = self.result_file
         if not file.exists():
             return None
@@ -208,7 +222,7 @@ class RunFolder:
         result, plain = read_stored(file, Result, "a run's result", CheckpointError, again)
         if problem := contradiction(result):
             raise CheckpointError(f"{file}: {problem}", hint=again)
-        return plain
+        return result, plain
 
     def metrics(self) -> list[dict[str, Any]]:
         """The epochs logged so far, as they stand, from the first on without a gap.
@@ -343,14 +357,13 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
     write_atomically(path, json.dumps(value, indent=2) + "\n")
 
 
-def write_result(path: Path, result: dict[str, Any]) -> None:
-    """Write a result, of the keys of `Result` and more, atomically.
+def write_result(path: Path, result: Result) -> None:
+    """Write a result, atomically.
 
     Raises:
         StsmError: It cannot be written.
     """
-    as_stored(Result, result)
-    write_json(path, result)
+    write_json(path, result_record(result))
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -57,9 +57,9 @@ def write_scores(path: Path, tested: "Evaluation") -> None:
         broken_paths=np.array([records[i].path for i in scores.broken_labels], dtype=np.str_),
         broken_labels=np.array(list(scores.broken_labels.values()), dtype=np.int64),
         classes=np.array(tested.manifest.classes),
-        protocol=np.array(tested.result["protocol"]),
-        weights_sha256=np.array(tested.result["weights_sha256"]),
-        list_sha256=np.array(str(tested.result["list_sha256"])),
+        protocol=np.array(tested.result.protocol),
+        weights_sha256=np.array(tested.result.weights_sha256),
+        list_sha256=np.array(str(tested.result.list_sha256)),
     )
     write_bytes(path, content.getvalue())
 

@@ -24,13 +24,14 @@ from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
 from stsm_cli.models.weights import load_weights, num_classes
 from stsm_cli.progress import SILENT, Progress
+from stsm_cli.stored import Result
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A test: its result as `result.json` holds one, and the scores of the videos it is about."""
+    """A test: its result, and the scores of the videos it is about."""
 
-    result: dict[str, Any]
+    result: Result
     scores: Scores
     manifest: Manifest
 
@@ -104,12 +105,14 @@ def run_test(
         progress=progress,
         mirror=subject.mirror,
     )
-    result = _whose(subject) | summary(scores, videos.manifest, recipe) | identity
-    result |= {
-        "weights_sha256": weights_sha256(model),
-        "seconds_eval": round(time.perf_counter() - started, 1),
-        "environment": describe_environment(device, decoder),
-    }
+    result = Result(
+        **_whose(subject),
+        **vars(summary(scores, videos.manifest, recipe)),
+        **identity,
+        weights_sha256=weights_sha256(model),
+        seconds_eval=round(time.perf_counter() - started, 1),
+        environment=describe_environment(device, decoder),
+    )
     if current_world().is_main:
         _keep(subject, result, progress)
     return Evaluation(result, scores, videos.manifest)
@@ -117,7 +120,6 @@ def run_test(
 
 def _whose(subject: Trained) -> dict[str, Any]:
     return {
-        "schema": "stsm.result/1",
         "name": subject.name,
         "checkpoint": subject.checkpoint.name,
         "protocol": subject.protocol,
@@ -141,11 +143,11 @@ def check_classes(subject: Trained, manifest: Manifest, num_classes: int) -> Non
         )
 
 
-def _keep(subject: Trained, result: dict[str, Any], progress: Progress) -> None:
+def _keep(subject: Trained, result: Result, progress: Progress) -> None:
     if subject.folder is None:
         return
     best = "best-" if subject.checkpoint == subject.folder.best_checkpoint else ""
     try:
-        write_result(subject.folder.path / f"eval-{best}{result['protocol']}.json", result)
+        write_result(subject.folder.path / f"eval-{best}{result.protocol}.json", result)
     except StsmError as error:  # the numbers are worth more than the file
         progress.message(f"warning: {error}")

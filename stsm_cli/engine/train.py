@@ -29,9 +29,10 @@ from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.stop import listening
-from stsm_cli.engine.trainer import Trainer
+from stsm_cli.engine.trainer import Tested, Trainer
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.progress import SILENT, Progress
+from stsm_cli.stored import Result
 
 
 def train(
@@ -49,8 +50,8 @@ def train(
     progress: Progress = SILENT,
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
     on_ctrl_c: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """Run a recipe to its end inside the run folder `out`, and return what `result.json` holds.
+) -> Result:
+    """Run a recipe to its end inside the run folder `out`, and return its result.
 
     Each process of a job calls it (inside `distributed.joined`); all get the same result.
 
@@ -116,8 +117,8 @@ def train(
             progress.message(line)
         board = Board(folder.board if tensorboard and is_main else None, trainer.step)
         with closing(board), listening(on_ctrl_c) as stop:
-            outcome = trainer.run(stop, board, on_epoch)
-        result = start.result(name, folder, outcome) | {"weights_sha256": weights_sha256(network)}
+            tested = trainer.run(stop, board, on_epoch)
+        result = start.result(name, folder, tested, weights_sha256(network))
         with together():
             if is_main:
                 folder.hold.check()
@@ -160,18 +161,20 @@ class _Start:
         about |= {"data_id": data_id(self.split_ids), "numerics": NUMERICS}
         return about | {"workers": workers, "compile": compile_with, "mirror": asdict(self.mirror)}
 
-    def result(self, name: str, folder: RunFolder, outcome: dict[str, Any]) -> dict[str, Any]:
-        """Content of `result.json` of a run that gave `outcome`, but for its weights."""
-        return {
-            "schema": "stsm.result/1",
-            "name": name,
-            "protocol": self.recipe.protocol,
-            "recipe_hash": content_hash(self.recipe, folder.about().init_sha256),
-            "numerics": NUMERICS,
-            "split_id": self.split_ids[-1],
-            **outcome,
+    def result(self, name: str, folder: RunFolder, tested: Tested, weights: str) -> Result:
+        """Result of a run whose test gave `tested`, with weights of the SHA-256 `weights`."""
+        return Result(
+            name=name,
+            protocol=self.recipe.protocol,
+            recipe_hash=content_hash(self.recipe, folder.about().init_sha256),
+            numerics=NUMERICS,
+            split_id=self.split_ids[-1],
+            weights_sha256=weights,
+            seconds_train=tested.seconds_train,
+            seconds_eval=tested.seconds_eval,
+            **vars(tested.score),
             **self.identity,
-        }
+        )
 
 
 def _start(
@@ -199,7 +202,7 @@ def _start(
 
 def _claim(
     folder: RunFolder, held: ExitStack, recipe: Recipe, device: torch.device, *, resume: bool
-) -> dict[str, Any] | None:
+) -> Result | None:
     """Hold the folder until `held` closes; the result of the run to resume, where it has one."""
     with together():
         if current_world().is_main:  # before it looks: of two that begin at once, one goes on
@@ -209,13 +212,13 @@ def _claim(
         return _finished(folder, resume=resume)
 
 
-def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
+def _finished(folder: RunFolder, *, resume: bool) -> Result | None:
     """The result of the run that is to be resumed, if it has one.
 
     Raises:
         UsageError: There is more to do than the folder allows.
     """
-    result = folder.result() if resume else None
+    result = folder.outcome() if resume else None
     if result is None and folder.hold.problem is not None:
         raise UsageError(f"--out {folder.path}: cannot be written ({folder.hold.problem.strerror})")
     if not resume:

@@ -9,7 +9,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -37,9 +37,18 @@ from stsm_cli.errors import DataError, DivergedError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
 from stsm_cli.progress import Progress
+from stsm_cli.stored import SplitScore
 
 MAX_BROKEN_SHARE = 0.005  # design section 5: above it the run stops
 WAITING_SHARE = 1 / 3  # of an epoch: above it, reading is what to make faster
+
+
+class Tested(NamedTuple):
+    """Test of a trained network, and the time that training and test took."""
+
+    score: SplitScore
+    seconds_train: float
+    seconds_eval: float
 
 
 class Trainer:
@@ -113,8 +122,8 @@ class Trainer:
 
     def run(
         self, stop: StopRequest, board: Board, on_epoch: Callable[[dict[str, Any]], None]
-    ) -> dict[str, Any]:
-        """Train what is left, evaluate, and return the result."""
+    ) -> Tested:
+        """Train what is left, and evaluate."""
         scores = None
         while self.position.epoch < self.recipe.optim.epochs:
             self._train_epoch(stop, board)
@@ -237,7 +246,7 @@ class Trainer:
             clips=1, crops=1, crop_px=self.recipe.data.crop_px, average=self.recipe.test.average
         )
 
-    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> dict[str, Any]:
+    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> SplitScore:
         """Scores of the validation split, the same in all processes."""
 
         def check() -> None:  # all that counts is in the checkpoint, and each process is told
@@ -263,15 +272,15 @@ class Trainer:
             raise
         return summary(scores, self.val_videos.manifest, self.recipe)
 
-    def _metrics(self, scores: dict[str, Any], seconds_val: float) -> dict[str, Any]:
+    def _metrics(self, scores: SplitScore, seconds_val: float) -> dict[str, Any]:
         position = self.position
         return {
             "epoch": position.epoch + 1,
             "lr": self._lr(self.step - 1),
             "train_loss": position.loss_sum / max(1, position.seen),
             "train_top1": 100 * position.correct / max(1, position.seen),
-            "val_top1": scores["top1"],
-            "val_pair_accuracy": scores["pair_accuracy"],
+            "val_top1": scores.top1,
+            "val_pair_accuracy": scores.pair_accuracy,
             "broken": position.broken,
             "seconds": round(position.seconds, 2),
             "seconds_val": round(seconds_val, 2),
@@ -297,7 +306,7 @@ class Trainer:
             "re-encode the videos for fast access: `stsm prepare ... --short-side 256 --gop 16`"
         )
 
-    def _test(self, scores: dict[str, Any] | None, stop: StopRequest) -> dict[str, Any]:
+    def _test(self, scores: SplitScore | None, stop: StopRequest) -> Tested:
         """The result under the recipe's protocol; the last validation's where that is the same."""
         epochs, started = gather_objects(self.folder.metrics())[0], time.perf_counter()
         if scores is None or self.recipe.test != self._validation():
@@ -305,10 +314,8 @@ class Trainer:
             seconds = time.perf_counter() - started
         else:
             seconds = epochs[-1]["seconds_val"]
-        return scores | {
-            "seconds_train": round(sum(epoch["seconds"] for epoch in epochs), 1),
-            "seconds_eval": round(seconds, 1),
-        }
+        seconds_train = sum(epoch["seconds"] for epoch in epochs)
+        return Tested(scores, round(seconds_train, 1), round(seconds, 1))
 
     def _status(self) -> str:
         p, seen = self.position, max(1, self.position.seen)

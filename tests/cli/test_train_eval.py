@@ -9,6 +9,7 @@ import torch
 
 from stsm_cli.cli.app import run
 from stsm_cli.cli.train import print_result
+from stsm_cli.stored import Result
 
 
 @pytest.fixture(scope="module")
@@ -196,10 +197,12 @@ def test_a_truncated_checkpoint_is_named(here, capsys):
 
 @pytest.mark.parametrize("num_classes", [5, 6])
 def test_a_table_names_the_recipe_and_below_it_what_was_changed(capsys, num_classes):
-    result = {"name": "folder/a + model.backbone=resnet_small, optim.epochs=3", "num_listed": 4}
-    result |= {"protocol": "folder-1x1@32", "top1": 50.0, "top5": 75.0, "mean_class": 50.0}
-    result |= {"top1_interval": (15.0, 85.0), "pair_accuracy": None, "broken": []}
-    print_result(result, Path("runs/a"), num_classes=num_classes, as_json=False)
+    score = {"num_videos": 4, "num_listed": 4, "correct": 2, "top1_interval": (15.0, 85.0)}
+    score |= {"top1": 50.0, "top5": 75.0, "mean_class": 50.0, "pair_accuracy": None}
+    name = "folder/a + model.backbone=resnet_small, optim.epochs=3"
+    whose = {"name": name, "protocol": "folder-1x1@32", "recipe_hash": "0", "broken": ()}
+    result = Result(**score, **whose, seconds_eval=1.0)
+    print_result(result, Path("runs/a"), num_classes=num_classes)
     lines = capsys.readouterr().out.splitlines()
     assert ("top-5" in lines[2]) == (num_classes > 5)
     assert lines[4].startswith("folder/a  folder-1x1@32")

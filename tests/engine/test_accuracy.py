@@ -29,19 +29,19 @@ def test_wilson_interval_against_published_values():
 def test_summary_counts():
     rows = [[0.6, 0.4, 0.0], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.4, 0.1, 0.5]]
     summary = summarise(scores(rows, [0, 1, 2, 0]), None)
-    assert (summary["num_videos"], summary["num_listed"], summary["correct"]) == (4, 4, 2)
-    assert summary["top1"] == 50.0
-    assert summary["top5"] == 100.0
-    assert summary["mean_class"] == pytest.approx(100 * (1 / 2 + 0 + 1) / 3)
-    assert summary["pair_accuracy"] is None
+    assert (summary.num_videos, summary.num_listed, summary.correct) == (4, 4, 2)
+    assert summary.top1 == 50.0
+    assert summary.top5 == 100.0
+    assert summary.mean_class == pytest.approx(100 * (1 / 2 + 0 + 1) / 3)
+    assert summary.pair_accuracy is None
 
 
 def test_top5_looks_at_five_and_has_an_interval_of_its_own():
     ranked = [[0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05]] * 2
     summary = summarise(scores(ranked, [4, 5]), None)
-    assert (summary["top1"], summary["top5"]) == (0.0, 50.0)
-    assert summary["top1_interval"] == [100 * bound for bound in wilson_interval(0, 2)]
-    assert summary["top5_interval"] == [100 * bound for bound in wilson_interval(1, 2)]
+    assert (summary.top1, summary.top5) == (0.0, 50.0)
+    assert summary.top1_interval == tuple(100 * bound for bound in wilson_interval(0, 2))
+    assert summary.top5_interval == tuple(100 * bound for bound in wilson_interval(1, 2))
 
 
 def test_pairs_count_both_classes_and_what_does_not_decode():
@@ -55,14 +55,14 @@ def test_pairs_count_both_classes_and_what_does_not_decode():
 def test_pair_accuracy_compares_a_class_with_its_reversal_only():
     rows = [[0.2, 0.1, 0.7, 0.0], [0.1, 0.2, 0.3, 0.4]]
     summary = summarise(scores(rows, [0, 2]), np.array([1, 0, 3, 2]))
-    assert summary["top1"] == 0.0
-    assert summary["pair_accuracy"] == 50.0
+    assert summary.top1 == 0.0
+    assert summary.pair_accuracy == 50.0
 
 
 def test_a_constant_score_is_never_right():
     same = scores([[0.25] * 4] * 4, [0, 1, 2, 3])
     summary = summarise(same, np.array([1, 0, 3, 2]))
-    assert (summary["top1"], summary["pair_accuracy"]) == (0.0, 0.0)
+    assert (summary.top1, summary.pair_accuracy) == (0.0, 0.0)
     assert confusion_matrix(same, 4).sum() == 0
 
 
@@ -71,9 +71,9 @@ def test_a_broken_video_is_counted_as_wrong_everywhere():
     partners = np.array([1, 0, 3, 2, 5, 4])
     broken = scores(rows, [0, 1], broken={7: 0, 8: 2})
     summary = summarise(broken, partners)
-    assert (summary["num_videos"], summary["num_listed"], summary["correct"]) == (2, 4, 2)
-    assert (summary["top1"], summary["top5"], summary["pair_accuracy"]) == (50.0, 50.0, 50.0)
-    assert summary["mean_class"] == pytest.approx(100 * (1 / 2 + 1 + 0) / 3)
+    assert (summary.num_videos, summary.num_listed, summary.correct) == (2, 4, 2)
+    assert (summary.top1, summary.top5, summary.pair_accuracy) == (50.0, 50.0, 50.0)
+    assert summary.mean_class == pytest.approx(100 * (1 / 2 + 1 + 0) / 3)
     assert [(row.videos, row.correct) for row in class_results(broken, 6)[:3]] == [
         (2, 1),
         (1, 1),
@@ -84,13 +84,13 @@ def test_a_broken_video_is_counted_as_wrong_everywhere():
 def test_a_broken_video_is_not_among_the_best_five_of_two_classes():
     broken = scores([[0.9, 0.1]], [0], broken={7: 0, 8: 1})
     summary = summarise(broken, None)
-    assert (summary["top1"], summary["top5"]) == (pytest.approx(100 / 3), pytest.approx(100 / 3))
+    assert (summary.top1, summary.top5) == (pytest.approx(100 / 3), pytest.approx(100 / 3))
 
 
 def test_nan_is_never_right():
     nothing = scores([[float("nan")] * 6] * 2, [0, 1])
     summary = summarise(nothing, np.array([1, 0, 3, 2, 5, 4]))
-    assert (summary["top1"], summary["top5"], summary["pair_accuracy"]) == (0.0, 0.0, 0.0)
+    assert (summary.top1, summary.top5, summary.pair_accuracy) == (0.0, 0.0, 0.0)
     assert confusion_matrix(nothing, 6).sum() == 0
 
 
@@ -106,7 +106,7 @@ def test_the_diagonal_counts_the_correct_ones():
     labels = torch.randint(0, 5, (200,), generator=generator)
     random = Scores(rows, labels, tuple(range(200)), {})
     matrix = confusion_matrix(random, 5)
-    assert matrix.trace() == summarise(random, None)["correct"] > 0
+    assert matrix.trace() == summarise(random, None).correct > 0
 
 
 def test_a_class_is_told_what_it_is_most_often_taken_for():

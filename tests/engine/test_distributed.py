@@ -92,8 +92,8 @@ def test_two_processes_step_as_one_does_and_count_together(
 
     told = in_two_processes(work)
     assert told[0] == told[1]
-    assert (told[0]["num_videos"], told[0]["num_listed"]) == (11, 11)
-    assert told[0]["top1"] == alone["top1"]
+    assert (told[0].num_videos, told[0].num_listed) == (11, 11)
+    assert told[0].top1 == alone.top1
     (one, weights), (two, others) = comparable(tmp_path / "one"), comparable(tmp_path / "two")
     assert one[0].pop("train_loss") == pytest.approx(two[0].pop("train_loss"), rel=1e-6)
     assert one == two

@@ -8,6 +8,7 @@ from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.engine.identity import changed_start, check_origin
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run, write_json, write_result
 from stsm_cli.errors import CheckpointError, DataError, RecipeError, StsmError, UsageError
+from stsm_cli.stored import Result, as_stored
 
 
 def test_numbers_go_up_beyond_three_digits(tmp_path):
@@ -304,7 +305,7 @@ def test_what_would_not_be_read_is_not_written(folder):
     with pytest.raises(ValueError, match="train_top1"):
         folder.log_epoch(without(epoch(1), "train_top1"))
     with pytest.raises(ValueError, match="num_listed"):
-        write_result(folder.result_file, RESULT | {"num_listed": 0})
+        write_result(folder.result_file, as_stored(Result, RESULT | {"num_listed": 0}))
     assert folder.metrics() == []
     assert folder.result() is None
 

@@ -18,6 +18,7 @@ from stsm_cli.engine.score_files import (
 from stsm_cli.engine.scores import Scores
 from stsm_cli.engine.testing import Evaluation
 from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.stored import Result
 
 NAMES = tuple("abcdef")
 FILE = Path("out")
@@ -33,11 +34,14 @@ def tested():
     good = tuple(i for i in range(30) if i % 6)
     broken = {i: int(labels[i]) for i in range(0, 30, 6)}
     scores = Scores(rows, labels[list(good)], good, broken)
-    result = summarise(scores, None) | {
-        "protocol": "folder-1x1@8",
-        "weights_sha256": "ab",
-        "list_sha256": None,
-    }
+    result = Result(
+        **vars(summarise(scores, None)),
+        name="a",
+        recipe_hash="0",
+        protocol="folder-1x1@8",
+        weights_sha256="ab",
+        seconds_eval=1.0,
+    )
     return Evaluation(result, scores, Manifest(Path("root"), "val", NAMES, records))
 
 
@@ -49,8 +53,8 @@ def test_the_numbers_follow_from_the_scores_file(tested):
     rank = (kept["probabilities"] >= own).sum(1)
     listed = len(kept["labels"]) + len(kept["broken_labels"])
     assert (len(kept["paths"]), listed) == (25, 30)
-    assert 100 * (rank == 1).sum() / listed == tested.result["top1"]
-    assert 100 * (rank <= 5).sum() / listed == tested.result["top5"]
+    assert 100 * (rank == 1).sum() / listed == tested.result.top1
+    assert 100 * (rank <= 5).sum() / listed == tested.result.top5
     assert kept["probabilities"].dtype == np.float32
     assert kept["paths"][0] == "val/ü1.mp4"
     assert kept["broken_paths"].tolist() == [f"val/ü{i}.mp4" for i in (0, 6, 12, 18, 24)]
@@ -70,9 +74,9 @@ def test_a_row_a_class(tested):
     rows = list(csv.DictReader(io.StringIO(FILE.read_text())))
     assert [row["class"] for row in rows] == list(NAMES)
     assert sum(int(row["videos"]) for row in rows) == 30
-    assert sum(int(row["correct"]) for row in rows) == tested.result["correct"]
+    assert sum(int(row["correct"]) for row in rows) == tested.result.correct
     with_videos = [float(row["accuracy"]) for row in rows if int(row["videos"])]
-    assert np.mean(with_videos) == pytest.approx(tested.result["mean_class"], abs=0.01)
+    assert np.mean(with_videos) == pytest.approx(tested.result.mean_class, abs=0.01)
     assert rows[-1] == {
         "class": "f",
         "videos": "0",

@@ -86,8 +86,8 @@ def test_broken_videos_are_named(recipe, val_videos):
     videos = with_a_broken_video(val_videos)
     scores = score_split(build_model(recipe.model), videos, recipe, recipe.test, CPU)
     result = summary(scores, videos.manifest, recipe)
-    assert (result["num_videos"], result["num_listed"]) == (10, 11)
-    assert result["broken"] == ["val/4.mp4"]
+    assert (result.num_videos, result.num_listed) == (10, 11)
+    assert result.broken == ("val/4.mp4",)
 
 
 def test_21_videos_on_two_processes_are_scored_once_each(recipe, make_split, in_two_processes):
@@ -105,7 +105,7 @@ def test_21_videos_on_two_processes_are_scored_once_each(recipe, make_split, in_
         assert (indices, labels) == (alone.indices, alone.labels.tolist())
         assert torch.allclose(torch.from_numpy(probabilities), alone.probabilities, atol=1e-6)
         assert told == summary(alone, videos.manifest, recipe)
-        assert (told["num_videos"], told["num_listed"]) == (20, 21)
+        assert (told.num_videos, told.num_listed) == (20, 21)
 
 
 def test_each_process_reads_its_own_part_of_the_videos(recipe, make_split, in_two_processes):

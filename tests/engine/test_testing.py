@@ -23,13 +23,13 @@ def run(subject, data=None, **edits):
 def test_a_run_is_tested_where_its_data_lie_and_keeps_the_result(small_run):
     tested = run(trained(None, None), crops=3)
     result = tested.result
-    assert result["protocol"] == "synth-1x3@28"
-    assert (result["num_videos"], result["num_listed"], len(tested.scores.labels)) == (21, 21, 21)
-    assert len(result["top5_interval"]) == 2
+    assert result.protocol == "synth-1x3@28"
+    assert (result.num_videos, result.num_listed, len(tested.scores.labels)) == (21, 21, 21)
+    assert len(result.top5_interval) == 2
     model = load_model(small_run.recipe().model, small_run.checkpoint, CPU)
-    assert result["weights_sha256"] == weights_sha256(model)
-    assert (result["checkpoint"], result["decoder"]) == ("last.pt", "pyav")
-    assert result["class_hash"] == tested.manifest.class_hash
+    assert result.weights_sha256 == weights_sha256(model)
+    assert (result.checkpoint, result.decoder) == ("last.pt", "pyav")
+    assert result.class_hash == tested.manifest.class_hash
     kept = json.loads((small_run.path / "eval-synth-1x3@28.json").read_text())
     assert kept == result
 
@@ -39,9 +39,9 @@ def test_edits_of_the_test_rename_the_result(small_run):
     subject = trained("runs/small", None, overrides=edits)
     assert subject.edits == ("data.short_side_px=40", "precision=fp32")
     result = run(subject).result
-    assert result["protocol"] == "synth-1x3@28-score+data.short_side_px=40+precision=fp32"
-    assert (small_run.path / f"eval-{result['protocol']}.json").is_file()
-    assert result["recipe_hash"] != run(trained("runs/small", None)).result["recipe_hash"]
+    assert result.protocol == "synth-1x3@28-score+data.short_side_px=40+precision=fp32"
+    assert (small_run.path / f"eval-{result.protocol}.json").is_file()
+    assert result.recipe_hash != run(trained("runs/small", None)).result.recipe_hash
 
 
 def test_an_edit_to_the_same_value_is_none(small_run):
@@ -66,9 +66,9 @@ def test_the_best_checkpoint_is_tested_on_request(small_run):
     state["model"]["fc.bias"][3] = 100.0
     torch.save(state, small_run.best_checkpoint)
     last, best = (run(trained("runs/small", None, best=best)) for best in (False, True))
-    assert (last.result["checkpoint"], best.result["checkpoint"]) == ("last.pt", "best.pt")
+    assert (last.result.checkpoint, best.result.checkpoint) == ("last.pt", "best.pt")
     assert set(best.scores.probabilities.argmax(1).tolist()) == {3}
-    assert last.result["weights_sha256"] != best.result["weights_sha256"]
+    assert last.result.weights_sha256 != best.result.weights_sha256
     kept = json.loads((small_run.path / "eval-best-synth-1x1@28.json").read_text())
     assert kept["checkpoint"] == "best.pt"
 
@@ -108,7 +108,7 @@ def test_a_recipe_with_a_checkpoint_may_be_edited_anywhere(small_run):
     subject = trained(recipe, small_run.checkpoint, overrides=["optim.epochs=7", "test.crops=10"])
     assert (subject.edits, subject.folder) == ((), None)
     result = run(subject, data=Path("data/synth")).result
-    assert (result["protocol"], result["num_listed"]) == ("synth-1x10@28", 21)
+    assert (result.protocol, result.num_listed) == ("synth-1x10@28", 21)
     assert list(small_run.path.glob("eval-*")) == []
 
 
@@ -117,7 +117,7 @@ def test_a_converted_file_gives_what_the_checkpoint_gives(small_run):
     save_file(weights, "w.safetensors", {"format": FORMAT, "shifted": "true"})
     converted = run(trained(str(small_run.recipe_file), Path("w.safetensors")))
     own = run(trained("runs/small", None))
-    assert converted.result["weights_sha256"] == own.result["weights_sha256"]
+    assert converted.result.weights_sha256 == own.result.weights_sha256
     assert torch.equal(converted.scores.probabilities, own.scores.probabilities)
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,11 +16,11 @@ def test_a_run_folder_holds_the_run(recipe, train_videos, val_videos, tmp_path, 
     result = run(recipe, train_videos, val_videos, tmp_path / "a", on_epoch=seen.append)
     folder = RunFolder(tmp_path / "a")
     assert folder.recipe() == recipe
-    assert folder.result() == result
+    assert folder.outcome() == result
     assert folder.metrics() == seen
     assert [m["epoch"] for m in seen] == [1, 2]
-    assert result["protocol"] == "synth-1x1@16"
-    assert (result["num_videos"], result["num_listed"]) == (11, 11)
+    assert result.protocol == "synth-1x1@16"
+    assert (result.num_videos, result.num_listed) == (11, 11)
     environment = folder.environment()
     assert environment["recipe"] == "tiny"
     assert environment["device"] == "cpu"
@@ -48,7 +49,7 @@ def test_each_epoch_is_saved_once_and_the_best_is_kept(
     scores = iter([50.0, 75.0, 75.0, 60.0])
     summary = trainer.summary
     monkeypatch.setattr(torch, "save", noting)
-    monkeypatch.setattr(trainer, "summary", lambda *a: summary(*a) | {"top1": next(scores)})
+    monkeypatch.setattr(trainer, "summary", lambda *a: replace(summary(*a), top1=next(scores)))
     run(optim_edited(recipe, epochs=4), train_videos, val_videos, tmp_path / "a")
     assert saved == [(0, 5), (1, 5), (2, 5), (3, 5)]
     folder = RunFolder(tmp_path / "a")
@@ -72,7 +73,7 @@ def test_the_last_validation_is_the_test_where_both_ask_for_the_same(
     assert labels == expected
     last = RunFolder(tmp_path / "a").metrics()[-1]
     if crops == 1:
-        assert (result["top1"], result["seconds_eval"]) == (
+        assert (result.top1, result.seconds_eval) == (
             last["val_top1"],
             round(last["seconds_val"], 1),
         )

@@ -135,8 +135,8 @@ def test_broken_test_videos_count_as_wrong_and_are_listed(
     recipe, train_videos, val_videos, tmp_path, run
 ):
     result = run(recipe, train_videos, break_videos(val_videos, 2), tmp_path / "a")
-    assert (result["num_videos"], result["num_listed"]) == (9, 11)
-    assert result["broken"] == ["val/0.mp4", "val/1.mp4"]
+    assert (result.num_videos, result.num_listed) == (9, 11)
+    assert result.broken == ("val/0.mp4", "val/1.mp4")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_data_set_gives_the_number_of_classes_where_the_recipe_leaves_it_ope
         run(wanted, train_videos, val_videos, tmp_path / "a", progress=stop)
     assert RunFolder(tmp_path / "a").recipe().model.num_classes == 16
     result = run(wanted, train_videos, val_videos, tmp_path / "a", resume=True)
-    assert result["num_videos"] == 11
+    assert result.num_videos == 11
 
 
 def test_a_folder_s_mirroring_is_filled_in_recorded_and_tested_with(

@@ -1,0 +1,65 @@
+"""The files of results: their keys in order, and what older versions left out."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from stsm_cli.errors import CheckpointError
+from stsm_cli.stored import Pair, Result, read_stored, result_record
+
+SCORE = {
+    "num_videos": 3,
+    "num_listed": 4,
+    "correct": 2,
+    "top1": 50.0,
+    "top1_interval": (15.0, 85.0),
+    "top5": 75.0,
+    "top5_interval": (30.1, 95.4),
+    "mean_class": 50.0,
+    "pair_accuracy": 50.0,
+    "pairs": (Pair(("a", "b"), 4, 2, 2),),
+    "broken": ("val/1.mp4",),
+}
+DATA = {"list_sha256": "l", "class_hash": "c", "num_in_lists": None, "decoder": "pyav"}
+WHOSE = {"name": "synth/stsm", "protocol": "synth-1x1@16", "recipe_hash": "r", "numerics": 2}
+TRAINED = Result(
+    **SCORE, **DATA, **WHOSE, split_id="s", weights_sha256="w", seconds_train=2.0, seconds_eval=1.0
+)
+TESTED = replace(TRAINED, checkpoint="last.pt", environment={"threads": 1}, seconds_train=0.0)
+
+
+def test_the_result_of_a_training_has_its_keys_in_order():
+    assert list(result_record(TRAINED)) == [
+        *("schema", "name", "protocol", "recipe_hash", "numerics", "split_id", *SCORE),
+        *("seconds_train", "seconds_eval", *DATA, "weights_sha256"),
+    ]
+
+
+def test_the_result_of_a_test_has_its_keys_in_order():
+    assert list(result_record(TESTED)) == [
+        *("schema", "name", "checkpoint", "protocol", "recipe_hash", "numerics", *SCORE, *DATA),
+        *("split_id", "weights_sha256", "seconds_eval", "environment"),
+    ]
+
+
+def test_nothing_of_a_result_is_left_out():
+    kept = result_record(TRAINED).keys() | result_record(TESTED).keys()
+    assert kept == {field.name for field in fields(Result)}
+
+
+@pytest.mark.parametrize("result", [TRAINED, TESTED])
+def test_a_result_is_read_as_it_was_written(tmp_path, result):
+    (tmp_path / "result.json").write_text(json.dumps(result_record(result)))
+    typed, plain = read_stored(tmp_path / "result.json", Result, "a result", CheckpointError)
+    assert typed == result
+    assert plain["pairs"] == [{"classes": ["a", "b"], "videos": 4, "correct": 2, "ordered": 2}]
+
+
+def test_a_result_of_an_older_version_is_read(tmp_path):
+    new = ("schema", "numerics", "split_id", "pairs", "top5_interval", "weights_sha256", *DATA)
+    old = {key: value for key, value in result_record(TRAINED).items() if key not in new}
+    (tmp_path / "result.json").write_text(json.dumps(old))
+    typed, plain = read_stored(tmp_path / "result.json", Result, "a result", CheckpointError)
+    assert (typed.top1, typed.numerics, typed.split_id, typed.decoder) == (50.0, 1, None, None)
+    assert plain == json.loads(json.dumps(old))
