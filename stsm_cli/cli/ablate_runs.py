@@ -98,7 +98,7 @@ class Runner:
     ) -> "Outcome":
         from stsm_cli.analysis.sweep import Outcome
         from stsm_cli.engine.device import choose_device
-        from stsm_cli.engine.identity import changed_start
+        from stsm_cli.engine.resuming import changed_start
         from stsm_cli.engine.runlog import RunFolder
         from stsm_cli.engine.train import train
         from stsm_cli.stored import result_record

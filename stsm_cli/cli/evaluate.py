@@ -132,6 +132,7 @@ def evaluate(
                 check_split(subject.recipe.data, data or subject.data_root, "val")
             # only now what takes seconds to import
             from stsm_cli.engine.testing import run_test
+            from stsm_cli.stored import result_record
 
             keep_freed_memory()
             where = choose_device(device)
@@ -147,12 +148,8 @@ def evaluate(
     if world.is_main:
         origin = subject.folder.path if subject.folder else subject.checkpoint
         num_classes = len(tested.manifest.classes)
-        if as_json:
-            from stsm_cli.stored import result_record
-
-            output.current().json(result_record(tested.result) | {"run": str(origin)})
-        else:
-            print_result(tested.result, origin, num_classes=num_classes)
+        record = result_record(tested.result) if as_json else None
+        print_result(tested.result, origin, num_classes=num_classes, record=record)
         _write_files(tested, per_class, confusion, scores)
 
 

@@ -74,7 +74,7 @@ class Submitter:
     ) -> "Iterator[tuple[int, Outcome]]":
         """Outcomes of the runs of `sweep` that have finished; the others are then `pending`."""
         from stsm_cli.analysis.sweep import Outcome
-        from stsm_cli.engine.identity import check_origin
+        from stsm_cli.engine.resuming import check_origin, check_same
         from stsm_cli.engine.runlog import RunFolder
 
         missing = []
@@ -84,7 +84,7 @@ class Submitter:
             if result is None:
                 missing.append((run, folder))
             else:
-                files.check_same(run.recipe)
+                check_same(files, run.recipe)
                 if sweep.data_id is not None:
                     check_origin(files, sweep.data_id)
                 yield number, Outcome(result, files.finished_metrics(), files.environment())

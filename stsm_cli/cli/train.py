@@ -147,12 +147,8 @@ def train(
             )
     if world.is_main:
         num_classes = len(splits[-1].manifest.classes)
-        if as_json:
-            record = folder.result()
-            assert record is not None
-            console.json(record | {"run": str(folder.path)})
-        else:
-            print_result(result, folder.path, num_classes=num_classes)
+        record = folder.result() if as_json else None
+        print_result(result, folder.path, num_classes=num_classes, record=record)
 
 
 def _submit(
@@ -274,8 +270,14 @@ def _print_plan(
     print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
 
 
-def print_result(result: "Result", folder: Path, *, num_classes: int) -> None:
-    """Show a run's test result as a table of one row."""
+def print_result(
+    result: "Result", folder: Path, *, num_classes: int, record: dict[str, Any] | None
+) -> None:
+    """Show a run's test result: one row, or `record`, the object of JSON that is kept of it."""
+    console = output.current()
+    if record is not None:
+        console.json(record | {"run": str(folder)})
+        return
     from stsm_cli.config.load import EDITS
 
     name, _, edits = result.name.partition(EDITS)
@@ -296,7 +298,7 @@ def print_result(result: "Result", folder: Path, *, num_classes: int) -> None:
     notes.append(f"accuracies in %, with the 95 % Wilson interval; from {folder}")
     if result.num_in_lists or result.broken:  # results of old runs have no lists
         notes.append(_which_videos(result))
-    output.current().table("Test", list(columns), [list(columns.values())], notes=notes)
+    console.table("Test", list(columns), [list(columns.values())], notes=notes)
 
 
 def _which_videos(result: "Result") -> str:

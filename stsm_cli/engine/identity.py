@@ -1,4 +1,4 @@
-"""Facts that a run or a result is known by: machine and versions, videos, weights, its start.
+"""Facts that a run or a result is known by: machine and versions, videos, weights.
 
 Hashes tell whether two numbers are about the same thing.
 """
@@ -15,12 +15,9 @@ import torch
 from torch import nn
 
 from stsm_cli import __version__
-from stsm_cli.config.run_identity import NUMERICS, init_sha256
 from stsm_cli.data.counts import read_counts
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world
-from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.errors import CheckpointError, DataError
 
 
 def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
@@ -73,37 +70,6 @@ def weights_sha256(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def changed_start(folder: RunFolder) -> str | None:
-    """Says so where the file that the run started from holds other weights now."""
-    recipe = folder.recipe()
-    now = init_sha256(recipe)
-    if now is None or folder.about().init_sha256 in (None, now):
-        return None
-    return f"{recipe.model.init}: holds other weights than those {folder.path} started from"
-
-
-def check_origin(folder: RunFolder, data_id: str) -> None:
-    """Refuse to continue a run on other videos, or with code that gives other numbers.
-
-    Raises:
-        DataError: Names what the videos are known by, at the start and now.
-        CheckpointError: Names both versions of the numerics.
-    """
-    known, elsewhere = folder.about(), "choose another --out to begin anew"
-    if known.data_id not in (None, data_id):
-        raise DataError(
-            f"{folder.path}: was begun on videos known as {known.data_id}, the data set's are "
-            f"{data_id}",
-            hint=f"name the folder that holds the same videos with --data, or {elsewhere}",
-        )
-    if known.numerics != NUMERICS:
-        raise CheckpointError(
-            f"{folder.path}: was begun by stsm {known.stsm} (numerics {known.numerics}), this "
-            f"stsm gives other numbers (numerics {NUMERICS})",
-            hint=f"finish it with stsm {known.stsm}, or {elsewhere}",
-        )
 
 
 def _version(package: str) -> str | None:

@@ -10,6 +10,7 @@ from stsm_cli.data.dataset import check_split, open_splits
 from stsm_cli.data.decode import choose_decoder
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
+from stsm_cli.engine.resuming import check_same
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import check_weights
@@ -127,7 +128,7 @@ def continued_job(
     begun = folder.recipe()
     if recipe is not None or overrides:  # compared before the data is opened, which takes a while
         name = recipe or str(folder.recipe_file)
-        folder.check_same(load_recipe(name, overrides, of_run=True).recipe)
+        check_same(folder, load_recipe(name, overrides, of_run=True).recipe)
     known = folder.about()
     return Job(known.recipe, begun, folder, data or Path(known.data), decoder or known.decoder)
 
@@ -147,6 +148,6 @@ def _begun_again(
         )
     loaded = load_recipe(recipe or str(folder.recipe_file), overrides, of_run=is_known)
     if is_known:
-        folder.check_same(loaded.recipe)
+        check_same(folder, loaded.recipe)
     job = new_job(loaded, folder.path, data, decoder)
     return job if recipe is not None else replace(job, name=loaded.card)  # `create` keeps it there

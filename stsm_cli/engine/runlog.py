@@ -19,11 +19,10 @@ from typing import Any
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
-from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.manifest import Manifest, read_classes
+from stsm_cli.data.manifest import read_classes
 from stsm_cli.engine.lock import LOCK, OWNER, Hold
-from stsm_cli.errors import CheckpointError, DataError, RecipeError, StsmError, UsageError
+from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
 from stsm_cli.stored import (
     Environment,
     Epoch,
@@ -130,51 +129,6 @@ class RunFolder:
             raise RecipeError(
                 str(error), hint=f"{way} tests its weights by another recipe"
             ) from None
-
-    def check_same(self, recipe: Recipe) -> None:
-        """Refuse to continue this run with another recipe.
-
-        A recipe that leaves the number of classes, or a folder's mirroring, to the data agrees
-        with any. Weights to start from are the same where their content is.
-
-        Raises:
-            CheckpointError: Names the keys that differ, with both values.
-        """
-        ours, theirs = (_flat(r.model_dump(mode="json")) for r in (self.recipe(), recipe))
-        if recipe.model.num_classes is None:
-            theirs["model.num_classes"] = ours["model.num_classes"]
-        if recipe.data.dataset == "folder" and "flip" not in recipe.data.model_fields_set:
-            theirs["data.flip"] = ours["data.flip"]
-        if theirs["model.init"] != ours["model.init"] and self._starts_from(recipe):
-            theirs["model.init"] = ours["model.init"]
-        differing = [
-            f"{key} is {ours.get(key)} there, {theirs.get(key)} here"
-            for key in sorted(ours.keys() | theirs.keys())
-            if ours.get(key) != theirs.get(key)
-        ]
-        if differing:
-            raise CheckpointError(
-                f"{self.path}: belongs to another recipe: {'; '.join(differing)}",
-                hint="choose another --out, or drop the recipe and --set to continue as it was",
-            )
-
-    def _starts_from(self, recipe: Recipe) -> bool:
-        """Tell whether `recipe` names the weights that this run started from, at any path."""
-        wanted = init_sha256(recipe)
-        return wanted is not None and wanted == self.about().init_sha256
-
-    def check_classes(self, manifest: Manifest) -> None:
-        """Refuse a data set whose class list is not the one of the training.
-
-        Raises:
-            DataError: Names both lists' hashes.
-        """
-        known = self.about().class_hash
-        if known not in (None, manifest.class_hash):
-            raise DataError(
-                f"{manifest.root}: its class list ({manifest.class_hash}) is not the one "
-                f"of the training ({known})"
-            )
 
     def classes(self) -> tuple[str, ...] | None:
         """The class names in label order; None where the run did not keep them."""
@@ -381,12 +335,3 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> StsmError:
     return StsmError(f"{path}: cannot be written ({error.strerror})")
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat

@@ -16,6 +16,7 @@ from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
+from stsm_cli.engine.resuming import check_class_list
 from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.trained import Trained, naming_another
@@ -135,7 +136,7 @@ def check_classes(subject: Trained, manifest: Manifest, num_classes: int) -> Non
         DataError: The class list, or the number of classes, is another.
     """
     if subject.folder is not None:
-        subject.folder.check_classes(manifest)
+        check_class_list(subject.folder, manifest)
     if len(manifest.classes) != num_classes:
         raise DataError(
             f"{manifest.root}: holds {len(manifest.classes)} classes, "

@@ -19,14 +19,13 @@ from stsm_cli.engine.board import Board, require_tensorboard
 from stsm_cli.engine.distributed import current_world, gather_objects, together
 from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.engine.identity import (
-    changed_start,
-    check_origin,
     describe_environment,
     identify_data,
     weights_sha256,
 )
 from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
+from stsm_cli.engine.resuming import changed_start, check_class_list, check_origin, check_same
 from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.trainer import Tested, Trainer
@@ -244,8 +243,8 @@ def _begun(
             its first step is still to come and the weights to start from have changed.
         DataError: It was begun on other videos or classes.
     """
-    folder.check_same(recipe)
-    folder.check_classes(manifest)
+    check_same(folder, recipe)
+    check_class_list(folder, manifest)
     check_origin(folder, known_as)
     if changed := changed_start(folder):
         if not folder.checkpoint.exists():

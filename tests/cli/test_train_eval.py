@@ -202,7 +202,7 @@ def test_a_table_names_the_recipe_and_below_it_what_was_changed(capsys, num_clas
     name = "folder/a + model.backbone=resnet_small, optim.epochs=3"
     whose = {"name": name, "protocol": "folder-1x1@32", "recipe_hash": "0", "broken": ()}
     result = Result(**score, **whose, seconds_eval=1.0)
-    print_result(result, Path("runs/a"), num_classes=num_classes)
+    print_result(result, Path("runs/a"), num_classes=num_classes, record=None)
     lines = capsys.readouterr().out.splitlines()
     assert ("top-5" in lines[2]) == (num_classes > 5)
     assert lines[4].startswith("folder/a  folder-1x1@32")

@@ -4,10 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stsm_cli.config.run_identity import init_sha256
-from stsm_cli.engine.identity import changed_start, check_origin
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run, write_json, write_result
-from stsm_cli.errors import CheckpointError, DataError, RecipeError, StsmError, UsageError
+from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
 from stsm_cli.stored import Result, as_stored
 
 
@@ -68,17 +66,6 @@ def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
     folder.tidy(2)
     assert [line["epoch"] for line in folder.metrics()] == [1, 2]
     assert list((tmp_path / "checkpoints").iterdir()) == []
-
-
-def test_a_number_of_classes_left_to_the_data_agrees_with_any(recipe, tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    data = recipe.data.model_copy(update={"dataset": "folder", "synth": None})
-    known = recipe.model_copy(update={"data": data})
-    folder.create(known, {}, ())
-    open_model = recipe.model.model_copy(update={"num_classes": None})
-    folder.check_same(known.model_copy(update={"model": open_model}))
-    with pytest.raises(CheckpointError, match="another recipe: seed is 0 there, 1 here"):
-        folder.check_same(known.model_copy(update={"model": open_model, "seed": 1}))
 
 
 def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):
@@ -308,51 +295,6 @@ def test_what_would_not_be_read_is_not_written(folder):
         write_result(folder.result_file, as_stored(Result, RESULT | {"num_listed": 0}))
     assert folder.metrics() == []
     assert folder.result() is None
-
-
-@pytest.mark.parametrize(
-    ("about", "error", "problem"),
-    [
-        (
-            {"data_id": "one"},
-            DataError,
-            "was begun on videos known as one, the data set's are two",
-        ),
-        (
-            {"numerics": 7, "stsm": "9.9"},
-            CheckpointError,
-            r"was begun by stsm 9.9 \(numerics 7\), this stsm gives other numbers",
-        ),
-    ],
-)
-def test_a_run_goes_on_only_with_its_videos_and_its_numerics(folder, about, error, problem):
-    check_origin(folder, "two")  # runs of stsm 0.4 do not say
-    folder.environment_file.write_text(json.dumps(ABOUT | about))
-    with pytest.raises(error, match=problem) as caught:
-        check_origin(folder, "two")
-    assert "choose another --out to begin anew" in caught.value.hint
-
-
-def test_weights_to_start_from_are_compared_by_content(recipe, tmp_path):
-    def starts_from(name):
-        return recipe.model_copy(
-            update={"model": recipe.model.model_copy(update={"init": str(tmp_path / name)})}
-        )
-
-    (tmp_path / "a.pt").write_bytes(b"one")
-    digest = init_sha256(starts_from("a.pt"))
-    folder = RunFolder(tmp_path / "run")
-    folder.create(starts_from("a.pt"), ABOUT | {"init_sha256": digest}, ())
-    (tmp_path / "a.pt").rename(tmp_path / "b.pt")
-    folder.check_same(starts_from("b.pt"))  # moved
-    assert changed_start(folder) is None  # gone: it mattered to the first step alone
-    (tmp_path / "c.pt").write_bytes(b"two")
-    with pytest.raises(CheckpointError, match=r"model\.init is .*a\.pt there, .*c\.pt here"):
-        folder.check_same(starts_from("c.pt"))
-    (tmp_path / "a.pt").write_bytes(b"two")
-    assert changed_start(folder) == (
-        f"{tmp_path / 'a.pt'}: holds other weights than those {folder.path} started from"
-    )
 
 
 def test_a_damaged_recipe_names_what_can_still_be_done(tmp_path):

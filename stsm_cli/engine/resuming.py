@@ -1,0 +1,100 @@
+"""Checks before a run is resumed or tested: recipe, classes, videos, start and code are the same.
+
+torch is not imported here: `stsm train --resume` answers at once.
+"""
+
+from typing import Any
+
+from stsm_cli.config.run_identity import NUMERICS, init_sha256
+from stsm_cli.config.schema import Recipe
+from stsm_cli.data.manifest import Manifest
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.errors import CheckpointError, DataError
+
+
+def check_same(folder: RunFolder, recipe: Recipe) -> None:
+    """Refuse to continue a run with another recipe.
+
+    A recipe that leaves the number of classes, or a folder's mirroring, to the data agrees with
+    any. Weights to start from are the same where their content is.
+
+    Raises:
+        CheckpointError: Names the keys that differ, with both values.
+    """
+    ours, theirs = (_flat(r.model_dump(mode="json")) for r in (folder.recipe(), recipe))
+    if recipe.model.num_classes is None:
+        theirs["model.num_classes"] = ours["model.num_classes"]
+    if recipe.data.dataset == "folder" and "flip" not in recipe.data.model_fields_set:
+        theirs["data.flip"] = ours["data.flip"]
+    if theirs["model.init"] != ours["model.init"] and _starts_alike(folder, recipe):
+        theirs["model.init"] = ours["model.init"]
+    differing = [
+        f"{key} is {ours.get(key)} there, {theirs.get(key)} here"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{folder.path}: belongs to another recipe: {'; '.join(differing)}",
+            hint="choose another --out, or drop the recipe and --set to continue as it was",
+        )
+
+
+def _starts_alike(folder: RunFolder, recipe: Recipe) -> bool:
+    """Tell whether `recipe` names the weights that the run started from, at any path."""
+    wanted = init_sha256(recipe)
+    return wanted is not None and wanted == folder.about().init_sha256
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def check_class_list(folder: RunFolder, manifest: Manifest) -> None:
+    """Refuse a data set whose class list is not the one of the training.
+
+    Raises:
+        DataError: Names both lists' hashes.
+    """
+    known = folder.about().class_hash
+    if known not in (None, manifest.class_hash):
+        raise DataError(
+            f"{manifest.root}: its class list ({manifest.class_hash}) is not the one "
+            f"of the training ({known})"
+        )
+
+
+def changed_start(folder: RunFolder) -> str | None:
+    """Says so where the file that the run started from holds other weights now."""
+    recipe = folder.recipe()
+    now = init_sha256(recipe)
+    if now is None or folder.about().init_sha256 in (None, now):
+        return None
+    return f"{recipe.model.init}: holds other weights than those {folder.path} started from"
+
+
+def check_origin(folder: RunFolder, data_id: str) -> None:
+    """Refuse to continue a run on other videos, or with code that gives other numbers.
+
+    Raises:
+        DataError: Names what the videos are known by, at the start and now.
+        CheckpointError: Names both versions of the numerics.
+    """
+    known, elsewhere = folder.about(), "choose another --out to begin anew"
+    if known.data_id not in (None, data_id):
+        raise DataError(
+            f"{folder.path}: was begun on videos known as {known.data_id}, the data set's are "
+            f"{data_id}",
+            hint=f"name the folder that holds the same videos with --data, or {elsewhere}",
+        )
+    if known.numerics != NUMERICS:
+        raise CheckpointError(
+            f"{folder.path}: was begun by stsm {known.stsm} (numerics {known.numerics}), this "
+            f"stsm gives other numbers (numerics {NUMERICS})",
+            hint=f"finish it with stsm {known.stsm}, or {elsewhere}",
+        )
