@@ -59,7 +59,7 @@ HEAVY = {
 }
 
 # names of kinds that still stand for several things; to be emptied, never added to
-SHARED_NAMES = {"Alpha", "IntArray"}
+SHARED_NAMES = {"IntArray"}
 
 
 def imports(tree):

@@ -12,7 +12,7 @@ from typing_extensions import assert_never
 from stsm_cli.config.batch import peak_lr
 from stsm_cli.config.schema import OptimConfig
 
-Groups = list[dict[str, Any]]
+ParameterGroups = list[dict[str, Any]]
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -39,7 +39,7 @@ def _sgd(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimi
 
 
 def _adamw(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimizer:
-    groups: Groups = [
+    groups: ParameterGroups = [
         {"params": [p for p in model.parameters() if p.ndim > 1]},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
@@ -47,11 +47,11 @@ def _adamw(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr, betas=betas, weight_decay=config.weight_decay)
 
 
-def _one_group(model: nn.Module, decay: float) -> Groups:
+def _one_group(model: nn.Module, decay: float) -> ParameterGroups:
     return [{"params": list(model.parameters()), "weight_decay": decay}]
 
 
-def _tsm_groups(model: nn.Module, decay: float) -> Groups:
+def _tsm_groups(model: nn.Module, decay: float) -> ParameterGroups:
     """Parameters by their multipliers of lr and weight decay.
 
     Source: mmaction2 v1.2.0, mmaction/engine/optimizers/tsm_optim_wrapper_constructor.py, with
