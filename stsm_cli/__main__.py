@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one prints
         sys.stderr.write(f"{text}\n")
 
 

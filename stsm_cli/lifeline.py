@@ -74,7 +74,7 @@ def heed_tie() -> None:
 
 
 def end_readers() -> None:
-    """End the processes that read ahead for this one: nobody waits until they have read it all."""
+    """End the processes that read ahead for this one: no one waits until they have read it all."""
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()

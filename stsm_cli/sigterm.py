@@ -24,7 +24,7 @@ class CtrlC(KeyboardInterrupt):
 
 @contextmanager
 def sigterm_raises(error: Callable[[], BaseException]) -> Iterator[None]:
-    """While the block runs, SIGTERM raises `error()`; what is told twice at once ends it once.
+    """While the block runs, SIGTERM raises `error()`; two signals at once raise one error.
 
     Args:
         error: Makes an error of a class that is written in Python: others cannot be watched.
@@ -35,7 +35,7 @@ def sigterm_raises(error: Callable[[], BaseException]) -> Iterator[None]:
 
 @contextmanager
 def ctrl_c_raises() -> Iterator[None]:
-    """While the block runs, Ctrl-C raises `CtrlC`, unless it is not heard: a shell's background."""
+    """While the block runs, Ctrl-C raises `CtrlC`, unless it is ignored, as in the background."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
@@ -51,7 +51,7 @@ def _raising(
         yield  # only the main thread may set handlers
         return
     told_at, is_over = -math.inf, threading.Event()
-    ending = threading.Lock()  # behind the block nothing is told any more
+    ending = threading.Lock()  # behind the block no signal raises any more
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal told_at

@@ -96,7 +96,7 @@ class Result(SplitScore):
     """SHA-256 of the split's list; None where it was made in memory."""
     class_hash: str | None = None
     num_in_lists: NonNegativeInt | None = None
-    """Videos of the data set's own lists, usable or not; None where nobody verified the set."""
+    """Videos of the data set's own lists, usable or not; None where the set was not verified."""
     decoder: str | None = None
     weights_sha256: str | None = None
     seconds_train: NonNegativeFloat = 0.0

@@ -151,7 +151,7 @@ def to_do(work: "Workload") -> str:
 
 
 def _how_long(work: "Workload") -> str:
-    """The time of the missing runs; it does not speak for those that no record tells of."""
+    """Time of the missing runs; those whose time no record tells are not in it."""
     about = f"about {_time(work.seconds)} one after another by the runs recorded so far"
     if work.num_timed == work.num_missing:
         return about

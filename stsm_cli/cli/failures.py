@@ -40,7 +40,7 @@ _MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculati
 
 
 def usage_error(error: Exception) -> UsageError:
-    """A wrong command line, as Typer tells it, as an error of ours."""
+    """Error of ours for a wrong command line, as Typer reports it."""
     wrong: Any = error
     rule, _, rest = wrong.format_message().rstrip(".").partition(". ")
     option, hint = getattr(wrong, "option_name", None), rest or None
@@ -69,7 +69,7 @@ def memory_error(error: Exception) -> StsmError | None:
 
 
 def _keys_called(option: str) -> list[str]:
-    """The keys of the recipe that somebody means who writes `option`."""
+    """Keys of the recipe that `option` may stand for."""
     from stsm_cli.config.validate import recipe_keys
 
     name = option.lstrip("-").replace("-", "_").lower()

@@ -208,7 +208,7 @@ class _DrawnBar:
 
 
 def _room() -> int | None:
-    """Characters a line of stdout; None where nobody looks, so that others find whole lines.
+    """Characters a line of stdout; None where it is no terminal, so that programs find whole lines.
 
     `COLUMNS` below 80 is heeded in any case; 80 and more are what many environments say unasked.
     """

@@ -290,7 +290,7 @@ def print_result(
         "top-5": f"{result.top5:.1f}",
         "mean class": f"{result.mean_class:.1f}",
     }
-    if num_classes <= 5:  # whoever guesses is right
+    if num_classes <= 5:  # any guess is right
         del columns["top-5"]
     if result.pair_accuracy is not None:
         columns["in pair"] = f"{result.pair_accuracy:.1f}"

@@ -16,7 +16,7 @@ class BatchPlan:
         num_parts: Of each process, one after the other.
         num_videos: Of a part; where parts differ, by one, of the larger ones.
         lr: Peak learning rate, that of `batch_size`.
-        steps_per_epoch: None where nobody has counted the videos yet.
+        steps_per_epoch: None where the videos are not counted yet.
         num_left_out: Videos that an epoch's last, incomplete batch would hold; others each time.
         wanted: The recipe's `optim.batch_size`.
     """

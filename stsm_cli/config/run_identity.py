@@ -58,7 +58,7 @@ def init_sha256(recipe: Recipe) -> str | None:
     try:
         now = path.stat()
         return _file_sha256(path, now.st_size, now.st_mtime_ns) if path.is_file() else None
-    except OSError:  # whoever needs its weights says so
+    except OSError:  # whatever needs its weights reports it
         return None
 
 

@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 TIMEOUT = timedelta(minutes=30)  # ours: longer than one process ever works while others wait
 TELLING_SECONDS = 1.0
 LETTING_GO_SECONDS = 0.1
-LOST = 3  # exit code of a process whose fellow ended; who started them says which, and why
+LOST = 3  # exit code of a process after another one ended; the launcher says which, and why
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def joined() -> Iterator[World]:
     Raises:
         UsageError: The environment names a job, but not where its processes meet.
         StsmError: A process gives no answer for `TIMEOUT`.
-        SystemExit: Another process ended (code `LOST`); who started them says so.
+        SystemExit: Another process ended (code `LOST`); the launcher says so.
     """
     world = current_world()
     if world.size == 1:
@@ -70,7 +70,7 @@ def joined() -> Iterator[World]:
         dist.init_process_group(backend, timeout=TIMEOUT)
         try:
             yield world
-        except SystemExit:  # who started the processes ends all of them when the first one ends:
+        except SystemExit:  # the launcher ends all processes when the first one ends:
             time.sleep(TELLING_SECONDS)  # it must be the one that says why
             raise
         finally:

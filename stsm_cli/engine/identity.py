@@ -47,7 +47,7 @@ def identify_data(videos: Videos) -> dict[str, Any]:
 
     Returns:
         `list_sha256` (of the split's CSV, as `sha256sum` prints it), `class_hash`, `num_in_lists`
-        (how many the data set's own lists name, usable or not; None where nobody verified the set)
+        (how many the data set's own lists name, usable or not; None where it was not verified)
         and `decoder`.
 
     Raises:

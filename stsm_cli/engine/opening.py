@@ -73,7 +73,7 @@ def check_precision(recipe: Recipe, device: torch.device) -> None:
 
 
 def slow_precision(recipe: Recipe, device: torch.device) -> str | None:
-    """Says so where the precision is slower than fp32 on this device."""
+    """Warning where the precision is slower than fp32 on this device; else None."""
     if device.type != "cpu" or recipe.precision == "fp32":
         return None
     if recipe.precision == "bf16" and _cpu_has_bf16():
@@ -85,7 +85,7 @@ def slow_precision(recipe: Recipe, device: torch.device) -> str | None:
 
 
 def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:
-    """Says so where a network made for a GPU is about to be trained on a CPU."""
+    """Warning where a network made for a GPU is about to be trained on a CPU; else None."""
     is_small = recipe.model.backbone in FOR_SMALL_FRAMES
     if device.type != "cpu" or is_small or torch.cuda.is_available():  # there, the CPU was chosen
         return None

@@ -22,7 +22,7 @@ from stsm_cli.lifeline import GRACE_SECONDS, end_with_parent
 from stsm_cli.sigterm import sigterm_raises
 
 TaskWork = Callable[[int, Callable[[Any], None]], Any]
-"""Does the task of this number, tells its news on the way, and returns its result."""
+"""Function that does the task of this number, reports news on the way, and returns its result."""
 
 
 def run_side_by_side(
@@ -84,7 +84,7 @@ def _preempted() -> PreemptedError:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Have signals wait: a process that is told between its fork and its work would go on as us."""
+    """Hold signals back: a child that got one before its work begins would act as the parent."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -120,7 +120,7 @@ def _child(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too
     except KeyboardInterrupt:
         outcome = InterruptedRunError("interrupted")
-    with suppress(OSError):  # nobody listens
+    with suppress(OSError):  # the parent is gone
         connection.send(outcome)
 
 
@@ -131,7 +131,7 @@ def _outcome(
         return True, work(task, tell)
     except StsmError as error:
         return error
-    except Exception as error:  # the parent tells it in one line
+    except Exception as error:  # the parent reports it in one line
         return StsmError(f"run {task + 1} failed: {type(error).__name__}: {error}")
 
 
@@ -154,7 +154,7 @@ def _stop(processes: Sequence[ForkProcess]) -> None:
                 os.kill(process.pid, signal.SIGINT)
         for process in processes:
             process.join()
-    except BaseException:  # they take too long for who pressed Ctrl-C again
+    except BaseException:  # a second Ctrl-C: they take too long for the user
         for process in processes:
             process.kill()
             process.join()

@@ -70,7 +70,7 @@ def check_class_list(folder: RunFolder, manifest: Manifest) -> None:
 
 
 def changed_start(folder: RunFolder) -> str | None:
-    """Says so where the file that the run started from holds other weights now."""
+    """Message where the file that the run started from holds other weights now; else None."""
     recipe = folder.recipe()
     now = init_sha256(recipe)
     if now is None or folder.about().init_sha256 in (None, now):

@@ -60,7 +60,7 @@ class RunFolder:
     def is_untrained(self) -> bool:
         """Tell whether nothing was trained in it: it holds no more than what `create` makes."""
         about = {self.recipe_file, self.classes_file, self.environment_file}
-        known = about if self.checkpoint.parent.is_dir() else set()  # else they are somebody's own
+        known = about if self.checkpoint.parent.is_dir() else set()  # else they are the user's own
         known |= {self.path / LOCK, self.path / OWNER}
         return all(
             file in known

@@ -25,7 +25,7 @@ class StopRequest:
 
     @property
     def signal(self) -> signal.Signals | None:
-        """SIGINT (Ctrl-C) or SIGTERM; the latter too if who started several processes is gone."""
+        """SIGINT (Ctrl-C) or SIGTERM; the latter too if the launcher of the processes is gone."""
         if current_world().size > 1 and os.getppid() != self._parent:
             return signal.SIGTERM
         return self._noted

@@ -135,7 +135,7 @@ class _Start:
         notes: What a user should know of how the recipe was filled in.
         plan: How a batch is shared out.
         split_ids: What the videos of each split are known by.
-        identity: Of the validation videos, as a result tells it.
+        identity: Of the validation videos, as a result has it.
     """
 
     recipe: Recipe

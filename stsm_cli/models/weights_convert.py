@@ -184,7 +184,7 @@ def _check_stated(path: Path, configuration: str, *, shifted: bool, non_local: b
 
 
 def _check_mode(path: Path, configuration: str, mode: str | None, source: Source | None) -> None:
-    """Refuse non-local blocks whose mode nobody states; TSM's authors have one mode alone.
+    """Refuse non-local blocks whose mode is not stated; TSM's authors have one mode alone.
 
     Args:
         mode: As the user states it.
