@@ -58,9 +58,6 @@ HEAVY = {
     "submitit",
 }
 
-# names of kinds that still stand for several things; to be emptied, never added to
-SHARED_NAMES = {"IntArray"}
-
 
 def imports(tree):
     """(module, name) of every import below `tree`."""
@@ -172,7 +169,7 @@ def kinds(tree):
 
 def test_a_kind_is_defined_once():
     counts = Counter(name for path in FILES for name in kinds(parse(path)))
-    assert {name for name, count in counts.items() if count > 1} == SHARED_NAMES
+    assert {name for name, count in counts.items() if count > 1} == set()
 
 
 def test_kinds_are_classes_and_aliases():
