@@ -175,9 +175,3 @@ def test_a_kind_is_defined_once():
 def test_kinds_are_classes_and_aliases():
     source = "class Score: ...\nclass _Own: ...\nKey = tuple[int, str]\nLAST = ROWS[-1]\nx = A[0]"
     assert list(kinds(ast.parse(source))) == ["Score", "Key"]
-
-
-def test_files_are_short():
-    lengths = {ids(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert median(length for length in lengths.values() if length > 5) <= 150
-    assert {name: length for name, length in lengths.items() if length > 350} == {}
