@@ -54,7 +54,7 @@ SKIPPED = (
     "softmax",
 )
 """Skipped by convention: small beside the convolutions, or fused into them."""
-MOVES = ("pad", "unflatten", "masked_fill")
+MOVES = ("pad", "unflatten", "masked_fill", "index_select")
 """Move data and compute nothing; fvcore itself passes over the others of that kind."""
 
 

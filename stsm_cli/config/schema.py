@@ -27,7 +27,7 @@ from stsm_cli.config.kinds import (
     Section,
     Seed,
 )
-from stsm_cli.config.view import View
+from stsm_cli.config.view import SLOWFAST_MEAN, SLOWFAST_STD, View
 
 WRITTEN = "written"
 """Context of a validation that also refuses what would have no effect; without it recipes of
@@ -49,8 +49,11 @@ TorchvisionBackbone = Literal[
 SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
 FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone]
 SlowBackbone = Literal["slow_resnet50", "slow_resnet_small"]
-Backbone = Literal[FrameBackbone, SlowBackbone]
-FOR_SMALL_FRAMES: tuple[Backbone, ...] = (*get_args(SmallBackbone), "slow_resnet_small")
+SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
+Backbone = Literal[FrameBackbone, SlowBackbone, SlowFastBackbone]
+FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
+    name for name in get_args(Backbone) if name.endswith("_small")
+)
 """Those made for the embedded set's frames."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
@@ -76,21 +79,38 @@ class ShiftConfig(Section):
     """Fraction of all channels that move."""
 
 
+class SlowFastConfig(Section):
+    """What SlowFast's two pathways have to do with each other."""
+
+    ratio: Annotated[int, Field(gt=0, le=64)] = 8  # SlowFast: SLOWFAST_4x16_R50
+    """Fast frames for each slow one, the authors' α."""
+    lateral_kernel: Annotated[int, Field(gt=0, le=63)] = 5  # SlowFast: SLOWFAST_4x16_R50
+    """Temporal size of the convolutions from the fast to the slow pathway, odd."""
+
+    @model_validator(mode="after")
+    def _has_a_middle(self) -> "SlowFastConfig":
+        if self.lateral_kernel % 2 == 0:
+            raise ValueError(f"lateral_kernel ({self.lateral_kernel}) must be odd")
+        return self
+
+
 class ModelConfig(Section):
-    """A network with or without a shift: TSN over a 2D backbone, or SlowOnly, a 3D one."""
+    """A network with or without a shift: TSN over a 2D backbone, or a 3D network."""
 
     backbone: Backbone
     """2D: a torchvision ResNet, `mobilenet_v2`, or what stands for them on the embedded set:
-    `resnet_small`, `mobilenet_v2_small`. 3D: `slow_resnet50` (SlowOnly), `slow_resnet_small`."""
+    `resnet_small`, `mobilenet_v2_small`. 3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`, and
+    theirs: `slow_resnet_small`, `slowfast_resnet_small`."""
     num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: NumFrames = 8
-    """Frames a view, the paper's #F."""
+    """Frames a view, the paper's #F; in SlowFast those of the slow pathway."""
     shift: ShiftConfig | None = None
     """None: TSN. `{dims: T, alpha: 1/4}`: TSM. `{dims: T+H+W, alpha: 3/8}`: STSM."""
     non_local: bool = False
     """Five non-local blocks in layers 2 and 3 of a ResNet-50 (`+NL` in the paper), or two in those
     of `resnet_small`."""
+    slowfast: SlowFastConfig = SlowFastConfig()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
@@ -104,6 +124,11 @@ class ModelConfig(Section):
             raise ValueError(
                 f"non_local belongs to backbone resnet50 or resnet_small, not {self.backbone}"
             )
+        if self.slowfast != SlowFastConfig() and self.backbone not in get_args(SlowFastBackbone):
+            raise ValueError(
+                f"slowfast belongs to backbone {' or '.join(get_args(SlowFastBackbone))}, "
+                f"not {self.backbone}"
+            )
         if self.weights is not None and self.backbone not in get_args(TorchvisionBackbone):
             raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
         if self.weights is not None and self.init is not None:
@@ -115,6 +140,9 @@ class ModelConfig(Section):
     @property
     def view(self) -> View:
         """The view that the network takes of a video."""
+        if self.backbone in get_args(SlowFastBackbone):
+            positions = self.num_frames * self.slowfast.ratio  # the network takes its slow frames
+            return View(positions, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
         return View(self.num_frames)
 
 
@@ -288,6 +316,7 @@ class Recipe(Section):
             raise ValueError(
                 f"model.num_classes: null is for data.dataset folder, not {self.data.dataset}"
             )
+        most_frames //= self.model.view.num_positions // self.model.num_frames
         if self.model.num_frames > most_frames:
             raise ValueError(
                 f"model.num_frames ({self.model.num_frames}) must be at most {most_frames} with "

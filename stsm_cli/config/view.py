@@ -9,6 +9,9 @@ from dataclasses import dataclass
 # RGB statistics of ImageNet on the 0..255 scale, as in MMAction2's and torchvision's recipes
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+# those of facebookresearch/SlowFast, slowfast/config/defaults.py: 0.45 and 0.225 of 255
+SLOWFAST_MEAN = (114.75,) * 3
+SLOWFAST_STD = (57.375,) * 3
 
 
 @dataclass(frozen=True)

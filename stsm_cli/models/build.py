@@ -6,9 +6,12 @@ from stsm_cli.config.schema import ModelConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.network import Network
+from stsm_cli.models.network_3d import Network3D
 from stsm_cli.models.non_local import STAGES, insert_non_local
+from stsm_cli.models.resnet_3d import ResNet3D
 from stsm_cli.models.shift import ShiftedConv, insert_shift
-from stsm_cli.models.slow_only import SlowOnly, slow_backbone
+from stsm_cli.models.slow_only import slow_backbone
+from stsm_cli.models.slowfast import SlowFastResNet, slowfast_backbone
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
@@ -49,14 +52,18 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
 
 def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:
     view, dropout = config.view, config.dropout
+    body: ResNet3D | SlowFastResNet
     match config.backbone:
         case "slow_resnet50" | "slow_resnet_small" as slow:
-            return SlowOnly(view, num_classes, slow_backbone(slow), dropout)
+            body = slow_backbone(slow)
+        case "slowfast_resnet50" | "slowfast_resnet_small" as slowfast:
+            body = slowfast_backbone(slowfast, config.num_frames, config.slowfast)
         case name:
             backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
             if config.non_local:
                 insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
             return TSN(view, num_classes, backbone, num_features=num_features, dropout=dropout)
+    return Network3D(view, num_classes, body, num_features=body.num_features, dropout=dropout)
 
 
 def _check_moves(network: Network) -> None:

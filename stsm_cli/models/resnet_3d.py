@@ -1,7 +1,8 @@
 """Residual networks of 3D convolutions: features (N, 3, T, H, W) in, pooled features (N, C) out.
 
 A ResNet whose kernels have a third, temporal size. The names of its parts are torchvision's
-(`conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.downsample.0`, ...). Time is never strided.
+(`conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.downsample.0`, ...). Time is never strided. A network
+of several such ones, side by side, calls their stem and their stages one by one.
 
 Shapes: N views, T frames, C channels.
 """
@@ -61,6 +62,11 @@ class Basic3D(Block3D):
         self.bn2 = nn.BatchNorm3d(width)
         self._project(num_in, width, stride)
 
+    @property
+    def last_norm(self) -> nn.BatchNorm3d:
+        """The one at the end of the branch."""
+        return self.bn2
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, T, H / stride, W / stride) of features (N, num_in, T, H, W)."""
         branch = self.relu(self.bn1(self.conv1(x)))
@@ -85,6 +91,11 @@ class Bottleneck3D(Block3D):
         self.bn3 = nn.BatchNorm3d(num_out)
         self._project(num_in, num_out, stride)
 
+    @property
+    def last_norm(self) -> nn.BatchNorm3d:
+        """The one at the end of the branch."""
+        return self.bn3
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, 4·width, T, H / stride, W / stride) of features (N, num_in, T, H, W)."""
         branch = self.relu(self.bn1(self.conv1(x)))
@@ -101,6 +112,8 @@ class ResNet3D(nn.Module):
         block: What the stages are made of.
         stages: Four, one after the other.
         stem: Channels of the first convolution.
+        temporal: Temporal size of its kernel, odd.
+        joined: Channels that come from outside to the input of each stage.
         small: For frames of 32 to 64 pixels: a stem of 1×3×3 without pooling, not of 1×7×7.
 
     Attributes:
@@ -113,30 +126,48 @@ class ResNet3D(nn.Module):
         stages: Sequence[Stage],
         *,
         stem: int,
+        temporal: int = 1,
+        joined: Sequence[int] = (0, 0, 0, 0),
         small: bool = False,
     ) -> None:
         super().__init__()
         side = 3 if small else 7
-        self.conv1 = convolution(3, stem, (1, side, side), stride=2)
+        self.conv1 = convolution(3, stem, (temporal, side, side), stride=2)
         self.bn1 = nn.BatchNorm3d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.Identity() if small else nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
         widths = [stem, *(stage.width * block.expansion for stage in stages)]
         self.num_features = widths.pop()
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(block, width, stage) for width, stage in zip(widths, stages, strict=True)
+            _stage(block, width + others, stage)
+            for width, others, stage in zip(widths, joined, stages, strict=True)
         )
         self.avgpool = nn.AdaptiveAvgPool3d(1)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):  # as torchvision's ResNet
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pooled features (N, C) of features (N, 3, T, H, W)."""
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The four, in order."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def stem(self, x: Tensor) -> Tensor:
+        """What the first stage takes, of features (N, 3, T, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return x
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """(N, C) of what the last stage gives."""
         pooled: Tensor = self.avgpool(x).flatten(1)  # (N, C, 1, 1, 1) -> (N, C)
         return pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pooled features (N, C) of features (N, 3, T, H, W)."""
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+        return self.pooled(x)
 
 
 def convolution(

@@ -32,7 +32,7 @@ NAMES = recipe_names()
 
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
-OTHERS = ("mmaction2", "slowonly")
+OTHERS = ("mmaction2", "slowonly", "slowfast")
 PAPER = [
     name
     for name in NAMES
@@ -122,24 +122,30 @@ def test_recipes_are_all_different():
 SHIFTS = {
     "tsn": None,
     "slowonly": None,
+    "slowfast": None,
     "tsm": ("T", Fraction(1, 4)),
     "stsm": ("T+H+W", Fraction(3, 8)),
 }
+
+
+SYSTEMS = {"slowonly": "slow_resnet50", "slowfast": "slowfast_resnet50"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_means_what_the_network_is(name):
     model = load_recipe(name).recipe.model
     assert (model.shift and (model.shift.dims, model.shift.alpha)) == SHIFTS[
-        re.search("stsm|tsm|tsn|slowonly", name.rpartition("/")[2])[0]
+        re.search("|".join(sorted(SHIFTS, reverse=True)), name.rpartition("/")[2])[0]
     ]
     if name.partition("/")[0] not in get_args(GeneratedName):
         assert (model.backbone == "mobilenet_v2") == ("mobilenet_v2" in name)
-        assert (model.backbone == "slow_resnet50") == ("slowonly" in name)
+        for system, backbone in SYSTEMS.items():
+            assert (model.backbone == backbone) == (system in name)
         assert model.backbone.endswith("resnet50") == ("r50" in name)
         assert model.non_local == ("_nl_" in name)
-        frames = f"_{model.num_frames}x16" if "slowonly" in name else f"_{model.num_frames}f"
-        assert name.endswith(frames)
+        apart = 2 * model.slowfast.ratio  # slow frames, of a video of which each second one is read
+        pathway = f"_{model.num_frames}x{apart}"
+        assert name.endswith(pathway if "slow" in name else f"_{model.num_frames}f")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,7 +173,7 @@ def test_every_value_says_where_it_comes_from(path):
         key, _, value = line.partition(":")
         if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
             assert line.startswith("#") or re.search(
-                r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2))", line
+                r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s code)", line
             ), line
 
 

@@ -65,6 +65,17 @@ def test_the_protocol_is_named_after_data_views_and_size():
             {"backbone": "resnet18", "non_local": True},
             "non_local .* or resnet_small, not resnet18",
         ),
+        (
+            "model",
+            {"slowfast": {"ratio": 4}},
+            "slowfast belongs to backbone slowfast_resnet50 or slowfast_resnet_small, not resnet50",
+        ),
+        ("model", {"slowfast": {"lateral_kernel": 6}}, r"lateral_kernel \(6\) must be odd"),
+        (
+            "model",
+            {"backbone": "slowfast_resnet50", "num_frames": 9},
+            r"model.num_frames \(9\) must be at most 8 with data.sampling dense",
+        ),
         ("optim", {"milestones_epochs": (80, 40)}, r"milestones_epochs \(80, 40\) must rise"),
         ("optim", {"milestones_epochs": (40, 40)}, r"milestones_epochs \(40, 40\) must rise"),
         (
@@ -123,6 +134,7 @@ def test_no_default_ever_changes():
             "num_frames": 8,
             "shift": {"dims": "T+H+W", "alpha": "3/8"},
             "non_local": False,
+            "slowfast": {"ratio": 8, "lateral_kernel": 5},
             "dropout": 0.5,
             "weights": None,
             "init": None,
@@ -254,3 +266,10 @@ def test_an_unknown_average_is_never_another_one_in_silence():
 
     with pytest.raises(AssertionError, match="other"):
         average_views(torch.zeros(1, 2, 3), "other")
+
+
+def test_slowfast_reads_the_frames_of_its_fast_pathway():
+    model = {"backbone": "slowfast_resnet50", "num_classes": 400, "num_frames": 4}
+    view = Recipe.model_validate(RECIPE | {"model": model}).model.view
+    assert (view.num_frames, view.window) == (32, 64)  # of 64 frames every second one
+    assert (view.mean, view.std) == ((114.75,) * 3, (57.375,) * 3)

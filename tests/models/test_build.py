@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.models import get_model
 
-from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig
+from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig, SlowFastConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
@@ -38,6 +38,8 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("mobilenet_v2_small", False, 16, 213_872),
         ("slow_resnet50", False, 400, 32_454_096),
         ("slow_resnet_small", False, 16, 436_240),
+        ("slowfast_resnet50", False, 400, 34_480_216),
+        ("slowfast_resnet_small", False, 16, 518_036),
     ],
 )
 def test_parameters_to_the_unit(backbone, non_local, num_classes, expected, shift):
@@ -48,11 +50,18 @@ def test_parameters_to_the_unit(backbone, non_local, num_classes, expected, shif
     assert num_parameters(model) == expected
 
 
+def test_slowfast_s_parameters_of_16_slow_and_64_fast_frames():
+    slowfast = SlowFastConfig(ratio=4, lateral_kernel=7)
+    with torch.device("meta"):
+        model = build_model(config("slowfast_resnet50", num_classes=174, slowfast=slowfast))
+    assert num_parameters(model) == 34_045_558
+
+
 @pytest.mark.parametrize("backbone", get_args(Backbone))
 def test_every_backbone_builds_and_runs_on_the_meta_device(backbone):
     with torch.device("meta"):
         model = build_model(config(backbone, shift=STSM))
-        assert model(torch.empty(2, 4, 3, 64, 64)).shape == (2, 5)
+        assert model(torch.empty(2, *model.view.shape(64))).shape == (2, 5)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2"])

@@ -1,0 +1,45 @@
+"""A network that sees all frames of a view at once: 3D features, pooled, then one classifier.
+
+Shapes: N views, T frames a view, C features, K classes.
+"""
+
+from torch import Tensor, nn
+
+from stsm_cli.config.view import View
+from stsm_cli.models.network import Network
+
+
+class Network3D(Network):
+    """Class scores of a view: one classifier on features pooled over time and space.
+
+    The state dict holds `backbone.*` and `fc.{weight,bias}`.
+
+    Args:
+        view: T frames, of which every one is seen.
+        num_classes: K.
+        backbone: Maps features (N, 3, T, H, W) to pooled features (N, C).
+        num_features: C.
+        dropout: Probability with which a feature is dropped before `fc`.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        num_classes: int,
+        backbone: nn.Module,
+        *,
+        num_features: int,
+        dropout: float,
+    ) -> None:
+        super().__init__(view, num_classes)
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(num_features, num_classes)
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def logits(self, videos: Tensor) -> Tensor:
+        """(N, K) of videos (N, T, 3, H, W)."""
+        features = self.backbone(videos.transpose(1, 2))  # -> (N, 3, T, H, W) -> (N, C)
+        scores: Tensor = self.fc(self.dropout(features))
+        return scores

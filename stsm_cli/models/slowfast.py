@@ -1,0 +1,149 @@
+"""SlowFast: two 3D residual networks side by side, one of which sees few frames, the other all.
+
+The slow pathway is SlowOnly's. The fast one has an eighth of its channels, sees r times its frames,
+and temporal kernels everywhere. Before each stage the slow one is given the fast one's features.
+
+Shapes: N views, T slow frames and r·T fast frames a view, C channels.
+
+Source: facebookresearch/SlowFast, slowfast/models/video_model_builder.py (`SlowFast`),
+    datasets/utils.py (`pack_pathway_output`) and utils/weight_init_helper.py.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stsm_cli.config.schema import SlowFastBackbone, SlowFastConfig
+from stsm_cli.models.backbones import SMALL_WIDTHS
+from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage
+from stsm_cli.models.slow_only import slow_stages
+
+WIDTHS, BLOCKS = (64, 128, 256, 512), (3, 4, 6, 3)  # ResNet-50's
+BETA_INVERSE = 8
+"""Channels of the slow pathway for each of the fast one."""
+LATERAL_RATIO = 2
+"""Channels that a lateral connection gives, for each that it takes."""
+
+
+class Lateral(nn.Module):
+    """From fast features to what the slow pathway is given: a convolution that strides in time.
+
+    Args:
+        channels: C of the fast pathway.
+        ratio: Fast frames for each slow one.
+        kernel: Temporal size of the convolution, odd.
+    """
+
+    def __init__(self, channels: int, *, ratio: int, kernel: int) -> None:
+        super().__init__()
+        num_out = LATERAL_RATIO * channels
+        size, stride, padding = (kernel, 1, 1), (ratio, 1, 1), (kernel // 2, 0, 0)
+        self.conv = nn.Conv3d(channels, num_out, size, stride, padding, bias=False)
+        self.bn = nn.BatchNorm3d(num_out)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, fast: Tensor) -> Tensor:
+        """(N, 2·C, T, H, W) of features (N, C, r·T, H, W)."""
+        features: Tensor = self.relu(self.bn(self.conv(fast)))
+        return features
+
+
+class SlowFastResNet(nn.Module):
+    """Two pathways of the same blocks, with lateral connections from the fast to the slow one.
+
+    Args:
+        block: What the stages are made of.
+        widths: Of the slow pathway's stages, multiples of 8.
+        blocks: How many each stage has, in both.
+        num_frames: T.
+        config: r, and the size of the lateral kernels.
+        stem: Channels of the slow pathway's first convolution, a multiple of 8.
+        small: For frames of 32 to 64 pixels; see `ResNet3D`.
+
+    Attributes:
+        num_features: C of what it returns: the slow pathway's, then the fast one's.
+    """
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        block: type[Basic3D] | type[Bottleneck3D],
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        num_frames: int,
+        config: SlowFastConfig,
+        *,
+        stem: int,
+        small: bool = False,
+    ) -> None:
+        super().__init__()
+        fast = _fast_stages([width // BETA_INVERSE for width in widths], blocks)
+        entering = [stem // BETA_INVERSE, *(stage.width * block.expansion for stage in fast[:-1])]
+        joined = [LATERAL_RATIO * channels for channels in entering]
+        slow = slow_stages(widths, blocks)
+        self.slow = ResNet3D(block, slow, stem=stem, joined=joined, small=small)
+        self.fast = ResNet3D(block, fast, stem=entering[0], temporal=5, small=small)
+        self.laterals = nn.ModuleList(
+            Lateral(channels, ratio=config.ratio, kernel=config.lateral_kernel)
+            for channels in entering
+        )
+        self.num_features = self.slow.num_features + self.fast.num_features
+        positions = slow_positions(config.ratio * num_frames, num_frames)
+        self.register_buffer("positions", positions, persistent=False)
+        _initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pooled features (N, C) of features (N, 3, r·T, H, W)."""
+        slow, fast = self.slow.stem(x.index_select(2, self.positions)), self.fast.stem(x)
+        stages = zip(self.laterals, self.slow.stages, self.fast.stages, strict=True)
+        for lateral, slow_stage, fast_stage in stages:
+            slow = slow_stage(torch.cat([slow, lateral(fast)], dim=1))
+            fast = fast_stage(fast)
+        return torch.cat([self.slow.pooled(slow), self.fast.pooled(fast)], dim=1)
+
+
+def slow_positions(num_fast: int, num_slow: int) -> Tensor:
+    """Which of the fast frames the slow pathway sees, from the first to the last: (num_slow,).
+
+    Trap: they are not equally spaced, since fractions are cut off: of 32 frames 0, 10, 20 and 31.
+    """
+    return torch.linspace(0, num_fast - 1, num_slow).long()
+
+
+def slowfast_backbone(
+    name: SlowFastBackbone, num_frames: int, config: SlowFastConfig
+) -> SlowFastResNet:
+    """SlowFast's two ResNet-50s, or small ones for the embedded data set.
+
+    ours: `slowfast_resnet_small` has `slow_resnet_small` for its slow pathway.
+
+    Args:
+        name: Which.
+        num_frames: T, those of the slow pathway.
+        config: r, and the size of the lateral kernels.
+    """
+    match name:
+        case "slowfast_resnet50":
+            return SlowFastResNet(Bottleneck3D, WIDTHS, BLOCKS, num_frames, config, stem=64)
+        case "slowfast_resnet_small":
+            blocks = (1, 1, 1, 1)
+            return SlowFastResNet(
+                Basic3D, SMALL_WIDTHS, blocks, num_frames, config, stem=32, small=True
+            )
+
+
+def _fast_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
+    """Four stages, all of which see the frames before and behind."""
+    strides = (1, 2, 2, 2)
+    return [Stage(*values, temporal=3) for values in zip(widths, blocks, strides, strict=True)]
+
+
+def _initialise(network: nn.Module) -> None:
+    """As the authors: a residual block begins as its shortcut, the norm of its branch at 0."""
+    for module in network.modules():
+        if isinstance(module, Lateral):
+            nn.init.kaiming_normal_(module.conv.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, Basic3D | Bottleneck3D):
+            nn.init.zeros_(module.last_norm.weight)
