@@ -27,7 +27,13 @@ from stsm_cli.config.kinds import (
     Section,
     Seed,
 )
-from stsm_cli.config.view import SLOWFAST_MEAN, SLOWFAST_STD, View
+from stsm_cli.config.view import (
+    R2PLUS1D_MEAN,
+    R2PLUS1D_STD,
+    SLOWFAST_MEAN,
+    SLOWFAST_STD,
+    View,
+)
 
 WRITTEN = "written"
 """Context of a validation that also refuses what would have no effect; without it recipes of
@@ -50,11 +56,17 @@ SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
 FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone]
 SlowBackbone = Literal["slow_resnet50", "slow_resnet_small"]
 SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
-Backbone = Literal[FrameBackbone, SlowBackbone, SlowFastBackbone]
+R2Plus1DBackbone = Literal["r2plus1d_34", "r2plus1d_small"]
+SmallBigBackbone = Literal["smallbig_resnet50", "smallbig_resnet_small"]
+Backbone = Literal[
+    FrameBackbone, SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone
+]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
     name for name in get_args(Backbone) if name.endswith("_small")
 )
 """Those made for the embedded set's frames."""
+WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50")
+"""Those that can start from ImageNet's weights."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
 Sampling = Literal["uniform", "dense"]
@@ -99,8 +111,9 @@ class ModelConfig(Section):
 
     backbone: Backbone
     """2D: a torchvision ResNet, `mobilenet_v2`, or what stands for them on the embedded set:
-    `resnet_small`, `mobilenet_v2_small`. 3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`, and
-    theirs: `slow_resnet_small`, `slowfast_resnet_small`."""
+    `resnet_small`, `mobilenet_v2_small`. 3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`,
+    `r2plus1d_34`, `smallbig_resnet50`, and theirs: `slow_resnet_small`, `slowfast_resnet_small`,
+    `r2plus1d_small`, `smallbig_resnet_small`."""
     num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: NumFrames = 8
@@ -129,7 +142,7 @@ class ModelConfig(Section):
                 f"slowfast belongs to backbone {' or '.join(get_args(SlowFastBackbone))}, "
                 f"not {self.backbone}"
             )
-        if self.weights is not None and self.backbone not in get_args(TorchvisionBackbone):
+        if self.weights is not None and self.backbone not in WITH_WEIGHTS:
             raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
         if self.weights is not None and self.init is not None:
             raise ValueError(
@@ -143,7 +156,21 @@ class ModelConfig(Section):
         if self.backbone in get_args(SlowFastBackbone):
             positions = self.num_frames * self.slowfast.ratio  # the network takes its slow frames
             return View(positions, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
+        if self.backbone in get_args(R2Plus1DBackbone):  # its dense views: frames one by one
+            window = self.num_frames
+            return View(self.num_frames, window=window, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
         return View(self.num_frames)
+
+    @property
+    def smallest_map(self) -> tuple[int, int]:
+        """Of the network's smallest feature map: time steps, and the frame's pixels for each."""
+        is_factored = self.backbone in get_args(R2Plus1DBackbone)
+        pixels = 16 if self.backbone in FOR_SMALL_FRAMES or is_factored else 32
+        if is_factored:
+            return -(-self.num_frames // 8), pixels
+        if self.backbone in get_args(SmallBigBackbone):
+            return 1, pixels
+        return self.num_frames, pixels
 
 
 class DataConfig(Section):
@@ -326,12 +353,14 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _batch_has_a_spread(self) -> "Recipe":
-        frames = self.optim.batch_size // self.optim.accumulate * self.model.num_frames
-        stride = 16 if self.model.backbone in FOR_SMALL_FRAMES else 32
-        if frames == 1 and self.data.crop_px <= stride:
+        steps, pixels = self.model.smallest_map
+        frames = self.model.num_frames
+        is_one = self.optim.batch_size // self.optim.accumulate * steps == 1
+        if is_one and self.data.crop_px <= pixels:
             raise ValueError(
-                f"data.crop_px ({self.data.crop_px}) must be more than {stride} with one video of "
-                "one frame at a time: batch normalisation needs more than one value"
+                f"data.crop_px ({self.data.crop_px}) must be more than {pixels} with one video of "
+                f"{'one frame' if frames == 1 else f'{frames} frames'} at a time: batch "
+                "normalisation needs more than one value"
             )
         return self
 

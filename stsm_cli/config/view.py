@@ -12,6 +12,9 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 # those of facebookresearch/SlowFast, slowfast/config/defaults.py: 0.45 and 0.225 of 255
 SLOWFAST_MEAN = (114.75,) * 3
 SLOWFAST_STD = (57.375,) * 3
+# those of facebookresearch/VMZ, pt/vmz/func/train.py, times 255
+R2PLUS1D_MEAN = (110.2008, 100.63983, 95.99475)
+R2PLUS1D_STD = (58.14765, 56.46975, 55.332195)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.network import Network
 from stsm_cli.models.network_3d import Network3D
 from stsm_cli.models.non_local import STAGES, insert_non_local
-from stsm_cli.models.resnet_3d import ResNet3D
+from stsm_cli.models.r2plus1d import R2Plus1D, r2plus1d_backbone
+from stsm_cli.models.resnet_3d import ResNet3D, inflate
 from stsm_cli.models.shift import ShiftedConv, insert_shift
 from stsm_cli.models.slow_only import slow_backbone
 from stsm_cli.models.slowfast import SlowFastResNet, slowfast_backbone
+from stsm_cli.models.small_big import smallbig_backbone
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
@@ -52,12 +54,19 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
 
 def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:
     view, dropout = config.view, config.dropout
-    body: ResNet3D | SlowFastResNet
+    body: ResNet3D | SlowFastResNet | R2Plus1D
     match config.backbone:
         case "slow_resnet50" | "slow_resnet_small" as slow:
             body = slow_backbone(slow)
         case "slowfast_resnet50" | "slowfast_resnet_small" as slowfast:
             body = slowfast_backbone(slowfast, config.num_frames, config.slowfast)
+        case "r2plus1d_34" | "r2plus1d_small" as factored:
+            body = r2plus1d_backbone(factored)
+        case "smallbig_resnet50" | "smallbig_resnet_small" as small_big:
+            body = smallbig_backbone(small_big, config.num_frames)
+            if config.weights is not None:
+                flat, _ = build_backbone("resnet50", weights=config.weights, progress=progress)
+                inflate(body, flat)
         case name:
             backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
             if config.non_local:

@@ -40,6 +40,10 @@ def test_agrees_with_torchs_own_counter(backbone, non_local, dims):
         ("slowfast_resnet50", 4, 256, {}, 36.099),
         ("slowfast_resnet50", 4, 224, {}, 27.639),
         ("slowfast_resnet50", 16, 256, {"slowfast": {"ratio": 4, "lateral_kernel": 7}}, 131.417),
+        # facebookresearch/VMZ and xhl-video/SmallBigNet: 152.76, 52.18 and 103.69 with their norms
+        ("r2plus1d_34", 32, 112, {}, 152.356),
+        ("smallbig_resnet50", 8, 224, {}, 51.965),
+        ("smallbig_resnet50", 16, 224, {"num_classes": 174}, 103.262),
     ],
 )
 def test_multiply_adds_of_3d_networks(backbone, num_frames, size_px, changes, giga):

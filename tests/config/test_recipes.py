@@ -32,7 +32,7 @@ NAMES = recipe_names()
 
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
-OTHERS = ("mmaction2", "slowonly", "slowfast")
+OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "smallbig")
 PAPER = [
     name
     for name in NAMES
@@ -123,12 +123,19 @@ SHIFTS = {
     "tsn": None,
     "slowonly": None,
     "slowfast": None,
+    "r2plus1d": None,
+    "smallbig": None,
     "tsm": ("T", Fraction(1, 4)),
     "stsm": ("T+H+W", Fraction(3, 8)),
 }
 
 
-SYSTEMS = {"slowonly": "slow_resnet50", "slowfast": "slowfast_resnet50"}
+SYSTEMS = {
+    "slowonly": "slow_resnet50",
+    "slowfast": "slowfast_resnet50",
+    "r2plus1d": "r2plus1d_34",
+    "smallbig": "smallbig_resnet50",
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

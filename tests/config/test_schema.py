@@ -273,3 +273,48 @@ def test_slowfast_reads_the_frames_of_its_fast_pathway():
     view = Recipe.model_validate(RECIPE | {"model": model}).model.view
     assert (view.num_frames, view.window) == (32, 64)  # of 64 frames every second one
     assert (view.mean, view.std) == ((114.75,) * 3, (57.375,) * 3)
+
+
+def test_r2plus1d_s_dense_views_are_frames_one_by_one():
+    model = {"backbone": "r2plus1d_34", "num_classes": 400, "num_frames": 32}
+    view = Recipe.model_validate(RECIPE | {"model": model}).model.view
+    assert (view.num_frames, view.window) == (32, 32)
+    assert view.mean == pytest.approx([255 * part for part in (0.43216, 0.394666, 0.37645)])
+    assert view.std == pytest.approx([255 * part for part in (0.22803, 0.22145, 0.216989)])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "num_frames", "pixels", "count"),
+    [
+        ("resnet50", 1, 32, "one frame"),
+        ("slow_resnet50", 1, 32, "one frame"),
+        ("slowfast_resnet_small", 1, 16, "one frame"),
+        ("r2plus1d_34", 8, 16, "8 frames"),
+        ("r2plus1d_small", 2, 16, "2 frames"),
+        ("smallbig_resnet50", 16, 32, "16 frames"),
+        ("smallbig_resnet_small", 4, 16, "4 frames"),
+    ],
+)
+def test_norms_need_more_than_one_value(backbone, num_frames, pixels, count):
+    recipe = RECIPE | {
+        "model": {"backbone": backbone, "num_classes": 3, "num_frames": num_frames},
+        "data": {"dataset": "sthv2", "sampling": "uniform", "crop_px": pixels},
+        "optim": {"lr": 1.0, "epochs": 1, "batch_size": 1},
+    }
+    message = (
+        rf"crop_px \({pixels}\) must be more than {pixels} with one video of {count} at a time"
+    )
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(recipe)
+    two = recipe | {"optim": recipe["optim"] | {"batch_size": 2}}
+    assert Recipe.model_validate(two).model.smallest_map[1] == pixels
+    larger = recipe | {"data": recipe["data"] | {"crop_px": pixels + 1}}
+    assert Recipe.model_validate(larger)
+
+
+def test_a_ninth_frame_is_a_second_step_of_r2plus1d():
+    model = {"backbone": "r2plus1d_34", "num_classes": 3, "num_frames": 9}
+    data = {"dataset": "sthv2", "sampling": "uniform", "crop_px": 16}
+    optim = {"lr": 1.0, "epochs": 1, "batch_size": 1}
+    recipe = Recipe.model_validate({"model": model, "data": data, "optim": optim})
+    assert recipe.model.smallest_map == (2, 16)

@@ -40,6 +40,11 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("slow_resnet_small", False, 16, 436_240),
         ("slowfast_resnet50", False, 400, 34_480_216),
         ("slowfast_resnet_small", False, 16, 518_036),
+        ("r2plus1d_34", False, 400, 63_697_175),
+        ("r2plus1d_small", False, 16, 785_089),
+        ("smallbig_resnet50", False, 400, 24_370_640),
+        ("smallbig_resnet50", False, 174, 23_907_566),
+        ("smallbig_resnet_small", False, 16, 450_864),
     ],
 )
 def test_parameters_to_the_unit(backbone, non_local, num_classes, expected, shift):

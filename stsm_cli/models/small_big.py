@@ -1,0 +1,86 @@
+"""SmallBigNet: each convolution of a block sees a small view and, its weights shared, a big one.
+
+The big view of features is their maxima around each place: over 3 frames and 3×3 pixels, and before
+a block's last convolution over all frames. Each view has norms of its own, and the two are added.
+
+Shapes: N views, T frames, C channels.
+
+Source: xhl-video/SmallBigNet, models/blocks.py (`SmallBig_module`) and models/SmallBig.py
+    (`smallbig50_no_extra`).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from stsm_cli.config.schema import SmallBigBackbone
+from stsm_cli.models.backbones import SMALL_WIDTHS
+from stsm_cli.models.resnet_3d import Bottleneck3D, ResNet3D, Stage
+
+
+class SmallBig(nn.Module):
+    """A bottleneck whose three convolutions are used twice each.
+
+    Args:
+        block: What it is made from; its parts keep their names.
+        num_frames: T.
+    """
+
+    def __init__(self, block: Bottleneck3D, num_frames: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = block.conv1, block.conv2, block.conv3
+        self.bn1, self.bn2, self.bn3 = block.bn1, block.bn2, block.bn3
+        self.downsample, self.relu = block.downsample, block.relu
+        self.big1, self.big2, self.big3 = (
+            _silent_norm(norm.num_features) for norm in (block.bn1, block.bn2, block.bn3)
+        )
+        self.around = nn.MaxPool3d(3, stride=1, padding=1)
+        self.throughout = nn.MaxPool3d((num_frames, 3, 3), stride=1, padding=(0, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4·width, T, H / stride, W / stride) of features (N, num_in, T, H, W)."""
+        small, big = self.bn1(self.conv1(x)), self.big1(self.conv1(self.around(x)))
+        branch = self.relu(small + big)
+        small = self.bn2(self.conv2(branch))
+        branch = self.relu(small + self.big2(self.conv2(self.around(branch))))
+        small = self.bn3(self.conv3(branch))
+        branch = small + self.big3(self.conv3(self.throughout(branch)))  # the latter of one frame
+        out: Tensor = self.relu(branch + self.downsample(x))
+        return out
+
+
+def smallbig_backbone(name: SmallBigBackbone, num_frames: int) -> ResNet3D:
+    """SmallBigNet's ResNet-50, all stages but the first with big views, or a small one.
+
+    ours: `smallbig_resnet_small`, for the embedded data set, has bottlenecks of `resnet_small`'s
+    widths.
+
+    Args:
+        name: Which.
+        num_frames: T.
+    """
+    match name:
+        case "smallbig_resnet50":
+            stages = _flat_stages((64, 128, 256, 512), (3, 4, 6, 3))
+            network = ResNet3D(Bottleneck3D, stages, stem=64)
+        case "smallbig_resnet_small":
+            stages = _flat_stages(SMALL_WIDTHS, (1, 1, 1, 1))
+            network = ResNet3D(Bottleneck3D, stages, stem=32, small=True)
+    for stage in (network.layer2, network.layer3, network.layer4):
+        for place, block in enumerate(stage):
+            assert isinstance(block, Bottleneck3D)
+            stage[place] = SmallBig(block, num_frames)
+    return network
+
+
+def _flat_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
+    """Four stages without temporal kernels."""
+    strides = (1, 2, 2, 2)
+    return [Stage(*sizes, temporal=1) for sizes in zip(widths, blocks, strides, strict=True)]
+
+
+def _silent_norm(channels: int) -> nn.BatchNorm3d:
+    """One that gives 0 at first: training begins with the small views alone."""
+    norm = nn.BatchNorm3d(channels)
+    nn.init.zeros_(norm.weight)
+    return norm
