@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Another project's checkpoint.")],
     source: Annotated[
-        str, typer.Option("--from", help="Whose: `mmaction2`, `mit` (TSM's own) or `torchvision`.")
+        str,
+        typer.Option(
+            "--from",
+            help="Whose: `mmaction2`, `mit` (TSM's own), `torchvision`, `pyslowfast` (SlowFast and "
+            "SlowOnly), `vmz` (R(2+1)D) or `smallbig` (SmallBigNet).",
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar=f"OUT{SAFETENSORS}", help="The file to write.")
@@ -43,6 +48,7 @@ def convert(
     Examples:
       stsm convert tsm_r50_k400.pth --from mmaction2 -o weights/tsm_r50_k400.safetensors
       stsm convert tsm_r50.pth.tar --from mit -o weights/tsm_r50_mit.safetensors --json
+      stsm convert SLOWFAST_4x16_R50.pyth --from pyslowfast -o weights/slowfast.safetensors
     """
     _check(source, out, force)
     check_kind(file)

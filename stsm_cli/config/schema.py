@@ -27,13 +27,14 @@ from stsm_cli.config.kinds import (
     Section,
     Seed,
 )
-from stsm_cli.config.view import (
-    R2PLUS1D_MEAN,
-    R2PLUS1D_STD,
-    SLOWFAST_MEAN,
-    SLOWFAST_STD,
-    View,
+from stsm_cli.config.networks_3d import (
+    Backbone3D,
+    SlowFastBackbone,
+    SlowFastConfig,
+    smallest_map,
+    view_of,
 )
+from stsm_cli.config.view import View
 
 WRITTEN = "written"
 """Context of a validation that also refuses what would have no effect; without it recipes of
@@ -54,13 +55,7 @@ TorchvisionBackbone = Literal[
 ]
 SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
 FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone]
-SlowBackbone = Literal["slow_resnet50", "slow_resnet_small"]
-SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
-R2Plus1DBackbone = Literal["r2plus1d_34", "r2plus1d_small"]
-SmallBigBackbone = Literal["smallbig_resnet50", "smallbig_resnet_small"]
-Backbone = Literal[
-    FrameBackbone, SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone
-]
+Backbone = Literal[FrameBackbone, Backbone3D]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
     name for name in get_args(Backbone) if name.endswith("_small")
 )
@@ -89,21 +84,6 @@ class ShiftConfig(Section):
     """Sum of groups of axes that move together: `T`, `T+H+W`, `HW`, `TH+TW+HW`, ..."""
     alpha: Alpha = Fraction(3, 8)  # paper 5.1
     """Fraction of all channels that move."""
-
-
-class SlowFastConfig(Section):
-    """What SlowFast's two pathways have to do with each other."""
-
-    ratio: Annotated[int, Field(gt=0, le=64)] = 8  # SlowFast: SLOWFAST_4x16_R50
-    """Fast frames for each slow one, the authors' α."""
-    lateral_kernel: Annotated[int, Field(gt=0, le=63)] = 5  # SlowFast: SLOWFAST_4x16_R50
-    """Temporal size of the convolutions from the fast to the slow pathway, odd."""
-
-    @model_validator(mode="after")
-    def _has_a_middle(self) -> "SlowFastConfig":
-        if self.lateral_kernel % 2 == 0:
-            raise ValueError(f"lateral_kernel ({self.lateral_kernel}) must be odd")
-        return self
 
 
 class ModelConfig(Section):
@@ -153,24 +133,7 @@ class ModelConfig(Section):
     @property
     def view(self) -> View:
         """The view that the network takes of a video."""
-        if self.backbone in get_args(SlowFastBackbone):
-            positions = self.num_frames * self.slowfast.ratio  # the network takes its slow frames
-            return View(positions, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
-        if self.backbone in get_args(R2Plus1DBackbone):  # its dense views: frames one by one
-            window = self.num_frames
-            return View(self.num_frames, window=window, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
-        return View(self.num_frames)
-
-    @property
-    def smallest_map(self) -> tuple[int, int]:
-        """Of the network's smallest feature map: time steps, and the frame's pixels for each."""
-        is_factored = self.backbone in get_args(R2Plus1DBackbone)
-        pixels = 16 if self.backbone in FOR_SMALL_FRAMES or is_factored else 32
-        if is_factored:
-            return -(-self.num_frames // 8), pixels
-        if self.backbone in get_args(SmallBigBackbone):
-            return 1, pixels
-        return self.num_frames, pixels
+        return view_of(self.backbone, self.num_frames, self.slowfast)
 
 
 class DataConfig(Section):
@@ -353,8 +316,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _batch_has_a_spread(self) -> "Recipe":
-        steps, pixels = self.model.smallest_map
         frames = self.model.num_frames
+        steps, pixels = smallest_map(self.model.backbone, frames)
         is_one = self.optim.batch_size // self.optim.accumulate * steps == 1
         if is_one and self.data.crop_px <= pixels:
             raise ValueError(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from stsm_cli.config.schema import R2Plus1DBackbone
+from stsm_cli.config.networks_3d import R2Plus1DBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
 
 NORM_EPS = 1e-3  # Caffe2's
@@ -49,7 +49,7 @@ class Factored(nn.Sequential):
 
 
 def channels_between(num_in: int, num_out: int) -> int:
-    """As many as give 1×3×3 and 3×1×1 the parameters of 3×3×3, rounded down.
+    """The channels that give 1×3×3 and 3×1×1 the parameters of 3×3×3, rounded down.
 
     Trap: of each convolution by itself. Torchvision's blocks take the first one's for both.
     """

@@ -64,7 +64,7 @@ class Basic3D(Block3D):
 
     @property
     def last_norm(self) -> nn.BatchNorm3d:
-        """The one at the end of the branch."""
+        """The norm at the end of the branch."""
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class Bottleneck3D(Block3D):
 
     @property
     def last_norm(self) -> nn.BatchNorm3d:
-        """The one at the end of the branch."""
+        """The norm at the end of the branch."""
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
@@ -149,16 +149,16 @@ class ResNet3D(nn.Module):
 
     @property
     def stages(self) -> tuple[nn.Module, ...]:
-        """The four, in order."""
+        """The four stages, in order."""
         return self.layer1, self.layer2, self.layer3, self.layer4
 
     def stem(self, x: Tensor) -> Tensor:
-        """What the first stage takes, of features (N, 3, T, H, W)."""
+        """Features for the first stage, of (N, 3, T, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         return x
 
     def pooled(self, x: Tensor) -> Tensor:
-        """(N, C) of what the last stage gives."""
+        """Features (N, C) of those of the last stage, (N, C, T, H, W)."""
         pooled: Tensor = self.avgpool(x).flatten(1)  # (N, C, 1, 1, 1) -> (N, C)
         return pooled
 

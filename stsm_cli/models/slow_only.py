@@ -8,7 +8,7 @@ Source: facebookresearch/SlowFast, slowfast/models/video_model_builder.py (`ResN
 
 from collections.abc import Sequence
 
-from stsm_cli.config.schema import SlowBackbone
+from stsm_cli.config.networks_3d import SlowBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
 from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from stsm_cli.config.schema import SlowFastBackbone, SlowFastConfig
+from stsm_cli.config.networks_3d import SlowFastBackbone, SlowFastConfig
 from stsm_cli.models.backbones import SMALL_WIDTHS
 from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage
 from stsm_cli.models.slow_only import slow_stages
@@ -27,7 +27,7 @@ LATERAL_RATIO = 2
 
 
 class Lateral(nn.Module):
-    """From fast features to what the slow pathway is given: a convolution that strides in time.
+    """A convolution of fast features that strides in time, for the slow pathway.
 
     Args:
         channels: C of the fast pathway.
@@ -105,7 +105,7 @@ class SlowFastResNet(nn.Module):
 
 
 def slow_positions(num_fast: int, num_slow: int) -> Tensor:
-    """Which of the fast frames the slow pathway sees, from the first to the last: (num_slow,).
+    """Positions of the slow pathway's frames among the fast ones, first to last: (num_slow,).
 
     Trap: they are not equally spaced, since fractions are cut off: of 32 frames 0, 10, 20 and 31.
     """
@@ -141,7 +141,7 @@ def _fast_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
 
 
 def _initialise(network: nn.Module) -> None:
-    """As the authors: a residual block begins as its shortcut, the norm of its branch at 0."""
+    """Start each block as its shortcut, the norm of its branch at 0, as the authors do."""
     for module in network.modules():
         if isinstance(module, Lateral):
             nn.init.kaiming_normal_(module.conv.weight, mode="fan_out", nonlinearity="relu")

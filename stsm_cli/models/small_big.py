@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from stsm_cli.config.schema import SmallBigBackbone
+from stsm_cli.config.networks_3d import SmallBigBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
 from stsm_cli.models.resnet_3d import Bottleneck3D, ResNet3D, Stage
 
@@ -80,7 +80,7 @@ def _flat_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
 
 
 def _silent_norm(channels: int) -> nn.BatchNorm3d:
-    """One that gives 0 at first: training begins with the small views alone."""
+    """A norm that gives 0 at first: training begins with the small views alone."""
     norm = nn.BatchNorm3d(channels)
     nn.init.zeros_(norm.weight)
     return norm

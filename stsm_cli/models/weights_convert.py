@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.config.schema import FrameBackbone, TorchvisionBackbone
+from stsm_cli.config.networks_3d import SlowFastConfig
+from stsm_cli.config.schema import Backbone, FrameBackbone, ModelConfig, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.backbones import build_backbone
+from stsm_cli.models.build import build_model
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.shift_sites import shift_sites
 from stsm_cli.models.weights import FORMAT, NON_LOCAL, differences
@@ -33,6 +35,12 @@ EMBEDDED_GAUSSIAN = "embedded_gaussian"
 """The mode of the non-local blocks here; they have no scale (`use_scale=False`)."""
 _KNOWN = {"shift_div": "8", "style": "pytorch", "use_scale": "False", "mode": EMBEDDED_GAUSSIAN}
 """Keys of a configuration that no tensor tells."""
+_3D: dict[Source, tuple[Backbone, ...]] = {
+    "pyslowfast": ("slowfast_resnet50", "slow_resnet50"),
+    "vmz": ("r2plus1d_34",),
+    "smallbig": ("smallbig_resnet50",),
+}
+"""The networks of projects that have no 2D ones."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Converted:
 
     weights: dict[str, Tensor]
     source: Source
-    backbone: FrameBackbone
+    backbone: Backbone
     shifted: bool
     non_local: bool
     num_classes: int
@@ -60,10 +68,11 @@ def convert(path: Path, source: Source, *, non_local: str | None = None) -> Conv
     not keep, start at 0.
 
     Args:
-        path: A file of `torch.save`, with or without the `state_dict` around its tensors, or a
-            safetensors file.
+        path: A file of `torch.save`, with or without the `state_dict`, `model_state` or `model`
+            around its tensors, or a safetensors file.
         source: Whose names it uses. `mmaction2`: TSN and TSM, 0.x and 1.x. `mit`: TSM's authors.
-            `torchvision`: a classifier of pictures.
+            `torchvision`: a classifier of pictures. `pyslowfast`: SlowFast and SlowOnly of its
+            authors. `vmz`: R(2+1)D of its authors. `smallbig`: SmallBigNet of its authors.
         non_local: The mode of its non-local blocks, where MMAction2's configuration is not in the
             file; only `embedded_gaussian`, without a scale, is known here.
 
@@ -236,9 +245,14 @@ def _fold_biases(weights: dict[str, Tensor]) -> None:
 
 def _network(
     weights: Mapping[str, Tensor], source: Source
-) -> tuple[FrameBackbone, nn.Module, dict[str, Tensor]]:
+) -> tuple[Backbone, nn.Module, dict[str, Tensor]]:
     """The network nearest to the weights, and the tensors that `source` has of it, on meta."""
-    candidates = {name: _candidate(name, weights, source) for name in get_args(TorchvisionBackbone)}
+    candidates: dict[Backbone, tuple[nn.Module, dict[str, Tensor]]]
+    if source in _3D:
+        candidates = {name: _candidate_3d(name, weights) for name in _3D[source]}
+    else:
+        names = get_args(TorchvisionBackbone)
+        candidates = {name: _candidate(name, weights, source) for name in names}
     found = _shapes(weights)
     nearest = min(candidates, key=lambda name: len(_shapes(candidates[name][1]) ^ found))
     return nearest, *candidates[nearest]
@@ -250,9 +264,7 @@ def _candidate(
     """A network with as many classes as the weights, and with non-local blocks where they have."""
     non_local = name == "resnet50" and any(NON_LOCAL in key for key in weights)
     backbone, width = _on_meta(name, non_local)
-    classifier = (weights.get(name) for name in ("fc.weight", "fc.bias"))
-    lengths = [len(tensor) for tensor in classifier if tensor is not None and tensor.ndim]
-    fc = nn.Linear(width, max(lengths, default=0), device="meta")
+    fc = nn.Linear(width, _num_classes(weights), device="meta")
     tensors = nn.ModuleDict({"backbone": backbone, "fc": fc}).state_dict()
     if source == "mit":  # has a bias where ours, and MMAction2's, have none
         tensors |= {
@@ -261,6 +273,34 @@ def _candidate(
             if key.endswith("conv_out.weight")
         }
     return backbone, tensors
+
+
+def _candidate_3d(
+    name: Backbone, weights: Mapping[str, Tensor]
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A network with as many classes, and as large lateral kernels, as the weights.
+
+    Trap: no tensor tells how many fast frames SlowFast has for each slow one; the recipe says it.
+    """
+    slowfast = SlowFastConfig()
+    lateral = weights.get("backbone.laterals.0.conv.weight")
+    if lateral is not None and lateral.ndim == 5 and lateral.shape[2] == 7:  # 8×8 and 16×8
+        slowfast = SlowFastConfig(lateral_kernel=7)
+    num_classes = max(1, _num_classes(weights))
+    config = ModelConfig(
+        backbone=name,
+        num_classes=1,
+        slowfast=slowfast if name == "slowfast_resnet50" else SlowFastConfig(),
+    )
+    with torch.device("meta"):
+        network = build_model(config.model_copy(update={"num_classes": num_classes}))
+    return network.get_submodule("backbone"), network.state_dict()
+
+
+def _num_classes(weights: Mapping[str, Tensor]) -> int:
+    classifier = (weights.get(name) for name in ("fc.weight", "fc.bias"))
+    lengths = [len(tensor) for tensor in classifier if tensor is not None and tensor.ndim]
+    return max(lengths, default=0)
 
 
 @cache

@@ -73,7 +73,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
 
 def state_dict(content: dict[str, Any]) -> Any:  # noqa: ANN401
     """The part of a checkpoint that should be its weights, whatever lies around it."""
-    return content.get("state_dict", content.get("model", content))
+    names = ("state_dict", "model_state", "model")
+    return next((content[name] for name in names if name in content), content)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -4,7 +4,9 @@ Ours are torchvision's names behind `backbone.`, and `fc.{weight,bias}`; non-loc
 as in `non_local.py`. A name without a counterpart here stays as it is, and fits no network.
 
 Sources: mmaction2 v1.2.0, mmaction/models/backbones/resnet_tsm.py and mobilenet_v2_tsm.py;
-mit-han-lab/temporal-shift-module, ops/models.py, ops/non_local.py and archs/mobilenet_v2.py.
+mit-han-lab/temporal-shift-module, ops/models.py, ops/non_local.py and archs/mobilenet_v2.py;
+facebookresearch/SlowFast, slowfast/models/video_model_builder.py and resnet_helper.py;
+facebookresearch/VMZ, pt/vmz/models/utils.py; xhl-video/SmallBigNet, models/blocks.py.
 """
 
 import re
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Literal
 
-Source = Literal["mmaction2", "mit", "torchvision"]
+Source = Literal["mmaction2", "mit", "torchvision", "pyslowfast", "vmz", "smallbig"]
 Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 
 STAGES = (1, 2, 3, 4, 3, 3, 1)  # inverted residuals of MobileNetV2's `layer1` to `layer7`
@@ -25,9 +27,11 @@ def our_names(names: Iterable[str], source: Source) -> dict[str, str]:
     A shifted convolution (`conv1.net.weight`) is called as a plain one.
     """
     plain = {name: name.removeprefix("module.").replace(".net.", ".") for name in names}
-    rules = {"mmaction2": _MMACTION2, "mit": _MIT, "torchvision": _TORCHVISION}[source]
+    rules = _RULES[source]
     if source == "mmaction2" and any(name.startswith("backbone.conv2.") for name in plain.values()):
         rules = _MMACTION2_MOBILENET
+    if source == "pyslowfast" and not any(".pathway1_" in name for name in plain.values()):
+        rules = (*rules, (r"^backbone\.slow\.", "backbone."))  # SlowOnly
     return {name: _renamed(bare, rules) for name, bare in plain.items()}
 
 
@@ -41,6 +45,12 @@ def looks_like(names: Iterable[str]) -> Source | Literal["stsm"] | None:
         return "mit"
     if {"backbone", "fc"} <= roots:
         return "stsm"
+    if "s1" in roots:
+        return "pyslowfast"
+    if "stem" in roots:
+        return "vmz"
+    if any(".big1." in name for name in names):
+        return "smallbig"
     if names & {"conv1.weight", "features.0.0.weight"}:
         return "torchvision"
     return None
@@ -110,3 +120,43 @@ _TORCHVISION: Rules = (
     (r"^classifier\.1\.", "fc."),
     (r"^(?!fc\.)", "backbone."),
 )
+_PATHWAYS = ("slow", "fast")
+
+
+def _from_pyslowfast(match: re.Match[str]) -> str:
+    stage, pathway, block, branch, norm = match.groups()
+    if branch == "1":
+        part = "downsample.1" if norm else "downsample.0"
+    else:
+        part = f"{'bn' if norm else 'conv'}{'abc'.index(branch[-1]) + 1}"
+    return f"backbone.{_PATHWAYS[int(pathway)]}.layer{int(stage) - 1}.{block}.{part}."
+
+
+_PYSLOWFAST: Rules = (
+    (r"^head\.projection\.", "fc."),
+    (r"^s1\.pathway(\d)_stem\.", lambda match: f"backbone.{_PATHWAYS[int(match[1])]}."),
+    (r"^(backbone\.(?:slow|fast))\.(conv|bn)\.", r"\1.\g<2>1."),
+    (r"^s(\d)_fuse\.", lambda match: f"backbone.laterals.{int(match[1]) - 1}."),
+    (r"\.conv_f2s\.", ".conv."),
+    (r"^s(\d)\.pathway(\d)_res(\d+)\.branch(1|2\.[abc])(_bn)?\.", _from_pyslowfast),
+)
+_BETWEEN = {"0": "space", "1": "bn", "3": "time"}
+_STEM = {"0": "0.space", "1": "0.bn", "3": "0.time", "4": "1"}
+_VMZ: Rules = (
+    (r"^(?!fc\.)", "backbone."),
+    (r"^backbone\.stem\.([0134])\.", lambda match: f"backbone.stem.{_STEM[match[1]]}."),
+    (r"\.conv(\d)\.0\.([013])\.", lambda match: f".conv{match[1]}.{_BETWEEN[match[2]]}."),
+    (r"\.conv(\d)\.1\.", r".bn\1."),
+)
+_SMALLBIG: Rules = (
+    (r"^(?!fc\.)", "backbone."),
+    (r"\.big(\d)\.1\.", r".big\1."),
+)
+_RULES: dict[Source, Rules] = {
+    "mmaction2": _MMACTION2,
+    "mit": _MIT,
+    "torchvision": _TORCHVISION,
+    "pyslowfast": _PYSLOWFAST,
+    "vmz": _VMZ,
+    "smallbig": _SMALLBIG,
+}

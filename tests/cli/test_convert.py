@@ -96,7 +96,7 @@ def test_a_dropped_tensor_fails_and_writes_nothing(theirs, tsm, tmp_path, capsys
         (
             ["--from", "tsm", "-o", "ours.safetensors"],
             2,
-            "--from must be one of mmaction2, mit, torchvision, got 'tsm'",
+            "--from must be one of mmaction2, mit, torchvision, pyslowfast, vmz, smallbig, got",
         ),
         (
             ["--from", "mmaction2", "-o", "ours.safetensors"],

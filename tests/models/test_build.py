@@ -5,7 +5,8 @@ import pytest
 import torch
 from torchvision.models import get_model
 
-from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig, SlowFastConfig
+from stsm_cli.config.networks_3d import SlowFastConfig
+from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model

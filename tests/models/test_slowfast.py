@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import ModelConfig, ShiftConfig, SlowFastConfig
+from stsm_cli.config.networks_3d import SlowFastConfig
+from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models.build import build_model
 from stsm_cli.models.shift import ShiftedConv
 from stsm_cli.models.slowfast import Lateral, slow_positions, slowfast_backbone

@@ -59,6 +59,38 @@ NAMES = {
         "fc.weight": "fc.weight",
         "classifier.1.bias": "fc.bias",
     },
+    "pyslowfast": {
+        "s1.pathway0_stem.conv.weight": "backbone.slow.conv1.weight",
+        "s1.pathway1_stem.bn.running_var": "backbone.fast.bn1.running_var",
+        "s1_fuse.conv_f2s.weight": "backbone.laterals.0.conv.weight",
+        "s4_fuse.bn.bias": "backbone.laterals.3.bn.bias",
+        "s2.pathway0_res0.branch1.weight": "backbone.slow.layer1.0.downsample.0.weight",
+        "s3.pathway1_res0.branch1_bn.weight": "backbone.fast.layer2.0.downsample.1.weight",
+        "s4.pathway0_res5.branch2.a.weight": "backbone.slow.layer3.5.conv1.weight",
+        "s5.pathway1_res2.branch2.b_bn.bias": "backbone.fast.layer4.2.bn2.bias",
+        "s5.pathway0_res2.branch2.c.weight": "backbone.slow.layer4.2.conv3.weight",
+        "head.projection.weight": "fc.weight",
+    },
+    "vmz": {
+        "stem.0.weight": "backbone.stem.0.space.weight",
+        "stem.1.running_mean": "backbone.stem.0.bn.running_mean",
+        "stem.3.weight": "backbone.stem.0.time.weight",
+        "stem.4.bias": "backbone.stem.1.bias",
+        "layer1.0.conv1.0.0.weight": "backbone.layer1.0.conv1.space.weight",
+        "layer1.0.conv1.0.1.bias": "backbone.layer1.0.conv1.bn.bias",
+        "layer4.2.conv2.0.3.weight": "backbone.layer4.2.conv2.time.weight",
+        "layer4.2.conv2.1.weight": "backbone.layer4.2.bn2.weight",
+        "layer2.0.downsample.1.weight": "backbone.layer2.0.downsample.1.weight",
+        "fc.bias": "fc.bias",
+    },
+    "smallbig": {
+        "module.conv1.weight": "backbone.conv1.weight",
+        "layer1.0.bn1.weight": "backbone.layer1.0.bn1.weight",
+        "layer2.0.conv1.weight": "backbone.layer2.0.conv1.weight",
+        "layer4.2.big3.1.running_var": "backbone.layer4.2.big3.running_var",
+        "layer3.0.downsample.0.weight": "backbone.layer3.0.downsample.0.weight",
+        "fc.weight": "fc.weight",
+    },
 }
 MOBILENET = {  # MMAction2's; its stem is called as that of a ResNet
     "backbone.conv1.conv.weight": "backbone.features.0.0.weight",
@@ -87,6 +119,16 @@ def test_names_of_mmaction2_s_mobilenet():
     assert our_names(MOBILENET, "mmaction2") == MOBILENET
 
 
+def test_names_of_slowonly():
+    """The one pathway of a network of that kind is its backbone."""
+    names = {
+        "s1.pathway0_stem.conv.weight": "backbone.conv1.weight",
+        "s5.pathway0_res2.branch2.a_bn.bias": "backbone.layer4.2.bn1.bias",
+        "head.projection.bias": "fc.bias",
+    }
+    assert our_names(names, "pyslowfast") == names
+
+
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize(
     ("names", "source"),
@@ -96,6 +138,10 @@ def test_names_of_mmaction2_s_mobilenet():
         (["conv1.weight", "fc.bias"], "torchvision"),
         (["features.0.0.weight", "classifier.1.bias"], "torchvision"),
         (["backbone.conv1.weight", "fc.bias"], "stsm"),
+        (["backbone.layer2.0.big1.weight", "fc.bias"], "stsm"),
+        (["s1.pathway0_stem.conv.weight", "head.projection.bias"], "pyslowfast"),
+        (["stem.0.weight", "layer1.0.conv1.0.0.weight", "fc.bias"], "vmz"),
+        (["conv1.weight", "layer2.0.big1.1.bias", "fc.bias"], "smallbig"),
         (["encoder.weight"], None),
         ([], None),
     ],

@@ -1,0 +1,72 @@
+"""Networks of 3D convolutions: their names, and the views and the smallest features that they have.
+
+The recipe's schema holds them; nothing here reads it.
+"""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from stsm_cli.config.kinds import Section
+from stsm_cli.config.view import (
+    R2PLUS1D_MEAN,
+    R2PLUS1D_STD,
+    SLOWFAST_MEAN,
+    SLOWFAST_STD,
+    View,
+)
+
+SlowBackbone = Literal["slow_resnet50", "slow_resnet_small"]
+SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
+R2Plus1DBackbone = Literal["r2plus1d_34", "r2plus1d_small"]
+SmallBigBackbone = Literal["smallbig_resnet50", "smallbig_resnet_small"]
+Backbone3D = Literal[SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone]
+
+
+class SlowFastConfig(Section):
+    """The relation of SlowFast's two pathways."""
+
+    ratio: Annotated[int, Field(gt=0, le=64)] = 8  # SlowFast: SLOWFAST_4x16_R50
+    """Fast frames for each slow one, the authors' α."""
+    lateral_kernel: Annotated[int, Field(gt=0, le=63)] = 5  # SlowFast: SLOWFAST_4x16_R50
+    """Temporal size of the convolutions from the fast to the slow pathway, odd."""
+
+    @model_validator(mode="after")
+    def _has_a_middle(self) -> "SlowFastConfig":
+        if self.lateral_kernel % 2 == 0:
+            raise ValueError(f"lateral_kernel ({self.lateral_kernel}) must be odd")
+        return self
+
+
+def view_of(backbone: str, num_frames: int, slowfast: SlowFastConfig) -> View:
+    """The view of `backbone`, one of 2D or of 3D convolutions.
+
+    SlowFast takes its slow frames from the fast ones by itself. The dense views of R(2+1)D are
+    frames one by one.
+
+    Args:
+        backbone: A name of the schema's.
+        num_frames: Frames a view; in SlowFast those of the slow pathway.
+        slowfast: SlowFast's.
+    """
+    if backbone in get_args(SlowFastBackbone):
+        return View(num_frames * slowfast.ratio, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
+    if backbone in get_args(R2Plus1DBackbone):
+        return View(num_frames, window=num_frames, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
+    return View(num_frames)
+
+
+def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
+    """The smallest feature map of `backbone`: time steps, and pixels of the frame for each of its.
+
+    Args:
+        backbone: A name of the schema's.
+        num_frames: Frames a view; in SlowFast those of the slow pathway.
+    """
+    is_factored = backbone in get_args(R2Plus1DBackbone)
+    pixels = 16 if is_factored or backbone.endswith("_small") else 32
+    if is_factored:  # halves time three times
+        return -(-num_frames // 8), pixels
+    if backbone in get_args(SmallBigBackbone):  # takes maxima over all frames
+        return 1, pixels
+    return num_frames, pixels

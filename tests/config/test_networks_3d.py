@@ -1,0 +1,34 @@
+import pytest
+
+from stsm_cli.config.networks_3d import SlowFastConfig, smallest_map, view_of
+
+
+def test_slowfast_reads_the_frames_of_its_fast_pathway():
+    view = view_of("slowfast_resnet50", 4, SlowFastConfig())
+    assert (view.num_frames, view.window) == (32, 64)  # of 64 frames every second one
+    assert (view.mean, view.std) == ((114.75,) * 3, (57.375,) * 3)
+    assert view_of("slowfast_resnet_small", 16, SlowFastConfig(ratio=4)).num_frames == 64
+
+
+def test_r2plus1d_s_dense_views_are_frames_one_by_one():
+    view = view_of("r2plus1d_34", 32, SlowFastConfig())
+    assert (view.num_frames, view.window) == (32, 32)
+    assert view.mean == pytest.approx([255 * part for part in (0.43216, 0.394666, 0.37645)])
+    assert view.std == pytest.approx([255 * part for part in (0.22803, 0.22145, 0.216989)])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "num_frames", "expected"),
+    [
+        ("resnet50", 8, (8, 32)),
+        ("mobilenet_v2_small", 8, (8, 16)),
+        ("slowfast_resnet50", 4, (4, 32)),
+        ("r2plus1d_34", 32, (4, 16)),
+        ("r2plus1d_small", 9, (2, 16)),
+        ("r2plus1d_34", 8, (1, 16)),
+        ("smallbig_resnet50", 16, (1, 32)),
+        ("smallbig_resnet_small", 4, (1, 16)),
+    ],
+)
+def test_smallest_maps(backbone, num_frames, expected):
+    assert smallest_map(backbone, num_frames) == expected

@@ -1,0 +1,101 @@
+"""Checkpoints of 3D networks: each tensor finds its place, whatever the network's size."""
+
+import re
+
+import pytest
+import torch
+
+from stsm_cli.config.networks_3d import SlowFastConfig
+from stsm_cli.config.schema import ModelConfig
+from stsm_cli.errors import CheckpointError
+from stsm_cli.models.build import build_model
+from stsm_cli.models.weights_convert import convert
+
+WIDE = SlowFastConfig(lateral_kernel=7)
+NETWORKS = [
+    ("pyslowfast", "slowfast_resnet50", SlowFastConfig()),
+    ("pyslowfast", "slowfast_resnet50", WIDE),
+    ("pyslowfast", "slow_resnet50", SlowFastConfig()),
+    ("vmz", "r2plus1d_34", SlowFastConfig()),
+    ("smallbig", "smallbig_resnet50", SlowFastConfig()),
+]
+
+
+def slowfast_name(name):
+    """PySlowFast's name of ours."""
+    name = re.sub(r"^backbone\.(?!slow|fast|laterals)", "backbone.slow.", name)
+    _, pathway, *rest = name.split(".")
+    if name.startswith("fc."):
+        return f"head.projection.{pathway}"
+    if pathway == "laterals":
+        kind = {"conv": "conv_f2s", "bn": "bn"}[rest[1]]
+        return f"s{int(rest[0]) + 1}_fuse.{kind}.{rest[2]}"
+    number = ["slow", "fast"].index(pathway)
+    if not rest[0].startswith("layer"):
+        return f"s1.pathway{number}_stem.{rest[0].removesuffix('1')}.{rest[1]}"
+    stage, block, part, *tail = rest
+    if part == "downsample":
+        kind = "branch1" + ("_bn" if tail[0] == "1" else "")
+    else:
+        kind = "branch2." + "abc"[int(part[-1]) - 1] + ("_bn" if part.startswith("bn") else "")
+    return f"s{int(stage[-1]) + 1}.pathway{number}_res{block}.{kind}.{tail[-1]}"
+
+
+def vmz_name(name):
+    """VMZ's name of ours."""
+    for ours, theirs in {"space": "0", "bn": "1", "time": "3"}.items():
+        name = name.replace(f"stem.0.{ours}.", f"stem.<{theirs}>.")
+        name = re.sub(rf"conv(\d)\.{ours}\.", rf"conv\1.0.{theirs}.", name)
+    name = re.sub(r"\.bn(\d)\.", r".conv\1.1.", name.replace("stem.1.", "stem.4."))
+    return name.replace("<", "").replace(">", "").removeprefix("backbone.")
+
+
+def smallbig_name(name):
+    """SmallBigNet's name of ours."""
+    return "module." + re.sub(r"\.big(\d)\.", r".big\1.1.", name.removeprefix("backbone."))
+
+
+NAMES = {
+    "pyslowfast": ("model_state", slowfast_name),
+    "vmz": (None, vmz_name),
+    "smallbig": ("state_dict", smallbig_name),
+}
+
+
+def theirs(source, backbone, slowfast=None):
+    """A network of ours, and what `source` would write of it."""
+    torch.manual_seed(0)
+    config = ModelConfig(backbone=backbone, num_classes=3, slowfast=slowfast or SlowFastConfig())
+    ours = build_model(config).state_dict()
+    around, name_of = NAMES[source]
+    state = {name_of(name): tensor for name, tensor in ours.items()}
+    assert len(state) == len(ours)
+    return ours, state if around is None else {around: state, "epoch": 1}
+
+
+@pytest.mark.parametrize(("source", "backbone", "slowfast"), NETWORKS)
+def test_every_tensor_finds_its_place(source, backbone, slowfast, tmp_path):
+    ours, content = theirs(source, backbone, slowfast)
+    torch.save(content, tmp_path / "theirs.pth")
+    converted = convert(tmp_path / "theirs.pth", source)
+    assert (converted.backbone, converted.num_classes) == (backbone, 3)
+    assert (converted.shifted, converted.non_local) == (False, False)
+    assert converted.weights.keys() == ours.keys()
+    assert all(torch.equal(converted.weights[name], tensor) for name, tensor in ours.items())
+
+
+def test_a_missing_tensor_is_named(tmp_path):
+    _, content = theirs("vmz", "r2plus1d_34")
+    del content["stem.3.weight"]
+    torch.save(content, tmp_path / "theirs.pth")
+    message = r"not vmz's r2plus1d_34, .*: 1 missing \(backbone\.stem\.0\.time\.weight\)$"
+    with pytest.raises(CheckpointError, match=message):
+        convert(tmp_path / "theirs.pth", "vmz")
+
+
+def test_a_lateral_kernel_that_no_released_network_has_is_named(tmp_path):
+    _, content = theirs("pyslowfast", "slowfast_resnet50", SlowFastConfig(lateral_kernel=3))
+    torch.save(content, tmp_path / "theirs.pth")
+    message = r"laterals\.0\.conv\.weight \(16, 8, 3, 1, 1\), not"
+    with pytest.raises(CheckpointError, match=message):
+        convert(tmp_path / "theirs.pth", "pyslowfast")
