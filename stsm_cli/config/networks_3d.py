@@ -51,6 +51,8 @@ def view_of(backbone: str, num_frames: int, slowfast: SlowFastConfig) -> View:
     """
     if backbone in get_args(SlowFastBackbone):
         return View(num_frames * slowfast.ratio, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
+    if backbone in get_args(SlowBackbone):
+        return View(num_frames, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
     if backbone in get_args(R2Plus1DBackbone):
         return View(num_frames, window=num_frames, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
     return View(num_frames)

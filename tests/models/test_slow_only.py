@@ -60,3 +60,10 @@ def test_the_shift_adds_no_parameters(alpha):
         for changes in ({}, {"shift": shift_config})
     }
     assert counts == {435_173}
+
+
+@pytest.mark.parametrize("backbone", ["slow_resnet50", "slow_resnet_small"])
+def test_pixels_are_normalised_as_slowfast_s_authors_do(backbone):
+    view = ModelConfig(backbone=backbone, num_classes=5, num_frames=4).view
+    assert view.mean == pytest.approx([0.45 * 255] * 3)
+    assert view.std == pytest.approx([0.225 * 255] * 3)
