@@ -56,7 +56,7 @@ def count(model: ModelConfig) -> Counted:
     which adds nothing, and of one frame, times the frames, where none looks at another.
     """
     bare = model.model_copy(update={"weights": None, "init": None})
-    alone = model.backbone in get_args(FrameBackbone) and not model.non_local
+    alone = model.backbone in get_args(FrameBackbone) and not (model.non_local or model.system)
     frames = model.num_frames if alone else 1
     part = bare.model_copy(update={"shift": None, "num_frames": model.num_frames // frames})
     train, test = (model_cost(part, size_px=size) for size in (TRAIN_CROP_PX, TEST_CROP_PX))

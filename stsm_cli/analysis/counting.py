@@ -46,11 +46,16 @@ SKIPPED = (
     "add",
     "add_",
     "sub",
+    "mul",
+    "div",
+    "sigmoid",
+    "avg_pool2d",
     "max_pool2d",
     "max_pool3d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "mean",
+    "upsample_nearest2d",
     "softmax",
 )
 """Skipped by convention: small beside the convolutions, or fused into them."""

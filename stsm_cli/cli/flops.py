@@ -106,6 +106,10 @@ def flops(
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
     shifts = {"TSN": None, "TSM": TSM, "STSM": asked}
+    if config.system is not None:  # has no shift
+        if shift or alpha:
+            raise UsageError(f"--shift and --alpha: {model} is {config.system.upper()}")
+        shifts = {config.system.upper(): None}
     costs = {}
     with output.current().bar("counting", len(shifts) + 1) as bar:
         for name, setting in shifts.items():
@@ -116,13 +120,14 @@ def flops(
         bar.advance()
     if as_json:
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
-        question |= {"num_classes": classes, "views": views, "shift": asked.model_dump(mode="json")}
+        question |= {"num_classes": classes, "views": views}
+        question["shift"] = asked.model_dump(mode="json") if config.system is None else None
         output.current().json(question | _record(costs, paper, views, per_layer))
         return
     title = f"{model}, {frames} frames of {size}² pixels, {classes} classes"
     _print_costs(title, shifts, costs, views)
     if per_layer:
-        _print_layers(costs["STSM"])
+        _print_layers(*list(costs.items())[-1])
     _print_paper(paper, frames)
 
 
@@ -172,7 +177,7 @@ def _shift(dims: str, alpha: str) -> ShiftConfig:
 def _record(
     costs: Mapping[str, "Cost"], paper: Sequence["Comparison"], views: int, per_layer: bool
 ) -> dict[str, Any]:
-    cost = costs["STSM"]
+    *_, cost = costs.values()
     record = {
         "macs": cost.macs,
         "macs_total": cost.macs * views,
@@ -223,14 +228,18 @@ def _print_costs(
 
 
 def _notes(costs: Mapping[str, "Cost"]) -> list[str]:
-    plain, shifted = costs["TSN"], costs["STSM"]
-    uncounted = ", ".join(f"{name} ×{n}" for name, n in shifted.uncounted.items()) or "none"
+    *before, (name, cost) = costs.items()
+    uncounted = ", ".join(f"{name} ×{n}" for name, n in cost.uncounted.items()) or "none"
+    added = [
+        f"the shift adds {cost.macs - plain.macs} multiply-adds and "
+        f"{cost.params - plain.params} parameters"
+        for _, plain in before[:1]
+    ]
     return [
-        f"the shift adds {shifted.macs - plain.macs} multiply-adds and "
-        f"{shifted.params - plain.params} parameters",
+        *added,
         "a multiply-add (MAC) is one here and in the paper; counted as two operations, "
-        f"STSM's view costs {_giga(2 * shifted.macs)}",
-        f"skipped by convention: {', '.join(sorted(shifted.skipped))}; uncounted: {uncounted}",
+        f"{name}'s view costs {_giga(2 * cost.macs)}",
+        f"skipped by convention: {', '.join(sorted(cost.skipped))}; uncounted: {uncounted}",
     ]
 
 
@@ -241,10 +250,10 @@ def _shifted(sites: Sequence["ShiftSite"]) -> str:
     return f"{shifted:,} of {channels:,}, before {len(sites)} convolutions"
 
 
-def _print_layers(cost: "Cost") -> None:
+def _print_layers(name: str, cost: "Cost") -> None:
     rows = [[layer.name, f"{layer.macs:,}", f"{layer.params:,}"] for layer in cost.layers]
     output.current().text("")
-    output.current().table("STSM, layer by layer", ["layer", "MACs a view", "parameters"], rows)
+    output.current().table(f"{name}, layer by layer", ["layer", "MACs a view", "parameters"], rows)
 
 
 def _print_paper(paper: Sequence["Comparison"], frames: int) -> None:

@@ -134,7 +134,9 @@ def _record(loaded: "LoadedRecipe") -> dict[str, Any]:
         "name": loaded.name,
         "title": loaded.card.partition("\n")[0],
         "dataset": loaded.recipe.data.dataset,
-        "backbone": model.backbone + (" + non-local" if model.non_local else ""),
+        "backbone": model.backbone
+        + (" + non-local" if model.non_local else "")
+        + (f" + {model.system}" if model.system else ""),
         "num_frames": model.num_frames,
         "shift": f"{model.shift.dims}, α = {model.shift.alpha}" if model.shift else None,
         "protocol": loaded.recipe.protocol,

@@ -53,8 +53,8 @@ TorchvisionBackbone = Literal[
     "wide_resnet101_2",
     "mobilenet_v2",
 ]
-SmallBackbone = Literal["resnet_small", "mobilenet_v2_small"]
-FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone]
+SmallBackbone = Literal["resnet_small", "mobilenet_v2_small", "res2net_small"]
+FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone, "res2net50"]
 Backbone = Literal[FrameBackbone, Backbone3D]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
     name for name in get_args(Backbone) if name.endswith("_small")
@@ -62,6 +62,13 @@ FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
 """Those made for the embedded set's frames."""
 WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50")
 """Those that can start from ImageNet's weights."""
+System = Literal["action", "tea", "tdn"]
+BODIES: dict[System, tuple[Backbone, ...]] = {
+    "action": ("resnet50", "mobilenet_v2", "resnet_small", "mobilenet_v2_small"),
+    "tea": ("res2net50", "res2net_small"),
+    "tdn": ("resnet50", "resnet_small"),
+}
+"""By system: the backbones that it is put into."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
 Sampling = Literal["uniform", "dense"]
@@ -87,13 +94,16 @@ class ShiftConfig(Section):
 
 
 class ModelConfig(Section):
-    """A network with or without a shift: TSN over a 2D backbone, or a 3D network."""
+    """A network with or without a shift: TSN over a 2D backbone, or a 3D network.
+
+    Or one of the systems that the paper compares with.
+    """
 
     backbone: Backbone
-    """2D: a torchvision ResNet, `mobilenet_v2`, or what stands for them on the embedded set:
-    `resnet_small`, `mobilenet_v2_small`. 3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`,
-    `r2plus1d_34`, `smallbig_resnet50`, and theirs: `slow_resnet_small`, `slowfast_resnet_small`,
-    `r2plus1d_small`, `smallbig_resnet_small`."""
+    """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, or what stands for them on the
+    embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`. 3D: `slow_resnet50`
+    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, and theirs:
+    `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`."""
     num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: NumFrames = 8
@@ -103,6 +113,9 @@ class ModelConfig(Section):
     non_local: bool = False
     """Five non-local blocks in layers 2 and 3 of a ResNet-50 (`+NL` in the paper), or two in those
     of `resnet_small`."""
+    system: System | None = None
+    """What another paper puts into the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
+    excitations and convolutions along time. `tdn`: TDN's differences, five frames a position."""
     slowfast: SlowFastConfig = SlowFastConfig()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
@@ -117,6 +130,8 @@ class ModelConfig(Section):
             raise ValueError(
                 f"non_local belongs to backbone resnet50 or resnet_small, not {self.backbone}"
             )
+        if self.system is not None:
+            self._check_system(self.system)
         if self.slowfast != SlowFastConfig() and self.backbone not in get_args(SlowFastBackbone):
             raise ValueError(
                 f"slowfast belongs to backbone {' or '.join(get_args(SlowFastBackbone))}, "
@@ -130,9 +145,24 @@ class ModelConfig(Section):
             )
         return self
 
+    def _check_system(self, system: System) -> None:
+        if self.backbone not in BODIES[system]:
+            bodies = " or ".join(BODIES[system])
+            raise ValueError(f"system {system} belongs to backbone {bodies}, not {self.backbone}")
+        if self.shift is not None or self.non_local:
+            other = "shift" if self.shift is not None else "non_local"
+            raise ValueError(f"system {system} and {other} exclude each other")
+        if self.num_frames < 2:
+            raise ValueError(
+                f"num_frames ({self.num_frames}) must be at least 2 with system {system}: "
+                "it compares frames"
+            )
+
     @property
     def view(self) -> View:
         """The view that the network takes of a video."""
+        if self.system == "tdn":
+            return View(self.num_frames, consecutive=5)
         return view_of(self.backbone, self.num_frames, self.slowfast)
 
 

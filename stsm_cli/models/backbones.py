@@ -2,7 +2,8 @@
 
 Torchvision's own networks with the classifier taken off, so that every key of a state dict is
 torchvision's (`conv1.weight`, `layer1.0.conv1.weight`, `features.0.0.weight`, ...), and a small
-ResNet and a small MobileNetV2 of ours for the embedded data set. Time is not known here.
+ResNet and a small MobileNetV2 of ours for the embedded data set. A Res2Net has its authors' keys.
+Time is not known here.
 """
 
 import hashlib
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 from torchvision.models import MobileNetV2, get_model, get_model_weights
 from torchvision.models.resnet import BasicBlock
 
-from stsm_cli.config.schema import FrameBackbone, SmallBackbone
+from stsm_cli.config.schema import FrameBackbone, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError, RecipeError
+from stsm_cli.models.res2net import res2net50, small_res2net
 from stsm_cli.progress import SILENT, Progress
 
 # ours: channels of `resnet_small`, stage by stage; even the first shift, α = 1/8, moves 4 of them
@@ -43,22 +45,25 @@ def build_backbone(
     """The feature network `name` and the number of its features C.
 
     Args:
-        name: A torchvision ResNet, `mobilenet_v2`, `resnet_small`, or `mobilenet_v2_small`.
+        name: A torchvision ResNet, `mobilenet_v2`, `res2net50`, or a small network.
         weights: `imagenet` loads torchvision's first ImageNet weights (`IMAGENET1K_V1`, those
             TSM starts from); None leaves torchvision's random initialisation.
         progress: Is told of a download.
 
     Raises:
-        RecipeError: The small networks have no ImageNet weights.
+        RecipeError: The network is not torchvision's, which has no ImageNet weights of it.
         CheckpointError: The weights can be neither found nor downloaded, or are damaged.
     """
-    if weights is not None and name in get_args(SmallBackbone):
+    if weights is not None and name not in get_args(TorchvisionBackbone):
         raise RecipeError(
             f"model.weights: torchvision has no {weights} weights of {name}",
             hint="remove `weights`, or choose another backbone",
         )
     if name == "resnet_small":
         return SmallResNet(), SMALL_WIDTHS[-1]
+    if name in ("res2net50", "res2net_small"):
+        res2net = res2net50() if name == "res2net50" else small_res2net(SMALL_WIDTHS)
+        return res2net, res2net.num_features
     network: Any = small_mobilenet_v2() if name == "mobilenet_v2_small" else get_model(name)
     if weights is not None:
         _load_imagenet(network, name, progress)

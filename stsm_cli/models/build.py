@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from torch import nn
+
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.errors import RecipeError
+from stsm_cli.models.action import insert_action
 from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.network import Network
 from stsm_cli.models.network_3d import Network3D
@@ -14,6 +17,8 @@ from stsm_cli.models.shift import ShiftedConv, insert_shift
 from stsm_cli.models.slow_only import slow_backbone
 from stsm_cli.models.slowfast import SlowFastResNet, slowfast_backbone
 from stsm_cli.models.small_big import smallbig_backbone
+from stsm_cli.models.tdn import TDN
+from stsm_cli.models.tea import insert_tea
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
@@ -22,8 +27,8 @@ from stsm_cli.progress import SILENT, Progress
 def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
     """The network of `config`; see `network.py` for what it takes and gives.
 
-    ImageNet's weights load first, under torchvision's keys; non-local blocks and the shift come
-    after, and weights to start from (`init`) last.
+    ImageNet's weights load first, under torchvision's keys; non-local blocks, the mechanism of a
+    system and the shift come after, and weights to start from (`init`) last.
 
     Args:
         progress: Is told of a download, and of what `init` leaves as it was initialised.
@@ -71,8 +76,21 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
             backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
             if config.non_local:
                 insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
+            backbone = _with_system(backbone, config)
             return TSN(view, num_classes, backbone, num_features=num_features, dropout=dropout)
     return Network3D(view, num_classes, body, num_features=body.num_features, dropout=dropout)
+
+
+def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
+    """The backbone with what another paper puts into it."""
+    match config.system:
+        case "action":
+            insert_action(backbone, num_frames=config.num_frames)
+        case "tea":
+            insert_tea(backbone, num_frames=config.num_frames)
+        case "tdn":
+            return TDN(backbone, num_frames=config.num_frames)
+    return backbone
 
 
 def _check_moves(network: Network) -> None:

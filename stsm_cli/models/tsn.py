@@ -21,9 +21,10 @@ class TSN(Network):
     comparison changes the shift alone; MMAction2's TSN averages features before its dropout.
 
     Args:
-        view: T frames.
+        view: T positions, of one frame each, or of as many as the backbone makes features of.
         num_classes: K.
-        backbone: Maps frames (N·T, 3, H, W) to pooled features (N·T, C).
+        backbone: Maps the frames of all positions, (N·T, 3, H, W) where each has one, to pooled
+            features (N·T, C).
         num_features: C.
         dropout: Probability with which a feature of a frame is dropped before `fc`.
 
@@ -52,5 +53,5 @@ class TSN(Network):
         scores: Tensor = self.fc(self.dropout(features))  # (N·T, K)
         # trap: bfloat16's 8 bits make ties between classes; the mean is taken in float32 at least
         dtype = torch.promote_types(scores.dtype, torch.float32)
-        scores = scores.view(-1, self.view.num_frames, scores.shape[1])  # (N, T, K)
+        scores = scores.view(-1, self.view.num_positions, scores.shape[1])  # (N, T, K)
         return scores.mean(1, dtype=dtype)

@@ -44,3 +44,10 @@ def test_the_papers_network_of_a_row_is_on_the_papers_data():
     model = paper_model(ablation, row, "sthv2")
     assert (model.backbone, model.num_classes, model.num_frames) == ("mobilenet_v2", 174, 8)
     assert (model.shift.dims, str(model.shift.alpha)) == ("T", "1/4")
+
+
+def test_a_system_looks_at_all_frames_at_once():
+    model = ModelConfig(backbone="resnet_small", num_classes=5, num_frames=3, system="action")
+    cost = count(model)
+    assert cost.macs_train_crop == model_cost(model, size_px=224).macs
+    assert cost.sites == ()

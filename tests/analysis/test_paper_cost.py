@@ -83,6 +83,7 @@ def test_neither_shift_nor_classes_change_the_comparison():
 def test_what_the_paper_does_not_print_is_not_compared():
     assert compared("resnet18", 8) == {}
     assert compared("resnet50", 4) == {}
+    assert compared("resnet50", 8, system="action", shift=None) == {}
 
 
 def test_an_unexplained_figure_says_so(monkeypatch):

@@ -192,3 +192,30 @@ def test_help_examples_run(capsys, monkeypatch):
     for example in examples:
         assert run([*shlex.split(example), "--size", "32"]) == 0
     assert capsys.readouterr().out
+
+
+SYSTEM = """
+extends: synth/tsn
+model: {backbone: resnet_small, num_classes: 16, system: action}
+"""
+
+
+def test_a_system_stands_alone(capsys):
+    Path("mine.yaml").write_text(SYSTEM, encoding="utf-8")
+    assert run(["flops", "mine.yaml", "--per-layer", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["macs"], told["params"], told["shift"]) == (72_376_344, 273_320, None)
+    assert list(told["settings"]) == ["ACTION"]
+    assert told["paper"] == []
+    assert run(["flops", "mine.yaml", "--per-layer"]) == 0
+    text = capsys.readouterr().out
+    assert "ACTION's view costs 0.14 G" in text
+    assert "ACTION, layer by layer" in text
+    assert "the shift adds" not in text
+
+
+@pytest.mark.parametrize("option", [["--shift", "T"], ["--alpha", "1/4"]])
+def test_a_system_takes_no_shift(option, capsys):
+    Path("mine.yaml").write_text(SYSTEM, encoding="utf-8")
+    assert run(["flops", "mine.yaml", *option]) == 2
+    assert "--shift and --alpha: mine.yaml is ACTION" in capsys.readouterr().err

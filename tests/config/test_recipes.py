@@ -32,7 +32,9 @@ NAMES = recipe_names()
 
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
-OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "smallbig")
+MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn"}
+"""What a recipe's name begins with, by the system of its network."""
+OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
 PAPER = [
     name
     for name in NAMES
@@ -125,6 +127,7 @@ SHIFTS = {
     "slowfast": None,
     "r2plus1d": None,
     "smallbig": None,
+    **dict.fromkeys(MECHANISMS),
     "tsm": ("T", Fraction(1, 4)),
     "stsm": ("T+H+W", Fraction(3, 8)),
 }
@@ -148,8 +151,10 @@ def test_a_name_means_what_the_network_is(name):
         assert (model.backbone == "mobilenet_v2") == ("mobilenet_v2" in name)
         for system, backbone in SYSTEMS.items():
             assert (model.backbone == backbone) == (system in name)
-        assert model.backbone.endswith("resnet50") == ("r50" in name)
+        assert model.backbone.endswith(("resnet50", "res2net50")) == ("r50" in name)
         assert model.non_local == ("_nl_" in name)
+        system = next((MECHANISMS[key] for key in MECHANISMS if f"/{key}" in name), None)
+        assert model.system == system
         apart = 2 * model.slowfast.ratio  # slow frames, of a video of which each second one is read
         pathway = f"_{model.num_frames}x{apart}"
         assert name.endswith(pathway if "slow" in name else f"_{model.num_frames}f")
@@ -180,7 +185,9 @@ def test_every_value_says_where_it_comes_from(path):
         key, _, value = line.partition(":")
         if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
             assert line.startswith("#") or re.search(
-                r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s code)", line
+                r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s code"
+                r"|(TEA|TDN|ACTION-Net)'s )",
+                line,
             ), line
 
 
@@ -206,6 +213,43 @@ def test_table_3_starts_from_tsm_s_weights_on_kinetics_alone():
         ("k400", None, "weights/mmaction2_v0_tsm_k400.safetensors"),
         ("sthv2", "imagenet", None),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "title", "frames"),
+    [
+        ("sthv2/action_r50_8f", 5, "ACTION-Net [33]", "8"),
+        ("sthv2/action_r50_16f", 5, "ACTION-Net [33]", "16"),
+        ("sthv2/action_mobilenet_v2_8f", 5, "ACTION-Net+Mb_V2 [33]", "8"),
+        ("k400/tea_r50_8f", 4, "TEA [16]", "8"),
+        ("k400/tdn_r50_8f", 4, "TDN [30]", "8"),
+        ("sthv2/tdn_r50_8f", 5, "TDN [30]", "8"),
+    ],
+)
+def test_a_system_s_card_quotes_the_printed_row_and_whose_number_it_is(name, number, title, frames):
+    rows = load_paper_table(number).rows
+    row = next(row for row in rows if (row.setting, row.num_frames) == (title, frames))
+    text = " ".join(load_recipe(name).card.split())
+    assert f"Paper Table {number}: top-1 {row.top1} (of {row.source})." in text
+
+
+def test_the_systems_recipes_hold_their_authors_values():
+    expected = {
+        "sthv2/action_r50_8f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
+        "sthv2/action_r50_16f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
+        "sthv2/action_mobilenet_v2_8f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
+        "k400/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "k400-2x3@256-score", "plain"),
+        "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-2x3@256", "plain"),
+        "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
+    }
+    assert set(expected) == {name for name in NAMES if load_recipe(name).recipe.model.system}
+    for name, values in expected.items():
+        recipe = load_recipe(name).recipe
+        optim = recipe.optim
+        found = (optim.lr, optim.batch_size, optim.weight_decay, optim.epochs)
+        assert (*found, optim.milestones_epochs, recipe.protocol, recipe.data.flip) == values
+        assert (optim.lr_batch_size, optim.clip_grad_norm) == (optim.batch_size, 20)
+        assert (recipe.data.train_crop, recipe.data.sampling) == ("multi_scale", "uniform")
 
 
 def test_mmaction2_s_recipes_hold_its_values():

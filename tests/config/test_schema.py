@@ -76,6 +76,26 @@ def test_the_protocol_is_named_after_data_views_and_size():
             {"backbone": "slowfast_resnet50", "num_frames": 9},
             r"model.num_frames \(9\) must be at most 8 with data.sampling dense",
         ),
+        (
+            "model",
+            {"backbone": "resnet18", "system": "action"},
+            "system action belongs to backbone resnet50 or .* or mobilenet_v2_small, not resnet18",
+        ),
+        (
+            "model",
+            {"system": "action", "shift": {}},
+            "system action and shift exclude each other",
+        ),
+        (
+            "model",
+            {"system": "action", "non_local": True},
+            "system action and non_local exclude each other",
+        ),
+        (
+            "model",
+            {"system": "action", "num_frames": 1},
+            r"num_frames \(1\) must be at least 2 with system action: it compares frames",
+        ),
         ("optim", {"milestones_epochs": (80, 40)}, r"milestones_epochs \(80, 40\) must rise"),
         ("optim", {"milestones_epochs": (40, 40)}, r"milestones_epochs \(40, 40\) must rise"),
         (
@@ -134,6 +154,7 @@ def test_no_default_ever_changes():
             "num_frames": 8,
             "shift": {"dims": "T+H+W", "alpha": "3/8"},
             "non_local": False,
+            "system": None,
             "slowfast": {"ratio": 8, "lateral_kernel": 5},
             "dropout": 0.5,
             "weights": None,
@@ -200,7 +221,13 @@ def test_absurd_sizes_are_refused(section, values, message):
 
 @pytest.mark.parametrize(
     ("backbone", "largest"),
-    [("resnet18", 32), ("mobilenet_v2", 32), ("resnet_small", 16), ("mobilenet_v2_small", 16)],
+    [
+        ("resnet18", 32),
+        ("mobilenet_v2", 32),
+        ("resnet_small", 16),
+        ("res2net_small", 16),
+        ("mobilenet_v2_small", 16),
+    ],
 )
 def test_one_small_frame_at_a_time_cannot_be_normalised(backbone, largest):
     import torch

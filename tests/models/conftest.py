@@ -239,3 +239,85 @@ def read(monkeypatch, tmp_path):
         return convert(tmp_path / "theirs.pth", source, non_local=non_local)
 
     return from_state
+
+
+# the definitions of ACTION-Net, TEA and TDN on one view (T, C, H, W), one number after the other
+
+
+class Slow:
+    """Layers as loops, and a module whose parameters are all at work."""
+
+    @staticmethod
+    def awake(module):
+        """`module` in float64 and eval mode, none of its parameters or statistics at its start."""
+        torch.manual_seed(0)
+        module = module.double().eval().requires_grad_(False)
+        for layer in module.modules():
+            for parameter in layer.parameters(recurse=False):
+                nn.init.normal_(parameter)
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.normal_(layer.running_mean)
+                nn.init.uniform_(layer.running_var, 0.5, 2.0)
+        return module
+
+    @staticmethod
+    def norm(bn, picture):
+        """A batch norm of a picture (C, H, W)."""
+        out = torch.empty_like(picture)
+        for c, channel in enumerate(picture):
+            scaled = (channel - bn.running_mean[c]) / (bn.running_var[c] + bn.eps).sqrt()
+            out[c] = scaled * bn.weight[c] + bn.bias[c]
+        return out
+
+    @staticmethod
+    def pointwise(conv, picture):
+        """A 1×1 convolution of a picture (C, H, W)."""
+        out = torch.zeros(conv.out_channels, *picture.shape[1:], dtype=picture.dtype)
+        for o in range(conv.out_channels):
+            for c, channel in enumerate(picture):
+                out[o] += conv.weight[o, c, 0, 0] * channel
+        return out
+
+    @staticmethod
+    def window(conv, picture):
+        """A 3×3 convolution of a picture (C, H, W), padded with zeros, in as many groups."""
+        _, height, width = picture.shape
+        out = torch.zeros(conv.out_channels, height, width, dtype=picture.dtype)
+        ins = conv.in_channels // conv.groups
+        outs = conv.out_channels // conv.groups
+        for o in range(conv.out_channels):
+            for c in range(ins):
+                for y in range(height):
+                    for x in range(width):
+                        for i in range(3):
+                            for j in range(3):
+                                if 0 <= y + i - 1 < height and 0 <= x + j - 1 < width:
+                                    value = picture[o // outs * ins + c, y + i - 1, x + j - 1]
+                                    out[o, y, x] += conv.weight[o, c, i, j] * value
+        return out
+
+    @staticmethod
+    def along_time(temporal, view):
+        """Each channel by itself along time, zeros beyond the ends."""
+        out = torch.zeros_like(view)
+        for t in range(len(view)):
+            for c in range(view.shape[1]):
+                for step in (-1, 0, 1):
+                    if 0 <= t + step < len(view):
+                        out[t, c] += temporal.conv.weight[c, 0, step + 1, 0] * view[t + step, c]
+        return out
+
+    def motion(self, motion, view, step):
+        """Motion of each frame to the one `step` behind it, zero where there is none."""
+        here = [self.norm(motion.bn, self.pointwise(motion.reduce, frame)) for frame in view]
+        return [
+            self.window(motion.transform, here[t + step]) - here[t]
+            if 0 <= t + step < len(view)
+            else torch.zeros_like(here[t])
+            for t in range(len(view))
+        ]
+
+
+@pytest.fixture
+def slow():
+    return Slow()

@@ -37,6 +37,8 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("resnet_small", False, 16, 270_352),
         ("resnet_small", True, 16, 283_544),
         ("mobilenet_v2_small", False, 16, 213_872),
+        ("res2net50", False, 400, 24_469_720),
+        ("res2net_small", False, 16, 135_232),
         ("slow_resnet50", False, 400, 32_454_096),
         ("slow_resnet_small", False, 16, 436_240),
         ("slowfast_resnet50", False, 400, 34_480_216),

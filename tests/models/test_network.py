@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import Backbone, ModelConfig
+from stsm_cli.config.schema import BODIES, Backbone, ModelConfig, System
 from stsm_cli.config.view import View
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
@@ -31,6 +31,22 @@ def test_every_network_keeps_the_contract(backbone):
         assert len(network.get_submodule(name).weight) == 7
     for site in network.shift_sites:
         assert isinstance(network.get_submodule(site), nn.Conv2d | nn.Conv3d)
+
+
+@pytest.mark.parametrize(
+    ("system", "backbone"), [(system, body) for system, bodies in BODIES.items() for body in bodies]
+)
+def test_every_system_keeps_the_contract(system, backbone):
+    config = ModelConfig(backbone=backbone, num_classes=7, num_frames=4, system=system)
+    with torch.device("meta"):
+        network = build_model(config).eval().channels_last()
+        assert network(torch.empty(2, *network.view.shape(64))).shape == (2, 7)
+    assert network.view == config.view
+    assert {len(network.get_submodule(name).weight) for name in network.classifiers} == {7}
+
+
+def test_every_system_has_its_bodies():
+    assert BODIES.keys() == set(get_args(System))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 3, 8, 8), (2, 4, 1, 8, 8), (8, 3, 8, 8)])
