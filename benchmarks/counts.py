@@ -4,7 +4,7 @@
 
 Due when a network, a shift or the counting changes; tests/analysis/test_cost.py, which counts every
 network of the file anew, says so. The networks are those of the paper, with the classes of its two
-data sets, and the other ResNets that `stsm flops` has a short name for.
+data sets, and R-18, R-34 and R-101 beside them.
 """
 
 import json

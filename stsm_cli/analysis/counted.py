@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import get_args
 
 import torch
 
@@ -11,7 +10,7 @@ from stsm_cli.analysis.cost import ShiftSite, model_cost
 from stsm_cli.analysis.counting import shifted_channels
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.config.load import load_recipe
-from stsm_cli.config.schema import DatasetName, FrameBackbone, ModelConfig
+from stsm_cli.config.schema import DatasetName, ModelConfig
 from stsm_cli.models.build import build_model
 
 
@@ -52,15 +51,12 @@ def paper_model(ablation: Ablation, row: Row, dataset: DatasetName) -> ModelConf
 def count(model: ModelConfig) -> Counted:
     """The cost of `model` at the paper's two sizes, and the channels that its shift moves.
 
-    Seconds are saved where the count is the same (test_counted.py): it is made without the shift,
-    which adds nothing, and of one frame, times the frames, where none looks at another.
+    It is counted without the shift, which adds nothing (test_counted.py) and takes longer.
     """
     bare = model.model_copy(update={"weights": None, "init": None})
-    alone = model.backbone in get_args(FrameBackbone) and not (model.non_local or model.system)
-    frames = model.num_frames if alone else 1
-    part = bare.model_copy(update={"shift": None, "num_frames": model.num_frames // frames})
-    train, test = (model_cost(part, size_px=size) for size in (TRAIN_CROP_PX, TEST_CROP_PX))
-    return Counted(frames * train.macs, frames * test.macs, train.params, _sites(bare))
+    plain = bare.model_copy(update={"shift": None})
+    train, test = (model_cost(plain, size_px=size) for size in (TRAIN_CROP_PX, TEST_CROP_PX))
+    return Counted(train.macs, test.macs, train.params, _sites(bare))
 
 
 @lru_cache

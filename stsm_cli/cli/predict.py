@@ -1,6 +1,6 @@
 """`stsm predict`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,7 +84,12 @@ def predict(
     subject = subject.under(protocol=protocol, clips=clips, crops=crops)
     reader = choose_decoder(decoder or subject.decoder)
     subject.check()
-    _check_any(videos)
+    if missing := _all_missing(videos):
+        for problem in missing.values():
+            console.error(problem)
+        if as_json:
+            console.json(_record(subject, reader, {}, missing))
+        raise typer.Exit(1)
     # only now what takes seconds to import
     from stsm_cli.engine.opening import slow_precision
     from stsm_cli.engine.predict import predict as look_at
@@ -112,25 +117,19 @@ def predict(
         path: _likeliest(scores, classes, top) for path, scores in found.probabilities.items()
     }
     if as_json:
-        whose = {"checkpoint": str(subject.checkpoint), "protocol": subject.protocol}
-        console.json({"schema": "stsm.prediction/1"} | whose | _record(found, likeliest, reader))
+        console.json(_record(subject, reader, likeliest, found.failed, found))
     elif likeliest:
         _print_table(likeliest)
     if found.failed:
         raise typer.Exit(1)
 
 
-def _check_any(videos: Sequence[Path]) -> None:
-    """Refuse to begin where none of the files is there.
-
-    Raises:
-        DataError: Names each.
-    """
+def _all_missing(videos: Sequence[Path]) -> dict[Path, DataError]:
+    """Why each of the files is not there; empty where one of them is."""
     from stsm_cli.data.decode import absent
 
-    missing = [problem for path in dict.fromkeys(videos) if (problem := absent(path))]
-    if len(missing) == len(set(videos)):
-        raise DataError("\n".join(map(str, missing)))
+    missing = {path: problem for path in videos if (problem := absent(path))}
+    return missing if len(missing) == len(set(videos)) else {}
 
 
 def _tell_faults(found: "Predictions") -> None:
@@ -165,14 +164,26 @@ def _likeliest(scores: "Tensor", classes: tuple[str, ...], top: int) -> list[tup
     return list(zip(names, values.tolist(), strict=True))
 
 
-def _record(found: "Predictions", likeliest: Ranked, decoder: str) -> dict[str, Any]:
+def _record(
+    subject: "Trained",
+    decoder: str,
+    likeliest: Ranked,
+    failed: Mapping[Path, DataError],
+    found: "Predictions | None" = None,
+) -> dict[str, Any]:
+    faults: dict[str, Mapping[Path, Any]] = {
+        "damaged_frames": found.damaged if found else {},
+        "short": found.short if found else {},
+        "faults": found.faults if found else {},
+    }
     return {
+        "schema": "stsm.prediction/1",
+        "checkpoint": str(subject.checkpoint),
+        "protocol": subject.protocol,
         "decoder": decoder,
         "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
-        "damaged_frames": {str(path): count for path, count in found.damaged.items()},
-        "short": {str(path): why for path, why in found.short.items()},
-        "faults": {str(path): faults for path, faults in found.faults.items()},
-        "failed": {str(path): str(error) for path, error in found.failed.items()},
+        **{key: {str(path): what for path, what in of.items()} for key, of in faults.items()},
+        "failed": {str(path): str(error) for path, error in failed.items()},
     }
 
 

@@ -32,7 +32,7 @@ def report(
     if not out.is_dir():
         raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
     is_of_results = (out / "records").is_dir() or (out / "audit.md").exists()
-    if not is_of_results and any(out.iterdir()):
+    if not is_of_results and any(not path.name.startswith(".") for path in out.iterdir()):
         raise UsageError(
             f"--out {out}: holds other files and no records/, so it is no folder of results",
             hint="name the one that `stsm ablate` wrote to, or an empty folder",

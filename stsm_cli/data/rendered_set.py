@@ -253,7 +253,8 @@ def _make_videos(
     workers: int,
     progress: Progress,
 ) -> None:
-    make = partial(_make_video, made.make_frames, root, settings)
+    shape, num_classes = made.frame_shape(settings), len(made.classes)
+    make = partial(_make_video, made.make_frames, shape, num_classes, root, settings)
     num_workers = min(workers, -(-len(jobs) // _CHUNK))
     with progress.bar("rendering videos", len(jobs)) as bar:
         for _ in map(make, jobs) if num_workers <= 1 else _parallel(make, jobs, num_workers):
@@ -279,11 +280,24 @@ def _parallel(make: "partial[None]", jobs: list[_Job], num_workers: int) -> Iter
         pool.shutdown(cancel_futures=True)
 
 
-def _make_video(draw: MakeFrames[Settings], root: Path, settings: Settings, job: _Job) -> None:
+def _make_video(
+    draw: MakeFrames[Settings],
+    shape: tuple[int, int, int],
+    num_classes: int,
+    root: Path,
+    settings: Settings,
+    job: _Job,
+) -> None:
     path = root / _video_path(job)
-    if not path.exists():  # another run on the same folder may have been here meanwhile
-        frames, _ = draw(settings, *job)
-        _write(path, encode(frames, FPS))
+    if path.exists():  # another run on the same folder may have been here meanwhile
+        return
+    frames, label = draw(settings, *job)
+    if (label, *frames.shape[:3]) != (job[1] % num_classes, *shape):
+        raise ValueError(
+            f"{_video_path(job)}: drawn as class {label} of shape {frames.shape[:3]}, its place in "
+            f"the set is class {job[1] % num_classes} of shape {shape}"
+        )
+    _write(path, encode(frames, FPS))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -94,12 +94,12 @@ def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
 
 
 def _check_moves(network: Network) -> None:
-    """Refuse a shift that moves nothing: it would be a TSN under another name."""
+    """Refuse a shift that moves nothing: it would be the network without one under another name."""
     shifted = [module for module in network.modules() if isinstance(module, ShiftedConv)]
     if shifted and not any(conv.slices[-1].stop for conv in shifted):
         widest = max(conv.net.in_channels for conv in shifted)
         raise RecipeError(
             f"model.shift.alpha ({shifted[0].alpha}): moves no channel, the widest of the layers "
             f"that it could move has {widest}",
-            hint=f"1/{2 * widest} moves one; model.shift=null is a TSN",
+            hint=f"1/{2 * widest} moves one; model.shift=null is without a shift",
         )

@@ -7,9 +7,6 @@ counting know no more of a network than what stands here; `build.py` makes one f
 Shapes: N views, T frames a view, C channels, K classes.
 """
 
-from abc import abstractmethod
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -17,21 +14,20 @@ from typing_extensions import Self
 from stsm_cli.config.view import View
 from stsm_cli.models.shift_sites import shift_sites
 
+CLASSIFIER = ("fc.weight", "fc.bias")
+
 
 class Network(nn.Module):
     """A classifier of views.
 
-    A subclass computes `logits`. It calls the layers that depend on the number of classes by other
-    names than `fc` only if it lists them in `classifiers`.
+    A subclass computes `logits`. Its features are called `backbone`, and `fc` the linear layer that
+    gives one score a class: files of weights are known by these names, and `fc` is new where a
+    network starts from weights for other classes.
 
     Attributes:
-        classifiers: Names of the layers whose first dimension is K: new where a network starts from
-            weights for other classes.
         view: What a view must hold.
         num_classes: K.
     """
-
-    classifiers: ClassVar[tuple[str, ...]] = ("fc",)
 
     def __init__(self, view: View, num_classes: int) -> None:
         super().__init__()
@@ -69,6 +65,6 @@ class Network(nn.Module):
             )
         return self.logits(videos)
 
-    @abstractmethod
     def logits(self, videos: Tensor) -> Tensor:
-        """(N, K) of videos (N, T, C, H, W), whose shape is checked."""
+        """(N, K) of videos (N, T, C, H, W), whose shape is checked; float32 under autocast, too."""
+        raise NotImplementedError(f"{type(self).__name__} has no logits of {tuple(videos.shape)}")

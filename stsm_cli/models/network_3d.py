@@ -3,6 +3,9 @@
 Shapes: N views, T frames a view, C features, K classes.
 """
 
+from contextlib import nullcontext
+
+import torch
 from torch import Tensor, nn
 
 from stsm_cli.config.view import View
@@ -41,5 +44,8 @@ class Network3D(Network):
     def logits(self, videos: Tensor) -> Tensor:
         """(N, K) of videos (N, T, 3, H, W)."""
         features = self.backbone(videos.transpose(1, 2))  # -> (N, 3, T, H, W) -> (N, C)
-        scores: Tensor = self.fc(self.dropout(features))
+        # trap: bfloat16's 8 bits make ties between classes; autocast would round for `fc` alone
+        is_real = not features.is_meta  # meta has no autocast
+        with torch.autocast(features.device.type, enabled=False) if is_real else nullcontext():
+            scores: Tensor = self.fc(self.dropout(features.to(self.fc.weight.dtype)))
         return scores

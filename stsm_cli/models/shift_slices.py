@@ -5,11 +5,12 @@ Exact in whole numbers, and traceable for a number of channels that is symbolic.
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AlphaLike = Fraction | str | float
 """α in a form that `parse_alpha` reads."""
@@ -73,7 +74,7 @@ def group_sizes(slices: Sequence[ChannelSlice], dims: str) -> dict[str, tuple[in
     return dict(zip(dims.split("+"), zip(sizes[::2], sizes[1::2], strict=True), strict=True))
 
 
-def frames_per_video(x: Tensor, num_frames: int | None) -> int:
+def frames_per_video(x: "Tensor", num_frames: int | None) -> int:
     """T of `x`: frames need `num_frames`, features have their own.
 
     Raises:

@@ -4,14 +4,14 @@ A file of `stsm convert` calls a shifted convolution as a plain one (`layer1.0.c
 `.net`): the shift has no parameters, so one file starts TSN, TSM and STSM.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
 from torch import Tensor, nn
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.network import Network
+from stsm_cli.models.network import CLASSIFIER, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
@@ -39,7 +39,7 @@ def num_classes(path: Path) -> int:
     Raises:
         CheckpointError: As `read_weights`; or they have no classifier.
     """
-    weights, name = read_weights(path), f"{Network.classifiers[0]}.bias"
+    weights, name = read_weights(path), CLASSIFIER[1]
     if name not in weights:
         raise CheckpointError(f"{path}: has no {name}")
     return len(weights[name])
@@ -78,9 +78,8 @@ def load_init(model: Network, path: Path) -> tuple[str, ...]:
     weights, _ = _read(path)
     tensors = plain_state_dict(model)
     new = {}
-    classifier = [f"{name}.{part}" for name in model.classifiers for part in ("weight", "bias")]
-    if found := _other_classes(classifier, tensors, weights):
-        new[f"the classifier ({model.num_classes} classes, the file has {found})"] = set(classifier)
+    if found := _other_classes(tensors, weights):
+        new[f"the classifier ({model.num_classes} classes, the file has {found})"] = set(CLASSIFIER)
     non_local = {name for name in tensors if NON_LOCAL in name}
     if non_local and not any(NON_LOCAL in name for name in weights):
         new["the non-local blocks"] = non_local
@@ -156,15 +155,13 @@ def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:
     model.load_state_dict(plain_state_dict(model) | weights)
 
 
-def _other_classes(
-    classifier: Sequence[str], ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]
-) -> int | None:
-    """Classes of `theirs`, where its classifier is whole and differs in nothing else; or None."""
-    if not all(name in theirs for name in classifier):
+def _other_classes(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> int | None:
+    """How many `theirs` has, where its classifier is whole and differs in nothing else; or None."""
+    if not all(name in theirs for name in CLASSIFIER):
         return None
     same = all(
         theirs[name].ndim == ours[name].ndim and theirs[name].shape[1:] == ours[name].shape[1:]
-        for name in classifier
+        for name in CLASSIFIER
     )
-    wanted, found = ({len(state[name]) for name in classifier} for state in (ours, theirs))
+    wanted, found = ({len(state[name]) for name in CLASSIFIER} for state in (ours, theirs))
     return found.pop() if same and len(found) == 1 and wanted != found else None

@@ -69,6 +69,17 @@ def test_bad_files_are_one_line_each_and_the_others_are_predicted(small_run, cap
     assert errors[2] == "error: data: is a folder, not a video"
 
 
+def test_without_a_single_file_json_is_told_too(small_run, capsys):
+    assert run(["predict", "gone.mp4", "away.mp4", "--json"]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["videos"], list(found["failed"])) == ([], ["gone.mp4", "away.mp4"])
+    assert err.splitlines()[-2:] == [
+        "error: gone.mp4: no such file",
+        "error: away.mp4: no such file",
+    ]
+
+
 def test_all_that_is_wrong_with_a_file_is_told(small_run, capsys, monkeypatch):
     def probe(path):
         found = replace(whole(path), num_damaged=3, shortfall="ends after 9 frames")

@@ -49,6 +49,11 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
+def test_hidden_files_are_no_other_things(tmp_path, without_pictures):
+    (tmp_path / ".gitkeep").touch()
+    assert run(["report", "--out", str(tmp_path)]) == 0
+
+
 def test_html_makes_one_page_of_them_all(tmp_path, capsys, without_pictures):
     record, *_ = (RESULTS / "records").glob("table1_alpha/synth-*/0-seed0.json")
     copy = tmp_path / record.relative_to(RESULTS)

@@ -127,7 +127,7 @@ def test_a_deleted_video_is_made_again(whole, tmp_path):
 
 
 def test_a_video_that_another_process_has_made_is_kept(whole):
-    rendered_set._make_video(None, whole, TINY, ("val", 0))
+    rendered_set._make_video(None, (), 16, whole, TINY, ("val", 0))
 
 
 def test_a_whole_set_is_left_alone(whole, monkeypatch):
@@ -206,6 +206,27 @@ def test_a_killed_worker_is_told():
     with pytest.raises(DataError, match="a process that rendered videos was killed") as caught:
         list(rendered_set._parallel(os._exit, [1] * 4, 1))
     assert "--workers" in caught.value.hint
+
+
+def other_label(settings, split, index):
+    frames, label = make_frames(settings, split, index)
+    return frames, label + 1
+
+
+def other_shape(settings, split, index):
+    frames, label = make_frames(settings, split, index)
+    return frames[1:], label
+
+
+@pytest.mark.parametrize(
+    ("draw", "found"), [(other_label, "drawn as class 1 of shape"), (other_shape, r"of shape \(")]
+)
+def test_a_video_that_is_not_what_the_manifest_will_say_is_refused(tmp_path, draw, found):
+    made = replace(SYNTH, make_frames=draw)
+    with pytest.raises(
+        ValueError, match=rf"^train/00000\.mp4: .*{found}.* its place in the set is"
+    ):
+        made.make(tmp_path, TINY, workers=1)
 
 
 def test_what_workers_cannot_be_sent_is_told_at_once(tmp_path):

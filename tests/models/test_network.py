@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import BODIES, Backbone, ModelConfig, System
+from stsm_cli.config.schema import BODIES, FOR_SMALL_FRAMES, Backbone, ModelConfig, System
 from stsm_cli.config.view import View
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
+from stsm_cli.models.weights import load_init, load_weights, num_classes
 
 
 class Linear(Network):
@@ -27,8 +28,7 @@ def test_every_network_keeps_the_contract(backbone):
         assert network(torch.empty(2, *network.view.shape(64))).shape == (2, 7)
     assert network.view == config.view
     assert network.num_classes == 7
-    for name in network.classifiers:
-        assert len(network.get_submodule(name).weight) == 7
+    assert len(network.fc.weight) == 7
     for site in network.shift_sites:
         assert isinstance(network.get_submodule(site), nn.Conv2d | nn.Conv3d)
 
@@ -42,7 +42,7 @@ def test_every_system_keeps_the_contract(system, backbone):
         network = build_model(config).eval().channels_last()
         assert network(torch.empty(2, *network.view.shape(64))).shape == (2, 7)
     assert network.view == config.view
-    assert {len(network.get_submodule(name).weight) for name in network.classifiers} == {7}
+    assert len(network.fc.weight) == 7
 
 
 def test_every_system_has_its_bodies():
@@ -79,3 +79,34 @@ def test_convolutions_are_laid_out_as_the_frames_come(backbone, layout):
 def test_a_network_without_residual_blocks_has_no_place_for_a_shift():
     with pytest.raises(ValueError, match=r"^Linear has no residual block that is known here"):
         _ = Linear(View(4)).shift_sites
+
+
+def test_a_network_without_logits_is_none():
+    with pytest.raises(NotImplementedError, match=r"^Network has no logits of \(1, 2, 3, 8, 8\)$"):
+        Network(View(2), 5)(torch.zeros(1, 2, 3, 8, 8))
+
+
+@pytest.mark.parametrize("backbone", FOR_SMALL_FRAMES)
+def test_logits_keep_their_digits_under_autocast(backbone):
+    """bfloat16 has 8 bits: classes would tie, and a tie counts as wrong."""
+    torch.manual_seed(0)
+    network = build_model(ModelConfig(backbone=backbone, num_classes=400, num_frames=4)).eval()
+    nn.init.normal_(network.fc.weight)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = network(torch.randn(2, *network.view.shape(32)))
+    assert logits.dtype == torch.float32
+    assert len(logits[0].unique()) >= 380  # of bfloat16, some 300
+
+
+@pytest.mark.parametrize("backbone", FOR_SMALL_FRAMES)
+def test_a_checkpoint_of_it_is_known_again_and_starts_one_of_other_classes(backbone, tmp_path):
+    config = ModelConfig(backbone=backbone, num_classes=5, num_frames=4)
+    trained, fresh = build_model(config), build_model(config)
+    path = tmp_path / "last.pt"
+    torch.save({"model": trained.state_dict()}, path)
+    load_weights(fresh, path)
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], tensor)
+    assert num_classes(path) == 5
+    other = build_model(config.model_copy(update={"num_classes": 6}))
+    assert load_init(other, path) == ("the classifier (6 classes, the file has 5)",)
