@@ -13,7 +13,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
 from stsm_cli.config.notation import parse_alpha, parse_dims
-from stsm_cli.config.schema import Backbone, Recipe, ShiftConfig
+from stsm_cli.config.schema import Backbone, FrameBackbone, Recipe, ShiftConfig
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def flops(
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
     shifts = {"TSN": None, "TSM": TSM, "STSM": asked}
+    if config.backbone not in get_args(FrameBackbone):  # no TSN
+        shifts = {"no shift": None, "TSM's": TSM, "STSM's": asked}
     if config.system is not None:  # has no shift
         if shift or alpha:
             raise UsageError(f"--shift and --alpha: {model} is {config.system.upper()}")

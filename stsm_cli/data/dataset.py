@@ -58,13 +58,13 @@ def check_place(config: DataConfig, root: Path | None) -> Path:
         DataError: It holds another set than the recipe's.
     """
     root = root if root is not None else Path("data") / config.dataset
-    if config.generated is not None:
-        GENERATED[config.dataset].check(root, config.generated)
-    elif (found := prepared_as(root)) not in (None, config.dataset):
+    if (found := prepared_as(root)) not in (None, config.dataset):
         raise DataError(
             f"{root}: was prepared as {found}, the recipe's data.dataset is {config.dataset}",
             hint=f"choose a recipe of {found}, or name another folder with --data",
         )
+    if config.generated is not None:
+        GENERATED[config.dataset].check(root, config.generated)
     return root
 
 

@@ -121,7 +121,10 @@ class RunFolder:
             RecipeError: The file is damaged; names what can still be done.
         """
         if not self.recipe_file.is_file():
-            raise CheckpointError(f"{self.path}: not a run folder (no recipe.yaml)")
+            raise CheckpointError(
+                f"{self.path}: not a run folder (no recipe.yaml)",
+                hint="name one that `stsm train` made; a recipe goes with --checkpoint FILE",
+            )
         try:
             return read_recipe(self.recipe_file)
         except RecipeError as error:

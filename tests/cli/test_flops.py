@@ -219,3 +219,9 @@ def test_a_system_takes_no_shift(option, capsys):
     Path("mine.yaml").write_text(SYSTEM, encoding="utf-8")
     assert run(["flops", "mine.yaml", *option]) == 2
     assert "--shift and --alpha: mine.yaml is ACTION" in capsys.readouterr().err
+
+
+def test_a_network_of_3d_convolutions_is_no_tsn(capsys):
+    assert run(["flops", "slow_resnet_small", "--frames", "4", "--size", "32", "--json"]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert list(settings) == ["no shift", "TSM's", "STSM's"]

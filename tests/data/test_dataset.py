@@ -40,6 +40,14 @@ def test_a_set_prepared_as_another_is_refused(tmp_path):
     assert caught.value.hint.startswith("choose a recipe of sthv2")
 
 
+def test_a_recipe_of_the_embedded_set_says_what_another_was_prepared_as(tmp_path):
+    (tmp_path / "manifest").mkdir()
+    (tmp_path / "manifest" / "report.json").write_text('{"dataset": "folder"}')
+    says = r"was prepared as folder, the recipe's data\.dataset is synth"
+    with pytest.raises(DataError, match=says):
+        dataset.check_place(config(dataset="synth", synth=SynthConfig()), tmp_path)
+
+
 def test_the_embedded_set_is_no_other(tmp_path):
     (tmp_path / "synth.json").write_text("{}")
     with pytest.raises(
