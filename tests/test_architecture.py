@@ -158,13 +158,20 @@ def test_a_length_is_without_signature_and_docstring():
 
 
 def kinds(tree):
-    """Names of the public classes and type aliases of a module."""
+    """Names of the public classes, type aliases and type variables of a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Subscript, ast.BinOp)):
+        if isinstance(node, ast.Assign) and is_type(node.value):
             yield from re.findall(r"^[A-Z]\w*[a-z]\w*$", ast.unparse(node.targets[0]))
+
+
+def is_type(value):
+    """True for what may be a type, and for a type variable."""
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func) in ("TypeVar", "typing.TypeVar")
+    return isinstance(value, (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp))
 
 
 def test_a_kind_is_defined_once():
@@ -172,6 +179,8 @@ def test_a_kind_is_defined_once():
     assert {name for name, count in counts.items() if count > 1} == set()
 
 
-def test_kinds_are_classes_and_aliases():
+def test_kinds_are_classes_aliases_and_type_variables():
     source = "class Score: ...\nclass _Own: ...\nKey = tuple[int, str]\nLAST = ROWS[-1]\nx = A[0]"
     assert list(kinds(ast.parse(source))) == ["Score", "Key"]
+    source = "Text = str\nArray = np.ndarray\nKind = TypeVar('Kind')\nT = TypeVar('T')\nNow = now()"
+    assert list(kinds(ast.parse(source))) == ["Text", "Array", "Kind"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from stsm_cli.analysis.ablation import load_ablation, table_name
 from stsm_cli.analysis.comparison import RowComparison, compare, judge, name_pairs
 from stsm_cli.analysis.definition import read_definition
-from stsm_cli.analysis.finding import Finding, Kind
+from stsm_cli.analysis.finding import Finding, FindingKind
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, best_group, summarise
@@ -113,7 +113,7 @@ def _measured(claim: OrderClaim, group: Group | None) -> Finding:
     )
 
 
-def _verdict(comparisons: list[RowComparison]) -> tuple[Kind, str]:
+def _verdict(comparisons: list[RowComparison]) -> tuple[FindingKind, str]:
     verdict = judge(comparisons)
     if verdict == "holds":
         return "holds", "clearly, in every pair"

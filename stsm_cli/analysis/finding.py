@@ -8,11 +8,11 @@ from stsm_cli.analysis.definition import read_definition
 from stsm_cli.config.kinds import Section
 from stsm_cli.resources import resource_dir
 
-Kind = Literal[
+FindingKind = Literal[
     "holds", "does not hold", "inexact", "contradiction", "not stated", "undecided", "open"
 ]
 """Beginning of a verdict."""
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Finding:
     claim: str
     printed: str
     computed: str
-    kind: Kind
+    kind: FindingKind
     because: str
     is_read: bool = False
     """True if the verdict is somebody's, from reading: nothing computes it."""

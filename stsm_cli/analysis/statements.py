@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from simpleeval import EvalWithCompoundTypes, InvalidExpression
 
 from stsm_cli.analysis.definition import place, read_definition
-from stsm_cli.analysis.finding import Finding, Kind, known_facts
+from stsm_cli.analysis.finding import Finding, FindingKind, known_facts
 from stsm_cli.analysis.formulas import FUNCTIONS, NAMES
 from stsm_cli.config.kinds import Section
 from stsm_cli.errors import RecipeError, StsmError
@@ -26,7 +26,7 @@ _WRONG = (InvalidExpression, StsmError, *_OF_PYTHON)
 """Errors of a wrong formula: of simpleeval, the parser, or a function that gets what it cannot."""
 
 Formula = str
-Text = str
+FString = str
 
 
 class Case(Section):
@@ -34,8 +34,8 @@ class Case(Section):
 
     when: Formula | None = None
     """The last case, for all that is left, has none."""
-    kind: Kind
-    because: Text
+    kind: FindingKind
+    because: FString
 
 
 class Statement(Section):
@@ -44,15 +44,15 @@ class Statement(Section):
     id: str
     where: str
     """Section, table or figure of the paper."""
-    claim: Text
+    claim: FString
     quotes: tuple[str, ...] = ()
     """The paper's words; formulas find their numbers in them."""
     facts: tuple[str, ...] = ()
     """Names in `elsewhere.yaml`, each a value for formulas."""
     values: dict[str, Formula] = Field(default={})
     """Further values, each for the formulas after it."""
-    printed: Text = "“{'”, “'.join(quotes)}”"
-    computed: Text
+    printed: FString = "“{'”, “'.join(quotes)}”"
+    computed: FString
     verdict: tuple[Case, ...] = Field(min_length=1)
     """The first case that is true counts."""
     read: bool = False
@@ -80,7 +80,7 @@ class AuditSection(Section):
     """A section of the audit, a file of `datasets/paper/audit/`."""
 
     heading: str
-    note: Text = ""
+    note: FString = ""
     order: Literal["printed", "measured"] | None = None
     """Numbers on which the sentences of `order.yaml` are checked here, before the statements."""
     statements: tuple[Statement, ...] = ()
@@ -175,5 +175,5 @@ class _Sheet:
             rule = f"{self.name}: {key}: {type(error).__name__}: {' '.join(str(error).split())}"
             raise RecipeError(f"{where}: {rule}") from None
 
-    def text(self, text: Text, *keys: int | str) -> str:
+    def text(self, text: FString, *keys: int | str) -> str:
         return str(self.value(f'f"""{text}"""', *keys))
