@@ -21,7 +21,15 @@ from torchvision.models.video import resnet as video_resnet
 from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.paper import PaperNetwork, PaperRow, load_paper_table
-from stsm_cli.analysis.paper_cost import NETWORKS, TEST_CROP_PX, TRAIN_CROP_PX, compare_with_paper
+from stsm_cli.analysis.paper_cost import (
+    NETWORKS,
+    TEST_CROP_PX,
+    TRAIN_CROP_PX,
+    Comparison,
+    compare_with_paper,
+    rounds_to,
+    with_elementwise,
+)
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.data.catalog import known_counts, load_card
 from stsm_cli.data.sampling import dense_test, dense_train, uniform_test
@@ -107,8 +115,18 @@ def cost(
 
 def reasons(network: PaperNetwork, table: int) -> tuple[str, ...]:
     """Why a table's cost of a network, at 8 frames, is not what is counted."""
+    return _compared(network, table).reasons
+
+
+def elementwise(network: PaperNetwork, table: int) -> int:
+    """Multiply-adds of a view of a table's network, 8 frames, with batch norm and activations."""
+    paper = _compared(network, table).paper
+    return with_elementwise(paper, cost(network, classes=paper.num_classes))
+
+
+def _compared(network: PaperNetwork, table: int) -> Comparison:
     compared = compare_with_paper(_config(network, 8, 400))
-    return {one.paper.table: one.reasons for one in compared}[table]
+    return {one.paper.table: one for one in compared}[table]
 
 
 def _config(network: PaperNetwork, frames: int, classes: int) -> ModelConfig:
@@ -170,7 +188,7 @@ def r2plus1d(layers: int, frames: int) -> tuple[int, int]:
 
 _OF_PYTHON = (abs, all, any, float, int, len, max, min, round, set, sorted, str, sum, zip)
 _OF_THE_PAPER = (numbers, number, row, rows, top1, best_first, above, listed, system)
-_OF_NETWORKS = (cost, reasons, slices, moved, reached, r2plus1d)
+_OF_NETWORKS = (cost, reasons, elementwise, rounds_to, slices, moved, reached, r2plus1d)
 _OF_DATA = (load_card, known_counts, dense_train, dense_test, uniform_test)
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     function.__name__: function

@@ -112,14 +112,12 @@ def compare_with_paper(config: ModelConfig) -> tuple[Comparison, ...]:
 
 def _compare(paper: PaperCost, train: Cost, test: Cost, num_classes: int) -> Comparison:
     train, test = (_with_classes(cost, num_classes, paper.num_classes) for cost in (train, test))
-    heads = _heads(paper, train)
-    printed_head = train if heads is None else _with_classes(train, paper.num_classes, heads[0])
     return Comparison(
         paper=paper,
         macs_train_crop=train.macs,
         macs_test_crop=test.macs,
         params=train.params,
-        reasons=(*_macs_reasons(paper, train, test, printed_head), *_params_reasons(paper, train)),
+        reasons=(*_macs_reasons(paper, train, test), *_params_reasons(paper, train)),
     )
 
 
@@ -139,19 +137,19 @@ def _classifier(cost: Cost) -> LayerCost:
     return next(layer for layer in cost.layers if layer.name == "fc")
 
 
-def _macs_reasons(paper: PaperCost, train: Cost, test: Cost, printed_head: Cost) -> list[str]:
-    """Why a view is not what is printed; `printed_head` has the classes of the printed #Para."""
+def _macs_reasons(paper: PaperCost, train: Cost, test: Cost) -> list[str]:
+    """Why a view is not what is printed."""
     printed = _number(paper.gflops.split("×")[0].rstrip("G"))
-    if printed is None or _rounds_to(test.macs / 1e9, printed):
+    if printed is None or rounds_to(test.macs / 1e9, printed):
         return []
-    plain, counted_more = train.macs / 1e9, _with_elementwise(printed_head) / 1e9
-    if not _rounds_to(plain, printed) and not _rounds_to(counted_more, printed):
+    plain, counted_more = train.macs / 1e9, with_elementwise(paper, train) / 1e9
+    if not rounds_to(plain, printed) and not rounds_to(counted_more, printed):
         return [f"no known count gives {printed} G; a view of {TRAIN_CROP_PX}² is {plain:.2f} G"]
     reasons = [
         f"{printed} G is a view of {TRAIN_CROP_PX}² pixels; the tests see {TEST_CROP_PX}² "
         f"(paper 4.2), where a view costs {test.macs / 1e9:.2f} G"
     ]
-    if not _rounds_to(plain, printed):
+    if not rounds_to(plain, printed):
         reasons.append(
             f"{printed} G counts batch norm (2 an element) and activations (1) too, "
             f"{counted_more:.3f} G; the multiply-adds alone are {plain:.2f} G"
@@ -172,7 +170,7 @@ def _params_reasons(paper: PaperCost, cost: Cost) -> list[str]:
 def _heads(paper: PaperCost, cost: Cost) -> tuple[int, int] | None:
     """The least and most classes that give the printed #Para; None where `cost` does."""
     printed = _number(paper.params.rstrip("M"))
-    if printed is None or _rounds_to(cost.params / 1e6, printed):
+    if printed is None or rounds_to(cost.params / 1e6, printed):
         return None
     fc = _classifier(cost)
     per_class, body = fc.params // paper.num_classes, cost.params - fc.params
@@ -180,8 +178,13 @@ def _heads(paper: PaperCost, cost: Cost) -> tuple[int, int] | None:
     return -((body - low) // per_class), (high - body) // per_class
 
 
-def _with_elementwise(cost: Cost) -> int:
-    """Multiply-adds, and what some counters add to them: batch norm and activations."""
+def with_elementwise(paper: PaperCost, cost: Cost) -> int:
+    """Multiply-adds, and what some counters add to them: batch norm and activations.
+
+    They are those of a head with the classes of the printed #Para.
+    """
+    heads = _heads(paper, cost)
+    cost = cost if heads is None else _with_classes(cost, paper.num_classes, heads[0])
     activations = cost.skipped.get("relu_", 0) + cost.skipped.get("hardtanh_", 0)
     return cost.macs + 2 * cost.skipped["batch_norm"] + activations
 
@@ -195,5 +198,6 @@ def _half_unit(printed: Decimal) -> Decimal:
     return Decimal(5).scaleb(int(printed.as_tuple().exponent) - 1)
 
 
-def _rounds_to(value: float, printed: Decimal) -> bool:
+def rounds_to(value: float, printed: Decimal) -> bool:
+    """True if a value, rounded to the digits of `printed`, is `printed`."""
     return abs(Decimal(value) - printed) <= _half_unit(printed)

@@ -5,12 +5,14 @@ import pytest
 from stsm_cli.analysis.formulas import (
     above,
     cost,
+    elementwise,
     listed,
     moved,
     number,
     numbers,
     r2plus1d,
     reached,
+    rounds_to,
     row,
     rows,
     slices,
@@ -82,6 +84,26 @@ def test_a_shift_adds_nothing():
     shifted, plain = cost("r50", size=32, shift=("T+H+W", "3/8")), cost("r50", size=32)
     assert (shifted.macs, shifted.params) == (plain.macs, plain.params)
     assert (len(shifted.sites), plain.sites) == (16, ())
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "rounds"),
+    [
+        (32.7, "33", True),
+        (33.4, "33", True),
+        (33.6, "33", False),
+        (2.4, "2.40", True),
+        (2.406, "2.40", False),
+        (500.0, "33", False),
+    ],
+)
+def test_a_value_rounds_to_the_printed_digits(value, printed, rounds):
+    assert rounds_to(value, Decimal(printed)) is rounds
+
+
+def test_some_counters_add_elementwise_operations():
+    assert round(elementwise("mbv2", 4) / 1e9, 3) == 2.552
+    assert elementwise("mbv2", 4) > cost("mbv2").macs
 
 
 def test_twice_the_frames_cost_r2plus1d_twice_as_much():

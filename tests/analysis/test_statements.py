@@ -61,6 +61,7 @@ TURNS = [
     ("which-tsm-k400", "paper/table4", {"74.1": "74.5"}, "holds"),
     ("mobilenet-k400", "paper/table4", {"69.9": "70.9"}, "holds"),
     ("mobilenet-k400", "paper/table4", {"69.9": "69.8"}, "does not hold"),
+    ("mobilenet-k400", "paper/table4", {"69.9": "70.9", "69.5": "71.5"}, "inexact"),
     ("more-competitive", "paper/table5", {"61.3": "62.5"}, "holds"),  # 1.5 below, not 1.6
     ("second-in-3d", "paper/table5", {"62.7": "61.0"}, "holds"),
     ("cheaper-than-action-net", "paper/table5", {"34.75×3×2": "32.75×3×2"}, "does not hold"),
@@ -105,6 +106,18 @@ TURNS = [
         },
         "holds",
     ),
+    # what fits nothing that is counted or cited
+    ("which-tsm-k400", "paper/table4", {STSM_4: STSM_4.replace("75.0", "70.0")}, "does not hold"),
+    ("which-tsm-k400", "paper/table4", {"74.1": "75.0"}, "does not hold"),
+    ("which-tsm-sthv2", "paper/table5", {"58.7": "70.0", "61.2": "74.6"}, "does not hold"),
+    ("which-tsm-sthv2", "paper/table7", {"63.4": "63.5"}, "does not hold"),
+    ("layers-of-r2plus1d", "paper/table4", {"63.6M": "1M"}, "does not hold"),
+    ("frames-of-r2plus1d", "paper/table4", {"152×115": "1×115"}, "does not hold"),
+    ("unit", "paper/table4", {"33×3×10": "500×3×10"}, "does not hold"),
+    ("test-of-resnet", "paper/table4", {"33×3×10": "500×3×10"}, "does not hold"),
+    ("test-of-mobilenet", "paper/table4", {"2.55×3×10": "500×3×10"}, "does not hold"),
+    ("mobilenet-counter", "paper/table4", {"2.55×3×10": "9.99×3×10"}, "does not hold"),
+    ("cost-of-non-local", "paper/table4", {'flops: "-"': "flops: 5×3×10"}, "does not hold"),
 ]
 OF_THE_SHIFT = {"free", "separately", "example-of-64", "alpha-in-mobilenet", "share-of-time"}
 OF_QUOTES = {"misprint"}
