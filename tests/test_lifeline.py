@@ -51,7 +51,7 @@ from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data import rendered_set
 from stsm_cli.data.synth import SYNTH
 
-def hang(draw, root, settings, job):
+def hang(*_):
     print("ready", flush=True)
     signal.pause()
 

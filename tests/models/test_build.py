@@ -173,6 +173,6 @@ def test_a_shift_that_moves_nothing_is_refused():
         message = r"^model\.shift\.alpha \(1/1025\): moves no channel, the widest .* has 512$"
         with pytest.raises(RecipeError, match=message) as caught:
             build_model(config("resnet18", shift=tiny))
-        assert caught.value.hint == "1/1024 moves one; model.shift=null is a TSN"
+        assert caught.value.hint == "1/1024 moves one; model.shift=null is without a shift"
         assert build_model(config("resnet18", shift=ShiftConfig(alpha="1/1024")))
         assert build_model(config("resnet18", shift=ShiftConfig(alpha="0")))
