@@ -114,7 +114,7 @@ class ModelConfig(Section):
     """Five non-local blocks in layers 2 and 3 of a ResNet-50 (`+NL` in the paper), or two in those
     of `resnet_small`."""
     system: System | None = None
-    """What another paper puts into the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
+    """Mechanism of another paper in the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
     excitations and convolutions along time. `tdn`: TDN's differences, five frames a position."""
     slowfast: SlowFastConfig = SlowFastConfig()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2

@@ -82,7 +82,7 @@ class Action(nn.Module):
         self.conv = conv
 
     def forward(self, frames: Tensor) -> Tensor:
-        """What the convolution makes of frames (N·T, C, H, W)."""
+        """Output of the convolution for frames (N·T, C, H, W)."""
         shifted = self.shift(frames)
         by_channel = self.channel(shifted).sigmoid() + self.motion(shifted).sigmoid()
         gates = self.spatiotemporal(shifted).sigmoid() + by_channel  # (N·T, C, H, W)

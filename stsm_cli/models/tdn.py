@@ -83,7 +83,7 @@ class ExcitedConv(nn.Module):
         self.conv = conv
 
     def forward(self, frames: Tensor) -> Tensor:
-        """What the convolution makes of frames (N·T, C, H, W)."""
+        """Output of the convolution for frames (N·T, C, H, W)."""
         out: Tensor = self.conv(self.shift(self.difference(frames)))
         return out
 

@@ -1,4 +1,4 @@
-"""What ACTION-Net, TEA and TDN share: a convolution along time, and motion between frames.
+"""Parts that ACTION-Net, TEA and TDN share: a convolution along time, motion between frames.
 
 Shapes: N views of T frames; C channels, c reduced ones; frames (N·T, C, H, W).
 """

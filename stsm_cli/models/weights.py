@@ -156,7 +156,7 @@ def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def _other_classes(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> int | None:
-    """How many `theirs` has, where its classifier is whole and differs in nothing else; or None."""
+    """Classes of `theirs`, where its classifier is whole and differs in nothing else; or None."""
     if not all(name in theirs for name in CLASSIFIER):
         return None
     same = all(
