@@ -31,6 +31,14 @@ from stsm_cli.analysis.template import fill
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.data.generated import GENERATED
 
+INDEX = "README.md"
+
+
+def is_ours(out: Path) -> bool:
+    """True if the first page of the folder `out` was made here, or there is none."""
+    page = out / INDEX
+    return not page.exists() or page.read_text(encoding="utf-8").startswith("# Results\n\nMade by")
+
 
 def write_index(out: Path) -> Path:
     """Write `README.md` into the folder of results; its path.
@@ -39,7 +47,7 @@ def write_index(out: Path) -> Path:
         DataError: A record is broken.
         UsageError: `out` cannot be written.
     """
-    path = out / "README.md"
+    path = out / INDEX
     write_whole(path, index_text(out))
     return path
 

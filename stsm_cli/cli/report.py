@@ -29,14 +29,7 @@ def report(
     from stsm_cli.analysis.records import read_records
 
     console = output.current()
-    if not out.is_dir():
-        raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
-    is_of_results = (out / "records").is_dir() or (out / "audit.md").exists()
-    if not is_of_results and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise UsageError(
-            f"--out {out}: holds other files and no records/, so it is no folder of results",
-            hint="name the one that `stsm ablate` wrote to, or an empty folder",
-        )
+    _check_folder(out)
     if not read_records(out):
         console.message(f"no run is recorded below {out}: `stsm ablate alpha` makes some")
     written = _write(out, html=html)
@@ -45,6 +38,24 @@ def report(
         return
     for path in written:
         console.text(str(path))
+
+
+def _check_folder(out: Path) -> None:
+    from stsm_cli.analysis.index import is_ours
+
+    if not out.is_dir():
+        raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
+    is_of_results = (out / "records").is_dir() or (out / "audit.md").exists()
+    if not is_of_results and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise UsageError(
+            f"--out {out}: holds other files and no records/, so it is no folder of results",
+            hint="name the one that `stsm ablate` wrote to, or an empty folder",
+        )
+    if not is_ours(out):
+        raise UsageError(
+            f"--out {out}: its README.md is not of `stsm report`, which would replace it",
+            hint="move it, or put records/ into a folder of their own",
+        )
 
 
 def _write(out: Path, *, html: bool) -> list[Path]:

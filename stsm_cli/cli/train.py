@@ -19,6 +19,8 @@ from stsm_cli.cli.submit import Slurm, print_jobs, submit_training
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from stsm_cli.config.load import LoadedRecipe
     from stsm_cli.engine.job import Job
     from stsm_cli.engine.runlog import RunFolder
@@ -96,7 +98,7 @@ def train(
     """
     from stsm_cli.config.batch import plan_batch
     from stsm_cli.config.load import load_recipe
-    from stsm_cli.engine.device import check_device, choose_device, choose_workers
+    from stsm_cli.engine.device import check_device, choose_workers
     from stsm_cli.engine.distributed import current_world, joined, together
 
     edits = [*(overrides or []), *_init_edits(init)]
@@ -121,14 +123,9 @@ def train(
             check_device(device)
             job = make_job()
             job.check()
-            # only now what takes seconds to import
-            from stsm_cli.engine.board import require_tensorboard
-            from stsm_cli.engine.train import train as run
+            from stsm_cli.engine.train import train as run  # only now: it takes seconds
 
-            keep_freed_memory()
-            where = choose_device(device)
-            if tensorboard:
-                require_tensorboard()
+            where = _device(device, job, resume, tensorboard)
         splits = job.open(console)
         with _claimed(job, resume) as folder:
             result = run(
@@ -149,6 +146,26 @@ def train(
         num_classes = len(splits[-1].manifest.classes)
         record = folder.result() if as_json else None
         print_result(result, folder.path, num_classes=num_classes, record=record)
+
+
+def _device(name: str, job: "Job", resume: bool, tensorboard: bool) -> "torch.device":
+    """The device, once nothing but the data can keep the job from running on it.
+
+    Raises:
+        UsageError: There is no such device, a new run's precision would crawl on it, or TensorBoard
+            is asked for and not installed.
+    """
+    from stsm_cli.engine.board import require_tensorboard
+    from stsm_cli.engine.device import choose_device
+    from stsm_cli.engine.opening import check_precision
+
+    keep_freed_memory()
+    device = choose_device(name)
+    if not resume:
+        check_precision(job.recipe, device)
+    if tensorboard:
+        require_tensorboard()
+    return device
 
 
 def _submit(

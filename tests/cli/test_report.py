@@ -49,6 +49,16 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
+def test_a_readme_of_another_hand_is_left_alone(tmp_path, capsys):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "README.md").write_text("# My project\n")
+    assert run(["report", "--out", str(tmp_path)]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert f"--out {tmp_path}: its README.md is not of `stsm report`" in error
+    assert hint == "hint: move it, or put records/ into a folder of their own"
+    assert (tmp_path / "README.md").read_text() == "# My project\n"
+
+
 def test_hidden_files_are_no_other_things(tmp_path, without_pictures):
     (tmp_path / ".gitkeep").touch()
     assert run(["report", "--out", str(tmp_path)]) == 0

@@ -83,6 +83,12 @@ def test_tensorboard_must_be_installed_before_anything_begins(capsys, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_fp16_on_a_cpu_is_refused_before_a_set_is_made(capsys, tmp_path):
+    assert run(["train", "--set", "precision=fp16", "--device", "cpu"]) == 2
+    assert "precision fp16: is for a GPU" in errors(capsys)[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nproc_has_no_place_under_torchrun(capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert run(["train", "--nproc", "2"]) == 2
