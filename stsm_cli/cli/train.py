@@ -154,15 +154,18 @@ def _device(name: str, job: "Job", resume: bool, tensorboard: bool) -> "torch.de
     Raises:
         UsageError: There is no such device, a new run's precision would crawl on it, or TensorBoard
             is asked for and not installed.
+        CheckpointError: The weights that a new run starts from do not fit its network.
     """
     from stsm_cli.engine.board import require_tensorboard
     from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.opening import check_precision
+    from stsm_cli.models.build import check_init
 
     keep_freed_memory()
     device = choose_device(name)
     if not resume:
         check_precision(job.recipe, device)
+        check_init(job.recipe.model)
     if tensorboard:
         require_tensorboard()
     return device

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from stsm_cli.config.schema import ModelConfig
@@ -55,6 +56,20 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
         new = load_init(network, Path(config.init))
         progress.message(f"starts from {config.init}" + "".join(f"; new: {part}" for part in new))
     return network
+
+
+def check_init(config: ModelConfig) -> None:
+    """Look whether the weights that `config` starts from fit its network; nothing is computed.
+
+    Raises:
+        RecipeError: As `build_model`.
+        CheckpointError: They do not fit, or cannot be read.
+    """
+    if config.init is None:
+        return
+    num_classes = config.num_classes or 1  # a classifier of another size is new, anyway
+    with torch.device("meta"):
+        build_model(config.model_copy(update={"num_classes": num_classes}))
 
 
 def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:

@@ -89,6 +89,14 @@ def test_fp16_on_a_cpu_is_refused_before_a_set_is_made(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_weights_of_another_network_are_refused_before_a_set_is_made(small_run, capsys, tmp_path):
+    start = ["train", "--init", str(small_run.checkpoint), "--data", "other"]
+    there = {path.name for path in tmp_path.iterdir()}
+    assert run([*start, "--set", "model.backbone=mobilenet_v2_small"]) == 1
+    assert f"{small_run.checkpoint}: does not fit the recipe's network" in errors(capsys)[0]
+    assert {path.name for path in tmp_path.iterdir()} == there
+
+
 def test_nproc_has_no_place_under_torchrun(capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert run(["train", "--nproc", "2"]) == 2
