@@ -1,7 +1,7 @@
 """`stsm convert`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,25 +9,28 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
-from stsm_cli.models.weights_names import Source
+from stsm_cli.models.weights_names import SOURCES
 
 if TYPE_CHECKING:
     from stsm_cli.models.weights_convert import Converted
 
+_MOST_NAMES = 5
+_PROJECTS = ", ".join(f"`{source}`" for source in SOURCES)
+
 
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Another project's checkpoint.")],
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            help="Whose: `mmaction2`, `mit` (TSM's own), `torchvision`, `pyslowfast` (SlowFast and "
-            "SlowOnly), `vmz` (R(2+1)D) or `smallbig` (SmallBigNet).",
-        ),
-    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar=f"OUT{SAFETENSORS}", help="The file to write.")
     ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="PROJECT",
+            help=f"Whose, if the names of its tensors should not tell: {_PROJECTS}.",
+        ),
+    ] = None,
     non_local: Annotated[
         str | None,
         typer.Option(
@@ -41,21 +44,22 @@ def convert(
 ) -> None:
     """Make weights to start from (`stsm train --init`) or to test of another project's checkpoint.
 
-    Every tensor of FILE must have its place in a network here, and every place its tensor. Nothing
+    The names of its tensors tell the project and the network, and the shipped recipe that tests it.
+    Every tensor that a test reads must have its place there, and every place its tensor. Nothing
     in FILE is run, and nothing guessed: what its tensors do not tell must be in its configuration
     or in an option.
 
     Examples:
-      stsm convert tsm_r50_k400.pth --from mmaction2 -o weights/tsm_r50_k400.safetensors
-      stsm convert tsm_r50.pth.tar --from mit -o weights/tsm_r50_mit.safetensors --json
-      stsm convert SLOWFAST_4x16_R50.pyth --from pyslowfast -o weights/slowfast.safetensors
+      stsm convert tsm_r50_k400.pth -o weights/tsm_r50_k400.safetensors
+      stsm convert SLOWFAST_4x16_R50.pyth -o weights/slowfast.safetensors --json
+      stsm convert tsm_r50.pth.tar --from mit -o weights/tsm_r50_mit.safetensors
     """
     _check(source, out, force)
     check_kind(file)
     from stsm_cli.models.weights_convert import convert as convert_file
     from stsm_cli.models.weights_convert import save_converted
 
-    converted = convert_file(file, cast(Source, source), non_local=non_local)
+    converted = convert_file(file, source, non_local=non_local)
     sha256 = save_converted(out, converted, original=file)
     if as_json:
         output.current().json(_record(file, converted, out, sha256))
@@ -63,9 +67,9 @@ def convert(
         _print(file, converted, out)
 
 
-def _check(source: str, out: Path, force: bool) -> None:
-    if source not in get_args(Source):
-        raise UsageError(f"--from must be one of {', '.join(get_args(Source))}, got {source!r}")
+def _check(source: str | None, out: Path, force: bool) -> None:
+    if source is not None and source not in SOURCES:
+        raise UsageError(f"--from must be one of {', '.join(SOURCES)}, got {source!r}")
     if out.suffix != SAFETENSORS:
         raise UsageError(f"--out {out}: must end in {SAFETENSORS}")
     if out.exists() and not force:
@@ -82,8 +86,15 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "non_local": converted.non_local,
         "num_classes": converted.num_classes,
         "num_tensors": len(converted.weights),
+        "num_parameters": converted.num_parameters,
+        "recipe": converted.recipe,
+        "also": list(converted.also),
         "missing": [],  # else it would have been an error
         "unexpected": [],
+        "dropped": list(converted.dropped),
+        "num_dropped_parameters": sum(converted.dropped.values()),
+        "folded": list(converted.folded),
+        "num_folded_parameters": sum(converted.folded.values()),
         "output": str(out),
         "sha256": sha256,
     }
@@ -95,9 +106,37 @@ def _print(file: Path, converted: "Converted", out: Path) -> None:
         "T, 1/4" if converted.shifted else "none",
         str(converted.num_classes),
         str(len(converted.weights)),
+        f"{converted.num_parameters:,}",
     ]
-    notes = [f"every tensor of {file} has its place, and no place is left empty"]
+    columns = ["network", "shift", "classes", "tensors", "parameters"]
+    output.current().table(str(out), columns, [row], notes=_notes(file, converted, out))
+
+
+def _notes(file: Path, converted: "Converted", out: Path) -> list[str]:
+    dropped, folded = converted.dropped, converted.folded
+    rest = "every other tensor" if dropped else "every tensor"
+    notes = []
+    if dropped:
+        named = f"{', '.join(list(dropped)[:_MOST_NAMES])}{', ...' * (len(dropped) > _MOST_NAMES)}"
+        counted = f"{len(dropped)} tensors ({sum(dropped.values()):,} parameters)"
+        notes.append(f"left out {counted} that no test reads: {named}")
+    notes.append(f"{rest} of {file} has its place, and no place is left empty")
+    if folded:
+        counted = f"{len(folded)} biases ({sum(folded.values()):,} parameters)"
+        notes.append(f"{counted} went into the batch norms behind them")
     if converted.shifted:
         notes.append("no tensor tells the share of shifted channels: 1/4 is TSM's default")
-    notes.append(f"start from it with `stsm train RECIPE --init {out}`")
-    output.current().table(str(out), ["network", "shift", "classes", "tensors"], [row], notes=notes)
+    return [*notes, *_commands(converted, out)]
+
+
+def _commands(converted: "Converted", out: Path) -> list[str]:
+    """The recipe that tests the weights and others that would, and the commands."""
+    name, others = converted.recipe, ", ".join(f"`{other}`" for other in converted.also)
+    start = f"start from it with `stsm train {name or 'RECIPE'} --init {out}`"
+    if name is None:
+        return [
+            f"no shipped recipe has this network with its classes ({converted.num_classes})",
+            start,
+        ]
+    test = f"test it with `stsm eval {name} --checkpoint {out} --data ROOT`"
+    return [test, *([f"no tensor tells it from {others}"] if others else []), start]

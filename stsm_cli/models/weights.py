@@ -6,7 +6,6 @@ A file of `stsm convert` calls a shifted convolution as a plain one (`layer1.0.c
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 
 from torch import Tensor, nn
 
@@ -15,7 +14,7 @@ from stsm_cli.models.network import CLASSIFIER, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
-from stsm_cli.models.weights_names import Source, looks_like
+from stsm_cli.models.weights_names import SOURCES, looks_like
 
 FORMAT = "stsm.weights/1"
 NON_LOCAL = ".non_local"
@@ -138,7 +137,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 def _foreign(path: Path, names: object) -> CheckpointError:
     source = looks_like(map(str, names)) if isinstance(names, dict) else None
-    known = source in get_args(Source)
+    known = source in SOURCES
     return CheckpointError(
         f"{path}: neither a file of `stsm convert` nor a checkpoint of `stsm train`",
         hint=f"`stsm convert {path} --from {source} -o FILE.safetensors` makes one"

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 
 import pytest
 import torch
@@ -45,8 +46,15 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
         "non_local": False,
         "num_classes": 5,
         "num_tensors": 122,
+        "num_parameters": 11_179_077,
+        "recipe": None,  # none has a ResNet-18
+        "also": [],
         "missing": [],
         "unexpected": [],
+        "dropped": [],
+        "num_dropped_parameters": 0,
+        "folded": [],
+        "num_folded_parameters": 0,
         "output": "weights/ours.safetensors",
         "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
     }
@@ -58,10 +66,11 @@ def test_table_says_what_it_is_and_how_to_start_from_it(theirs, capsys):
     out = capsys.readouterr().out
     assert out.splitlines()[0] == "ours.safetensors"
     assert [line.split() for line in out.splitlines()[2:5:2]] == [
-        ["network", "shift", "classes", "tensors"],
-        ["resnet18", "T,", "1/4", "5", "122"],
+        ["network", "shift", "classes", "tensors", "parameters"],
+        ["resnet18", "T,", "1/4", "5", "122", "11,179,077"],
     ]
     assert "every tensor of tsm.pth.tar has its place" in out
+    assert "no shipped recipe has this network with its classes (5)" in out
     assert "start from it with `stsm train RECIPE --init ours.safetensors`" in out
 
 
@@ -96,19 +105,62 @@ def test_a_dropped_tensor_fails_and_writes_nothing(theirs, tsm, tmp_path, capsys
         (
             ["--from", "tsm", "-o", "ours.safetensors"],
             2,
-            "--from must be one of mmaction2, mit, torchvision, pyslowfast, vmz, smallbig, got",
+            "--from must be one of mit, mmaction2, pyslowfast, smallbig, torchvision, vmz, got",
         ),
         (
             ["--from", "mmaction2", "-o", "ours.safetensors"],
             1,
             "tsm.pth.tar: looks like mit, not mmaction2\nhint: use --from mit",
         ),
-        (["-o", "ours.safetensors"], 2, "missing option '--from'"),
+        (["--from", "mit"], 2, "missing option '--out' / '-o'"),
     ],
 )
 def test_wrong_commands(arguments, code, text, theirs, capsys):
     assert run(["convert", "tsm.pth.tar", *arguments]) == code
     assert text in capsys.readouterr().err
+
+
+def test_without_a_project_the_names_tell(theirs, capsys):
+    assert run(["convert", "tsm.pth.tar", "-o", "ours.safetensors", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "mit"
+
+
+@pytest.fixture
+def kinetics():
+    """MMAction2's TSM-ResNet-50 of 400 classes, a file without its configuration."""
+    state = {}
+    for key, value in get_model("resnet50", num_classes=400).state_dict().items():
+        name = re.sub(r"\bconv(\d)\.", r"conv\1.conv.", key)
+        name = re.sub(r"\bbn(\d)\.", r"conv\1.bn.", name)
+        name = name.replace("downsample.0", "downsample.conv")
+        name = name.replace("downsample.1", "downsample.bn")
+        name = re.sub(r"^(layer.*\.conv1\.conv)\.", r"\1.net.", name)
+        state[f"cls_head.fc_cls.{key[3:]}" if key.startswith("fc.") else f"backbone.{name}"] = value
+    torch.save({"state_dict": state}, "tsm.pth")
+
+
+def test_the_recipe_is_named_and_those_that_no_tensor_tells_from_it(kinetics, capsys):
+    command = ["convert", "tsm.pth", "-o", "a.safetensors"]
+    assert run([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["recipe"] == "k400/mmaction2_v1_tsm_r50_8f"
+    assert found["also"] == ["k400/mmaction2_v0_tsm_r50_8f", "k400/tsm_r50_8f"]
+    assert run([*command, "--force"]) == 0
+    out = capsys.readouterr().out
+    test, others = out.splitlines()[-3:-1]
+    assert test == (
+        "test it with `stsm eval k400/mmaction2_v1_tsm_r50_8f --checkpoint a.safetensors "
+        "--data ROOT`"
+    )
+    assert others == ("no tensor tells it from `k400/mmaction2_v0_tsm_r50_8f`, `k400/tsm_r50_8f`")
+
+
+def test_a_file_of_nobody_known_is_one_line_and_a_list(tmp_path, capsys):
+    torch.save({"encoder.weight": torch.ones(2)}, "theirs.pth")
+    assert run(["convert", "theirs.pth", "-o", "a.safetensors"]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: theirs.pth: its tensors are called as in no project known here"
+    assert hint.startswith("hint: known: mit (TSN and TSM of TSM's authors); mmaction2 (")
 
 
 def test_no_file(capsys):

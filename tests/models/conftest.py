@@ -233,7 +233,7 @@ def _network_of(source, name, **options):
 def read(monkeypatch, tmp_path):
     """`convert` of a state dict, as if it had been read from a file."""
 
-    def from_state(state, source, *, non_local=None, **around):
+    def from_state(state, source=None, *, non_local=None, **around):
         content = {"state_dict": state, **around} if around else state
         monkeypatch.setattr(weights_convert, "read_pickle", lambda path: content)
         return convert(tmp_path / "theirs.pth", source, non_local=non_local)

@@ -1,6 +1,9 @@
+import re
+
 import pytest
 
-from stsm_cli.models.weights_names import looks_like, our_names
+from stsm_cli.config.load import recipe_names
+from stsm_cli.models.weights_names import LAYOUTS, SOURCES, known, layout_of, looks_like
 
 # what the projects call a tensor, and its name here
 NAMES = {
@@ -112,11 +115,13 @@ MOBILENET = {  # MMAction2's; its stem is called as that of a ResNet
 
 @pytest.mark.parametrize("source", NAMES)
 def test_names(source):
-    assert our_names(NAMES[source], source) == NAMES[source]
+    layout = layout_of(NAMES[source])
+    assert layout.source == source
+    assert layout.our_names(NAMES[source]) == NAMES[source]
 
 
 def test_names_of_mmaction2_s_mobilenet():
-    assert our_names(MOBILENET, "mmaction2") == MOBILENET
+    assert layout_of(MOBILENET).our_names(MOBILENET) == MOBILENET
 
 
 def test_names_of_slowonly():
@@ -126,7 +131,7 @@ def test_names_of_slowonly():
         "s5.pathway0_res2.branch2.a_bn.bias": "backbone.layer4.2.bn1.bias",
         "head.projection.bias": "fc.bias",
     }
-    assert our_names(names, "pyslowfast") == names
+    assert layout_of(names).our_names(names) == names
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -148,3 +153,15 @@ def test_names_of_slowonly():
 )
 def test_whose_names_they_are(names, source, prefix):
     assert looks_like(prefix + name for name in names) == source
+
+
+def test_what_is_known_is_listed_by_project():
+    for layout in LAYOUTS:
+        assert re.search(rf"(^|; ){layout.source} \([^;]*{re.escape(layout.networks)}", known())
+    assert known().count(";") == len(SOURCES) - 1
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.networks)
+def test_recipes_of_a_layout_are_shipped(layout):
+    assert set(layout.recipes) <= set(recipe_names())
+    assert len(set(layout.recipes)) == len(layout.recipes)

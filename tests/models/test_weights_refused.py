@@ -69,6 +69,17 @@ def test_our_own_need_no_conversion(read, state_of):
         with pytest.raises(CheckpointError, match="looks like stsm, not mit") as caught:
             read(state, "mit")
         assert "no conversion" in caught.value.hint
+        with pytest.raises(CheckpointError, match=r"pth: looks like stsm$"):
+            read(state)
+
+
+def test_names_of_nobody_known_are_refused(read):
+    state = {"encoder.weight": torch.zeros(1, 1)}
+    with pytest.raises(CheckpointError, match="pth: its tensors are called as in no pro") as caught:
+        read(state)
+    assert caught.value.hint.startswith("known: mit (TSN")
+    with pytest.raises(CheckpointError, match=r"not mit's .* 1 unexpected \(encoder.weight\)"):
+        read(state, "mit")
 
 
 def test_a_network_unknown_here_is_refused(read):

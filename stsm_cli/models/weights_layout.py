@@ -1,0 +1,96 @@
+"""How a project writes down a network: what its tensors are called, and how they lie.
+
+A layout says how it is recognised, what each tensor is called here, and which shipped recipes have
+such a network. `weights_layouts_2d.py` and `weights_layouts_3d.py` hold the layouts that are known,
+`weights_names.py` their order.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+"""Pattern and replacement, one after the other."""
+Forms = Sequence[tuple[str, "Callable[[Tensor], Tensor]"]]
+"""Pattern of our name, and what makes our tensor of theirs."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a project's checkpoints are written.
+
+    Ours are torchvision's names behind `backbone.`, and `fc.{weight,bias}`. Their names are taken
+    without the `module.` of a network that was trained on several GPUs.
+
+    Attributes:
+        source: The project, as `--from` calls it; it may have several layouts.
+        networks: Which networks are written so, in a few words.
+        marks: Patterns, each of which one of its names matches.
+        rules: From a name of theirs to ours; what none changes fits no network.
+        forms: Tensors that lie otherwise here.
+        folded: From our name of a convolution's weight, where theirs has a bias and ours has none,
+            to the running mean that the bias goes into: exact in evaluation.
+        unused: Pattern of their names of tensors that no test reads; left out, and counted.
+        shifted: Pattern of their names behind which a convolution follows TSM's shift.
+        recipes: Shipped recipes with such a network. Of those that a file fits alike, the first is
+            named, and the others beside it.
+        any_body: Also in networks of torchvision that no recipe has.
+    """
+
+    source: str
+    networks: str
+    marks: tuple[str, ...]
+    rules: Rules
+    forms: Forms = ()
+    folded: Rules = ()
+    unused: str | None = None
+    shifted: str | None = None
+    recipes: tuple[str, ...] = ()
+    any_body: bool = False
+
+    def fits(self, names: Iterable[str]) -> bool:
+        """Tell whether a checkpoint's tensors are called so, as far as the marks tell."""
+        text = "\n".join(map(bare, names))
+        return all(re.search(mark, text, re.MULTILINE) for mark in self.marks)
+
+    def our_names(self, names: Iterable[str]) -> dict[str, str]:
+        """For each of a checkpoint's tensors that a test reads, the name that it has here."""
+        return {name: _replaced(bare(name), self.rules) for name in names if self._is_used(name)}
+
+    def our_form(self, name: str, tensor: "Tensor") -> "Tensor":
+        """The tensor of our `name` as it lies here."""
+        for pattern, form in self.forms:
+            if re.search(pattern, name):
+                tensor = form(tensor)
+        return tensor
+
+    def biases(self, names: Iterable[str]) -> dict[str, str]:
+        """The biases beyond our `names` that this layout has, and where each goes."""
+        means = {name: _replaced(name, self.folded) for name in names if name.endswith(".weight")}
+        return {
+            name.removesuffix("weight") + "bias": mean
+            for name, mean in means.items()
+            if mean != name
+        }
+
+    def is_shifted(self, name: str) -> bool:
+        """Tell whether a convolution of this name of theirs follows a shift."""
+        return self.shifted is not None and re.search(self.shifted, name) is not None
+
+    def _is_used(self, name: str) -> bool:
+        return self.unused is None or re.search(self.unused, bare(name)) is None
+
+
+def bare(name: str) -> str:
+    """A name as it is in training on one GPU."""
+    return name.removeprefix("module.")
+
+
+def _replaced(name: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name

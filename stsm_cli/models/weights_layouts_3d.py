@@ -1,0 +1,71 @@
+"""Layouts of networks of 3D convolutions.
+
+Sources: facebookresearch/SlowFast, slowfast/models/video_model_builder.py and resnet_helper.py;
+facebookresearch/VMZ, pt/vmz/models/utils.py; xhl-video/SmallBigNet, models/blocks.py.
+"""
+
+import re
+
+from stsm_cli.models.weights_layout import Layout, Rules
+
+_PATHWAYS = ("slow", "fast")
+
+
+def _from_pyslowfast(match: re.Match[str]) -> str:
+    stage, pathway, block, branch, norm = match.groups()
+    if branch == "1":
+        part = "downsample.1" if norm else "downsample.0"
+    else:
+        part = f"{'bn' if norm else 'conv'}{'abc'.index(branch[-1]) + 1}"
+    return f"backbone.{_PATHWAYS[int(pathway)]}.layer{int(stage) - 1}.{block}.{part}."
+
+
+_PYSLOWFAST: Rules = (
+    (r"^head\.projection\.", "fc."),
+    (r"^s1\.pathway(\d)_stem\.", lambda match: f"backbone.{_PATHWAYS[int(match[1])]}."),
+    (r"^(backbone\.(?:slow|fast))\.(conv|bn)\.", r"\1.\g<2>1."),
+    (r"^s(\d)_fuse\.", lambda match: f"backbone.laterals.{int(match[1]) - 1}."),
+    (r"\.conv_f2s\.", ".conv."),
+    (r"^s(\d)\.pathway(\d)_res(\d+)\.branch(1|2\.[abc])(_bn)?\.", _from_pyslowfast),
+)
+_BETWEEN = {"0": "space", "1": "bn", "3": "time"}
+_STEM = {"0": "0.space", "1": "0.bn", "3": "0.time", "4": "1"}
+_VMZ: Rules = (
+    (r"^(?!fc\.)", "backbone."),
+    (r"^backbone\.stem\.([0134])\.", lambda match: f"backbone.stem.{_STEM[match[1]]}."),
+    (r"\.conv(\d)\.0\.([013])\.", lambda match: f".conv{match[1]}.{_BETWEEN[match[2]]}."),
+    (r"\.conv(\d)\.1\.", r".bn\1."),
+)
+_SMALLBIG: Rules = (
+    (r"^(?!fc\.)", "backbone."),
+    (r"\.big(\d)\.1\.", r".big\1."),
+)
+
+PYSLOWFAST_SLOWFAST = Layout(
+    source="pyslowfast",
+    networks="SlowFast of its authors",  # trap: no tensor tells its α, nor its frames
+    marks=(r"^s1\.", r"\.pathway1_"),
+    rules=_PYSLOWFAST,
+    recipes=("k400/slowfast_r50_4x16", "sthv2/slowfast_r50_16x8"),
+)
+PYSLOWFAST_SLOWONLY = Layout(
+    source="pyslowfast",
+    networks="SlowOnly of its authors",
+    marks=(r"^s1\.",),
+    rules=(*_PYSLOWFAST, (r"^backbone\.slow\.", "backbone.")),
+    recipes=("k400/slowonly_r50_4x16",),
+)
+VMZ = Layout(
+    source="vmz",
+    networks="R(2+1)D of its authors",
+    marks=(r"^stem\.",),
+    rules=_VMZ,
+    recipes=("k400/r2plus1d_34_32f",),
+)
+SMALLBIG = Layout(
+    source="smallbig",
+    networks="SmallBigNet of its authors",
+    marks=(r"\.big[123]\.1\.",),
+    rules=_SMALLBIG,
+    recipes=("k400/smallbig_r50_8f", "sthv2/smallbig_r50_8f", "sthv2/smallbig_r50_16f"),
+)

@@ -1,0 +1,122 @@
+"""The network, and the shipped recipe, that a checkpoint's tensors belong to.
+
+Candidates are the networks of the recipes that its layout names, with as many classes as the file,
+and where the layout says so torchvision's networks without a recipe. The nearest is taken: that
+with the fewest tensors of other names or shapes. Of those that are equally near, one with the
+file's shift and the file's number of classes; of these the first of the layout's list.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from stsm_cli.config.load import load_recipe
+from stsm_cli.config.schema import ModelConfig, ShiftConfig, TorchvisionBackbone
+from stsm_cli.models.build import build_model
+from stsm_cli.models.network import CLASSIFIER, Network
+from stsm_cli.models.weights_layout import Layout
+
+COUNTER = ".num_batches_tracked"
+TSM = ShiftConfig(dims="T", alpha=Fraction(1, 4))
+
+
+@dataclass(frozen=True)
+class Match:
+    """The network nearest to some weights.
+
+    Attributes:
+        config: Its configuration, without a shift.
+        network: It, on meta.
+        tensors: Those that the layout has of it, under our names and in our forms.
+        recipe: The shipped recipe with this network, shift and number of classes; None without one.
+        also: Others that have them, too.
+    """
+
+    config: ModelConfig
+    network: Network
+    tensors: dict[str, Tensor]
+    recipe: str | None
+    also: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A configuration, and the recipe that has it, if one has."""
+
+    config: ModelConfig
+    recipe: str | None = None
+
+
+def nearest(weights: Mapping[str, Tensor], layout: Layout, *, shifted: bool) -> Match:
+    """The network of `layout` that is nearest to `weights`, which have our names.
+
+    Args:
+        shifted: Whether the weights were trained with TSM's shift.
+    """
+    num_classes, found = _num_classes(weights), shapes(weights)
+    ranks = {
+        candidate: (
+            len(shapes(_tensors(candidate.config, num_classes, layout)) ^ found),
+            (candidate.config.shift == TSM) != shifted,
+            candidate.config.num_classes != num_classes,
+        )
+        for candidate in _candidates(layout)
+    }
+    best = min(ranks, key=lambda candidate: ranks[candidate])
+    alike = [candidate.recipe for candidate, rank in ranks.items() if rank == ranks[best]]
+    named = [name for name in alike if name] if not any(ranks[best][1:]) else []
+    return Match(
+        config=best.config,
+        network=_network(_plain(best.config, num_classes)),
+        tensors=_tensors(best.config, num_classes, layout),
+        recipe=named[0] if named else None,
+        also=tuple(named[1:]),
+    )
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
+    """Names and shapes of all but the counters of batches."""
+    return {(key, value.shape) for key, value in tensors.items() if not key.endswith(COUNTER)}
+
+
+@cache
+def _candidates(layout: Layout) -> tuple[_Candidate, ...]:
+    shipped = tuple(_Candidate(load_recipe(name).recipe.model, name) for name in layout.recipes)
+    if not layout.any_body:
+        return shipped
+    plain = [
+        _Candidate(ModelConfig(backbone=n, num_classes=1)) for n in get_args(TorchvisionBackbone)
+    ]
+    non_local = ModelConfig(backbone="resnet50", num_classes=1, non_local=True)
+    return (*shipped, *plain, _Candidate(non_local))
+
+
+@cache
+def _tensors(config: ModelConfig, num_classes: int, layout: Layout) -> dict[str, Tensor]:
+    """The tensors that `layout` has of a network, on meta."""
+    tensors = _network(_plain(config, num_classes)).state_dict()
+    biases = layout.biases(tensors)
+    return tensors | {bias: tensors[mean] for bias, mean in biases.items()}
+
+
+def _plain(config: ModelConfig, num_classes: int) -> ModelConfig:
+    """What of `config` the tensors tell: a shift has none, and weights would be looked for."""
+    nothing = {"shift": None, "weights": None, "init": None, "dropout": 0.0}
+    return config.model_copy(update=nothing | {"num_classes": max(1, num_classes)})
+
+
+@cache
+def _network(config: ModelConfig) -> Network:
+    with torch.device("meta"):
+        return build_model(config)
+
+
+def _num_classes(weights: Mapping[str, Tensor]) -> int:
+    classifier = (weights.get(name) for name in CLASSIFIER)
+    lengths = [len(tensor) for tensor in classifier if tensor is not None and tensor.ndim]
+    return max(lengths, default=0)

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from stsm_cli.models.weights_layout import Layout
+
+LAYOUT = Layout(
+    source="theirs",
+    networks="one of theirs",
+    marks=(r"^body\.conv", r"^head\."),
+    rules=((r"^body\.", "backbone."), (r"^head\.", "fc."), (r"\.net\.", ".")),
+    forms=((r"^fc\.weight$", lambda weight: weight.squeeze(2)),),
+    folded=((r"\.conv(\d)\.weight$", r".bn\1.running_mean"),),
+    unused=r"^aux\.",
+    shifted=r"\.net\.",
+)
+NAMES = ("module.body.conv1.net.weight", "module.head.weight", "module.aux.weight")
+
+
+def test_all_marks_must_be_there_behind_the_prefix_of_several_gpus():
+    assert LAYOUT.fits(NAMES)
+    assert LAYOUT.fits(name.removeprefix("module.") for name in NAMES)
+    assert not LAYOUT.fits(NAMES[:1])
+    assert not LAYOUT.fits(["other.body.conv1.weight", "head.weight"])
+
+
+def test_what_no_test_reads_has_no_name_here():
+    assert LAYOUT.our_names(NAMES) == {
+        "module.body.conv1.net.weight": "backbone.conv1.weight",
+        "module.head.weight": "fc.weight",
+    }
+
+
+def test_a_form_is_of_its_tensors_alone():
+    weight = torch.arange(6.0).reshape(3, 2, 1)
+    assert torch.equal(LAYOUT.our_form("fc.weight", weight), weight[:, :, 0])
+    assert LAYOUT.our_form("fc.bias", weight) is weight
+
+
+def test_biases_go_into_the_mean_that_the_rule_says():
+    names = ["backbone.conv1.weight", "backbone.conv2.weight", "backbone.bn1.weight", "fc.weight"]
+    assert LAYOUT.biases(names) == {
+        "backbone.conv1.bias": "backbone.bn1.running_mean",
+        "backbone.conv2.bias": "backbone.bn2.running_mean",
+    }
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, Layout("a", "b", (), ())])
+def test_a_shift_stands_behind_its_pattern(layout):
+    assert layout.is_shifted(NAMES[0]) == (layout is LAYOUT)
+    assert not layout.is_shifted(NAMES[1])

@@ -1,0 +1,65 @@
+"""The shipped recipe that a checkpoint's tensors belong to."""
+
+import pytest
+import torch
+
+from stsm_cli.config.load import load_recipe
+from stsm_cli.models.build import build_model
+from stsm_cli.models.weights_layouts_2d import MIT, TORCHVISION
+from stsm_cli.models.weights_layouts_3d import (
+    PYSLOWFAST_SLOWFAST,
+    PYSLOWFAST_SLOWONLY,
+    SMALLBIG,
+    VMZ,
+)
+from stsm_cli.models.weights_match import nearest
+
+
+def tensors(recipe, **changes):
+    """Those of the recipe's network without its shift, on meta."""
+    changes = {"shift": None, "weights": None, **changes}
+    with torch.device("meta"):
+        return build_model(load_recipe(recipe).recipe.model.model_copy(update=changes)).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("layout", "recipe", "also"),
+    [
+        (MIT, "k400/tsm_r50_8f", ()),
+        (MIT, "sthv2/tsm_r50_8f", ("sthv2/tsm_r50_16f",)),
+        (MIT, "k400/tsn_r50_nl_8f", ()),
+        (MIT, "sthv2/tsm_mobilenet_v2_8f", ()),
+        (PYSLOWFAST_SLOWFAST, "k400/slowfast_r50_4x16", ()),
+        (PYSLOWFAST_SLOWFAST, "sthv2/slowfast_r50_16x8", ()),
+        (PYSLOWFAST_SLOWONLY, "k400/slowonly_r50_4x16", ()),
+        (VMZ, "k400/r2plus1d_34_32f", ()),
+        (SMALLBIG, "k400/smallbig_r50_8f", ()),
+        (SMALLBIG, "sthv2/smallbig_r50_8f", ("sthv2/smallbig_r50_16f",)),
+    ],
+)
+def test_shapes_shift_and_number_of_classes_tell_the_recipe(layout, recipe, also):
+    shifted = load_recipe(recipe).recipe.model.shift is not None
+    weights = tensors(recipe)
+    if layout is MIT:  # has biases that go away
+        weights |= {
+            name.replace(".weight", ".bias"): value[:, 0, 0, 0]
+            for name, value in weights.items()
+            if name.endswith("conv_out.weight")
+        }
+    match = nearest(weights, layout, shifted=shifted)
+    assert (match.recipe, match.also) == (recipe, also)
+
+
+def test_other_classes_have_no_recipe():
+    match = nearest(tensors("k400/tsm_r50_8f", num_classes=5), MIT, shifted=True)
+    assert (match.config.backbone, match.recipe, match.also) == ("resnet50", None, ())
+    assert match.network.num_classes == 5
+    wide = nearest(
+        tensors("sthv2/slowfast_r50_16x8", num_classes=400), PYSLOWFAST_SLOWFAST, shifted=False
+    )
+    assert (wide.config.slowfast.lateral_kernel, wide.recipe) == (7, None)
+
+
+def test_pictures_have_no_recipe():
+    match = nearest(tensors("k400/tsn_r50_8f"), TORCHVISION, shifted=False)
+    assert (match.config.backbone, match.recipe) == ("resnet50", None)
