@@ -1,12 +1,13 @@
 """`stsm convert`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
+from stsm_cli.config.networks_3d import SlowFastBackbone
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
 from stsm_cli.models.weights_names import SOURCES
@@ -82,6 +83,7 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "source": str(file),
         "format": converted.source,
         "backbone": converted.backbone,
+        "system": converted.system,
         "shifted": converted.shifted,
         "non_local": converted.non_local,
         "num_classes": converted.num_classes,
@@ -101,8 +103,9 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
 
 
 def _print(file: Path, converted: "Converted", out: Path) -> None:
+    parts = [converted.backbone, *["non-local"] * converted.non_local]
     row = [
-        converted.backbone + (" + non-local" if converted.non_local else ""),
+        " + ".join([*parts, converted.system] if converted.system else parts),
         "T, 1/4" if converted.shifted else "none",
         str(converted.num_classes),
         str(len(converted.weights)),
@@ -130,13 +133,32 @@ def _notes(file: Path, converted: "Converted", out: Path) -> list[str]:
 
 
 def _commands(converted: "Converted", out: Path) -> list[str]:
-    """The recipe that tests the weights and others that would, and the commands."""
-    name, others = converted.recipe, ", ".join(f"`{other}`" for other in converted.also)
-    start = f"start from it with `stsm train {name or 'RECIPE'} --init {out}`"
-    if name is None:
-        return [
-            f"no shipped recipe has this network with its classes ({converted.num_classes})",
-            start,
-        ]
-    test = f"test it with `stsm eval {name} --checkpoint {out} --data ROOT`"
-    return [test, *([f"no tensor tells it from {others}"] if others else []), start]
+    """The recipe that tests the weights, what no tensor tells of it, and the commands."""
+    start = f"start from it with `stsm train {converted.recipe or 'RECIPE'} --init {out}`"
+    if converted.recipe is None:
+        untested = f"no shipped recipe has this network with its classes ({converted.num_classes})"
+        return [untested, start]
+    test = f"test it with `stsm eval {converted.recipe} --checkpoint {out} --data ROOT`"
+    return [test, *untold(converted, converted.recipe), start]
+
+
+def untold(converted: "Converted", recipe: str) -> list[str]:
+    """Rules of the recipe's network that other networks of the same tensors do not follow."""
+    from stsm_cli.config.load import load_recipe
+
+    model = load_recipe(recipe).recipe.model
+    notes = []
+    if converted.also:
+        others = ", ".join(f"`{other}`" for other in converted.also)
+        notes.append(f"no tensor tells it from {others}")
+    if not converted.tells_frames:
+        notes.append(
+            f"no tensor tells the number of frames: {model.num_frames} in this recipe, other ones "
+            "with `--set model.num_frames=T`"
+        )
+    if model.backbone in get_args(SlowFastBackbone):
+        notes.append(
+            "no tensor tells the number of fast frames for each slow one: "
+            f"{model.slowfast.ratio} in this recipe, other ones with `--set model.slowfast.ratio=R`"
+        )
+    return notes

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.config.schema import Backbone
+from stsm_cli.config.schema import Backbone, System
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.network import Network
 from stsm_cli.models.weights import FORMAT, NON_LOCAL, differences
@@ -40,6 +40,8 @@ class Converted:
         recipe: The shipped recipe under which it is tested right; None: there is none with this
             network and number of classes.
         also: Other shipped recipes that the tensors fit, too.
+        system: What another paper put into the backbone.
+        tells_frames: Whether networks for more frames have other tensors.
         dropped: Tensors of the file that no test reads, and how many parameters each has.
         folded: Biases that went into the batch norm behind them, likewise.
     """
@@ -52,6 +54,8 @@ class Converted:
     num_classes: int
     recipe: str | None = None
     also: tuple[str, ...] = ()
+    system: System | None = None
+    tells_frames: bool = True
     dropped: Mapping[str, int] = field(default_factory=dict)
     folded: Mapping[str, int] = field(default_factory=dict)
 
@@ -111,6 +115,8 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
         num_classes=match.network.num_classes,
         recipe=match.recipe,
         also=match.also,
+        system=match.config.system,
+        tells_frames=match.tells_frames,
         dropped={key: _num_parameters(key, state[key]) for key in state if key not in names},
         folded=folded,
     )

@@ -68,21 +68,21 @@ _MMACTION2_MOBILENET: Rules = (
     (r"^backbone\.conv2\.conv\.", "backbone.features.18.0."),
     (r"^backbone\.conv2\.bn\.", "backbone.features.18.1."),
 )
-_BASE_MODEL: Rules = (
+BASE_MODEL: Rules = (  # of the TSM authors' code, and of what was made from it
     (r"^new_fc\.", "fc."),
     (r"^base_model\.(fc|classifier)\.", "fc."),  # where it was trained without dropout
     (r"^base_model\.", "backbone."),
 )
-_INVERTED_RESIDUALS: Rules = ((r"features\.(\d+)\.conv\.(\d)\.", _from_mit),)
+INVERTED_RESIDUALS: Rules = ((r"features\.(\d+)\.conv\.(\d)\.", _from_mit),)
 _MIT: Rules = (
     (_SHIFT, "."),
-    *_BASE_MODEL,
+    *BASE_MODEL,
     (r"\.block\.", "."),
     (r"\.(\d+)\.nl\.(theta|phi\.0|g\.0)\.", r".non_local\1.\2."),
     (r"\.(\d+)\.nl\.W\.0\.", r".non_local\1.conv_out."),
     (r"\.(\d+)\.nl\.W\.1\.", r".non_local\1.bn."),
     (r"\.(phi|g)\.0\.", r".\1."),  # behind the 0 stands the pooling
-    *_INVERTED_RESIDUALS,
+    *INVERTED_RESIDUALS,
 )
 _TORCHVISION: Rules = (
     (r"^classifier\.1\.", "fc."),

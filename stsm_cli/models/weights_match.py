@@ -43,6 +43,13 @@ class Match:
     recipe: str | None
     also: tuple[str, ...]
 
+    @property
+    def tells_frames(self) -> bool:
+        """True where a network for more frames has other tensors."""
+        config = _plain(self.config, self.network.num_classes)
+        longer = _network(config.model_copy(update={"num_frames": 2 * config.num_frames}))
+        return shapes(longer.state_dict()) != shapes(self.network.state_dict())
+
 
 @dataclass(frozen=True)
 class _Candidate:

@@ -10,10 +10,14 @@ from stsm_cli.models.weights_layouts_3d import (
     SMALLBIG,
     VMZ,
 )
+from stsm_cli.models.weights_layouts_systems import ACTION, TDN, TEA
 
 LAYOUTS: tuple[Layout, ...] = (
     MMACTION2_MOBILENET,
     MMACTION2,
+    ACTION,
+    TEA,
+    TDN,
     MIT,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,

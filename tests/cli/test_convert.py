@@ -7,7 +7,9 @@ import torch
 from torchvision.models import get_model
 
 from stsm_cli.cli.app import run
+from stsm_cli.cli.convert import untold
 from stsm_cli.models.weights import read_weights
+from stsm_cli.models.weights_convert import Converted
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,7 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
         "source": "tsm.pth.tar",
         "format": "mit",
         "backbone": "resnet18",
+        "system": None,
         "shifted": True,
         "non_local": False,
         "num_classes": 5,
@@ -105,7 +108,7 @@ def test_a_dropped_tensor_fails_and_writes_nothing(theirs, tsm, tmp_path, capsys
         (
             ["--from", "tsm", "-o", "ours.safetensors"],
             2,
-            "--from must be one of mit, mmaction2, pyslowfast, smallbig, torchvision, vmz, got",
+            "--from must be one of action, mit, mmaction2, pyslowfast, smallbig, tdn, tea, torchvi",
         ),
         (
             ["--from", "mmaction2", "-o", "ours.safetensors"],
@@ -147,12 +150,28 @@ def test_the_recipe_is_named_and_those_that_no_tensor_tells_from_it(kinetics, ca
     assert found["also"] == ["k400/mmaction2_v0_tsm_r50_8f", "k400/tsm_r50_8f"]
     assert run([*command, "--force"]) == 0
     out = capsys.readouterr().out
-    test, others = out.splitlines()[-3:-1]
+    test, others, frames = out.splitlines()[-4:-1]
     assert test == (
         "test it with `stsm eval k400/mmaction2_v1_tsm_r50_8f --checkpoint a.safetensors "
         "--data ROOT`"
     )
     assert others == ("no tensor tells it from `k400/mmaction2_v0_tsm_r50_8f`, `k400/tsm_r50_8f`")
+    assert frames == (
+        "no tensor tells the number of frames: 8 in this recipe, other ones with `--set "
+        "model.num_frames=T`"
+    )
+
+
+def test_the_ratio_of_slowfast_is_said_to_be_the_recipe_s():
+    model = {"weights": {}, "source": "pyslowfast", "backbone": "slowfast_resnet50"}
+    model |= {"shifted": False, "non_local": False, "num_classes": 174}
+    converted = Converted(**model, recipe="sthv2/slowfast_r50_16x8", tells_frames=False)
+    assert untold(converted, "sthv2/slowfast_r50_16x8") == [
+        "no tensor tells the number of frames: 16 in this recipe, other ones with `--set "
+        "model.num_frames=T`",
+        "no tensor tells the number of fast frames for each slow one: 4 in this recipe, other ones "
+        "with `--set model.slowfast.ratio=R`",
+    ]
 
 
 def test_a_file_of_nobody_known_is_one_line_and_a_list(tmp_path, capsys):
@@ -160,7 +179,9 @@ def test_a_file_of_nobody_known_is_one_line_and_a_list(tmp_path, capsys):
     assert run(["convert", "theirs.pth", "-o", "a.safetensors"]) == 1
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: theirs.pth: its tensors are called as in no project known here"
-    assert hint.startswith("hint: known: mit (TSN and TSM of TSM's authors); mmaction2 (")
+    assert hint.startswith(
+        "hint: known: action (ACTION-Net); mit (TSN and TSM of TSM's authors); mmaction2 ("
+    )
 
 
 def test_no_file(capsys):

@@ -239,6 +239,7 @@ def test_the_systems_recipes_hold_their_authors_values():
         "sthv2/action_r50_16f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
         "sthv2/action_mobilenet_v2_8f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
         "k400/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "k400-2x3@256-score", "plain"),
+        "sthv2/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256-score", "none"),
         "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-2x3@256", "plain"),
         "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
     }

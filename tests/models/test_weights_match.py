@@ -12,6 +12,7 @@ from stsm_cli.models.weights_layouts_3d import (
     SMALLBIG,
     VMZ,
 )
+from stsm_cli.models.weights_layouts_systems import ACTION, TDN, TEA
 from stsm_cli.models.weights_match import nearest
 
 
@@ -32,6 +33,12 @@ def tensors(recipe, **changes):
         (PYSLOWFAST_SLOWFAST, "k400/slowfast_r50_4x16", ()),
         (PYSLOWFAST_SLOWFAST, "sthv2/slowfast_r50_16x8", ()),
         (PYSLOWFAST_SLOWONLY, "k400/slowonly_r50_4x16", ()),
+        (ACTION, "sthv2/action_r50_8f", ("sthv2/action_r50_16f",)),
+        (ACTION, "sthv2/action_mobilenet_v2_8f", ()),
+        (TEA, "k400/tea_r50_8f", ()),
+        (TEA, "sthv2/tea_r50_8f", ()),
+        (TDN, "k400/tdn_r50_8f", ()),
+        (TDN, "sthv2/tdn_r50_8f", ()),
         (VMZ, "k400/r2plus1d_34_32f", ()),
         (SMALLBIG, "k400/smallbig_r50_8f", ()),
         (SMALLBIG, "sthv2/smallbig_r50_8f", ("sthv2/smallbig_r50_16f",)),
@@ -40,14 +47,11 @@ def tensors(recipe, **changes):
 def test_shapes_shift_and_number_of_classes_tell_the_recipe(layout, recipe, also):
     shifted = load_recipe(recipe).recipe.model.shift is not None
     weights = tensors(recipe)
-    if layout is MIT:  # has biases that go away
-        weights |= {
-            name.replace(".weight", ".bias"): value[:, 0, 0, 0]
-            for name, value in weights.items()
-            if name.endswith("conv_out.weight")
-        }
+    biases = layout.biases(weights)  # which go away
+    weights |= {bias: weights[mean] for bias, mean in biases.items()}
     match = nearest(weights, layout, shifted=shifted)
     assert (match.recipe, match.also) == (recipe, also)
+    assert not match.tells_frames
 
 
 def test_other_classes_have_no_recipe():

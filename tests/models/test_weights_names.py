@@ -94,6 +94,75 @@ NAMES = {
         "layer3.0.downsample.0.weight": "backbone.layer3.0.downsample.0.weight",
         "fc.weight": "fc.weight",
     },
+    "action": {
+        "module.base_model.conv1.weight": "backbone.conv1.weight",
+        "base_model.layer1.0.conv1.net.weight": "backbone.layer1.0.conv1.conv.weight",
+        "base_model.layer1.0.conv1.action_shift.weight": (
+            "backbone.layer1.0.conv1.shift.conv.weight"
+        ),
+        "base_model.layer4.2.conv1.action_p1_conv1.weight": (
+            "backbone.layer4.2.conv1.spatiotemporal.conv.weight"
+        ),
+        "base_model.layer1.0.conv1.action_p2_squeeze.weight": (
+            "backbone.layer1.0.conv1.channel.reduce.weight"
+        ),
+        "base_model.layer1.0.conv1.action_p2_conv1.weight": (
+            "backbone.layer1.0.conv1.channel.conv.weight"
+        ),
+        "base_model.layer1.0.conv1.action_p3_bn1.running_var": (
+            "backbone.layer1.0.conv1.motion.motion.bn.running_var"
+        ),
+        "base_model.layer1.0.conv1.action_p3_expand.weight": (
+            "backbone.layer1.0.conv1.motion.expand.weight"
+        ),
+        "base_model.features.3.conv.0.net.weight": "backbone.features.3.conv.0.0.conv.weight",
+        "base_model.features.3.conv.0.action_p3_conv1.weight": (
+            "backbone.features.3.conv.0.0.motion.motion.transform.weight"
+        ),
+        "base_model.features.3.conv.7.bias": "backbone.features.3.conv.3.bias",
+        "new_fc.weight": "fc.weight",
+    },
+    "tea": {
+        "base_model.layer1.0.conv1.weight": "backbone.layer1.0.conv1.weight",
+        "module.base_model.layer1.0.me.conv1.weight": "backbone.layer1.0.me.motion.reduce.weight",
+        "base_model.layer1.0.me.bn1.running_mean": "backbone.layer1.0.me.motion.bn.running_mean",
+        "base_model.layer1.0.me.conv2.weight": "backbone.layer1.0.me.motion.transform.weight",
+        "base_model.layer1.0.me.conv3.weight": "backbone.layer1.0.me.expand.weight",
+        "base_model.layer1.0.me.bn3.bias": "backbone.layer1.0.me.bn.bias",
+        "base_model.layer1.0.convs.2.weight": "backbone.layer1.0.convs.2.weight",
+        "base_model.layer1.0.bn3.bias": "backbone.layer1.0.bn3.bias",
+        "base_model.layer1.0.shifts.3.conv.weight": "backbone.layer1.0.shifts.3.conv.weight",
+        "new_fc.bias": "fc.bias",
+    },
+    "tdn": {
+        "base_model.conv1.bias": "backbone.conv1.bias",
+        "base_model.conv1_5.0.weight": "backbone.stem_difference.0.weight",
+        "base_model.resnext_layer1.1.conv2.bias": "backbone.layer1_difference.1.conv2.bias",
+        "base_model.layer1_bak.0.conv2.weight": "backbone.layer1.0.conv2.weight",
+        "base_model.layer2_bak.0.conv2.weight": "backbone.layer2.0.conv2.conv.weight",
+        "base_model.layer2_bak.0.bn2.weight": "backbone.layer2.0.bn2.weight",
+        "base_model.layer3_bak.5.shift.conv.weight": "backbone.layer3.5.conv2.shift.conv.weight",
+        "base_model.layer2_bak.0.mse.conv1.weight": (
+            "backbone.layer2.0.conv2.difference.motion.reduce.weight"
+        ),
+        "base_model.layer2_bak.0.mse.bn1.bias": (
+            "backbone.layer2.0.conv2.difference.motion.bn.bias"
+        ),
+        "base_model.layer2_bak.0.mse.conv2.weight": (
+            "backbone.layer2.0.conv2.difference.motion.transform.weight"
+        ),
+        "base_model.layer2_bak.0.mse.conv3.weight": (
+            "backbone.layer2.0.conv2.difference.expand.weight"
+        ),
+        "base_model.layer2_bak.0.mse.bn3.weight": "backbone.layer2.0.conv2.difference.bn.weight",
+        "base_model.layer2_bak.0.mse.conv3_smallscale2.weight": (
+            "backbone.layer2.0.conv2.difference.conv_half.weight"
+        ),
+        "base_model.layer4_bak.2.mse.bn3_smallscale4.weight": (
+            "backbone.layer4.2.conv2.difference.bn_full.weight"
+        ),
+        "new_fc.weight": "fc.weight",
+    },
 }
 MOBILENET = {  # MMAction2's; its stem is called as that of a ResNet
     "backbone.conv1.conv.weight": "backbone.features.0.0.weight",
@@ -147,6 +216,9 @@ def test_names_of_slowonly():
         (["s1.pathway0_stem.conv.weight", "head.projection.bias"], "pyslowfast"),
         (["stem.0.weight", "layer1.0.conv1.0.0.weight", "fc.bias"], "vmz"),
         (["conv1.weight", "layer2.0.big1.1.bias", "fc.bias"], "smallbig"),
+        (["base_model.layer1.0.conv1.action_shift.weight"], "action"),
+        (["base_model.layer1.0.me.conv1.weight"], "tea"),
+        (["base_model.layer2_bak.0.mse.conv1.weight", "new_fc.bias"], "tdn"),
         (["encoder.weight"], None),
         ([], None),
     ],
