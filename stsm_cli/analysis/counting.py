@@ -57,6 +57,11 @@ SKIPPED = (
     "mean",
     "upsample_nearest2d",
     "softmax",
+    "linalg_vector_norm",
+    "abs",
+    "rsub",
+    "sum",
+    "argsort",
 )
 """Skipped by convention: small beside the convolutions, or fused into them."""
 MOVES = ("pad", "unflatten", "masked_fill", "index_select")

@@ -13,7 +13,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
 from stsm_cli.config.notation import parse_alpha, parse_dims
-from stsm_cli.config.schema import Backbone, FrameBackbone, Recipe, ShiftConfig
+from stsm_cli.config.schema import Backbone, FrameBackbone, Recipe, ShiftConfig, System
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ BACKBONES = SHORT_NAMES | {name: name for name in get_args(Backbone)}
 TSM = ShiftConfig(dims="T", alpha=Fraction(1, 4))
 STSM = ShiftConfig()
 MAX_VIEWS = 1_000_000
+CEILING_NOTE = "the most that a view can cost: time steps that it does not need are dropped"
+CEILING: tuple[System, ...] = ("atfr",)
+"""Systems that compute less where a view lets them: what is counted is the most."""
 
 
 def _complete() -> list[str]:
@@ -124,10 +127,12 @@ def flops(
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
         question |= {"num_classes": classes, "views": views}
         question["shift"] = asked.model_dump(mode="json") if config.system is None else None
+        question["is_ceiling"] = config.system in CEILING
         output.current().json(question | _record(costs, paper, views, per_layer))
         return
     title = f"{model}, {frames} frames of {size}² pixels, {classes} classes"
-    _print_costs(title, shifts, costs, views)
+    ceiling = [CEILING_NOTE] if config.system in CEILING else []
+    _print_costs(title, shifts, costs, views, ceiling)
     if per_layer:
         _print_layers(*list(costs.items())[-1])
     _print_paper(paper, frames)
@@ -211,6 +216,7 @@ def _print_costs(
     shifts: Mapping[str, ShiftConfig | None],
     costs: Mapping[str, "Cost"],
     views: int,
+    notes: Sequence[str],
 ) -> None:
     rows = []
     for name, shift in shifts.items():
@@ -226,7 +232,7 @@ def _print_costs(
             ]
         )
     columns = ["", "shift", "MACs a view", f"MACs, {views} views", "parameters", "channels shifted"]
-    output.current().table(title, columns, rows, _notes(costs))
+    output.current().table(title, columns, rows, [*notes, *_notes(costs)])
 
 
 def _notes(costs: Mapping[str, "Cost"]) -> list[str]:

@@ -62,11 +62,12 @@ FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
 """Those made for the embedded set's frames."""
 WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50")
 """Those that can start from ImageNet's weights."""
-System = Literal["action", "tea", "tdn"]
+System = Literal["action", "tea", "tdn", "atfr"]
 BODIES: dict[System, tuple[Backbone, ...]] = {
     "action": ("resnet50", "mobilenet_v2", "resnet_small", "mobilenet_v2_small"),
     "tea": ("res2net50", "res2net_small"),
     "tdn": ("resnet50", "resnet_small"),
+    "atfr": ("slowfast_resnet50", "slowfast_resnet_small"),
 }
 """By system: the backbones that it is put into."""
 Flip = Literal["none", "plain", "label_aware"]
@@ -115,7 +116,8 @@ class ModelConfig(Section):
     of `resnet_small`."""
     system: System | None = None
     """Mechanism of another paper in the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
-    excitations and convolutions along time. `tdn`: TDN's differences, five frames a position."""
+    excitations and convolutions along time. `tdn`: TDN's differences, five frames a position.
+    `atfr`: time steps of SlowFast sampled by similarity."""
     slowfast: SlowFastConfig = SlowFastConfig()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
@@ -348,6 +350,8 @@ class Recipe(Section):
     def _batch_has_a_spread(self) -> "Recipe":
         frames = self.model.num_frames
         steps, pixels = smallest_map(self.model.backbone, frames)
+        if self.model.system == "atfr":  # a view may need no more
+            steps = 1
         is_one = self.optim.batch_size // self.optim.accumulate * steps == 1
         if is_one and self.data.crop_px <= pixels:
             raise ValueError(

@@ -8,6 +8,7 @@ from torch import nn
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.action import insert_action
+from stsm_cli.models.atfr import ATFR
 from stsm_cli.models.backbones import build_backbone
 from stsm_cli.models.network import Network
 from stsm_cli.models.network_3d import Network3D
@@ -80,6 +81,8 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
             body = slow_backbone(slow)
         case "slowfast_resnet50" | "slowfast_resnet_small" as slowfast:
             body = slowfast_backbone(slowfast, config.num_frames, config.slowfast)
+            if config.system == "atfr":
+                return ATFR(view, num_classes, body, dropout=dropout)
         case "r2plus1d_34" | "r2plus1d_small" as factored:
             body = r2plus1d_backbone(factored)
         case "smallbig_resnet50" | "smallbig_resnet_small" as small_big:

@@ -33,14 +33,20 @@ class Stage:
 
 
 class Block3D(nn.Module):
-    """x + branch(x): what both blocks below share."""
+    """relu(x + branch(x)): what both blocks below share.
+
+    Attributes:
+        sampler: What samples the sum's time steps, before the ReLU; here none does.
+    """
 
     expansion: ClassVar[int] = 1
     downsample: nn.Module
+    sampler: nn.Module
 
     def __init__(self) -> None:
         super().__init__()
         self.relu = nn.ReLU(inplace=True)
+        self.sampler = nn.Identity()
 
     def _project(self, num_in: int, num_out: int, stride: int) -> None:
         """The shortcut: the input, or a projection of it where the branch changes its shape."""
@@ -71,7 +77,7 @@ class Basic3D(Block3D):
         """(N, width, T, H / stride, W / stride) of features (N, num_in, T, H, W)."""
         branch = self.relu(self.bn1(self.conv1(x)))
         branch = self.bn2(self.conv2(branch))
-        out: Tensor = self.relu(branch + self.downsample(x))
+        out: Tensor = self.relu(self.sampler(branch + self.downsample(x)))
         return out
 
 
@@ -101,7 +107,7 @@ class Bottleneck3D(Block3D):
         branch = self.relu(self.bn1(self.conv1(x)))
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.bn3(self.conv3(branch))
-        out: Tensor = self.relu(branch + self.downsample(x))
+        out: Tensor = self.relu(self.sampler(branch + self.downsample(x)))
         return out
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stsm_cli.config.networks_3d import SlowFastBackbone, SlowFastConfig
 from stsm_cli.models.backbones import SMALL_WIDTHS
@@ -99,7 +100,7 @@ class SlowFastResNet(nn.Module):
         slow, fast = self.slow.stem(x.index_select(2, self.positions)), self.fast.stem(x)
         stages = zip(self.laterals, self.slow.stages, self.fast.stages, strict=True)
         for lateral, slow_stage, fast_stage in stages:
-            slow = slow_stage(torch.cat([slow, lateral(fast)], dim=1))
+            slow = slow_stage(_joined(slow, lateral(fast)))
             fast = fast_stage(fast)
         return torch.cat([self.slow.pooled(slow), self.fast.pooled(fast)], dim=1)
 
@@ -132,6 +133,17 @@ def slowfast_backbone(
             return SlowFastResNet(
                 Basic3D, SMALL_WIDTHS, blocks, num_frames, config, stem=32, small=True
             )
+
+
+def _joined(slow: Tensor, given: Tensor) -> Tensor:
+    """Both, one behind the other in their channels; zeros around the one of fewer time steps."""
+    steps = max(int(slow.shape[2]), int(given.shape[2]))  # they differ where steps are dropped
+    return torch.cat([_widened(slow, steps), _widened(given, steps)], dim=1)
+
+
+def _widened(x: Tensor, steps: int) -> Tensor:
+    before, odd = divmod(steps - int(x.shape[2]), 2)
+    return F.pad(x, (0, 0, 0, 0, before, before + odd)) if before or odd else x
 
 
 def _fast_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:

@@ -221,6 +221,22 @@ def test_a_system_takes_no_shift(option, capsys):
     assert "--shift and --alpha: mine.yaml is ACTION" in capsys.readouterr().err
 
 
+SAMPLED = """
+extends: synth/tsn
+model: {backbone: slowfast_resnet_small, num_frames: 2, system: atfr}
+"""
+
+
+def test_a_cost_that_depends_on_the_view_is_said_to_be_the_most(capsys):
+    Path("mine.yaml").write_text(SAMPLED, encoding="utf-8")
+    assert run(["flops", "mine.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["is_ceiling"] is True
+    assert run(["flops", "mine.yaml"]) == 0
+    assert "the most that a view can cost" in capsys.readouterr().out
+    assert run(["flops", "resnet_small", "--size", "32", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["is_ceiling"] is False
+
+
 def test_a_network_of_3d_convolutions_is_no_tsn(capsys):
     assert run(["flops", "slow_resnet_small", "--frames", "4", "--size", "32", "--json"]) == 0
     settings = json.loads(capsys.readouterr().out)["settings"]

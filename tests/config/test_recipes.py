@@ -32,8 +32,8 @@ NAMES = recipe_names()
 
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
-MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn"}
-"""What a recipe's name begins with, by the system of its network."""
+MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn", "atfr_": "atfr"}
+"""What a recipe's name holds, behind its body's or a sampler's, by the system of its network."""
 OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
 PAPER = [
     name
@@ -153,7 +153,9 @@ def test_a_name_means_what_the_network_is(name):
             assert (model.backbone == backbone) == (system in name)
         assert model.backbone.endswith(("resnet50", "res2net50")) == ("r50" in name)
         assert model.non_local == ("_nl_" in name)
-        system = next((MECHANISMS[key] for key in MECHANISMS if f"/{key}" in name), None)
+        system = next(
+            (MECHANISMS[key] for key in MECHANISMS if re.search(f"[/_]{key}", name)), None
+        )
         assert model.system == system
         apart = 2 * model.slowfast.ratio  # slow frames, of a video of which each second one is read
         pathway = f"_{model.num_frames}x{apart}"
@@ -224,6 +226,8 @@ def test_table_3_starts_from_tsm_s_weights_on_kinetics_alone():
         ("k400/tea_r50_8f", 4, "TEA [16]", "8"),
         ("k400/tdn_r50_8f", 4, "TDN [30]", "8"),
         ("sthv2/tdn_r50_8f", 5, "TDN [30]", "8"),
+        ("k400/slowfast_atfr_r50_4x16", 4, "SlowFast+ATFR [3]", "4×16"),
+        ("sthv2/slowfast_atfr_r50_16x8", 5, "SlowFast+ATFR [3]", "4×16"),
     ],
 )
 def test_a_system_s_card_quotes_the_printed_row_and_whose_number_it_is(name, number, title, frames):
@@ -243,7 +247,8 @@ def test_the_systems_recipes_hold_their_authors_values():
         "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-2x3@256", "plain"),
         "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
     }
-    assert set(expected) == {name for name in NAMES if load_recipe(name).recipe.model.system}
+    systems = {name: load_recipe(name).recipe.model.system for name in NAMES}
+    assert set(expected) == {name for name in NAMES if systems[name] not in (None, "atfr")}
     for name, values in expected.items():
         recipe = load_recipe(name).recipe
         optim = recipe.optim
@@ -251,6 +256,13 @@ def test_the_systems_recipes_hold_their_authors_values():
         assert (*found, optim.milestones_epochs, recipe.protocol, recipe.data.flip) == values
         assert (optim.lr_batch_size, optim.clip_grad_norm) == (optim.batch_size, 20)
         assert (recipe.data.train_crop, recipe.data.sampling) == ("multi_scale", "uniform")
+
+
+@pytest.mark.parametrize("name", ["k400/slowfast{}_r50_4x16", "sthv2/slowfast{}_r50_16x8"])
+def test_atfr_is_trained_as_slowfast(name):
+    plain, sampled = (load_recipe(name.format(part)).recipe for part in ("", "_atfr"))
+    assert sampled.model == plain.model.model_copy(update={"system": "atfr"})
+    assert sampled.model_copy(update={"model": plain.model}) == plain
 
 
 def test_mmaction2_s_recipes_hold_its_values():

@@ -295,6 +295,18 @@ def test_an_unknown_average_is_never_another_one_in_silence():
         average_views(torch.zeros(1, 2, 3), "other")
 
 
+def test_norms_need_more_than_one_value_where_one_time_step_may_be_left():
+    model = {"backbone": "slowfast_resnet50", "system": "atfr", "num_classes": 3, "num_frames": 4}
+    recipe = RECIPE | {
+        "model": model,
+        "data": {"dataset": "sthv2", "sampling": "uniform", "crop_px": 32},
+        "optim": {"lr": 1.0, "epochs": 1, "batch_size": 1},
+    }
+    with pytest.raises(ValidationError, match=r"crop_px \(32\) must be more than 32 with"):
+        Recipe.model_validate(recipe)
+    assert Recipe.model_validate(recipe | {"model": model | {"system": None}})
+
+
 @pytest.mark.parametrize(
     ("backbone", "num_frames", "pixels", "count"),
     [
