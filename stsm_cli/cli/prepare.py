@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 Quick = Annotated[
     bool, typer.Option("--quick", help="Decode only the ends and the middle of each video.")
 ]
+Motion = Annotated[
+    bool,
+    typer.Option(
+        "--motion",
+        help="Also measure the motion of usable videos, which data.sampling=motion follows; else "
+        "the first training does.",
+    ),
+]
 ShortSide = Annotated[
     int | None,
     typer.Option(
@@ -122,6 +130,7 @@ def k400(
     short_side: ShortSide = None,
     gop: Gop = None,
     quality: Quality = None,
+    motion: Motion = False,
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +152,7 @@ def k400(
     if download:
         download_k400(root, **_given(base_url=base_url, jobs=jobs), progress=console)
     listing = list_k400(root, progress=console)
-    _prepare("k400", listing, quick, encoding, workers, as_json)
+    _prepare("k400", listing, quick, encoding, motion, workers, as_json)
 
 
 def sthv2(
@@ -152,6 +161,7 @@ def sthv2(
     short_side: ShortSide = None,
     gop: Gop = None,
     quality: Quality = None,
+    motion: Motion = False,
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:
@@ -167,7 +177,7 @@ def sthv2(
     from stsm_cli.prepare.sthv2 import list_sthv2
 
     listing = list_sthv2(root, progress=output.current())
-    _prepare("sthv2", listing, quick, encoding, workers, as_json)
+    _prepare("sthv2", listing, quick, encoding, motion, workers, as_json)
 
 
 def folder(
@@ -185,6 +195,7 @@ def folder(
     short_side: ShortSide = None,
     gop: Gop = None,
     quality: Quality = None,
+    motion: Motion = False,
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:
@@ -203,7 +214,7 @@ def folder(
 
     split = _given(val_share=val_share, seed=seed)
     listing = list_folder(root, **split, progress=output.current())
-    _prepare("folder", listing, quick, encoding, workers, as_json)
+    _prepare("folder", listing, quick, encoding, motion, workers, as_json)
 
 
 def _given(**options: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -238,11 +249,12 @@ def _prepare(
     listing: "Listing",
     quick: bool,
     encoding: "Encoding | None",
+    motion: bool,
     workers: int | None,
     as_json: bool,
 ) -> None:
     from stsm_cli.prepare.findings import COLUMNS, rows, sentences, title
-    from stsm_cli.prepare.usable import check_usable, prepare_listing
+    from stsm_cli.prepare.usable import check_usable, measure_motion, prepare_listing
 
     console = output.current()
     report = prepare_listing(
@@ -253,6 +265,8 @@ def _prepare(
     else:
         console.table(title(report), COLUMNS, rows(report), notes=sentences(report))
     check_usable(report)
+    if motion:
+        measure_motion(listing.root, workers=workers, progress=console)
     if not as_json:
         console.text(closing(listing.root))
 

@@ -72,13 +72,13 @@ BODIES: dict[System, tuple[Backbone, ...]] = {
 """By system: the backbones that it is put into."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
-Sampling = Literal["uniform", "dense"]
+Sampling = Literal["uniform", "dense", "motion"]
 
 
 def sampling_limits(sampling: Sampling) -> tuple[tuple[int, ...], int]:
     """The numbers of clips that a test may ask for, and the most frames a view."""
     match sampling:
-        case "uniform":
+        case "uniform" | "motion":
             return (1, 2), MAX_FRAMES
         case "dense":
             return (1, 10), 64
@@ -173,7 +173,8 @@ class DataConfig(Section):
 
     dataset: DatasetName
     sampling: Sampling
-    """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames."""
+    """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames.
+    `motion`: one frame in each of `num_frames` equal parts of the video's motion (MGSampler)."""
     short_side_px: Pixels = 256  # paper 4.2
     crop_px: Pixels = 224  # paper 4.2
     """Side of the training crop, the same for a whole video."""
@@ -212,7 +213,7 @@ class TestConfig(Section):
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     clips: NumClips = 1
-    """Uniform sampling: 1, or 2 (twice-sample). Dense sampling: 1 or 10 starts."""
+    """Uniform and motion sampling: 1, or 2 (twice-sample). Dense sampling: 1 or 10 starts."""
     crops: NumCrops = 1
     """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
     crop_px: Pixels = 256  # paper 4.2

@@ -1,5 +1,6 @@
 """A recipe's data set, opened: where it lies by default, and made if it is generated."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.generated import GENERATED, make_where_absent
 from stsm_cli.data.manifest import read_manifest
+from stsm_cli.data.motion import open_motion
 from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
@@ -26,6 +28,8 @@ def open_split(
 ) -> Videos:
     """A split of the recipe's data set; a generated one is made where it is absent.
 
+    Where the sampler follows motion, it is measured, unless it was before.
+
     Args:
         config: The recipe's `data` section.
         root: The data set's folder; None: `data/<data set>` below the current folder.
@@ -40,15 +44,20 @@ def open_split(
     """
     root = check_place(config, root)
     make_where_absent(config, root, progress=progress)
-    return open_videos(
+    threads = max(1, num_cores() // processes)
+    videos = open_videos(
         root,
         split,
         config.short_side_px,
         decoder=decoder,
         budget_bytes=cache_budget(processes) if budget_bytes is None else budget_bytes,
-        threads=max(1, num_cores() // processes),
+        threads=threads,
         progress=progress,
     )
+    if config.sampling != "motion":
+        return videos
+    motion = open_motion(videos.manifest, threads=threads, progress=progress)
+    return replace(videos, motion=motion)
 
 
 def check_place(config: DataConfig, root: Path | None) -> Path:

@@ -113,6 +113,15 @@ def read_frames(
     return frames if np.array_equal(wanted, indices) else frames[position]
 
 
+def read_all(path: Path, resize: Resize, *, keep_damaged: bool = False) -> Frames:
+    """All frames of a video, each as `resize` makes it of its RGB pixels, by PyAV.
+
+    Raises:
+        DataError: The file is missing, does not decode, or a frame is damaged.
+    """
+    return _guarded(path, partial(read_pyav, path, None, resize, keep_damaged=keep_damaged))
+
+
 def absent(path: Path) -> DataError | None:
     """The reason why there is no file to decode at `path`; None where there is one."""
     if path.is_file():

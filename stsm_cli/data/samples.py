@@ -57,10 +57,14 @@ class TrainingSet(Dataset[Sample]):
         record = self.videos.manifest.records[index]
         # trap: [a, b] seeds as [a, b, 0]
         rng = np.random.default_rng([self.seed, epoch, 1 + index])
-        (frame_indices,) = sampling.train_indices(
-            self.config.sampling, record.num_frames, self.view, rng
-        )
         try:
+            (frame_indices,) = sampling.train_indices(
+                self.config.sampling,
+                record.num_frames,
+                self.view,
+                rng,
+                self.videos.curve(index),
+            )
             frames = self.videos.read(index, frame_indices)
         except DataError as error:
             return Sample(index, record.label, None, str(error))
@@ -88,11 +92,15 @@ class TestSet(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         record = self.videos.manifest.records[index]
-        clips = sampling.test_indices(  # (clips, T)
-            self.sampler, record.num_frames, self.view, self.test.clips
-        )
-        wanted, position = np.unique(clips, return_inverse=True)  # each frame is decoded once
         try:
+            clips = sampling.test_indices(  # (clips, T)
+                self.sampler,
+                record.num_frames,
+                self.view,
+                self.test.clips,
+                self.videos.curve(index),
+            )
+            wanted, position = np.unique(clips, return_inverse=True)  # each frame is decoded once
             frames = self.videos.read(index, wanted)
         except DataError as error:
             return Sample(index, record.label, None, str(error))

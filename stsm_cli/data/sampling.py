@@ -1,16 +1,18 @@
 """Positions of the frames that a network sees of a video: pure functions of integers.
 
 Every function returns 0-based indices (clips, num_frames), in range for any video of one frame or
-more, and equal to MMAction2 1.2's; `rng` gives the same distribution, not the same numbers.
+more, and equal to its source's; `rng` gives the same distribution, not the same numbers.
 
-Source: `SampleFrames` (uniform) and `DenseSampleFrames` (dense) with clip_len 1 and frame_interval
-1, mmaction/datasets/transforms/loading.py.
+Source: MMAction2 1.2, `SampleFrames` (uniform) and `DenseSampleFrames` (dense) with clip_len 1 and
+frame_interval 1, mmaction/datasets/transforms/loading.py; MCG-NJU/MGSampler (motion),
+`SampleFrames` in mmaction/datasets/pipelines/loading.py.
 
 `SAMPLERS` is the table of all: a recipe's `data.sampling` is a key of it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ from stsm_cli.config.schema import Sampling
 from stsm_cli.config.view import View
 
 Positions = npt.NDArray[np.int64]
+Curve = npt.NDArray[np.floating[Any]]
+"""Motion from each frame to the next, not negative: one value less than frames."""
 
 WINDOW_FRAMES = 64  # DenseSampleFrames' sample_range
 
@@ -112,6 +116,59 @@ def _windows(total: int, num_frames: int, starts: Positions, window: int) -> Pos
     return (starts[:, None] + steps) % total  # (positions, num_frames)
 
 
+def motion_train(curve: Curve, num_frames: int, rng: np.random.Generator) -> Positions:
+    """A frame at random in each of `num_frames` equal parts of the motion: (1, num_frames).
+
+    The last frame, from which there is no motion, is never drawn; a frame may be drawn repeatedly.
+
+    Args:
+        curve: Motion from each frame to the next; where there is none at all, all frames of the
+            video are sampled uniformly.
+        num_frames: Frames to choose.
+        rng: Source of chance.
+
+    Raises:
+        ValueError: `num_frames` is below 1.
+    """
+    _check_positive(num_frames=num_frames)
+    if not np.any(curve):  # ours: the release divides by zero
+        return uniform_train(len(curve) + 1, num_frames, rng)
+    shares = (np.arange(num_frames) + rng.random(num_frames)) / num_frames
+    return _nearest(curve, shares)[None]
+
+
+def motion_test(curve: Curve, num_frames: int, twice: bool = False) -> Positions:
+    """The frame in the middle of each of `num_frames` equal parts of the motion: (1, num_frames).
+
+    Args:
+        curve: As `motion_train`.
+        num_frames: Frames a clip.
+        twice: Add those at the parts' starts as a second clip: (2, num_frames). ours: as in uniform
+            sampling; the release has one clip.
+
+    Raises:
+        ValueError: `num_frames` is below 1.
+    """
+    _check_positive(num_frames=num_frames)
+    if not np.any(curve):
+        return uniform_test(len(curve) + 1, num_frames, twice)
+    starts = np.arange(num_frames) / num_frames
+    middles = starts + 1 / (2 * num_frames)
+    clips = [middles, starts] if twice else [middles]
+    return np.stack([_nearest(curve, shares) for shares in clips])
+
+
+def _nearest(curve: Curve, shares: npt.NDArray[np.float64]) -> Positions:
+    """By share of the motion, 0 to 1: the first frame up to which, with its own, about it is done.
+
+    Motion counts by its square root, as in the release.
+    """
+    rises = np.sqrt(curve, dtype=np.float64)
+    done = np.cumsum(rises / rises.sum())
+    nearest: Positions = np.abs(done - shares[:, None]).argmin(1)  # the first one of equals
+    return nearest
+
+
 def _check_positive(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
@@ -132,21 +189,44 @@ def _runs(starts: Positions, total: int, view: View) -> Positions:
     return ((starts[..., None] + run) % total).reshape(len(starts), -1)
 
 
-def _uniform_train(total: int, view: View, rng: np.random.Generator) -> Positions:
+def _uniform_train(
+    total: int, view: View, rng: np.random.Generator, motion: Curve | None
+) -> Positions:
     return uniform_train(_room(total, view), view.num_positions, rng)
 
 
-def _uniform_test(total: int, view: View, clips: int) -> Positions:
+def _uniform_test(total: int, view: View, clips: int, motion: Curve | None) -> Positions:
     twice = {1: False, 2: True}[clips]
     return uniform_test(_room(total, view), view.num_positions, twice)
 
 
-def _dense_train(total: int, view: View, rng: np.random.Generator) -> Positions:
+def _dense_train(
+    total: int, view: View, rng: np.random.Generator, motion: Curve | None
+) -> Positions:
     return dense_train(total, view.num_positions, rng, window=view.window)
 
 
-def _dense_test(total: int, view: View, clips: int) -> Positions:
+def _dense_test(total: int, view: View, clips: int, motion: Curve | None) -> Positions:
     return dense_test(total, view.num_positions, clips, window=view.window)
+
+
+def _motion_train(
+    total: int, view: View, rng: np.random.Generator, motion: Curve | None
+) -> Positions:
+    return motion_train(_up_to_the_last_run(total, view, motion), view.num_positions, rng)
+
+
+def _motion_test(total: int, view: View, clips: int, motion: Curve | None) -> Positions:
+    twice = {1: False, 2: True}[clips]
+    return motion_test(_up_to_the_last_run(total, view, motion), view.num_positions, twice)
+
+
+def _up_to_the_last_run(total: int, view: View, motion: Curve | None) -> Curve:
+    """The motion between the frames from which what is read at one position fits into the video."""
+    if motion is None or len(motion) != total - 1:
+        known = "unknown" if motion is None else f"known of {len(motion) + 1}"
+        raise ValueError(f"motion of a video of {total} frames is {known}")
+    return motion[: _room(total, view) - 1]
 
 
 @dataclass(frozen=True)
@@ -154,40 +234,58 @@ class FrameSampler:
     """The two functions behind a recipe's `data.sampling`.
 
     Attributes:
-        train: From a video's total of frames, a view and a source of chance to the positions of a
-            training sample, (1, view.num_positions).
-        test: From that total, a view and a number of clips, which `schema.sampling_limits` allows,
-            to the positions of a test, (clips, view.num_positions).
+        train: From a video's total of frames, a view, a source of chance and the video's motion,
+            where that is known, to the positions of a training sample, (1, view.num_positions).
+        test: From that total, a view, a number of clips, which `schema.sampling_limits` allows, and
+            the motion to the positions of a test, (clips, view.num_positions).
     """
 
-    train: Callable[[int, View, np.random.Generator], Positions]
-    test: Callable[[int, View, int], Positions]
+    train: Callable[[int, View, np.random.Generator, Curve | None], Positions]
+    test: Callable[[int, View, int, Curve | None], Positions]
 
 
 SAMPLERS: dict[Sampling, FrameSampler] = {
     "uniform": FrameSampler(_uniform_train, _uniform_test),
     "dense": FrameSampler(_dense_train, _dense_test),
+    "motion": FrameSampler(_motion_train, _motion_test),
 }
 
 
 def train_indices(
-    sampling: Sampling, total: int, view: View, rng: np.random.Generator
+    sampling: Sampling,
+    total: int,
+    view: View,
+    rng: np.random.Generator,
+    motion: Curve | None = None,
 ) -> Positions:
     """The frames of a training sample: (1, view.num_frames).
 
+    Args:
+        sampling: How they are chosen.
+        total: Frames of the video.
+        view: What is read of it.
+        rng: Source of chance.
+        motion: Of the video, (total - 1,), for motion sampling.
+
     Raises:
-        ValueError: A count is out of the sampler's range.
+        ValueError: A count is out of the sampler's range, or motion is not that of such a video.
     """
-    return _runs(_sampler(sampling).train(total, view, rng), total, view)
+    return _runs(_sampler(sampling).train(total, view, rng, motion), total, view)
 
 
-def test_indices(sampling: Sampling, total: int, view: View, clips: int) -> Positions:
+def test_indices(
+    sampling: Sampling,
+    total: int,
+    view: View,
+    clips: int,
+    motion: Curve | None = None,  # noqa: PT028  # no test of pytest's
+) -> Positions:
     """The frames of a test: (clips, view.num_frames).
 
     Raises:
-        ValueError: A count is out of the sampler's range.
+        ValueError: A count is out of the sampler's range, or motion is not that of such a video.
     """
-    return _runs(_sampler(sampling).test(total, view, clips), total, view)
+    return _runs(_sampler(sampling).test(total, view, clips, motion), total, view)
 
 
 def _sampler(name: Sampling) -> FrameSampler:

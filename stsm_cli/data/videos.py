@@ -11,6 +11,7 @@ from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import Decoder, read_frames
 from stsm_cli.data.frames import Frames, resized_size
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
+from stsm_cli.data.motion import Curve, Motion
 from stsm_cli.errors import DataError
 from stsm_cli.memory import available_memory
 from stsm_cli.progress import SILENT, Progress
@@ -30,6 +31,7 @@ class Videos:
         cache: All videos, decoded and resized (a `DataError` in place of a broken one), or None.
         keep_damaged: Whether frames that the decoder could not make right are read too; else their
             video is broken.
+        motion: Of all videos, where the sampler follows it.
     """
 
     manifest: Manifest
@@ -37,6 +39,15 @@ class Videos:
     decoder: Decoder
     cache: tuple[Frames | DataError, ...] | None = None
     keep_damaged: bool = False
+    motion: Motion | None = None
+
+    def curve(self, index: int) -> Curve | None:
+        """The motion of video `index`; None where the sampler does not follow it.
+
+        Raises:
+            DataError: The video does not decode.
+        """
+        return None if self.motion is None else self.motion.curve(index)
 
     def read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
         """Frames (len(frame_indices), H, W, 3) of video `index`, resized.

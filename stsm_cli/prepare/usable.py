@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from stsm_cli.cores import num_cores
-from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+from stsm_cli.data.manifest import (
+    SPLITS,
+    Manifest,
+    VideoRecord,
+    read_manifest,
+    write_manifest,
+)
+from stsm_cli.data.motion import open_motion
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.examine import examine, reencoding, verification
 from stsm_cli.prepare.findings import (
@@ -98,6 +105,22 @@ def check_usable(report: dict[str, Any]) -> None:
             "val: no class has a second usable video to validate on",
             hint="a video and its copies count as one",
         )
+
+
+def measure_motion(root: Path, *, workers: int | None = None, progress: Progress = SILENT) -> None:
+    """Measure the motion of the usable videos, but of those that it is known of.
+
+    Args:
+        root: The data root, with its manifests.
+        workers: Videos that are decoded at a time; None: one for each CPU.
+        progress: Told about every video.
+
+    Raises:
+        DataError: A manifest is missing or wrong.
+    """
+    for split in SPLITS:
+        manifest = read_manifest(root, split)
+        open_motion(manifest, threads=workers or num_cores(), progress=progress)
 
 
 def _check_names(paths: Sequence[str], encoding: Encoding) -> None:

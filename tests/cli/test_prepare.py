@@ -12,6 +12,7 @@ import pytest
 
 from stsm_cli.cli.app import run
 from stsm_cli.data.manifest import read_manifest
+from stsm_cli.data.motion import motion_path
 
 SETS = ["k400", "sthv2", "folder", "synth"]
 
@@ -105,6 +106,19 @@ def test_the_report_is_one_object(mine, capsys):
     assert len(list(mine.glob("videos_16g4/*/*.mp4"))) == 6
 
 
+def test_motion_is_measured_of_usable_videos_and_added_to_a_set_that_is_prepared(mine, capsys):
+    options = ["--workers", "1", "--short-side", "16"]
+    assert prepare("folder", "mine", *options) == 0
+    assert not motion_path(mine).exists()
+    for _ in range(2):
+        assert prepare("folder", "mine", *options, "--motion") == 0
+    lines = filter(None, motion_path(mine).read_text().splitlines())
+    measured = [json.loads(line)["path"] for line in lines]
+    records = [*read_manifest(mine, "train").records, *read_manifest(mine, "val").records]
+    assert sorted(measured) == sorted(record.path for record in records)
+    assert all(path.startswith("videos_16g16/") for path in measured)
+
+
 def test_where_nothing_can_be_used_it_fails_and_still_reports(mine, capsys):
     for path in mine.glob("*/*.mp4"):
         path.write_text("broken")
@@ -164,7 +178,7 @@ def test_the_help_lists_the_data_sets_a_line_each(capsys, monkeypatch):
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
-REAL = {"--quick", "--short-side", "--gop", "--quality"}
+REAL = {"--quick", "--short-side", "--gop", "--quality", "--motion"}
 OWN = {
     "k400": REAL | {"--download", "--base-url", "--jobs"},
     "sthv2": REAL,

@@ -34,7 +34,7 @@ NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
 MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn", "atfr_": "atfr"}
 """What a recipe's name holds, behind its body's or a sampler's, by the system of its network."""
-OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
+OTHERS = ("mmaction2", "mg_", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
 PAPER = [
     name
     for name in NAMES
@@ -226,6 +226,9 @@ def test_table_3_starts_from_tsm_s_weights_on_kinetics_alone():
         ("k400/tea_r50_8f", 4, "TEA [16]", "8"),
         ("k400/tdn_r50_8f", 4, "TDN [30]", "8"),
         ("sthv2/tdn_r50_8f", 5, "TDN [30]", "8"),
+        ("sthv2/mg_tsm_r50_8f", 5, "MG-TSM [38]", "8"),
+        ("sthv2/mg_tea_r50_8f", 5, "MG-TEA [38]", "8"),
+        ("sthv2/mg_tea_r50_16f", 5, "MG-TEA [38]", "16"),
         ("k400/slowfast_atfr_r50_4x16", 4, "SlowFast+ATFR [3]", "4×16"),
         ("sthv2/slowfast_atfr_r50_16x8", 5, "SlowFast+ATFR [3]", "4×16"),
     ],
@@ -244,6 +247,8 @@ def test_the_systems_recipes_hold_their_authors_values():
         "sthv2/action_mobilenet_v2_8f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
         "k400/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "k400-2x3@256-score", "plain"),
         "sthv2/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256-score", "none"),
+        "sthv2/mg_tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-1x1@224", "none"),
+        "sthv2/mg_tea_r50_16f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-1x1@224", "none"),
         "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-2x3@256", "plain"),
         "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
     }
@@ -255,7 +260,22 @@ def test_the_systems_recipes_hold_their_authors_values():
         found = (optim.lr, optim.batch_size, optim.weight_decay, optim.epochs)
         assert (*found, optim.milestones_epochs, recipe.protocol, recipe.data.flip) == values
         assert (optim.lr_batch_size, optim.clip_grad_norm) == (optim.batch_size, 20)
-        assert (recipe.data.train_crop, recipe.data.sampling) == ("multi_scale", "uniform")
+        sampling = "motion" if "mg_" in name else "uniform"
+        assert (recipe.data.train_crop, recipe.data.sampling) == ("multi_scale", sampling)
+
+
+def test_recipes_that_follow_motion_are_called_so():
+    moving = {name for name in NAMES if load_recipe(name).recipe.data.sampling == "motion"}
+    assert moving == {name for name in NAMES if "/mg_" in name}
+
+
+def test_mgsampler_s_tsm_is_trained_as_mmaction2_s_and_tested_on_one_view():
+    found, plain = (
+        load_recipe(f"sthv2/{name}_tsm_r50_8f").recipe for name in ("mg", "mmaction2_v0")
+    )
+    assert (found.model, found.optim) == (plain.model, plain.optim)
+    assert found.data == plain.data.model_copy(update={"sampling": "motion"})
+    assert found.protocol == "sthv2-1x1@224"
 
 
 @pytest.mark.parametrize("name", ["k400/slowfast{}_r50_4x16", "sthv2/slowfast{}_r50_16x8"])

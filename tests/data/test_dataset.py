@@ -1,11 +1,13 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.config.schema import DataConfig
-from stsm_cli.data import dataset
+from stsm_cli.data import dataset, motion
 from stsm_cli.data.dataset import open_split, open_splits
+from stsm_cli.data.motion import motion_path
 from stsm_cli.data.rendered_set import RenderedSet
 from stsm_cli.errors import DataError
 
@@ -71,3 +73,17 @@ def test_both_splits_share_one_budget_and_all_processes_the_cores(monkeypatch):
     open_splits(k400, Path("mine"), decoder="pyav", processes=2)
     open_split(k400, Path("mine"), "val", decoder="pyav", processes=8)
     assert opened == [("train", 500, 3), ("val", 200, 3), ("val", 125, 1)]
+
+
+def test_motion_is_measured_where_the_sampler_follows_it_and_once(monkeypatch, tmp_path):
+    settings = SynthConfig(train=2, val=2, frames=8, short_side_px=16)
+    opened = partial(open_split, root=tmp_path / "set", split="val", decoder="pyav")
+    plain = opened(config(synth=settings))
+    assert plain.curve(0) is None
+    assert not motion_path(tmp_path / "set").exists()
+    moving = config(synth=settings, sampling="motion")
+    first = opened(moving)
+    assert [len(first.curve(i)) for i in (0, 1)] == [7, 7]
+    assert first.curve(0).any()
+    monkeypatch.delattr(motion, "measure")
+    assert (opened(moving).motion.values == first.motion.values).all()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from stsm_cli.config.schema import DataConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import sampling
 from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.motion import Motion
 from stsm_cli.data.samples import TestSet, TrainingSet
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
+from stsm_cli.errors import DataError
 
 FRAMES, HEIGHT, WIDTH = 100, 40, 56
 
@@ -43,6 +46,39 @@ def test_training_takes_one_frame_of_each_segment(videos):
     frames = np.array([s[:, 0, 0, 1] for s in training_samples(videos)]).astype(int)
     assert (frames // (FRAMES // 8) == np.arange(8)).mean() > 0.9
     assert len(set(np.diff(frames, axis=1).ravel().tolist())) > 5
+
+
+def in_the_last_ten(videos):
+    """`videos`, of which nothing moves but the last ten frames."""
+    curve = np.zeros(FRAMES - 1, np.float16)
+    curve[-10:] = 1
+    return replace(videos, motion=Motion.of([curve]))
+
+
+def test_training_follows_motion(videos):
+    samples = training_samples(in_the_last_ten(videos), sampling="motion")
+    frames = np.array([pixels[:, 0, 0, 1] for pixels in samples])
+    assert (frames[:, 1:] >= FRAMES - 11).all()
+    assert len(set(frames.ravel().tolist())) > 5
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_a_test_follows_motion(videos, clips):
+    moving = in_the_last_ten(videos)
+    test = TestConfig(clips=clips, crops=1, crop_px=16)
+    views = TestSet(moving, "motion", test, View(8))[0].pixels
+    expected = sampling.motion_test(moving.curve(0), 8, twice=clips == 2)
+    assert (views[:, :, 0, 0, 1] == expected).all()
+
+
+def test_a_video_whose_motion_cannot_be_measured_is_broken(videos):
+    broken = replace(videos, motion=Motion.of([DataError("0.mp4: does not decode")]))
+    test = TestConfig(clips=1, crops=1, crop_px=16)
+    sample = TestSet(broken, "motion", test, View(8))[0]
+    assert (sample.pixels, sample.error) == (None, "0.mp4: does not decode")
+    config = DataConfig(dataset="k400", sampling="motion", short_side_px=HEIGHT, crop_px=16)
+    sample = TrainingSet(broken, config, View(8), seed=0)[0, 0]
+    assert (sample.pixels, sample.error) == (None, "0.mp4: does not decode")
 
 
 @pytest.mark.parametrize("clips", [1, 10])

@@ -12,6 +12,8 @@ from stsm_cli.data.sampling import (
     SAMPLERS,
     dense_test,
     dense_train,
+    motion_test,
+    motion_train,
     train_indices,
     uniform_test,
     uniform_train,
@@ -241,18 +243,18 @@ def test_every_sampling_of_a_recipe_has_an_entry_that_gives_what_the_schema_allo
         clips, most_frames = sampling_limits(name)
         assert set(clips) <= set(get_args(get_args(NumClips)[0]))
         for total, num_frames in product((1, 30, 300), (8, most_frames)):
-            view = View(num_frames)
-            in_range(train_indices(name, total, view, rng), total, (1, num_frames))
+            view, curve = View(num_frames), rng.random(total - 1)
+            in_range(train_indices(name, total, view, rng, curve), total, (1, num_frames))
             for number in clips:
-                drawn = sampling.test_indices(name, total, view, number)
+                drawn = sampling.test_indices(name, total, view, number, curve)
                 in_range(drawn, total, (number, num_frames))
 
 
 def test_no_other_sampler_is_one_of_these():
-    with pytest.raises(AssertionError, match=r"data\.sampling 'motion' has no entry in SAMPLERS"):
-        train_indices("motion", 30, View(8), np.random.default_rng(0))
-    with pytest.raises(AssertionError, match=r"data\.sampling 'motion' has no entry in SAMPLERS"):
-        sampling.test_indices("motion", 30, View(8), 1)
+    with pytest.raises(AssertionError, match=r"data\.sampling 'other' has no entry in SAMPLERS"):
+        train_indices("other", 30, View(8), np.random.default_rng(0))
+    with pytest.raises(AssertionError, match=r"data\.sampling 'other' has no entry in SAMPLERS"):
+        sampling.test_indices("other", 30, View(8), 1)
 
 
 def test_uniform_sampling_knows_one_clip_and_two():
@@ -286,3 +288,107 @@ def test_the_dense_window_is_the_view_s():
     assert (np.diff(drawn) == 4).all()
     with pytest.raises(ValueError, match=r"^num_frames \(8\) must be at most 4$"):
         sampling.test_indices("dense", 40, View(8, window=4), 1)
+
+
+# motion of each frame to the next, 4 frames a clip: middles of the parts | their starts
+MOTION_TEST = {
+    (1, 1, 1, 1, 1, 1, 1, 1): "0 2 4 6 | 0 1 3 5",  # done: 1/8, 2/8, ...; 3/8 is the third frame's
+    (0, 0, 9, 0, 0, 0, 9, 0): "0 2 2 6 | 0 0 2 2",  # done: 0 0 1/2 1/2 1/2 1/2 1 1
+    (16, 1, 1, 1, 1): "0 0 1 3 | 0 0 0 2",  # roots 4 1 1 1 1, done: 4/8 5/8 6/8 7/8 8/8
+    (0, 0, 0, 0, 5): "0 0 4 4 | 0 0 0 4",
+    (3,): "0 0 0 0 | 0 0 0 0",
+    (): "0 0 0 0 | 0 0 0 0",  # one frame
+    (0, 0, 0, 0, 0, 0, 0): "1 3 5 7 | 0 2 4 6",  # nothing moves: uniform, its last frame too
+}
+
+
+def slow_nearest(curve, share):
+    """The definition, frame by frame: the first of those whose motion done is nearest."""
+    total, best, far = sum(value**0.5 for value in curve), 0, 2.0
+    done = 0.0
+    for frame, value in enumerate(curve):
+        done += value**0.5 / total
+        if abs(done - share) < far:
+            best, far = frame, abs(done - share)
+    return best
+
+
+@pytest.mark.parametrize("curve", MOTION_TEST)
+def test_motion_test_literally(curve):
+    middles, starts = lists(MOTION_TEST[curve])
+    assert motion_test(np.array(curve), 4).tolist() == [middles]
+    assert motion_test(np.array(curve), 4, twice=True).tolist() == [middles, starts]
+
+
+class Draws:
+    """A source of chance that draws these."""
+
+    def __init__(self, *values):
+        self.values = np.array(values)
+
+    def random(self, size):
+        assert size == len(self.values)
+        return self.values
+
+
+def test_motion_train_draws_once_in_each_part():
+    curve = np.array([16, 1, 1, 1, 1])  # done: 4/8 5/8 6/8 7/8 8/8
+    draws = Draws(0.99, 0.5, 0.6, 0.5)  # shares 0.2475, 0.375, 0.65, 0.875
+    assert motion_train(curve, 4, draws).tolist() == [[0, 0, 1, 3]]
+    assert motion_train(curve, 2, Draws(0.0, 0.999)).tolist() == [[0, 4]]
+
+
+@pytest.mark.parametrize("num_frames", [1, 8, 16])
+def test_motion_sampling_equals_a_loop_over_frames_for_every_length(num_frames):
+    rng = np.random.default_rng(0)
+    for total in range(2, 120):
+        curve = (rng.random(total - 1) * rng.integers(0, 2, total - 1)).astype(np.float16)
+        curve[rng.integers(total - 1)] = 1
+        drawn = rng.random(num_frames)
+        shares = [(k + drawn[k]) / num_frames for k in range(num_frames)]
+        found = motion_train(curve, num_frames, Draws(*drawn))
+        in_range(found, total - 1, (1, num_frames))  # the last frame is never chosen
+        assert found.tolist() == [[slow_nearest(curve.tolist(), share) for share in shares]]
+        middles = [(2 * k + 1) / (2 * num_frames) for k in range(num_frames)]
+        expected = [slow_nearest(curve.tolist(), share) for share in middles]
+        assert motion_test(curve, num_frames).tolist() == [expected]
+        assert (np.diff(found) >= 0).all()
+
+
+def test_a_video_in_which_nothing_moves_is_sampled_uniformly():
+    still = np.zeros(29)
+    assert (motion_test(still, 8, twice=True) == uniform_test(30, 8, twice=True)).all()
+    found, expected = (
+        sample(np.random.default_rng(1))
+        for sample in (
+            lambda rng: motion_train(still, 8, rng),
+            lambda rng: uniform_train(30, 8, rng),
+        )
+    )
+    assert (found == expected).all()
+
+
+def test_frames_that_are_read_together_begin_where_there_is_motion_and_fit():
+    view = View(2, consecutive=5)
+    curve = np.array([0.0] * 20 + [1] + [0] * 4 + [9] * 4)  # 30 frames, runs begin at 0 to 25
+    clips = sampling.test_indices("motion", 30, view, 1, curve)
+    assert clips.tolist() == [[0, 1, 2, 3, 4, 20, 21, 22, 23, 24]]  # at 1/4 and 3/4; done: 0 and 1
+    short = sampling.test_indices("motion", 3, view, 2, np.ones(2))
+    assert short.tolist() == [[0, 1, 2, 0, 1] * 2] * 2
+    still = sampling.test_indices("motion", 30, view, 1, np.zeros(29))
+    assert (still == sampling.test_indices("uniform", 30, view, 1)).all()
+
+
+@pytest.mark.parametrize(("curve", "known"), [(None, "unknown"), (np.ones(30), "known of 31")])
+def test_motion_of_another_video_is_refused(curve, known):
+    says = f"^motion of a video of 30 frames is {known}$"
+    with pytest.raises(ValueError, match=says):
+        sampling.test_indices("motion", 30, View(8), 1, curve)
+    with pytest.raises(ValueError, match=says):
+        train_indices("motion", 30, View(8), np.random.default_rng(0), curve)
+
+
+@pytest.mark.parametrize("sample", [motion_test, lambda *given: motion_train(*given, None)])
+def test_motion_sampling_asks_for_a_frame_at_least(sample):
+    with pytest.raises(ValueError, match=r"^num_frames \(0\) must be at least 1$"):
+        sample(np.ones(3), 0)

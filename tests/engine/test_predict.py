@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import probe
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.videos import Videos
@@ -31,6 +32,19 @@ def test_predict_gives_what_eval_gives(small_run, protocol):
     for path, row in zip(paths, wanted, strict=False):
         assert torch.allclose(found.probabilities[path], row, atol=1e-6, rtol=0)
     assert wanted.std(0).max() > 0.01  # the videos do differ
+
+
+def test_predict_follows_motion_as_eval_does(small_run):
+    recipe = small_run.recipe()
+    data = recipe.data.model_copy(update={"sampling": "motion"})
+    recipe = recipe.model_copy(update={"data": data})
+    model = load_model(recipe.model, small_run.checkpoint, CPU)
+    videos = open_split(data, Path("data/synth"), "val", decoder="pyav")
+    wanted = score_split(model, videos, recipe, recipe.test, CPU).probabilities
+    paths = [videos.manifest.root / record.path for record in videos.manifest.records[:3]]
+    found = predict(model, recipe, videos.manifest.classes, paths, CPU, decoder="pyav")
+    rows = torch.stack([found.probabilities[path] for path in paths])
+    torch.testing.assert_close(rows, wanted[:3], atol=1e-6, rtol=0)
 
 
 def test_what_is_no_video_is_told_and_the_others_are_predicted(small_run):
