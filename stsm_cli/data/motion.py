@@ -25,6 +25,7 @@ from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import read_all
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.sampling import Curve
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
 
@@ -32,16 +33,13 @@ WIDTH_PX = 64  # ours: enough to see what moves, and few enough to cost little b
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _KEPT = np.dtype("<f2")
 
-Curve = npt.NDArray[np.float16]
-"""Mean absolute difference of each frame to the next, from 0 to 255: one value less than frames."""
-
 
 @dataclass(frozen=True)
 class Motion:
     """The curves of a split's videos, one after the other in one block of memory.
 
     Attributes:
-        values: All curves.
+        values: All curves, float16.
         ends: Where each ends.
         broken: Why videos have none, by index.
     """
@@ -96,7 +94,7 @@ def small_grey(frames: Frames) -> Frames:
 
 
 def differences(grey: Frames) -> Curve:
-    """The curve of grey frames (T, h, w, 1): (T - 1,)."""
+    """The curve of grey frames (T, h, w, 1): (T - 1,), float16, from 0 to 255."""
     steps = (np.abs(np.subtract(a, b, dtype=np.int16)).mean() for a, b in pairwise(grey))
     return np.fromiter(steps, _KEPT, len(grey) - 1)
 
