@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Quick = Annotated[
     bool, typer.Option("--quick", help="Decode only the ends and the middle of each video.")
 ]
-Motion = Annotated[
+WithMotion = Annotated[
     bool,
     typer.Option(
         "--motion",
@@ -130,7 +130,7 @@ def k400(
     short_side: ShortSide = None,
     gop: Gop = None,
     quality: Quality = None,
-    motion: Motion = False,
+    motion: WithMotion = False,
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:
@@ -161,7 +161,7 @@ def sthv2(
     short_side: ShortSide = None,
     gop: Gop = None,
     quality: Quality = None,
-    motion: Motion = False,
+    motion: WithMotion = False,
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:
@@ -195,7 +195,7 @@ def folder(
     short_side: ShortSide = None,
     gop: Gop = None,
     quality: Quality = None,
-    motion: Motion = False,
+    motion: WithMotion = False,
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:

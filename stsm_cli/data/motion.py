@@ -25,7 +25,7 @@ from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import read_all
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import Manifest, VideoRecord
-from stsm_cli.data.sampling import Curve
+from stsm_cli.data.sampling import MotionCurve
 from stsm_cli.errors import DataError
 from stsm_cli.progress import SILENT, Progress
 
@@ -35,7 +35,7 @@ _KEPT = np.dtype("<f2")
 
 
 @dataclass(frozen=True)
-class Motion:
+class MotionCurves:
     """The curves of a split's videos, one after the other in one block of memory.
 
     Attributes:
@@ -44,12 +44,12 @@ class Motion:
         broken: Why videos have none, by index.
     """
 
-    values: Curve
+    values: MotionCurve
     ends: npt.NDArray[np.int64]
     broken: Mapping[int, DataError]
 
     @classmethod
-    def of(cls, curves: Iterable[Curve | DataError]) -> "Motion":
+    def of(cls, curves: Iterable[MotionCurve | DataError]) -> "MotionCurves":
         """The curves of videos in the manifest's order, or in their place what is wrong."""
         found = list(curves)
         broken = {i: curve for i, curve in enumerate(found) if isinstance(curve, DataError)}
@@ -57,7 +57,7 @@ class Motion:
         values = np.concatenate([np.zeros(0, _KEPT), *whole])
         return cls(values, np.cumsum([len(curve) for curve in whole], dtype=np.int64), broken)
 
-    def curve(self, index: int) -> Curve:
+    def curve(self, index: int) -> MotionCurve:
         """The curve of video `index`.
 
         Raises:
@@ -69,7 +69,7 @@ class Motion:
         return self.values[start : self.ends[index]]
 
 
-def measure(path: Path, num_frames: int, *, keep_damaged: bool = False) -> Curve | DataError:
+def measure(path: Path, num_frames: int, *, keep_damaged: bool = False) -> MotionCurve | DataError:
     """The curve of a video's first `num_frames` frames, or the error that a broken one gives."""
     try:
         grey = read_all(path, small_grey, keep_damaged=keep_damaged)
@@ -93,7 +93,7 @@ def small_grey(frames: Frames) -> Frames:
     return out
 
 
-def differences(grey: Frames) -> Curve:
+def differences(grey: Frames) -> MotionCurve:
     """The curve of grey frames (T, h, w, 1): (T - 1,), float16, from 0 to 255."""
     steps = (np.abs(np.subtract(a, b, dtype=np.int16)).mean() for a, b in pairwise(grey))
     return np.fromiter(steps, _KEPT, len(grey) - 1)
@@ -104,7 +104,7 @@ def motion_path(root: Path) -> Path:
     return root / "manifest" / "motion.jsonl"
 
 
-def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT) -> Motion:
+def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT) -> MotionCurves:
     """The curves of a split; those that are not kept yet are measured now, and kept as they come.
 
     Where they cannot be written, on a disk that is read-only, this is said, and they are measured
@@ -121,7 +121,7 @@ def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT
     records, path = manifest.records, motion_path(manifest.root)
     keys = [_key(manifest.root, record) for record in records]
     known = _read(path)
-    curves: dict[int, Curve | DataError] = {
+    curves: dict[int, MotionCurve | DataError] = {
         i: known[key] for i, key in enumerate(keys) if key in known
     }
     missing = [i for i in range(len(records)) if i not in curves]
@@ -130,7 +130,7 @@ def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT
         found = _measured(jobs, f"measuring motion of {manifest.split}", threads, progress)
         told = _kept(path, [keys[i] for i in missing], found, progress)
         curves |= zip(missing, told, strict=True)
-    return Motion.of(curves[i] for i in range(len(records)))
+    return MotionCurves.of(curves[i] for i in range(len(records)))
 
 
 _Key = tuple[str, int, int]  # path, bytes, frames
@@ -146,7 +146,7 @@ def _key(root: Path, record: VideoRecord) -> _Key:
 
 def _measured(
     jobs: Sequence[tuple[Path, int]], label: str, threads: int, progress: Progress
-) -> Iterator[Curve | DataError]:
+) -> Iterator[MotionCurve | DataError]:
     with pool_of(threads) as pool, progress.bar(label, len(jobs)) as bar:
         for curve in pool.map(lambda job: measure(*job), jobs):
             yield curve
@@ -154,8 +154,8 @@ def _measured(
 
 
 def _kept(
-    path: Path, keys: Sequence[_Key], curves: Iterable[Curve | DataError], progress: Progress
-) -> Iterator[Curve | DataError]:
+    path: Path, keys: Sequence[_Key], curves: Iterable[MotionCurve | DataError], progress: Progress
+) -> Iterator[MotionCurve | DataError]:
     """The curves, each written to the file before it is given on."""
     is_kept = True
     for key, curve in zip(keys, curves, strict=True):
@@ -170,13 +170,13 @@ def _kept(
         yield curve
 
 
-def _line(key: _Key, curve: Curve) -> bytes:
+def _line(key: _Key, curve: MotionCurve) -> bytes:
     motion = base64.b64encode(curve.astype(_KEPT).tobytes()).decode()
     entry = dict(zip(("path", "bytes", "frames", "motion"), (*key, motion), strict=True))
     return b"\n" + json.dumps(entry).encode()  # ends one that is not whole
 
 
-def _read(path: Path) -> dict[_Key, Curve]:
+def _read(path: Path) -> dict[_Key, MotionCurve]:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:

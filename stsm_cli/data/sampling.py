@@ -21,7 +21,7 @@ from stsm_cli.config.schema import Sampling
 from stsm_cli.config.view import View
 
 Positions = npt.NDArray[np.int64]
-Curve = npt.NDArray[np.floating[Any]]
+MotionCurve = npt.NDArray[np.floating[Any]]
 """Motion from each frame to the next, not negative: one value less than frames."""
 
 WINDOW_FRAMES = 64  # DenseSampleFrames' sample_range
@@ -116,7 +116,7 @@ def _windows(total: int, num_frames: int, starts: Positions, window: int) -> Pos
     return (starts[:, None] + steps) % total  # (positions, num_frames)
 
 
-def motion_train(curve: Curve, num_frames: int, rng: np.random.Generator) -> Positions:
+def motion_train(curve: MotionCurve, num_frames: int, rng: np.random.Generator) -> Positions:
     """A frame at random in each of `num_frames` equal parts of the motion: (1, num_frames).
 
     The last frame, from which there is no motion, is never drawn; a frame may be drawn repeatedly.
@@ -137,7 +137,7 @@ def motion_train(curve: Curve, num_frames: int, rng: np.random.Generator) -> Pos
     return _nearest(curve, shares)[None]
 
 
-def motion_test(curve: Curve, num_frames: int, twice: bool = False) -> Positions:
+def motion_test(curve: MotionCurve, num_frames: int, twice: bool = False) -> Positions:
     """The frame in the middle of each of `num_frames` equal parts of the motion: (1, num_frames).
 
     Args:
@@ -158,7 +158,7 @@ def motion_test(curve: Curve, num_frames: int, twice: bool = False) -> Positions
     return np.stack([_nearest(curve, shares) for shares in clips])
 
 
-def _nearest(curve: Curve, shares: npt.NDArray[np.float64]) -> Positions:
+def _nearest(curve: MotionCurve, shares: npt.NDArray[np.float64]) -> Positions:
     """By share of the motion, 0 to 1: the first frame up to which, with its own, about it is done.
 
     Motion counts by its square root, as in the release.
@@ -190,38 +190,38 @@ def _runs(starts: Positions, total: int, view: View) -> Positions:
 
 
 def _uniform_train(
-    total: int, view: View, rng: np.random.Generator, motion: Curve | None
+    total: int, view: View, rng: np.random.Generator, motion: MotionCurve | None
 ) -> Positions:
     return uniform_train(_room(total, view), view.num_positions, rng)
 
 
-def _uniform_test(total: int, view: View, clips: int, motion: Curve | None) -> Positions:
+def _uniform_test(total: int, view: View, clips: int, motion: MotionCurve | None) -> Positions:
     twice = {1: False, 2: True}[clips]
     return uniform_test(_room(total, view), view.num_positions, twice)
 
 
 def _dense_train(
-    total: int, view: View, rng: np.random.Generator, motion: Curve | None
+    total: int, view: View, rng: np.random.Generator, motion: MotionCurve | None
 ) -> Positions:
     return dense_train(total, view.num_positions, rng, window=view.window)
 
 
-def _dense_test(total: int, view: View, clips: int, motion: Curve | None) -> Positions:
+def _dense_test(total: int, view: View, clips: int, motion: MotionCurve | None) -> Positions:
     return dense_test(total, view.num_positions, clips, window=view.window)
 
 
 def _motion_train(
-    total: int, view: View, rng: np.random.Generator, motion: Curve | None
+    total: int, view: View, rng: np.random.Generator, motion: MotionCurve | None
 ) -> Positions:
     return motion_train(_up_to_the_last_run(total, view, motion), view.num_positions, rng)
 
 
-def _motion_test(total: int, view: View, clips: int, motion: Curve | None) -> Positions:
+def _motion_test(total: int, view: View, clips: int, motion: MotionCurve | None) -> Positions:
     twice = {1: False, 2: True}[clips]
     return motion_test(_up_to_the_last_run(total, view, motion), view.num_positions, twice)
 
 
-def _up_to_the_last_run(total: int, view: View, motion: Curve | None) -> Curve:
+def _up_to_the_last_run(total: int, view: View, motion: MotionCurve | None) -> MotionCurve:
     """The motion between the frames from which what is read at one position fits into the video."""
     if motion is None or len(motion) != total - 1:
         known = "unknown" if motion is None else f"known of {len(motion) + 1}"
@@ -240,8 +240,8 @@ class FrameSampler:
             the motion to the positions of a test, (clips, view.num_positions).
     """
 
-    train: Callable[[int, View, np.random.Generator, Curve | None], Positions]
-    test: Callable[[int, View, int, Curve | None], Positions]
+    train: Callable[[int, View, np.random.Generator, MotionCurve | None], Positions]
+    test: Callable[[int, View, int, MotionCurve | None], Positions]
 
 
 SAMPLERS: dict[Sampling, FrameSampler] = {
@@ -256,7 +256,7 @@ def train_indices(
     total: int,
     view: View,
     rng: np.random.Generator,
-    motion: Curve | None = None,
+    motion: MotionCurve | None = None,
 ) -> Positions:
     """The frames of a training sample: (1, view.num_frames).
 
@@ -278,7 +278,7 @@ def test_indices(
     total: int,
     view: View,
     clips: int,
-    motion: Curve | None = None,  # noqa: PT028  # no test of pytest's
+    motion: MotionCurve | None = None,  # noqa: PT028  # no test of pytest's
 ) -> Positions:
     """The frames of a test: (clips, view.num_frames).
 

@@ -11,8 +11,8 @@ from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import Decoder, read_frames
 from stsm_cli.data.frames import Frames, resized_size
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
-from stsm_cli.data.motion import Motion
-from stsm_cli.data.sampling import Curve
+from stsm_cli.data.motion import MotionCurves
+from stsm_cli.data.sampling import MotionCurve
 from stsm_cli.errors import DataError
 from stsm_cli.memory import available_memory
 from stsm_cli.progress import SILENT, Progress
@@ -40,9 +40,9 @@ class Videos:
     decoder: Decoder
     cache: tuple[Frames | DataError, ...] | None = None
     keep_damaged: bool = False
-    motion: Motion | None = None
+    motion: MotionCurves | None = None
 
-    def curve(self, index: int) -> Curve | None:
+    def curve(self, index: int) -> MotionCurve | None:
         """The motion of video `index`; None where the sampler does not follow it.
 
         Raises:

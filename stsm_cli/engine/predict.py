@@ -12,7 +12,7 @@ from stsm_cli.data.frames import VideoInfo
 from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_classes
 from stsm_cli.data.mirror import Mirror
-from stsm_cli.data.motion import Motion, measure
+from stsm_cli.data.motion import MotionCurves, measure
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.scores import class_orders, score_videos
 from stsm_cli.engine.testing import check_classes
@@ -105,7 +105,7 @@ def _predict_one(
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     motion = None
     if recipe.data.sampling == "motion":
-        motion = Motion.of([measure(path, info.num_frames, keep_damaged=True)])
+        motion = MotionCurves.of([measure(path, info.num_frames, keep_damaged=True)])
     videos = Videos(
         Manifest(Path(), "predict", classes, (record,)),
         recipe.data.short_side_px,

@@ -8,7 +8,14 @@ import pytest
 
 from stsm_cli.data import motion as module
 from stsm_cli.data.manifest import Manifest, VideoRecord
-from stsm_cli.data.motion import Motion, differences, measure, motion_path, open_motion, small_grey
+from stsm_cli.data.motion import (
+    MotionCurves,
+    differences,
+    measure,
+    motion_path,
+    open_motion,
+    small_grey,
+)
 from stsm_cli.errors import DataError
 
 
@@ -54,11 +61,11 @@ def test_a_video_s_curve_says_how_much_each_frame_differs_from_the_next(encode, 
 
 def test_curves_of_a_split_lie_in_one_block():
     curves = [np.array([1, 2], np.float16), DataError("b.mp4: broken"), np.zeros(0, np.float16)]
-    motion = Motion.of([*curves, np.array([3], np.float16)])
+    motion = MotionCurves.of([*curves, np.array([3], np.float16)])
     assert [motion.curve(i).tolist() for i in (0, 2, 3)] == [[1, 2], [], [3]]
     with pytest.raises(DataError, match=r"^b\.mp4: broken$"):
         motion.curve(1)
-    assert len(Motion.of([]).ends) == 0
+    assert len(MotionCurves.of([]).ends) == 0
 
 
 class Set:

@@ -9,7 +9,7 @@ from stsm_cli.config.schema import DataConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import sampling
 from stsm_cli.data.manifest import Manifest, VideoRecord
-from stsm_cli.data.motion import Motion
+from stsm_cli.data.motion import MotionCurves
 from stsm_cli.data.samples import TestSet, TrainingSet
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
@@ -52,7 +52,7 @@ def in_the_last_ten(videos):
     """`videos`, of which nothing moves but the last ten frames."""
     curve = np.zeros(FRAMES - 1, np.float16)
     curve[-10:] = 1
-    return replace(videos, motion=Motion.of([curve]))
+    return replace(videos, motion=MotionCurves.of([curve]))
 
 
 def test_training_follows_motion(videos):
@@ -72,7 +72,7 @@ def test_a_test_follows_motion(videos, clips):
 
 
 def test_a_video_whose_motion_cannot_be_measured_is_broken(videos):
-    broken = replace(videos, motion=Motion.of([DataError("0.mp4: does not decode")]))
+    broken = replace(videos, motion=MotionCurves.of([DataError("0.mp4: does not decode")]))
     test = TestConfig(clips=1, crops=1, crop_px=16)
     sample = TestSet(broken, "motion", test, View(8))[0]
     assert (sample.pixels, sample.error) == (None, "0.mp4: does not decode")
