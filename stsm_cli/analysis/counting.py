@@ -10,7 +10,7 @@ computes passes silently. Data movement, and so the shift, is free.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stsm_cli.analysis.cost import Cost, LayerCost, ShiftSite
 from stsm_cli.analysis.tracing import ShapesOnly
 from stsm_cli.config.schema import ModelConfig
+from stsm_cli.errors import DataError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.shift import ShiftedConv
 from stsm_cli.models.shift_slices import group_sizes
@@ -96,6 +97,22 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
         uncounted=dict(analysis.unsupported_ops()),
         sites=shifted_channels(model),
     )
+
+
+def mean_macs(model: nn.Module, views: Iterable[Tensor]) -> tuple[float, int]:
+    """The mean multiply-adds of `views`, of a network whose cost depends on them; and their number.
+
+    Args:
+        model: As for `measure_cost`.
+        views: Real ones, each (1, T, C, H, W), where `model` is.
+
+    Raises:
+        DataError: There is none.
+    """
+    macs = [measure_cost(model, view).macs for view in views]
+    if not macs:
+        raise DataError("no view to count: none of the videos decodes")
+    return sum(macs) / len(macs), len(macs)
 
 
 def count_cost(config: ModelConfig, *, size_px: int) -> Cost:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from stsm_cli.cli import output
-from stsm_cli.cli.options import Json
+from stsm_cli.cli.options import Data, Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
 from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.config.schema import Backbone, FrameBackbone, Recipe, ShiftConfig, System
@@ -82,6 +82,26 @@ def flops(
             show_default=False,
         ),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="FILE",
+            help="Weights with which views of real videos are counted, too, and their mean told: "
+            "where the cost depends on the video.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Data = None,
+    videos: Annotated[
+        int | None,
+        typer.Option(
+            "--videos",
+            min=1,
+            help="With --checkpoint: validation videos; 20.",
+            show_default=False,
+        ),
+    ] = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Show each layer too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -96,12 +116,13 @@ def flops(
       stsm flops mbv2 --frames 16 --classes 174 --views 6 --json
     """
     recipe = _recipe(model)
+    _check_mean(model, recipe, checkpoint, data, videos)
     frames = _within("--frames", frames, recipe.model.num_frames, 1, MAX_FRAMES)
     size = _within("--size", size, recipe.test.crop_px, 32, MAX_PX)  # the networks' stride
     classes = _within("--classes", classes, recipe.model.num_classes or 400, 1, MAX_CLASSES)
     views = _within("--views", views, recipe.test.clips * recipe.test.crops, 1, MAX_VIEWS)
-    own = recipe.model.shift
-    default = STSM if own is None or own == TSM else own
+    given = recipe.model.shift
+    default = STSM if given is None or given == TSM else given
     asked = _shift(shift or default.dims, alpha or str(default.alpha))
     edits = {"num_frames": frames, "num_classes": classes, "weights": None, "init": None}
     config = recipe.model.model_copy(update=edits)
@@ -123,19 +144,60 @@ def flops(
             bar.advance()
         paper = compare_with_paper(config)
         bar.advance()
+    mean = None
+    if checkpoint is not None:
+        own = recipe.model_copy(update={"model": config})
+        mean = _mean_macs(own, checkpoint, data, num_videos=videos or 20, size_px=size)
     if as_json:
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
         question |= {"num_classes": classes, "views": views}
         question["shift"] = asked.model_dump(mode="json") if config.system is None else None
         question["is_ceiling"] = config.system in CEILING
+        if mean is not None:
+            question["mean"] = {"macs": mean[0], "videos": mean[1]}
         output.current().json(question | _record(costs, paper, views, per_layer))
         return
     title = f"{model}, {frames} frames of {size}² pixels, {classes} classes"
-    ceiling = [CEILING_NOTE] if config.system in CEILING else []
-    _print_costs(title, shifts, costs, views, ceiling)
+    notes = [CEILING_NOTE] if config.system in CEILING else []
+    if mean is not None:
+        notes.append(f"mean of {mean[1]} views, of a video each: {_giga(mean[0])}")
+    _print_costs(title, shifts, costs, views, notes)
     if per_layer:
         _print_layers(*list(costs.items())[-1])
     _print_paper(paper, frames)
+
+
+def _check_mean(
+    model: str, recipe: Recipe, checkpoint: Path | None, data: Path | None, videos: int | None
+) -> None:
+    """Refuse options of a mean where there is none."""
+    given = {"--checkpoint": checkpoint, "--data": data, "--videos": videos}
+    options = [option for option, value in given.items() if value is not None]
+    if options and recipe.model.system not in CEILING:
+        raise UsageError(f"{options[0]}: the cost of {model} is the same for all videos")
+    if options and checkpoint is None:
+        raise UsageError(f"{options[0]}: means nothing without --checkpoint")
+
+
+def _mean_macs(
+    recipe: Recipe, checkpoint: Path, data: Path | None, *, num_videos: int, size_px: int
+) -> tuple[float, int]:
+    """The mean cost of a view of so many validation videos, and how many of them decode."""
+    import torch
+
+    from stsm_cli.analysis.counting import mean_macs
+    from stsm_cli.data.dataset import open_split
+    from stsm_cli.data.decode import default_decoder
+    from stsm_cli.engine.testing import load_model, sample_views
+
+    console = output.current()
+    network = load_model(recipe.model, checkpoint, torch.device("cpu"))
+    decoder = default_decoder()
+    split = open_split(recipe.data, data, "val", decoder=decoder, budget_bytes=0, progress=console)
+    views = sample_views(
+        network, split, recipe, num_videos=num_videos, size_px=size_px, progress=console
+    )
+    return mean_macs(network, views)
 
 
 def _within(option: str, given: int | None, default: int, least: int, most: int) -> int:
@@ -294,5 +356,5 @@ def _print_paper(paper: Sequence["Comparison"], frames: int) -> None:
     )
 
 
-def _giga(macs: int) -> str:
+def _giga(macs: float) -> str:
     return f"{macs / 1e9:,.2f} G"

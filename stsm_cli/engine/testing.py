@@ -1,24 +1,30 @@
 """Testing what was trained: a run folder, or weights under a recipe."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stsm_cli.config.run_identity import NUMERICS, content_hash
-from stsm_cli.config.schema import ModelConfig
+from stsm_cli.config.schema import ModelConfig, Recipe
 from stsm_cli.data.content import split_id
 from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import Decoder
+from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
 from stsm_cli.engine.resuming import check_class_list
 from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.scores import Scores, score_split
+from stsm_cli.engine.step import normalise
 from stsm_cli.engine.trained import Trained, naming_another
 from stsm_cli.errors import DataError, StsmError
 from stsm_cli.models.build import build_model
@@ -117,6 +123,43 @@ def run_test(
     if current_world().is_main:
         _keep(subject, result, progress)
     return Evaluation(result, scores, videos.manifest)
+
+
+def sample_views(
+    model: Network,
+    videos: Videos,
+    recipe: Recipe,
+    *,
+    num_videos: int,
+    size_px: int,
+    progress: Progress = SILENT,
+) -> Iterator[Tensor]:
+    """The first view of so many videos, spread over the split: normalised, (1, T, C, H, W).
+
+    Args:
+        model: Is on the CPU.
+        videos: The split.
+        recipe: Sampling.
+        num_videos: How many, if the split has as many; those that do not decode are passed over.
+        size_px: Side of the centre crop.
+        progress: Told about every video.
+    """
+    one = recipe.test.model_copy(update={"clips": 1, "crops": 1, "crop_px": size_px})
+    apart = max(1, len(videos.manifest.records) // num_videos)
+    batches = evaluation_batches(
+        videos,
+        recipe.data.sampling,
+        one,
+        view=model.view,
+        batch_size=1,
+        workers=0,
+        world_size=apart,
+    )
+    with progress.bar("views of videos", num_videos) as bar:
+        for batch in islice(batches, num_videos):
+            if batch.indices:
+                yield normalise(batch.pixels[:, 0], model.view, torch.device("cpu"))
+            bar.advance()
 
 
 def _whose(subject: Trained) -> dict[str, Any]:

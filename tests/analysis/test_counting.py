@@ -5,8 +5,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 # fvcore's own counter from there too: its import warns, and tests take warnings for errors
-from stsm_cli.analysis.counting import FlopCountAnalysis, count_cost, measure_cost
+from stsm_cli.analysis.counting import FlopCountAnalysis, count_cost, mean_macs, measure_cost
 from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig
+from stsm_cli.errors import DataError
 from stsm_cli.models.build import build_model
 
 
@@ -229,3 +230,16 @@ def test_shifted_channels_of_each_site():
 
 def test_no_shift_no_sites():
     assert count_cost(config(), size_px=32).sites == ()
+
+
+def test_the_mean_over_views_needs_one_and_counts_each_by_itself():
+    network = build_model(
+        config("slowfast_resnet_small", num_frames=2, system="atfr", slowfast={"ratio": 3})
+    ).eval()
+    views = torch.randn(2, 6, 3, 16, 16).split(1)
+    counts = [measure_cost(network, view).macs for view in views]
+    assert mean_macs(network, views) == (sum(counts) / 2, 2)
+    network.drop_bins = False
+    assert max(counts) < measure_cost(network, views[0]).macs
+    with pytest.raises(DataError, match=r"^no view to count: none of the videos decodes$"):
+        mean_macs(network, [])

@@ -8,10 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from stsm_cli.cli import output
 from stsm_cli.cli.app import run
 from stsm_cli.cli.flops import flops
+from stsm_cli.config.load import load_recipe
+from stsm_cli.models.build import build_model
 
 SMALL = ["flops", "resnet_small", "--frames", "2", "--size", "48", "--classes", "16"]
 
@@ -235,6 +238,34 @@ def test_a_cost_that_depends_on_the_view_is_said_to_be_the_most(capsys):
     assert "the most that a view can cost" in capsys.readouterr().out
     assert run(["flops", "resnet_small", "--size", "32", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["is_ceiling"] is False
+
+
+def test_the_mean_cost_of_real_views_is_counted_with_a_checkpoint(capsys, small_run):
+    edits = "{train: 1, val: 21, frames: 12, short_side_px: 32}"
+    more = f"data: {{synth: {edits}, short_side_px: 32, crop_px: 28}}\ntest: {{crop_px: 28}}"
+    Path("mine.yaml").write_text(SAMPLED + more, encoding="utf-8")
+    network = build_model(load_recipe("mine.yaml").recipe.model)
+    torch.save({"model": network.state_dict()}, "last.pt")
+    command = ["flops", "mine.yaml", "--size", "32", "--checkpoint", "last.pt"]
+    assert run([*command, "--videos", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["mean"]["videos"] == 2
+    assert 0.2 * told["macs"] < told["mean"]["macs"] < told["macs"]
+    assert run([*command, "--videos", "1"]) == 0
+    assert "mean of 1 views, of a video each: 0.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["resnet_small", "--videos", "3"], "--videos: the cost of resnet_small is the same"),
+        (["mine.yaml", "--data", "."], "--data: means nothing without --checkpoint"),
+    ],
+)
+def test_there_is_no_mean_where_all_views_cost_the_same_or_without_weights(options, says, capsys):
+    Path("mine.yaml").write_text(SAMPLED, encoding="utf-8")
+    assert run(["flops", *options]) == 2
+    assert f"error: {says}" in capsys.readouterr().err
 
 
 def test_a_network_of_3d_convolutions_is_no_tsn(capsys):

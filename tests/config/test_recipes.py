@@ -252,8 +252,9 @@ def test_the_systems_recipes_hold_their_authors_values():
         "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-2x3@256", "plain"),
         "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
     }
-    systems = {name: load_recipe(name).recipe.model.system for name in NAMES}
-    assert set(expected) == {name for name in NAMES if systems[name] not in (None, "atfr")}
+    names = [name for name in NAMES if not name.startswith("synth/")]
+    systems = {name: load_recipe(name).recipe.model.system for name in names}
+    assert set(expected) == {name for name in names if systems[name] not in (None, "atfr")}
     for name, values in expected.items():
         recipe = load_recipe(name).recipe
         optim = recipe.optim
