@@ -145,7 +145,7 @@ SYSTEMS = {
 def test_a_name_means_what_the_network_is(name):
     model = load_recipe(name).recipe.model
     assert (model.shift and (model.shift.dims, model.shift.alpha)) == SHIFTS[
-        re.search("|".join(sorted(SHIFTS, reverse=True)), name.rpartition("/")[2])[0]
+        re.search("|".join(sorted(SHIFTS, reverse=True)), name.rpartition("/")[2] + "_")[0]
     ]
     if name.partition("/")[0] not in get_args(GeneratedName):
         assert (model.backbone == "mobilenet_v2") == ("mobilenet_v2" in name)
