@@ -15,12 +15,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from stsm_cli.data.content import THREADS
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import read_all
 from stsm_cli.data.frames import Frames
@@ -119,7 +121,8 @@ def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT
         DataError: The kept curves cannot be read.
     """
     records, path = manifest.records, motion_path(manifest.root)
-    keys = [_key(manifest.root, record) for record in records]
+    with pool_of(THREADS) as pool:
+        keys = list(pool.map(partial(_key, manifest.root), records))
     known = _read(path)
     curves: dict[int, MotionCurve | DataError] = {
         i: known[key] for i, key in enumerate(keys) if key in known
