@@ -1,6 +1,7 @@
 """Layouts of networks of 3D convolutions.
 
 Sources: facebookresearch/SlowFast, slowfast/models/video_model_builder.py and resnet_helper.py;
+SimilarityGuidedSampling/Similarity-Guided-Sampling, the same files below sgs/;
 facebookresearch/VMZ, pt/vmz/models/utils.py; xhl-video/SmallBigNet, models/blocks.py.
 """
 
@@ -28,6 +29,13 @@ _PYSLOWFAST: Rules = (
     (r"\.conv_f2s\.", ".conv."),
     (r"^s(\d)\.pathway(\d)_res(\d+)\.branch(1|2\.[abc])(_bn)?\.", _from_pyslowfast),
 )
+_ATFR: Rules = (
+    *_PYSLOWFAST,
+    (
+        r"^s2\.pathway(\d)_ts_layer\.",  # behind the last of res2's three blocks
+        lambda match: f"backbone.{_PATHWAYS[int(match[1])]}.layer1.2.sampler.",
+    ),
+)
 _BETWEEN = {"0": "space", "1": "bn", "3": "time"}
 _STEM = {"0": "0.space", "1": "0.bn", "3": "0.time", "4": "1"}
 _VMZ: Rules = (
@@ -41,6 +49,13 @@ _SMALLBIG: Rules = (
     (r"\.big(\d)\.1\.", r".big\1."),
 )
 
+PYSLOWFAST_ATFR = Layout(
+    source="pyslowfast",
+    networks="SlowFast + ATFR of its authors",
+    marks=(r"^s1\.", r"^s2\.pathway1_ts_layer\."),
+    rules=_ATFR,
+    recipes=("k400/slowfast_atfr_r50_4x16", "sthv2/slowfast_atfr_r50_16x8"),
+)
 PYSLOWFAST_SLOWFAST = Layout(
     source="pyslowfast",
     networks="SlowFast of its authors",  # trap: no tensor tells its α, nor its frames

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from stsm_cli.models.weights_layout import Layout, bare
 from stsm_cli.models.weights_layouts_2d import MIT, MMACTION2, MMACTION2_MOBILENET, TORCHVISION
 from stsm_cli.models.weights_layouts_3d import (
+    PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,
     SMALLBIG,
@@ -19,6 +20,7 @@ LAYOUTS: tuple[Layout, ...] = (
     TEA,
     TDN,
     MIT,
+    PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,
     VMZ,

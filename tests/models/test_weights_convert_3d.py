@@ -5,11 +5,13 @@ import re
 import pytest
 import torch
 
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.networks_3d import SlowFastConfig
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import build_model
-from stsm_cli.models.weights_convert import convert
+from stsm_cli.models.weights import load_weights
+from stsm_cli.models.weights_convert import convert, save_converted
 
 WIDE = SlowFastConfig(lateral_kernel=7)
 NETWORKS = [
@@ -34,6 +36,8 @@ def slowfast_name(name):
     if not rest[0].startswith("layer"):
         return f"s1.pathway{number}_stem.{rest[0].removesuffix('1')}.{rest[1]}"
     stage, block, part, *tail = rest
+    if part == "sampler":
+        return f"s2.pathway{number}_ts_layer." + ".".join(tail)
     if part == "downsample":
         kind = "branch1" + ("_bn" if tail[0] == "1" else "")
     else:
@@ -82,6 +86,23 @@ def test_every_tensor_finds_its_place(source, backbone, slowfast, tmp_path):
     assert (converted.shifted, converted.non_local) == (False, False)
     assert converted.weights.keys() == ours.keys()
     assert all(torch.equal(converted.weights[name], tensor) for name, tensor in ours.items())
+
+
+@pytest.mark.parametrize("name", ["k400/slowfast_atfr_r50_4x16", "sthv2/slowfast_atfr_r50_16x8"])
+def test_atfr_is_recognised_and_every_tensor_finds_its_place(name, tmp_path):
+    torch.manual_seed(0)
+    ours = build_model(load_recipe(name).recipe.model).state_dict()
+    state = {slowfast_name(key): tensor for key, tensor in ours.items()}
+    torch.save({"model_state": state, "epoch": 1}, tmp_path / "theirs.pyth")
+    converted = convert(tmp_path / "theirs.pyth")
+    assert (converted.source, converted.recipe, converted.also) == ("pyslowfast", name, ())
+    assert converted.weights.keys() == ours.keys()
+    assert all(torch.equal(converted.weights[key], tensor) for key, tensor in ours.items())
+    weights = build_model(load_recipe(name).recipe.model)
+    save_converted(tmp_path / "ours.safetensors", converted, original=tmp_path / "theirs.pyth")
+    load_weights(weights, tmp_path / "ours.safetensors")
+    assert weights.drop_bins
+    assert torch.equal(weights.fc.weight, ours["fc.weight"])
 
 
 def test_a_missing_tensor_is_named(tmp_path):

@@ -7,6 +7,7 @@ from stsm_cli.config.load import load_recipe
 from stsm_cli.models.build import build_model
 from stsm_cli.models.weights_layouts_2d import MIT, TORCHVISION
 from stsm_cli.models.weights_layouts_3d import (
+    PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,
     SMALLBIG,
@@ -30,6 +31,8 @@ def tensors(recipe, **changes):
         (MIT, "sthv2/tsm_r50_8f", ("sthv2/tsm_r50_16f",)),
         (MIT, "k400/tsn_r50_nl_8f", ()),
         (MIT, "sthv2/tsm_mobilenet_v2_8f", ()),
+        (PYSLOWFAST_ATFR, "k400/slowfast_atfr_r50_4x16", ()),
+        (PYSLOWFAST_ATFR, "sthv2/slowfast_atfr_r50_16x8", ()),
         (PYSLOWFAST_SLOWFAST, "k400/slowfast_r50_4x16", ()),
         (PYSLOWFAST_SLOWFAST, "sthv2/slowfast_r50_16x8", ()),
         (PYSLOWFAST_SLOWONLY, "k400/slowonly_r50_4x16", ()),
