@@ -40,6 +40,8 @@ class Cost:
 
     macs: int
     params: int
+    training_only: int
+    """Those of them that a test does not use: of modules that its forward pass does not call."""
     layers: tuple[LayerCost, ...]
     """Every module that has multiply-adds or parameters of its own; they add up to the totals."""
     skipped: Mapping[str, int]
@@ -74,22 +76,23 @@ def shipped_costs() -> Mapping[tuple[ModelConfig, int], Cost]:
     }
 
 
-def _key(config: ModelConfig, size_px: int) -> tuple[ModelConfig, int]:
-    free = ("dropout", "weights", "init")  # cost nothing
+def what_costs(config: ModelConfig) -> ModelConfig:
+    """The network with the defaults of all that costs nothing, but for its shift."""
+    free = ("dropout", "weights", "init")
     defaults = {name: ModelConfig.model_fields[name].default for name in free}
-    return config.model_copy(update=defaults), size_px
+    return config.model_copy(update=defaults)
+
+
+def _key(config: ModelConfig, size_px: int) -> tuple[ModelConfig, int]:
+    return what_costs(config), size_px
 
 
 def _config(
     network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[str, Any]
 ) -> ModelConfig:
-    return ModelConfig(
-        backbone=network["backbone"],
-        non_local=network["non_local"],
-        num_classes=network["num_classes"],
-        num_frames=view["num_frames"],
-        shift=ShiftConfig(**moved["shift"]) if moved["shift"] else None,
-    )
+    shift = moved["shift"] and ShiftConfig(**moved["shift"])
+    config = {**network["model"], "num_frames": view["num_frames"]}
+    return ModelConfig.model_validate_json(json.dumps(config)).model_copy(update={"shift": shift})
 
 
 def _cost(network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[str, Any]) -> Cost:
@@ -103,6 +106,7 @@ def _cost(network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[st
     return Cost(
         macs=sum(view["macs"]),
         params=sum(network["params"]),
+        training_only=network["training_only"],
         layers=tuple(map(LayerCost, names, view["macs"], network["params"])),
         skipped=view["skipped"],
         uncounted=view["uncounted"],

@@ -10,7 +10,7 @@ computes passes silently. Data movement, and so the shift, is free.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -85,7 +85,8 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
     macs = {name: _macs(by_module[name]) for name in by_module}
     return Cost(
         macs=macs[""],
-        params=sum(parameter.numel() for parameter in model.parameters()),
+        params=_num_params(model.parameters()),
+        training_only=sum(_own_params(model, name) for name in analysis.uncalled_modules()),
         layers=_layers(model, macs),
         skipped={name: int(n) for name, n in by_module[""].items() if name in SKIPPED},
         uncounted=dict(analysis.unsupported_ops()),
@@ -131,6 +132,14 @@ def _layers(model: nn.Module, macs: Mapping[str, int]) -> tuple[LayerCost, ...]:
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
         inside = sum(macs[prefix + child] for child, _ in module.named_children())
-        params = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-        layers.append(LayerCost(name, macs[name] - inside, params))
+        layers.append(LayerCost(name, macs[name] - inside, _own_params(model, name)))
     return tuple(layer for layer in layers if layer.macs or layer.params)
+
+
+def _own_params(model: nn.Module, name: str) -> int:
+    """Parameters of one module, without its submodules'."""
+    return _num_params(model.get_submodule(name).parameters(recurse=False))
+
+
+def _num_params(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

@@ -229,3 +229,19 @@ def test_shifted_channels_of_each_site():
 
 def test_no_shift_no_sites():
     assert count_cost(config(), size_px=32).sites == ()
+
+
+def test_what_only_training_uses_is_told_apart():
+    class Auxiliary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+            self.head = nn.Sequential(nn.Conv2d(4, 5, 1, bias=False), nn.BatchNorm2d(5))
+
+        def forward(self, frames: Tensor) -> Tensor:
+            features = self.conv(frames)
+            return (features, self.head(features)) if self.training else features
+
+    cost = measure_cost(Auxiliary().eval().to("meta"), torch.empty(1, 3, 8, 8, device="meta"))
+    assert (cost.params, cost.training_only) == (16 + 30, 30)
+    assert cost.macs == 12 * 64
