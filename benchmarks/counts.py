@@ -13,7 +13,7 @@ from typing import Any
 
 from stsm_cli.analysis.counting import count_cost
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
-from stsm_cli.analysis.printed_cost import paper_costs, reason_networks, unshifted
+from stsm_cli.analysis.printed_cost import paper_costs, reason_networks, recipe_network, unshifted
 from stsm_cli.cli.flops import DEFAULT_CLASSES, STSM, default_shifts
 from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
@@ -41,8 +41,13 @@ def wanted() -> Iterator[tuple[ModelConfig, int]]:
     for backbone in ("resnet18", "resnet34", "resnet101"):
         yield ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES), TRAIN_CROP_PX
     for backbone in ("resnet50", "mobilenet_v2"):
-        network = ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES, num_frames=16)
-        yield network, TRAIN_CROP_PX
+        yield (
+            ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES, num_frames=16),
+            TRAIN_CROP_PX,
+        )
+    for recipe in ("k400/tea_r50_8f", "k400/tdn_r50_8f", "k400/smallbig_r50_8f"):
+        for size_px in (TRAIN_CROP_PX, TEST_CROP_PX):
+            yield recipe_network(recipe).model_copy(update={"num_frames": 16}), size_px
 
 
 def gathered() -> dict[ModelConfig, list[tuple[int, int]]]:

@@ -241,6 +241,19 @@ def test_a_system_stands_beside_its_printed_rows(capsys):
     assert "STSM's view costs 304.71 G" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "macs", "params"),
+    [
+        ("k400/tea_r50_8f", 69_081_174_784, 24_919_354),
+        ("k400/tdn_r50_8f", 71_284_000_000, 24_845_680),
+        ("k400/smallbig_r50_8f", 103_262_000_000, 24_370_640),
+    ],
+)
+def test_networks_of_8_frames_are_counted_with_16(name, macs, params, capsys):
+    found = record(capsys, "flops", name, "--frames", "16", "--size", "224")
+    assert (found["macs"], found["params"]) == (macs, params)
+
+
 def test_both_data_sets_rows_of_a_system_are_shown(capsys):
     rows = record(capsys, "flops", "k400/tdn_r50_8f")["paper"]
     assert [(row["table"], row["num_classes"], row["system"]) for row in rows] == [
