@@ -9,6 +9,7 @@ recipes, and R-18, R-34 and R-101 beside them.
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from stsm_cli.analysis.counting import count_cost
@@ -22,8 +23,12 @@ from stsm_cli.resources import resource_dir
 FILE = resource_dir("datasets") / "paper" / "counts.json"
 
 
-def wanted() -> Iterator[tuple[ModelConfig, int]]:
-    """Networks without a shift, with the size of a view; some of them more than once."""
+Counted = Iterator[tuple[ModelConfig, int]]
+"""Networks without a shift, with the size of a view; some of them more than once."""
+
+
+def printed() -> Counted:
+    """Networks of the paper's tables, and others that explain what a row prints."""
     for paper in paper_costs():
         for network in paper.networks:
             for size_px in (TRAIN_CROP_PX, TEST_CROP_PX, paper.counted_px):
@@ -31,30 +36,33 @@ def wanted() -> Iterator[tuple[ModelConfig, int]]:
         for reason in paper.reasons:
             for network in reason_networks(paper, reason):
                 yield network, paper.counted_px
+
+
+def of_recipes() -> Counted:
+    """Networks of all recipes, as `stsm flops` counts them."""
     for name in recipe_names():
         recipe = load_recipe(name).recipe
-        classes = recipe.model.num_classes or DEFAULT_CLASSES
-        yield (
-            unshifted(recipe.model.model_copy(update={"num_classes": classes})),
-            recipe.test.crop_px,
-        )
+        classes = {"num_classes": recipe.model.num_classes or DEFAULT_CLASSES}
+        yield unshifted(recipe.model.model_copy(update=classes)), recipe.test.crop_px
+
+
+def others() -> Counted:
+    """Other networks that people ask for, as they ask: at the defaults of `stsm flops`."""
     for backbone in ("resnet18", "resnet34", "resnet101"):
         yield ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES), TRAIN_CROP_PX
+    frames = {"num_frames": 16}
     for backbone in ("resnet50", "mobilenet_v2"):
-        yield (
-            ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES, num_frames=16),
-            TRAIN_CROP_PX,
-        )
+        yield ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES, **frames), TRAIN_CROP_PX
     for recipe in ("k400/tea_r50_8f", "k400/tdn_r50_8f", "k400/smallbig_r50_8f"):
         for size_px in (TRAIN_CROP_PX, TEST_CROP_PX):
-            yield recipe_network(recipe).model_copy(update={"num_frames": 16}), size_px
+            yield recipe_network(recipe).model_copy(update=frames), size_px
 
 
 def gathered() -> dict[ModelConfig, list[tuple[int, int]]]:
     """Networks with a default number of frames, and the frames and sizes of their views."""
     default = {"num_frames": ModelConfig.model_fields["num_frames"].default}
     networks: dict[ModelConfig, list[tuple[int, int]]] = {}
-    for network, size_px in dict.fromkeys(wanted()):
+    for network, size_px in dict.fromkeys(chain(printed(), of_recipes(), others())):
         views = networks.setdefault(network.model_copy(update=default), [])
         views.append((network.num_frames, size_px))
     return {network: sorted(views) for network, views in networks.items()}

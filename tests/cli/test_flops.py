@@ -244,9 +244,9 @@ def test_a_system_stands_beside_its_printed_rows(capsys):
 @pytest.mark.parametrize(
     ("name", "macs", "params"),
     [
-        ("k400/tea_r50_8f", 69_081_174_784, 24_919_354),
-        ("k400/tdn_r50_8f", 71_284_000_000, 24_845_680),
-        ("k400/smallbig_r50_8f", 103_262_000_000, 24_370_640),
+        ("k400/tea_r50_8f", 69_082_397_184, 24_919_354),
+        ("k400/tdn_r50_8f", 71_284_893_696, 24_845_680),
+        ("k400/smallbig_r50_8f", 103_262_224_384, 24_370_640),
     ],
 )
 def test_networks_of_8_frames_are_counted_with_16(name, macs, params, capsys):
