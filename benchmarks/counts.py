@@ -9,6 +9,7 @@ recipes, and R-18, R-34 and R-101 beside them.
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -24,7 +25,7 @@ FILE = resource_dir("datasets") / "paper" / "counts.json"
 
 
 Counted = Iterator[tuple[ModelConfig, int]]
-"""Networks without a shift, with the size of a view; some of them more than once."""
+"""Networks with the size of a view; some of them more than once."""
 
 
 def printed() -> Counted:
@@ -43,7 +44,7 @@ def of_recipes() -> Counted:
     for name in recipe_names():
         recipe = load_recipe(name).recipe
         classes = {"num_classes": recipe.model.num_classes or DEFAULT_CLASSES}
-        yield unshifted(recipe.model.model_copy(update=classes)), recipe.test.crop_px
+        yield recipe.model.model_copy(update=classes), recipe.test.crop_px
 
 
 def others() -> Counted:
@@ -58,18 +59,29 @@ def others() -> Counted:
             yield recipe_network(recipe).model_copy(update=frames), size_px
 
 
-def gathered() -> dict[ModelConfig, list[tuple[int, int]]]:
-    """Networks with a default number of frames, and the frames and sizes of their views."""
+@dataclass
+class Wanted:
+    """What is to be counted of a network: its shifts, and the frames and sizes of its views."""
+
+    shifts: dict[ShiftConfig | None, None]
+    views: set[tuple[int, int]]
+
+
+def gathered() -> dict[ModelConfig, Wanted]:
+    """Networks without a shift and with a default number of frames."""
     default = {"num_frames": ModelConfig.model_fields["num_frames"].default}
-    networks: dict[ModelConfig, list[tuple[int, int]]] = {}
-    for network, size_px in dict.fromkeys(chain(printed(), of_recipes(), others())):
-        views = networks.setdefault(network.model_copy(update=default), [])
-        views.append((network.num_frames, size_px))
-    return {network: sorted(views) for network, views in networks.items()}
+    networks: dict[ModelConfig, Wanted] = {}
+    for model, size_px in chain(printed(), of_recipes(), others()):
+        network = unshifted(model).model_copy(update=default)
+        wanted = networks.setdefault(network, Wanted({None: None}, set()))
+        wanted.shifts |= dict.fromkeys(default_shifts(model, STSM).values())
+        wanted.views.add((model.num_frames, size_px))
+    return networks
 
 
-def counted(network: ModelConfig, views: list[tuple[int, int]]) -> dict[str, Any]:
+def counted(network: ModelConfig, wanted: Wanted) -> dict[str, Any]:
     """What the file says of a network: names and parameters once, multiply-adds for each view."""
+    views = sorted(wanted.views)
     costs = [
         count_cost(network.model_copy(update={"num_frames": frames}), size_px=size)
         for frames, size in views
@@ -79,8 +91,8 @@ def counted(network: ModelConfig, views: list[tuple[int, int]]) -> dict[str, Any
         "model": network.model_dump(mode="json", exclude_defaults=True),
         "layers": [name for name, _ in layers],
         "params": [params for _, params in layers],
-        "training_only": costs[0].training_only,
-        "shifts": [moved(network, shift) for shift in default_shifts(network, STSM).values()],
+        "training_params": costs[0].training_params,
+        "shifts": [moved(network, shift) for shift in wanted.shifts],
         "views": [
             {
                 "num_frames": frames,
@@ -105,7 +117,7 @@ def moved(network: ModelConfig, shift: ShiftConfig | None) -> dict[str, Any]:
 
 def main() -> None:
     """Write the file, one network a line."""
-    networks = [counted(network, views) for network, views in gathered().items()]
+    networks = [counted(network, wanted) for network, wanted in gathered().items()]
     lines = [json.dumps(network, separators=(",", ":")) for network in networks]
     head = '{"made_by": "python benchmarks/counts.py", "networks": [\n'
     FILE.write_text(head + ",\n".join(lines) + "\n]}\n", encoding="utf-8")

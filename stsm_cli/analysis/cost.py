@@ -40,8 +40,6 @@ class Cost:
 
     macs: int
     params: int
-    training_only: int
-    """Those of them that a test does not use: of modules that its forward pass does not call."""
     layers: tuple[LayerCost, ...]
     """Every module that has multiply-adds or parameters of its own; they add up to the totals."""
     skipped: Mapping[str, int]
@@ -50,6 +48,8 @@ class Cost:
     """Operators that nobody counts: how often they run. Not empty means `macs` is incomplete."""
     sites: tuple[ShiftSite, ...]
     """Places where a shift stands, and how many channels it really moves there."""
+    training_params: int
+    """Those of `params` that training alone uses: of modules that no test calls."""
 
 
 @lru_cache
@@ -106,9 +106,9 @@ def _cost(network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[st
     return Cost(
         macs=sum(view["macs"]),
         params=sum(network["params"]),
-        training_only=network["training_only"],
         layers=tuple(map(LayerCost, names, view["macs"], network["params"])),
         skipped=view["skipped"],
         uncounted=view["uncounted"],
         sites=sites,
+        training_params=network["training_params"],
     )

@@ -86,11 +86,11 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
     return Cost(
         macs=macs[""],
         params=_num_params(model.parameters()),
-        training_only=sum(_own_params(model, name) for name in analysis.uncalled_modules()),
         layers=_layers(model, macs),
         skipped={name: int(n) for name, n in by_module[""].items() if name in SKIPPED},
         uncounted=dict(analysis.unsupported_ops()),
         sites=shifted_channels(model),
+        training_params=sum(_own_params(model, name) for name in analysis.uncalled_modules()),
     )
 
 

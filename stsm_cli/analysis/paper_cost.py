@@ -32,7 +32,7 @@ class Comparison:
     macs_counted: int
     """Multiply-adds of a view of the size that the printed cost is of."""
     params: int
-    training_only: int
+    training_params: int
     """Those of the parameters that a test does not use."""
     reasons: tuple[str, ...]
     """Why printed and measured differ."""
@@ -69,7 +69,7 @@ def compare(paper: PaperCost) -> Comparison:
         macs_test_crop=test.macs,
         macs_counted=counted.macs,
         params=train.params,
-        training_only=train.training_only,
+        training_params=train.training_params,
         reasons=(*computed, *(_told(reason, paper) for reason in paper.reasons)),
     )
 
@@ -80,11 +80,11 @@ def _cost(networks: Sequence[ModelConfig], size_px: int) -> Cost:
     return Cost(
         macs=sum(cost.macs for cost in costs),
         params=sum(cost.params for cost in costs),
-        training_only=sum(cost.training_only for cost in costs),
         layers=tuple(layer for cost in costs for layer in cost.layers),
         skipped=sum((Counter(cost.skipped) for cost in costs), Counter()),
         uncounted=sum((Counter(cost.uncounted) for cost in costs), Counter()),
         sites=(),
+        training_params=sum(cost.training_params for cost in costs),
     )
 
 

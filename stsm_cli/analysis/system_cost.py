@@ -107,6 +107,6 @@ def _test(recipe: Recipe) -> str:
 
 
 def _params(compared: Comparison) -> str:
-    if not compared.training_only:
+    if not compared.training_params:
         return mega(compared.params)
-    return f"{mega(compared.params)}, {mega(compared.params - compared.training_only)} in a test"
+    return f"{mega(compared.params)}, {mega(compared.params - compared.training_params)} in a test"

@@ -137,8 +137,8 @@ def flops(
 
 def default_shifts(config: ModelConfig, asked: ShiftConfig) -> dict[str, ShiftConfig | None]:
     """The shifts that a network is counted with, by their names: none, TSM's, and `asked`."""
-    if config.system is not None:  # has no shift
-        return {config.system.upper(): None}
+    if config.system is not None:  # is counted as it is
+        return {config.system.upper(): config.shift}
     if config.backbone in get_args(FrameBackbone):
         return {"TSN": None, "TSM": TSM, "STSM": asked}
     return {"no shift": None, "TSM's": TSM, "STSM's": asked}  # no TSN
@@ -197,7 +197,7 @@ def _record(
         "gmacs": cost.macs / 1e9,
         "gflops": 2 * cost.macs / 1e9,
         "params": cost.params,
-        "training_only": cost.training_only,
+        "training_params": cost.training_params,
         "shifted_channels": [asdict(site) for site in cost.sites],
         "settings": {
             name: {"macs": c.macs, "params": c.params, "shifted": sum(s.shifted for s in c.sites)}
@@ -253,9 +253,10 @@ def _notes(costs: Mapping[str, "Cost"]) -> list[str]:
         f"{cost.params - plain.params} parameters"
         for _, plain in before[:1]
     ]
-    if cost.training_only:
+    if cost.training_params:
         added.append(
-            f"{cost.training_only:,} of the parameters are of parts that training alone uses"
+            f"{cost.training_params:,} of the parameters are a part's that training alone uses; "
+            f"a test has {cost.params - cost.training_params:,}"
         )
     whose = name.removesuffix("'s")
     return [

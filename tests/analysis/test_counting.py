@@ -243,5 +243,5 @@ def test_what_only_training_uses_is_told_apart():
             return (features, self.head(features)) if self.training else features
 
     cost = measure_cost(Auxiliary().eval().to("meta"), torch.empty(1, 3, 8, 8, device="meta"))
-    assert (cost.params, cost.training_only) == (16 + 30, 30)
+    assert (cost.params, cost.training_params) == (16 + 30, 30)
     assert cost.macs == 12 * 64

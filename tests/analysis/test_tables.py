@@ -237,7 +237,7 @@ def test_what_other_systems_cost_is_counted(unbuilt):
 
 def test_parameters_that_only_training_uses_are_told_apart(monkeypatch):
     def compared(paper):
-        return replace(compare(paper), training_only=19_704_208)
+        return replace(compare(paper), training_params=19_704_208)
 
     monkeypatch.setattr("stsm_cli.analysis.system_cost.compare", compared)
     assert "| 24.92 M, 5.22 M in a test |" in "".join(costs("sota-k400"))

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -252,6 +253,18 @@ def test_a_system_stands_beside_its_printed_rows(capsys):
 def test_networks_of_8_frames_are_counted_with_16(name, macs, params, capsys):
     found = record(capsys, "flops", name, "--frames", "16", "--size", "224")
     assert (found["macs"], found["params"]) == (macs, params)
+
+
+def test_what_training_alone_uses_is_told_apart(capsys, monkeypatch):
+    def with_head(config, *, size_px):
+        return replace(model_cost(config, size_px=size_px), training_params=1_000)
+
+    monkeypatch.setattr("stsm_cli.analysis.cost.model_cost", with_head)
+    found = record(capsys, *SMALL)
+    assert found["training_params"] == 1_000
+    assert run(SMALL) == 0
+    told = "1,000 of the parameters are a part's that training alone uses; a test has"
+    assert f"{told} {found['params'] - 1_000:,}\n" in capsys.readouterr().out
 
 
 def test_both_data_sets_rows_of_a_system_are_shown(capsys):
