@@ -2,55 +2,97 @@
 
     python benchmarks/counts.py
 
-Due when a network, a shift or the counting changes; tests/analysis/test_cost.py, which counts every
-network of the file anew, says so. The networks are those of the paper, with the classes of its two
-data sets, and R-18, R-34 and R-101 beside them.
+Due when a network, a shift, a recipe or the counting changes; tests/analysis/test_cost.py, which
+counts every network of the file anew, says so. The networks are those of the paper's tables, of all
+recipes, and R-18, R-34 and R-101 beside them.
 """
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from stsm_cli.analysis.counting import count_cost
-from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX, paper_costs
-from stsm_cli.cli.flops import STSM, TSM
+from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
+from stsm_cli.analysis.printed_cost import paper_costs, reason_networks, recipe_network, unshifted
+from stsm_cli.cli.flops import DEFAULT_CLASSES, STSM, default_shifts
+from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.resources import resource_dir
 
 FILE = resource_dir("datasets") / "paper" / "counts.json"
-SIZES_PX = (TRAIN_CROP_PX, TEST_CROP_PX)
 
 
-def printed() -> Iterator[tuple[ModelConfig, list[tuple[int, int]]]]:
-    """The paper's networks, without a shift, and the frames and sizes of their views."""
-    costs = paper_costs()
-    for backbone, non_local in dict.fromkeys((cost.backbone, cost.non_local) for cost in costs):
-        like = [c for c in costs if (c.backbone, c.non_local) == (backbone, non_local)]
-        frames = sorted({cost.num_frames for cost in like})
-        for num_classes in sorted({cost.num_classes for cost in like}):
-            network = ModelConfig(backbone=backbone, non_local=non_local, num_classes=num_classes)
-            yield network, [(num_frames, size) for num_frames in frames for size in SIZES_PX]
+Counted = Iterator[tuple[ModelConfig, int]]
+"""Networks with the size of a view; some of them more than once."""
 
 
-def others() -> Iterator[tuple[ModelConfig, list[tuple[int, int]]]]:
+def printed() -> Counted:
+    """Networks of the paper's tables, and others that explain what a row prints."""
+    for paper in paper_costs():
+        for network in paper.networks:
+            for size_px in (TRAIN_CROP_PX, TEST_CROP_PX, paper.counted_px):
+                yield network, size_px
+        for reason in paper.reasons:
+            for network in reason_networks(paper, reason):
+                yield network, paper.counted_px
+
+
+def of_recipes() -> Counted:
+    """Networks of all recipes, as `stsm flops` counts them."""
+    for name in recipe_names():
+        recipe = load_recipe(name).recipe
+        classes = {"num_classes": recipe.model.num_classes or DEFAULT_CLASSES}
+        yield recipe.model.model_copy(update=classes), recipe.test.crop_px
+
+
+def others() -> Counted:
     """Other networks that people ask for, as they ask: at the defaults of `stsm flops`."""
     for backbone in ("resnet18", "resnet34", "resnet101"):
-        yield ModelConfig(backbone=backbone, num_classes=400), [(8, TRAIN_CROP_PX)]
+        yield ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES), TRAIN_CROP_PX
+    frames = {"num_frames": 16}
+    for backbone in ("resnet50", "mobilenet_v2"):
+        yield ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES, **frames), TRAIN_CROP_PX
+    for recipe in ("k400/tea_r50_8f", "k400/tdn_r50_8f", "k400/smallbig_r50_8f"):
+        for size_px in (TRAIN_CROP_PX, TEST_CROP_PX):
+            yield recipe_network(recipe).model_copy(update=frames), size_px
 
 
-def counted(network: ModelConfig, views: list[tuple[int, int]]) -> dict[str, Any]:
+@dataclass
+class Wanted:
+    """What is to be counted of a network: its shifts, and the frames and sizes of its views."""
+
+    shifts: dict[ShiftConfig | None, None]
+    views: set[tuple[int, int]]
+
+
+def gathered() -> dict[ModelConfig, Wanted]:
+    """Networks without a shift and with a default number of frames."""
+    default = {"num_frames": ModelConfig.model_fields["num_frames"].default}
+    networks: dict[ModelConfig, Wanted] = {}
+    for model, size_px in chain(printed(), of_recipes(), others()):
+        network = unshifted(model).model_copy(update=default)
+        wanted = networks.setdefault(network, Wanted({None: None}, set()))
+        wanted.shifts |= dict.fromkeys(default_shifts(model, STSM).values())
+        wanted.views.add((model.num_frames, size_px))
+    return networks
+
+
+def counted(network: ModelConfig, wanted: Wanted) -> dict[str, Any]:
     """What the file says of a network: names and parameters once, multiply-adds for each view."""
+    views = sorted(wanted.views)
     costs = [
         count_cost(network.model_copy(update={"num_frames": frames}), size_px=size)
         for frames, size in views
     ]
+    (layers,) = {tuple((layer.name, layer.params) for layer in cost.layers) for cost in costs}
     return {
-        "backbone": network.backbone,
-        "non_local": network.non_local,
-        "num_classes": network.num_classes,
-        "layers": [layer.name for layer in costs[0].layers],
-        "params": [layer.params for layer in costs[0].layers],
-        "shifts": [moved(network, shift) for shift in (None, TSM, STSM)],
+        "model": network.model_dump(mode="json", exclude_defaults=True),
+        "layers": [name for name, _ in layers],
+        "params": [params for _, params in layers],
+        "training_params": costs[0].training_params,
+        "shifts": [moved(network, shift) for shift in wanted.shifts],
         "views": [
             {
                 "num_frames": frames,
@@ -75,7 +117,7 @@ def moved(network: ModelConfig, shift: ShiftConfig | None) -> dict[str, Any]:
 
 def main() -> None:
     """Write the file, one network a line."""
-    networks = [counted(network, views) for network, views in (*printed(), *others())]
+    networks = [counted(network, wanted) for network, wanted in gathered().items()]
     lines = [json.dumps(network, separators=(",", ":")) for network in networks]
     head = '{"made_by": "python benchmarks/counts.py", "networks": [\n'
     FILE.write_text(head + ",\n".join(lines) + "\n]}\n", encoding="utf-8")

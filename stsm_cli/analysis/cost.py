@@ -48,6 +48,8 @@ class Cost:
     """Operators that nobody counts: how often they run. Not empty means `macs` is incomplete."""
     sites: tuple[ShiftSite, ...]
     """Places where a shift stands, and how many channels it really moves there."""
+    training_params: int
+    """Those of `params` that training alone uses: of modules that no test calls."""
 
 
 @lru_cache
@@ -74,22 +76,23 @@ def shipped_costs() -> Mapping[tuple[ModelConfig, int], Cost]:
     }
 
 
-def _key(config: ModelConfig, size_px: int) -> tuple[ModelConfig, int]:
-    free = ("dropout", "weights", "init")  # cost nothing
+def what_costs(config: ModelConfig) -> ModelConfig:
+    """The network with the defaults of all that costs nothing, but for its shift."""
+    free = ("dropout", "weights", "init")
     defaults = {name: ModelConfig.model_fields[name].default for name in free}
-    return config.model_copy(update=defaults), size_px
+    return config.model_copy(update=defaults)
+
+
+def _key(config: ModelConfig, size_px: int) -> tuple[ModelConfig, int]:
+    return what_costs(config), size_px
 
 
 def _config(
     network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[str, Any]
 ) -> ModelConfig:
-    return ModelConfig(
-        backbone=network["backbone"],
-        non_local=network["non_local"],
-        num_classes=network["num_classes"],
-        num_frames=view["num_frames"],
-        shift=ShiftConfig(**moved["shift"]) if moved["shift"] else None,
-    )
+    shift = moved["shift"] and ShiftConfig(**moved["shift"])
+    config = {**network["model"], "num_frames": view["num_frames"]}
+    return ModelConfig.model_validate_json(json.dumps(config)).model_copy(update={"shift": shift})
 
 
 def _cost(network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[str, Any]) -> Cost:
@@ -107,4 +110,5 @@ def _cost(network: Mapping[str, Any], moved: Mapping[str, Any], view: Mapping[st
         skipped=view["skipped"],
         uncounted=view["uncounted"],
         sites=sites,
+        training_params=network["training_params"],
     )

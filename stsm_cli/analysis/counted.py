@@ -61,5 +61,7 @@ def count(model: ModelConfig) -> Counted:
 
 @lru_cache
 def _sites(model: ModelConfig) -> tuple[ShiftSite, ...]:
+    if model.shift is None:
+        return ()
     with torch.device("meta"):
         return shifted_channels(build_model(model))

@@ -91,11 +91,12 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
     macs = {name: _macs(by_module[name]) for name in by_module}
     return Cost(
         macs=macs[""],
-        params=sum(parameter.numel() for parameter in model.parameters()),
+        params=_num_params(model.parameters()),
         layers=_layers(model, macs),
         skipped={name: int(n) for name, n in by_module[""].items() if name in SKIPPED},
         uncounted=dict(analysis.unsupported_ops()),
         sites=shifted_channels(model),
+        training_params=sum(_own_params(model, name) for name in analysis.uncalled_modules()),
     )
 
 
@@ -153,6 +154,14 @@ def _layers(model: nn.Module, macs: Mapping[str, int]) -> tuple[LayerCost, ...]:
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
         inside = sum(macs[prefix + child] for child, _ in module.named_children())
-        params = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-        layers.append(LayerCost(name, macs[name] - inside, params))
+        layers.append(LayerCost(name, macs[name] - inside, _own_params(model, name)))
     return tuple(layer for layer in layers if layer.macs or layer.params)
+
+
+def _own_params(model: nn.Module, name: str) -> int:
+    """Parameters of one module, without its submodules'."""
+    return _num_params(model.get_submodule(name).parameters(recurse=False))
+
+
+def _num_params(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

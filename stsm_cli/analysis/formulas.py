@@ -22,7 +22,6 @@ from stsm_cli.analysis.comparison import TEST
 from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.paper import PaperNetwork, PaperRow, load_paper_table
 from stsm_cli.analysis.paper_cost import (
-    NETWORKS,
     TEST_CROP_PX,
     TRAIN_CROP_PX,
     Comparison,
@@ -30,6 +29,7 @@ from stsm_cli.analysis.paper_cost import (
     rounds_to,
     with_elementwise,
 )
+from stsm_cli.analysis.printed_cost import NETWORKS
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.data.catalog import known_counts, load_card
 from stsm_cli.data.sampling import dense_test, dense_train, uniform_test

@@ -4,10 +4,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import PositiveInt, model_validator
 
 from stsm_cli.analysis.definition import read_definition
 from stsm_cli.config.kinds import Section
+from stsm_cli.config.load import recipe_names
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.resources import resource_dir
 
@@ -15,8 +16,23 @@ TABLES = (1, 2, 3, 4, 5, 6, 7)
 PaperNetwork = Literal["r50", "r50-nl", "mbv2"]
 
 
+class Reason(Section):
+    """Why a row's printed cost is not what is counted, where counts alone do not say it."""
+
+    text: str
+    """`{macs}` and `{params}` in it stand for a cost, of the row's own networks or of `of`."""
+    source: str
+    of: str | None = None
+    """Recipe of another network."""
+    frames: PositiveInt | None = None
+    """Frames of the network, if they are not the recipe's."""
+
+
 class PaperRow(Section):
-    """One printed row; a cell that the table does not have is None, one that is empty a dash."""
+    """One printed row; a cell that the table does not have is None, one that is empty a dash.
+
+    What is not printed stands last: what this suite builds for the row.
+    """
 
     setting: str
     """The first column: a setting of the shift, or a model."""
@@ -32,7 +48,17 @@ class PaperRow(Section):
     """Multiply-adds of a view in G; in Tables 4 and 5 times crops times clips."""
     params: str | None = None
     network: PaperNetwork | None = None
-    """The network of this suite that the row is, whatever its shift; None: it builds none."""
+    """TSN's network, if the row is TSN, TSM or STSM in one."""
+    recipes: tuple[str, ...] = ()
+    """In a table of several systems: the row's recipe; of two streams RGB's and flow's."""
+    counted_px: PositiveInt = 224
+    """Side of the view that the printed cost is of, in pixels."""
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def is_built(self) -> bool:
+        """True if all of its recipes exist."""
+        return set(self.recipes) <= set(recipe_names()) and bool(self.recipes)
 
     @property
     def cited(self) -> bool:

@@ -1,51 +1,23 @@
 """Printed costs of networks, beside what those networks cost, and why they differ.
 
-Every reason is computed: it is given because the numbers say so.
+A reason that counts give is computed: it is given because the numbers say so. The others stand
+beside the printed row (`datasets/paper/table<N>.yaml`), with their source and without a number.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from functools import lru_cache
-from math import prod
+from decimal import ROUND_DOWN, Decimal
 
+from stsm_cli.analysis.cells import adds, mega
 from stsm_cli.analysis.cost import Cost, LayerCost, model_cost
-from stsm_cli.analysis.paper import TABLES, PaperNetwork, load_paper_table
-from stsm_cli.config.kinds import Section
-from stsm_cli.config.load import load_yaml
-from stsm_cli.config.schema import Backbone, DatasetName, ModelConfig
-from stsm_cli.resources import resource_dir
+from stsm_cli.analysis.paper import Reason
+from stsm_cli.analysis.printed_cost import PaperCost, paper_costs, reason_networks, unshifted
+from stsm_cli.config.schema import ModelConfig
 
 TRAIN_CROP_PX = 224  # paper 4.2
 TEST_CROP_PX = 256  # paper 4.2
-NETWORKS: dict[PaperNetwork, tuple[Backbone, bool]] = {
-    "r50": ("resnet50", False),
-    "r50-nl": ("resnet50", True),
-    "mbv2": ("mobilenet_v2", False),
-}
-"""Backbone, and whether it has non-local blocks."""
-
-
-class PaperCost(Section):
-    """Rows of one of the paper's tables that print the same cost."""
-
-    table: int
-    rows: tuple[str, ...]
-    """Texts of the first column."""
-    backbone: Backbone
-    non_local: bool
-    num_frames: int
-    num_classes: int
-    """Of the table's data set; the paper does not print it beside a cost."""
-    gflops: str
-    """As printed: multiply-adds of a view in G, times crops, times clips."""
-    params: str
-    """As printed, in M."""
-
-    @property
-    def views(self) -> int | None:
-        """Crops × clips, where they are printed."""
-        factors = self.gflops.split("×")[1:]
-        return prod(map(int, factors)) if factors else None
+HEADS = (83, 174, 400)  # classes of EgoGesture, Something-Something V1 and V2, Kinetics-400
 
 
 @dataclass(frozen=True)
@@ -57,68 +29,70 @@ class Comparison:
     """Multiply-adds of a view of 224² pixels."""
     macs_test_crop: int
     """Multiply-adds of a view of 256² pixels, which is what the paper tests on."""
+    macs_counted: int
+    """Multiply-adds of a view of the size that the printed cost is of."""
     params: int
+    training_params: int
+    """Those of the parameters that a test does not use."""
     reasons: tuple[str, ...]
     """Why printed and measured differ."""
 
 
-@lru_cache
-def paper_costs() -> tuple[PaperCost, ...]:
-    """Every cost that the paper's tables print of a network of this suite, table by table."""
-    rows: dict[tuple[int, PaperNetwork, str, str, str], list[str]] = {}
-    for table in map(load_paper_table, TABLES):
-        for row in table.rows:
-            if row.network and row.num_frames and row.flops and row.params:
-                key = (table.table, row.network, row.num_frames, row.flops, row.params)
-                rows.setdefault(key, []).append(row.setting)
+def compare_with_paper(config: ModelConfig) -> tuple[Comparison, ...]:
+    """Printed costs of the network of `config` and its frames, beside what they cost.
+
+    Neither the shift nor the classes of `config` matter: a shift costs nothing, and each row is
+    compared at its own data set's classes. A row of two streams is compared by the sum of both.
+    """
     return tuple(
-        PaperCost(
-            table=table,
-            rows=tuple(settings),
-            backbone=NETWORKS[network][0],
-            non_local=NETWORKS[network][1],
-            num_frames=int(num_frames),
-            num_classes=num_classes(load_paper_table(table).dataset),
-            gflops=gflops,
-            params=params,
-        )
-        for (table, network, num_frames, gflops, params), settings in rows.items()
+        compare(paper)
+        for paper in paper_costs()
+        if any(_without_classes(config) == _without_classes(own) for own in paper.networks)
     )
 
 
-def num_classes(dataset: DatasetName) -> int:
-    """The classes of a data set, from its card."""
-    card = load_yaml(resource_dir("datasets") / f"{dataset}.yaml")
-    known: int = card["num_classes"]
-    return known
+def _without_classes(config: ModelConfig) -> ModelConfig:
+    return unshifted(config).model_copy(update={"num_classes": None})
 
 
-def compare_with_paper(config: ModelConfig) -> tuple[Comparison, ...]:
-    """Printed costs for the backbone and frames of `config`, beside what they cost.
-
-    Neither the shift nor the classes of `config` matter: a shift costs nothing, and each row is
-    compared at its own data set's classes. The rows are those of TSN, TSM and STSM.
-    """
-    key = (config.backbone, config.non_local, config.num_frames)
-    found = [p for p in paper_costs() if (p.backbone, p.non_local, p.num_frames) == key]
-    if not found or config.system is not None:
-        return ()
-    plain = config.model_copy(update={"shift": None})
-    sizes = (TRAIN_CROP_PX, TEST_CROP_PX)
-    train, test = (model_cost(plain, size_px=size) for size in sizes)
-    assert config.num_classes is not None  # a network was built from it
-    return tuple(_compare(paper, train, test, config.num_classes) for paper in found)
-
-
-def _compare(paper: PaperCost, train: Cost, test: Cost, num_classes: int) -> Comparison:
-    train, test = (_with_classes(cost, num_classes, paper.num_classes) for cost in (train, test))
+def compare(paper: PaperCost) -> Comparison:
+    """A printed cost beside the measured one."""
+    sizes = (TRAIN_CROP_PX, TEST_CROP_PX, paper.counted_px)
+    train, test, counted = (_cost(paper.networks, size) for size in sizes)
+    if paper.is_system:
+        computed = [*_system_macs_reasons(paper, counted), *_system_params_reasons(paper, counted)]
+    else:
+        computed = [*_macs_reasons(paper, train, test), *_params_reasons(paper, train)]
     return Comparison(
         paper=paper,
         macs_train_crop=train.macs,
         macs_test_crop=test.macs,
+        macs_counted=counted.macs,
         params=train.params,
-        reasons=(*_macs_reasons(paper, train, test), *_params_reasons(paper, train)),
+        training_params=train.training_params,
+        reasons=(*computed, *(_told(reason, paper) for reason in paper.reasons)),
     )
+
+
+def _cost(networks: Sequence[ModelConfig], size_px: int) -> Cost:
+    """The sum of what some networks cost."""
+    costs = [model_cost(network, size_px=size_px) for network in networks]
+    return Cost(
+        macs=sum(cost.macs for cost in costs),
+        params=sum(cost.params for cost in costs),
+        layers=tuple(layer for cost in costs for layer in cost.layers),
+        skipped=sum((Counter(cost.skipped) for cost in costs), Counter()),
+        uncounted=sum((Counter(cost.uncounted) for cost in costs), Counter()),
+        sites=(),
+        training_params=sum(cost.training_params for cost in costs),
+    )
+
+
+def _told(reason: Reason, paper: PaperCost) -> str:
+    """A reason as it stands beside the row, with the costs that it names and its source."""
+    cost = _cost(reason_networks(paper, reason), paper.counted_px)
+    text = reason.text.format(macs=adds(cost.macs), params=mega(cost.params))
+    return f"{text} ({reason.source})"
 
 
 def _with_classes(cost: Cost, before: int, after: int) -> Cost:
@@ -167,6 +141,42 @@ def _params_reasons(paper: PaperCost, cost: Cost) -> list[str]:
     ]
 
 
+def _system_macs_reasons(paper: PaperCost, cost: Cost) -> list[str]:
+    """What is printed of a view, in terms of what is counted."""
+    printed = _number(paper.gflops.split("×")[0])
+    if printed is None:
+        return []
+    plain, counted_more = cost.macs / 1e9, with_elementwise(paper, cost) / 1e9
+    view = f"a view of {paper.counted_px}² pixels"
+    if rounds_to(plain, printed):
+        text = f"{printed} G is {view}"
+    elif rounds_to(counted_more, printed):
+        text = f"{printed} G is {view} with batch norm (2 an element) and activations (1) too"
+    elif _is_cut(plain, printed):
+        text = f"{printed} G is {view}, {plain:.2f} G cut short"
+    else:
+        text = (
+            f"no known count gives {printed} G; {view} is {plain:.2f} G, with batch norm and "
+            f"activations {counted_more:.2f} G"
+        )
+    if len(paper.networks) > 1:
+        text += ", of both networks; what it costs to compute optical flow is not counted"
+    return [text]
+
+
+def _system_params_reasons(paper: PaperCost, cost: Cost) -> list[str]:
+    printed, params = _number(paper.params.rstrip("M")), cost.params / 1e6
+    if printed is None or rounds_to(params, printed):
+        return []
+    if _is_cut(params, printed):
+        return [f"{paper.params} is {params:.2f}M cut short"]
+    is_one = [layer.name for layer in cost.layers].count("fc") == 1
+    low, high = (is_one and _heads(paper, cost)) or (0, 0)
+    if any(low <= classes <= high for classes in HEADS):
+        return _params_reasons(paper, cost)
+    return [f"no known count gives {paper.params}; it is {params:.2f}M"]
+
+
 def _heads(paper: PaperCost, cost: Cost) -> tuple[int, int] | None:
     """The least and most classes that give the printed #Para; None where `cost` does."""
     printed = _number(paper.params.rstrip("M"))
@@ -181,11 +191,11 @@ def _heads(paper: PaperCost, cost: Cost) -> tuple[int, int] | None:
 def with_elementwise(paper: PaperCost, cost: Cost) -> int:
     """Multiply-adds, and what some counters add to them: batch norm and activations.
 
-    They are those of a head with the classes of the printed #Para.
+    They are those of a head with the classes of the printed #Para, but in other systems.
     """
-    heads = _heads(paper, cost)
+    heads = None if paper.is_system else _heads(paper, cost)
     cost = cost if heads is None else _with_classes(cost, paper.num_classes, heads[0])
-    activations = cost.skipped.get("relu_", 0) + cost.skipped.get("hardtanh_", 0)
+    activations = sum(cost.skipped.get(name, 0) for name in ("relu", "relu_", "hardtanh_"))
     return cost.macs + 2 * cost.skipped["batch_norm"] + activations
 
 
@@ -201,3 +211,8 @@ def _half_unit(printed: Decimal) -> Decimal:
 def rounds_to(value: float, printed: Decimal) -> bool:
     """True if a value, rounded to the digits of `printed`, is `printed`."""
     return abs(Decimal(value) - printed) <= _half_unit(printed)
+
+
+def _is_cut(value: float, printed: Decimal) -> bool:
+    """True if a value, cut after the digits of `printed`, is `printed`."""
+    return Decimal(value).quantize(printed, ROUND_DOWN) == printed

@@ -118,7 +118,7 @@ def _outcome(pair: RowComparison) -> str:
 
 
 def built(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
-    """Which row is best of all that the paper prints; nothing if this suite builds all of them."""
+    """Which row is best of all that the paper prints; nothing if TSN, TSM and STSM are all."""
     num_built = sum(len(row.paper) for row in rows)
     if num_built == len(paper.rows):
         return []
@@ -126,8 +126,8 @@ def built(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
     best = [row for row in paper.rows if row.percent == most]
     labels = " and ".join(f"{row.label} frames" for row in best)
     return [
-        f"That is of the {num_built} rows that are built here; of all {len(paper.rows)} that the "
-        f"paper prints, best is {labels} ({best[0].top1})."
+        f"That is of the {num_built} rows that are TSN, TSM or STSM; of all {len(paper.rows)} that "
+        f"the paper prints, best is {labels} ({best[0].top1})."
     ]
 
 

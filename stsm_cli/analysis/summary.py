@@ -164,7 +164,12 @@ class Line:
     printed: tuple[PaperRow, ...]
     """More than one where the paper prints several baselines for one setting."""
     row: RowSummary | None
-    """None: a system that this suite does not build."""
+    """None: a system that is none of TSN, TSM and STSM."""
+
+    @property
+    def name(self) -> str:
+        """Of the row of this suite, or else of the paper's."""
+        return self.row.row.name if self.row else self.printed[0].label
 
 
 def printed_lines(rows: Sequence[RowSummary], paper: PaperTable) -> list[Line]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from stsm_cli.analysis.ablation import Ablation, ablation_names, load_ablation
 from stsm_cli.analysis.cells import adds, joined, markdown, mega
 from stsm_cli.analysis.conditions import conditions
-from stsm_cli.analysis.counted import Counted, count, paper_model
+from stsm_cli.analysis.counted import count, paper_model
 from stsm_cli.analysis.paper import PaperRow, PaperTable
-from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX, num_classes
+from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
+from stsm_cli.analysis.printed_cost import num_classes
 from stsm_cli.analysis.reading import built, still_rising, verdicts
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import (
@@ -24,10 +25,19 @@ from stsm_cli.analysis.summary import (
     printed_lines,
     summarise,
 )
+from stsm_cli.analysis.system_cost import (
+    COLUMNS,
+    NOT_BUILT,
+    shifted_cell,
+    system_costs,
+    system_legend,
+    system_reasons,
+)
 from stsm_cli.analysis.template import fill
 from stsm_cli.data.generated import GENERATED
 
-NOT_RUN, NOT_BUILT = "not run", "not built"
+NOT_RUN, NOT_RUN_YET = "not run", "not run yet"
+NOTHING = ("–",) * 4
 PRINTED: dict[str, Callable[[PaperRow], str | None]] = {
     "model": lambda row: row.setting,
     "backbone": lambda row: row.backbone,
@@ -50,6 +60,7 @@ def render(
         figures: Pictures of the first section, as paths relative to the table's file.
     """
     rows = summarise(ablation, paper, None)
+    lines = printed_lines(rows, paper)
     datasets = [group.first.dataset for group in groups]
     return fill(
         "table.md",
@@ -66,8 +77,9 @@ def render(
         printed=markdown(*_whole_table(rows, paper, None)),
         sentences=_sentences(rows, paper),
         name=next(n for n in ablation_names() if load_ablation(n).table == ablation.table),
-        costs=markdown(*cost_table(ablation, paper, printed_lines(rows, paper))),
+        costs=markdown(*cost_table(ablation, paper, lines)),
         cost_legend=cost_legend(paper),
+        cost_reasons=system_reasons(paper, lines) if _has_systems(paper) else [],
     )
 
 
@@ -128,7 +140,7 @@ def _whole_table(
             *(joined(map(of, line.printed)) for of in printed.values()),
             line.row.row.name if line.row else "–",
             cells.paper(line.printed),
-            *cells.measured(line.row),
+            *(cells.measured(line.row) if line.row else _unmeasured(line.printed[0])),
         ]
         for line in printed_lines(rows, paper)
     ]
@@ -156,9 +168,9 @@ class _Cells:
         is_best = any(row.percent == self._best_paper for row in printed)
         return self._mark(paper_cell(printed), is_best)
 
-    def measured(self, row: RowSummary | None) -> list[str]:
-        if row is None or row.top1 is None:
-            return [NOT_RUN if row else NOT_BUILT, "–", "–", "–", "–"]
+    def measured(self, row: RowSummary) -> list[str]:
+        if row.top1 is None:
+            return [NOT_RUN, *NOTHING]
         return [
             self._mark(mean_cell(row.top1), row.top1.mean == self._best.get(row.network)),
             _spread(row, row.top1),
@@ -169,6 +181,11 @@ class _Cells:
 
     def _mark(self, text: str, is_best: bool) -> str:
         return f"{self._bold}{text}{self._bold}" if is_best else text
+
+
+def _unmeasured(printed: PaperRow) -> list[str]:
+    """Cells of a row that is none of TSN, TSM and STSM."""
+    return [NOT_RUN_YET if printed.is_built else NOT_BUILT, *NOTHING]
 
 
 def paper_cell(printed: Sequence[PaperRow]) -> str:
@@ -193,6 +210,8 @@ def cost_table(
     ablation: Ablation, paper: PaperTable, lines: Sequence[Line]
 ) -> tuple[list[str], list[list[str]]]:
     """Head and cells: what the paper prints, if it does, and what its networks really cost."""
+    if _has_systems(paper):
+        return [*COLUMNS], system_costs(paper, lines)
     prints = any(row.flops for row in paper.rows)
     columns = ["row", f"a view of {TRAIN_CROP_PX}²", f"of {TEST_CROP_PX}²", "parameters"]
     columns += ["channels shifted"]
@@ -211,6 +230,8 @@ def cost_table(
 
 def cost_legend(paper: PaperTable) -> str:
     """Meaning of the cells of `cost_table`."""
+    if _has_systems(paper):
+        return system_legend(paper)
     return (
         f"The paper's networks at {num_classes(paper.dataset)} classes "
         f"({LABELS[paper.dataset]}), counted by fvcore: multiply-adds of one view of "
@@ -221,9 +242,12 @@ def cost_legend(paper: PaperTable) -> str:
     )
 
 
+def _has_systems(paper: PaperTable) -> bool:
+    return any(row.recipes for row in paper.rows)
+
+
 def _counted_cells(ablation: Ablation, paper: PaperTable, line: Line) -> list[str]:
-    if line.row is None:
-        return [line.printed[0].label, NOT_BUILT, "–", "–", "–"]
+    assert line.row is not None  # the other systems' have a table of their own
     cost = count(paper_model(ablation, line.row.row, paper.dataset))
     return [
         line.row.row.name,
@@ -232,16 +256,3 @@ def _counted_cells(ablation: Ablation, paper: PaperTable, line: Line) -> list[st
         mega(cost.params),
         shifted_cell(cost),
     ]
-
-
-def shifted_cell(cost: Counted) -> str:
-    """For example `4,920 of 13,120, 1,640 a group`, or with each group where they differ."""
-    if not cost.sites:
-        return "none"
-    text = f"{cost.shifted:,} of {cost.channels:,}"
-    sizes = set(cost.by_group.values())
-    if len(cost.by_group) == 1:
-        return text
-    if len(sizes) == 1:
-        return f"{text}, {sizes.pop():,} a group"
-    return f"{text}: {', '.join(f'{group} {n:,}' for group, n in cost.by_group.items())}"

@@ -13,12 +13,20 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
 from stsm_cli.config.notation import parse_alpha, parse_dims
-from stsm_cli.config.schema import Backbone, FrameBackbone, Recipe, ShiftConfig, System
+from stsm_cli.config.schema import (
+    Backbone,
+    FrameBackbone,
+    ModelConfig,
+    Recipe,
+    ShiftConfig,
+    System,
+)
 from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.cost import Cost, ShiftSite
     from stsm_cli.analysis.paper_cost import Comparison
+    from stsm_cli.analysis.printed_cost import PaperCost
 
 R50_NL = "r50-nl"
 SHORT_NAMES: dict[str, Backbone] = {
@@ -33,10 +41,13 @@ SHORT_NAMES: dict[str, Backbone] = {
 BACKBONES = SHORT_NAMES | {name: name for name in get_args(Backbone)}
 TSM = ShiftConfig(dims="T", alpha=Fraction(1, 4))
 STSM = ShiftConfig()
+DEFAULT_CLASSES = 400
 MAX_VIEWS = 1_000_000
 CEILING_NOTE = "the most that a view can cost: time steps that it does not need are dropped"
 CEILING: tuple[System, ...] = ("atfr",)
 """Systems that compute less where a view lets them: what is counted is the most."""
+NETWORK_KEYS = ("backbone", "system", "non_local", "num_frames", "num_classes")
+"""What a comparison with the paper says of the network, or of the first of two."""
 
 
 def _complete() -> list[str]:
@@ -119,7 +130,9 @@ def flops(
     _check_mean(model, recipe, checkpoint, data, videos)
     frames = _within("--frames", frames, recipe.model.num_frames, 1, MAX_FRAMES)
     size = _within("--size", size, recipe.test.crop_px, 32, MAX_PX)  # the networks' stride
-    classes = _within("--classes", classes, recipe.model.num_classes or 400, 1, MAX_CLASSES)
+    classes = _within(
+        "--classes", classes, recipe.model.num_classes or DEFAULT_CLASSES, 1, MAX_CLASSES
+    )
     views = _within("--views", views, recipe.test.clips * recipe.test.crops, 1, MAX_VIEWS)
     given = recipe.model.shift
     default = STSM if given is None or given == TSM else given
@@ -129,13 +142,9 @@ def flops(
     from stsm_cli.analysis.cost import model_cost
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
-    shifts = {"TSN": None, "TSM": TSM, "STSM": asked}
-    if config.backbone not in get_args(FrameBackbone):  # no TSN
-        shifts = {"no shift": None, "TSM's": TSM, "STSM's": asked}
-    if config.system is not None:  # has no shift
-        if shift or alpha:
-            raise UsageError(f"--shift and --alpha: {model} is {config.system.upper()}")
-        shifts = {config.system.upper(): None}
+    if config.system is not None and (shift or alpha):
+        raise UsageError(f"--shift and --alpha: {model} is {config.system.upper()}")
+    shifts = default_shifts(config, asked)
     costs = {}
     with output.current().bar("counting", len(shifts) + 1) as bar:
         for name, setting in shifts.items():
@@ -200,6 +209,15 @@ def _mean_macs(
     return mean_macs(network, views)
 
 
+def default_shifts(config: ModelConfig, asked: ShiftConfig) -> dict[str, ShiftConfig | None]:
+    """The shifts that a network is counted with, by their names: none, TSM's, and `asked`."""
+    if config.system is not None:  # is counted as it is
+        return {config.system.upper(): config.shift}
+    if config.backbone in get_args(FrameBackbone):
+        return {"TSN": None, "TSM": TSM, "STSM": asked}
+    return {"no shift": None, "TSM's": TSM, "STSM's": asked}  # no TSN
+
+
 def _within(option: str, given: int | None, default: int, least: int, most: int) -> int:
     value = default if given is None else given
     if not least <= value <= most:
@@ -253,6 +271,7 @@ def _record(
         "gmacs": cost.macs / 1e9,
         "gflops": 2 * cost.macs / 1e9,
         "params": cost.params,
+        "training_params": cost.training_params,
         "shifted_channels": [asdict(site) for site in cost.sites],
         "settings": {
             name: {"macs": c.macs, "params": c.params, "shifted": sum(s.shifted for s in c.sites)}
@@ -268,7 +287,11 @@ def _record(
 
 
 def _paper_record(row: "Comparison") -> dict[str, Any]:
-    printed = row.paper.model_dump(mode="json") | {"views": row.paper.views}
+    paper = row.paper
+    printed = {"table": paper.table, "rows": paper.rows}
+    printed |= {key: getattr(paper.networks[0], key) for key in NETWORK_KEYS}
+    printed |= {"gflops": paper.gflops, "params": paper.params, "views": paper.views}
+    printed |= {"counted_px": paper.counted_px, "num_networks": len(paper.networks)}
     measured = {key: value for key, value in asdict(row).items() if key != "paper"}
     return printed | {"measured": measured}
 
@@ -305,10 +328,16 @@ def _notes(costs: Mapping[str, "Cost"]) -> list[str]:
         f"{cost.params - plain.params} parameters"
         for _, plain in before[:1]
     ]
+    if cost.training_params:
+        added.append(
+            f"{cost.training_params:,} of the parameters are a part's that training alone uses; "
+            f"a test has {cost.params - cost.training_params:,}"
+        )
+    whose = name.removesuffix("'s")
     return [
         *added,
         "a multiply-add (MAC) is one here and in the paper; counted as two operations, "
-        f"{name}'s view costs {_giga(2 * cost.macs)}",
+        f"{whose}'s view costs {_giga(2 * cost.macs)}",
         f"skipped by convention: {', '.join(sorted(cost.skipped))}; uncounted: {uncounted}",
     ]
 
@@ -327,14 +356,18 @@ def _print_layers(name: str, cost: "Cost") -> None:
 
 
 def _print_paper(paper: Sequence["Comparison"], frames: int) -> None:
+    from stsm_cli.analysis.paper_cost import TRAIN_CROP_PX
+
     output.current().text("")
     if not paper:
         output.current().text(f"the paper prints no cost of this network with {frames} frames")
         return
+    elsewhere = any(row.paper.counted_px != TRAIN_CROP_PX for row in paper)
     rows = [
         [
-            f"Table {row.paper.table}",
+            _line(row.paper),
             row.paper.gflops,
+            *([f"{_giga(row.macs_counted)} at {row.paper.counted_px}²"] if elsewhere else []),
             _giga(row.macs_train_crop),
             _giga(row.macs_test_crop),
             _giga(row.macs_test_crop * row.paper.views) if row.paper.views else "-",
@@ -344,16 +377,22 @@ def _print_paper(paper: Sequence["Comparison"], frames: int) -> None:
         ]
         for row in paper
     ]
-    columns = ["", "GFLOPs printed", "MACs at 224²", "MACs at 256²", "all views at 256²"]
+    columns = ["", "GFLOPs printed", *(["MACs as printed"] if elsewhere else [])]
+    columns += ["MACs at 224²", "MACs at 256²", "all views at 256²"]
     columns += ["#Para printed", "parameters", "classes"]
     tables: dict[str, list[str]] = {}
     for row in paper:
         for reason in row.reasons:
-            tables.setdefault(reason, []).append(f"{row.paper.table}")
+            tables.setdefault(reason, []).append(_line(row.paper).removeprefix("Table "))
     notes = [f"Table {', '.join(found)}: {reason}" for reason, found in tables.items()]
     output.current().table(
         "The paper's figures, and the same networks measured", columns, rows, notes
     )
+
+
+def _line(paper: "PaperCost") -> str:
+    """For example `Table 4`; of another system than TSN, TSM and STSM with its name."""
+    return f"Table {paper.table}" + (f" {paper.rows[0]}" if paper.is_system else "")
 
 
 def _giga(macs: float) -> str:

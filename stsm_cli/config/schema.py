@@ -78,7 +78,9 @@ Sampling = Literal["uniform", "dense", "motion"]
 def sampling_limits(sampling: Sampling) -> tuple[tuple[int, ...], int]:
     """The numbers of clips that a test may ask for, and the most frames a view."""
     match sampling:
-        case "uniform" | "motion":
+        case "uniform":
+            return (1, 2, 10), MAX_FRAMES
+        case "motion":
             return (1, 2), MAX_FRAMES
         case "dense":
             return (1, 10), 64
@@ -178,8 +180,12 @@ class DataConfig(Section):
     short_side_px: Pixels = 256  # paper 4.2
     crop_px: Pixels = 224  # paper 4.2
     """Side of the training crop, the same for a whole video."""
-    train_crop: Literal["ten_crop", "multi_scale"] = "ten_crop"  # paper 4.2
-    """`ten_crop`: one of the ten test crops. `multi_scale`: MMAction2's MultiScaleCrop."""
+    train_crop: Literal["ten_crop", "multi_scale", "random"] = "ten_crop"  # paper 4.2
+    """`ten_crop`: one of the ten test crops. `multi_scale`: MMAction2's MultiScaleCrop. `random`:
+    anywhere in the picture."""
+    jitter_px: tuple[Pixels, Pixels] | None = None
+    """Least and most of the picture's short side in training, drawn for each video; for `random`
+    crops. None: short_side_px."""
     flip: Flip = "plain"
     """Mirror images among the ten crops; `label_aware` swaps classes such as left and right. A
     folder's run takes that by itself where the classes pair up and no recipe says otherwise."""
@@ -191,10 +197,20 @@ class DataConfig(Section):
             raise ValueError(
                 f"crop_px ({self.crop_px}) must be at most short_side_px ({self.short_side_px})"
             )
+        if self.jitter_px is not None:
+            self._check_jitter(*self.jitter_px)
         given = {name for name, value in self if isinstance(value, GeneratedConfig)}
         for name in sorted(given ^ ({self.dataset} & set(get_args(GeneratedName)))):
             raise ValueError(f"a `{name}` section belongs to `dataset: {name}`, and to it alone")
         return self
+
+    def _check_jitter(self, least: int, most: int) -> None:
+        if self.train_crop != "random":
+            raise ValueError(f"jitter_px belongs to `train_crop: random`, not {self.train_crop}")
+        if not self.crop_px <= least <= most:
+            raise ValueError(
+                f"jitter_px ({least}, {most}) must rise from at least crop_px ({self.crop_px})"
+            )
 
     @property
     def generated(self) -> GeneratedConfig | None:
@@ -213,7 +229,8 @@ class TestConfig(Section):
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     clips: NumClips = 1
-    """Uniform and motion sampling: 1, or 2 (twice-sample). Dense sampling: 1 or 10 starts."""
+    """Uniform sampling: 1, 2 (twice-sample), or 10. Motion sampling: 1 or 2. Dense sampling: 1 or
+    10 starts."""
     crops: NumCrops = 1
     """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
     crop_px: Pixels = 256  # paper 4.2
@@ -241,7 +258,11 @@ class OptimConfig(Section):
     """Parts into which each process splits its share of a batch, one after the other."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # paper 4.2
     """SGD's momentum; AdamW's first beta."""
+    nesterov: bool = False
+    """Nesterov's momentum in SGD."""
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 1e-4  # paper 4.2
+    decay_norms: bool = True
+    """Weight decay of batch norms, too; in SGD with `policy: plain`. The others spare them."""
     epochs: Epochs
     schedule: Annotated[Literal["step", "one_cycle"], BeforeValidator(_one_name_a_schedule)] = (
         "step"
@@ -269,6 +290,8 @@ class OptimConfig(Section):
             raise ValueError("milestones_epochs belong to `schedule: step`")
         if self.policy == "tsm" and self.optimizer != "sgd":
             raise ValueError("policy: tsm belongs to `optimizer: sgd`")
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
+            raise ValueError("nesterov belongs to `optimizer: sgd` with momentum above 0")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate ({self.accumulate}) must divide batch_size ({self.batch_size})"
@@ -297,6 +320,9 @@ class OptimConfig(Section):
                 f"milestones_epochs {self.milestones_epochs}: the first comes before the end of "
                 f"the warm-up, warmup_epochs is {self.warmup_epochs}"
             )
+        if not self.decay_norms and (self.optimizer, self.policy) != ("sgd", "plain"):
+            spares = self.optimizer if self.optimizer != "sgd" else f"policy {self.policy}"
+            raise ValueError(f"decay_norms (false) has no effect: {spares} spares norms by itself")
         if not self.warmup_epochs and (self.warmup_from or self.warmup_by != "step"):
             key = "warmup_from" if self.warmup_from else "warmup_by"
             raise ValueError(

@@ -6,8 +6,9 @@ Source: `CenterCrop`, `ThreeCrop`, `TenCrop`, `MultiScaleCrop` of MMAction2 1.2,
 mmaction/datasets/transforms/processing.py.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,19 @@ _QUARTERS = (  # where a box lies, in quarters of the room that it leaves: acros
     *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
     *((0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)),
 )
+
+
+class TrainCrop(Protocol):
+    """Draws the crop of a training sample from a picture."""
+
+    def __call__(
+        self, height: int, width: int, size: int, rng: np.random.Generator, /, *, with_mirrors: bool
+    ) -> "Crop":
+        """A box that is to be `size` × `size`, mirrored only `with_mirrors`.
+
+        Raises:
+            ValueError: Such a box does not fit.
+        """
 
 
 class Crop(NamedTuple):
@@ -79,10 +93,39 @@ def multi_scale_crop(height: int, width: int, size: int) -> list[Crop]:
     return list(_multi_scale_boxes(height, width, size))
 
 
+def random_crop(
+    height: int, width: int, size: int, rng: np.random.Generator, *, with_mirrors: bool
+) -> Crop:
+    """A `size` × `size` box anywhere in a picture, mirrored or not.
+
+    Raises:
+        ValueError: The box does not fit.
+    """
+    _check_fits(height, width, size)
+    box = _box(int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1)), size)
+    return box._replace(mirrored=with_mirrors and bool(rng.integers(2)))
+
+
+def _one_of(boxes: Callable[[int, int, int], list[Crop]]) -> TrainCrop:
+    """The draw of one of a picture's boxes."""
+
+    def draw(
+        height: int, width: int, size: int, rng: np.random.Generator, *, with_mirrors: bool
+    ) -> Crop:
+        allowed = [box for box in boxes(height, width, size) if with_mirrors or not box.mirrored]
+        return allowed[rng.integers(len(allowed))]
+
+    return draw
+
+
 TEST_CROPS = {1: center_crop, 3: three_crop, 10: ten_crop}
 """The test's crops, by their number."""
-TRAIN_CROPS = {"ten_crop": ten_crop, "multi_scale": multi_scale_crop}
-"""The boxes that a training sample's crop is drawn from, by the recipe's name."""
+TRAIN_CROPS: dict[str, TrainCrop] = {
+    "ten_crop": _one_of(ten_crop),
+    "multi_scale": _one_of(multi_scale_crop),
+    "random": random_crop,
+}
+"""The draw of a training sample's crop, by the recipe's name."""
 
 
 def cut(frames: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:

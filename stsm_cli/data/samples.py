@@ -71,15 +71,19 @@ class TrainingSet(Dataset[Sample]):
         return self._augment(frames, index, record.label, rng)
 
     def _augment(self, frames: Frames, index: int, label: int, rng: np.random.Generator) -> Sample:
-        size = self.config.crop_px
-        boxes = crops.TRAIN_CROPS[self.config.train_crop](frames.shape[1], frames.shape[2], size)
-        if not MIRRORS[self.config.flip]:
-            boxes = [box for box in boxes if not box.mirrored]
-        box = boxes[rng.integers(len(boxes))]  # paper 4.2: one crop for the whole video
+        size, height, width = self.config.crop_px, *frames.shape[1:3]
+        draw, with_mirrors = crops.TRAIN_CROPS[self.config.train_crop], MIRRORS[self.config.flip]
+        side = self._side(min(height, width), rng)
+        box = draw(height, width, side, rng, with_mirrors=with_mirrors)  # paper 4.2: for all frames
         pixels = resize(crops.cut(frames, box._replace(mirrored=False)), size, size)
         if box.mirrored:
             return Sample(index, int(self.mirrored_label[label]), pixels[:, :, ::-1])
         return Sample(index, label, pixels)
+
+    def _side(self, short_side: int, rng: np.random.Generator) -> int:
+        """Side of the crop's box, in pixels; a picture made larger is a box made smaller."""
+        size, jitter = self.config.crop_px, self.config.jitter_px
+        return size if jitter is None else round(size * short_side / rng.uniform(*jitter))
 
 
 class TestSet(Dataset[Sample]):

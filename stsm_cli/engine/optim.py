@@ -18,7 +18,8 @@ ParameterGroups = list[dict[str, Any]]
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     """SGD, or AdamW that spares norms and biases; each group keeps its `lr_scale`.
 
-    SGD decays everything alike (paper 4.2: `plain`), or follows MMAction2's TSM (`tsm`).
+    SGD decays everything alike (paper 4.2: `plain`), but norms where `decay_norms` is false, or
+    follows MMAction2's TSM (`tsm`).
 
     Raises:
         ValueError: `policy: tsm` knows no rule for one of the model's layers.
@@ -34,8 +35,11 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
 
 def _sgd(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimizer:
     decay = config.weight_decay
-    groups = {"plain": _one_group, "tsm": _tsm_groups}[config.policy](model, decay)
-    return torch.optim.SGD(groups, lr, momentum=config.momentum, weight_decay=decay)
+    plain = _one_group if config.decay_norms else _spared_norms
+    groups = {"plain": plain, "tsm": _tsm_groups}[config.policy](model, decay)
+    return torch.optim.SGD(
+        groups, lr, momentum=config.momentum, weight_decay=decay, nesterov=config.nesterov
+    )
 
 
 def _adamw(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimizer:
@@ -49,6 +53,22 @@ def _adamw(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Opti
 
 def _one_group(model: nn.Module, decay: float) -> ParameterGroups:
     return [{"params": list(model.parameters()), "weight_decay": decay}]
+
+
+def _spared_norms(model: nn.Module, decay: float) -> ParameterGroups:
+    """All parameters but those of batch norms, and these without weight decay.
+
+    Source: facebookresearch/SlowFast, slowfast/models/optimizer.py, BN.WEIGHT_DECAY.
+    """
+    norms = [
+        parameter
+        for module in model.modules()
+        if isinstance(module, _BatchNorm)
+        for parameter in module.parameters()
+    ]
+    spared = set(norms)
+    others = [parameter for parameter in model.parameters() if parameter not in spared]
+    return [{"params": others, "weight_decay": decay}, {"params": norms, "weight_decay": 0.0}]
 
 
 def _tsm_groups(model: nn.Module, decay: float) -> ParameterGroups:

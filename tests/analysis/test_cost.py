@@ -5,7 +5,8 @@ import pytest
 from stsm_cli.analysis import counting
 from stsm_cli.analysis.cost import model_cost, shipped_costs
 from stsm_cli.analysis.counting import count_cost
-from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX, paper_costs
+from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
+from stsm_cli.analysis.printed_cost import paper_costs
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 
 TSM, STSM = ShiftConfig(dims="T", alpha="1/4"), ShiftConfig()
@@ -20,7 +21,7 @@ def entries():
     """
     seen = set()
     for config, size_px in shipped_costs():
-        shifted = (config.backbone, config.non_local, config.num_classes, config.shift)
+        shifted = config.model_copy(update={"num_frames": 1})
         if config.shift is None or shifted not in seen:
             seen.add(shifted)
             yield config, size_px
@@ -28,8 +29,9 @@ def entries():
 
 def named(entry):
     config, size_px = entry
-    parts = config.backbone, config.non_local, config.num_classes, config.num_frames, size_px
-    return "-".join(map(str, (*parts, config.shift and config.shift.dims)))
+    parts = config.backbone, config.system, config.non_local, config.num_classes
+    view = config.num_frames, size_px
+    return "-".join(map(str, (*parts, *view, config.shift and config.shift.dims)))
 
 
 @pytest.mark.parametrize("entry", list(entries()), ids=named)
@@ -49,10 +51,11 @@ def no_counting(monkeypatch):
 @pytest.mark.parametrize("size_px", [TRAIN_CROP_PX, TEST_CROP_PX])
 @pytest.mark.usefixtures("no_counting")
 def test_every_network_whose_cost_the_paper_prints_is_there(shift, size_px):
-    keys = ("backbone", "non_local", "num_frames", "num_classes")
     for paper in paper_costs():
-        config = ModelConfig(**{key: getattr(paper, key) for key in keys}, shift=shift)
-        assert model_cost(config, size_px=size_px).macs > 0
+        for network in paper.networks:
+            config = network.model_copy(update={"shift": None if paper.is_system else shift})
+            assert model_cost(config, size_px=size_px).macs > 0
+            assert model_cost(network, size_px=paper.counted_px).macs > 0
 
 
 @pytest.mark.usefixtures("no_counting")

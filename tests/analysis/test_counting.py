@@ -243,3 +243,19 @@ def test_the_mean_over_views_needs_one_and_counts_each_by_itself():
     assert max(counts) < measure_cost(network, views[0]).macs
     with pytest.raises(DataError, match=r"^no view to count: none of the videos decodes$"):
         mean_macs(network, [])
+
+
+def test_what_only_training_uses_is_told_apart():
+    class Auxiliary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+            self.head = nn.Sequential(nn.Conv2d(4, 5, 1, bias=False), nn.BatchNorm2d(5))
+
+        def forward(self, frames: Tensor) -> Tensor:
+            features = self.conv(frames)
+            return (features, self.head(features)) if self.training else features
+
+    cost = measure_cost(Auxiliary().eval().to("meta"), torch.empty(1, 3, 8, 8, device="meta"))
+    assert (cost.params, cost.training_params) == (16 + 30, 30)
+    assert cost.macs == 12 * 64

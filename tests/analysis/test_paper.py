@@ -171,3 +171,36 @@ def test_two_rows_of_one_label(tmp_path):
     path.write_text(f"table: 8\ncaption: none\ndataset: k400\nrows:\n{row}{row}")
     with pytest.raises(RecipeError, match="two rows are H"):
         read_definition(path, PaperTable)
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_every_row_of_several_systems_names_its_recipes(number):
+    table = load_paper_table(number)
+    networks = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
+    for row in table.rows:
+        assert len(row.recipes) == (2 if row.stream == "RGB+Flow" else 1)
+        assert {name.partition("/")[0] for name in row.recipes} == {table.dataset}
+        if row.network:
+            method = re.match("STSM|TSM|TSN", row.setting)[0].lower()
+            name = f"{table.dataset}/{method}_{networks[row.network]}_{row.num_frames}f"
+            assert row.recipes == (name,)
+            assert row.is_built
+
+
+def test_a_row_is_built_once_all_of_its_recipes_exist():
+    row = load_paper_table(4).rows[0]
+    for names, is_built in (
+        ((), False),
+        (("k400/tea_r50_8f",), True),
+        (("k400/tea_r50_8f", "k400/nothing"), False),
+    ):
+        assert row.model_copy(update={"recipes": names}).is_built == is_built
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_a_reason_names_its_source_and_no_cost_that_could_be_counted(number):
+    for row in load_paper_table(number).rows:
+        for reason in row.reasons:
+            assert reason.source
+            assert not re.search(r"\d\.\d+ (G|M)", reason.text)
+            assert reason.text.format(macs="1 G", params="1 M")

@@ -239,7 +239,7 @@ def test_the_best_of_all_printed_rows():
 
     assert sentences("backbones-sthv2") == []
     assert sentences("sota-sthv2") == [
-        "That is of the 9 rows that are built here; of all 24 that the paper prints, best is "
+        "That is of the 9 rows that are TSN, TSM or STSM; of all 24 that the paper prints, best is "
         "ACTION-Net [33], 3D R-50, 16 frames and TDN [30], 2D R-50, 8 frames (64)."
     ]
 

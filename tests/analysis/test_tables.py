@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -7,9 +8,13 @@ from stsm_cli.analysis.ablation import load_ablation
 from stsm_cli.analysis.cost import ShiftSite
 from stsm_cli.analysis.counted import Counted
 from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.analysis.paper_cost import compare
+from stsm_cli.analysis.printed_cost import paper_costs
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import comparable, printed_lines, summarise
-from stsm_cli.analysis.tables import cost_legend, cost_table, main_table, render, shifted_cell
+from stsm_cli.analysis.system_cost import shifted_cell
+from stsm_cli.analysis.tables import cost_legend, cost_table, main_table, render
+from stsm_cli.config.load import recipe_names
 
 MAIN = """\
 | setting | paper: Kinetics-400 | measured: embedded set | spread | seeds | in pair | \
@@ -31,6 +36,19 @@ spread | seeds | in pair | multiply-adds |
 [40.4, 59.6] | 1 | 75.0 | 160.4 M |
 | STSM+TSN | R-50 | 8 | STSM R-50 8f | 61.3 | **50.0** | [40.4, 59.6] | 1 | 75.0 | 160.4 M |
 """
+UNBUILT = ("k400/i3d_64f", "k400/r2plus1d_34_flow_32f", "sthv2/trn_bninception_8f")
+
+
+@pytest.fixture
+def unbuilt(monkeypatch):
+    """Recipes without some that systems of Tables 4 and 5 need."""
+    names = [name for name in recipe_names() if name not in UNBUILT]
+    monkeypatch.setattr("stsm_cli.analysis.paper.recipe_names", lambda: names)
+    paper_costs.cache_clear()
+    yield
+    paper_costs.cache_clear()
+
+
 CORRECT = {"TSN": 24, "T": 74, "H": 24}
 
 
@@ -75,14 +93,14 @@ def test_a_row_stands_where_its_first_line_is_printed(measure, markdown):
     assert text.count("TSM+TSN [17], TSM+TSN from [33]") == 2  # at 8 and at 16 frames
 
 
-def test_other_systems_are_not_built(measure, markdown):
+def test_other_systems_are_not_run_yet_or_not_built(measure, markdown, unbuilt):
     text = markdown(measure("sota-k400", lambda run: 50))
     assert "| model | backbone | stream | pretrain | #F | row here | paper: Kinetics-400 |" in text
     assert (
         "| Two-Stream R(2+1)D [28] | (2+1)D R-50 | RGB+Flow | none | 16 | – | 73.9 [28] | not "
         "built | – | – | – | – |\n"
     ) in text
-    assert "| TDN [30] | 2D R-50 | RGB | ImageNet | 8 | – | **76.6 [30]** | not built |" in text
+    assert "| TDN [30] | 2D R-50 | RGB | ImageNet | 8 | – | **76.6 [30]** | not run yet |" in text
     assert (
         "| STSM+TSN | 2D R-50 | RGB | ImageNet | 8 | STSM R-50 | 75.0 | **50.0** | [40.4, 59.6] |"
         in text
@@ -109,13 +127,16 @@ def test_the_best_of_each_network_is_bold(measure, markdown):
 
 
 @pytest.mark.parametrize("name", ["alpha", "sota-sthv2", "backbones-k400"])
-def test_a_table_that_nobody_ran_is_written_too(name):
+def test_a_table_that_nobody_ran_is_written_too(name, unbuilt):
     ablation = load_ablation(name)
     paper = load_paper_table(ablation.table)
     text = render(ablation, paper, [], [])
     assert "\n## Not run\n" in text
     assert text.count("| not run | – | – | – | – |") == len(ablation.rows)
-    assert text.count("| not built | – | – | – | – |") == sum(not r.network for r in paper.rows)
+    absent = [row for row in paper.rows if row.recipes and not row.is_built]
+    others = [row for row in paper.rows if row.is_built and not row.network]
+    assert text.count("| not built | – | – | – | – |") == len(absent)
+    assert text.count("| not run yet | – | – | – | – |") == len(others)
     assert f"\n- Command: `stsm ablate {name}`\n" in text
     assert "embedded set”" not in text
 
@@ -189,14 +210,50 @@ def test_where_nothing_is_printed_nothing_stands_beside():
     ]
 
 
-def test_what_other_systems_cost_is_not_counted():
+def test_what_other_systems_cost_is_counted(unbuilt):
     rows = costs("sota-sthv2")
     assert len(rows) == 2 + 24
     assert rows[2] == (
-        "| MultiScale TRN [40], 3D BNInception, 8 | 16×3×2 | not built | – | 18.3M | – | – |"
+        "| MultiScale TRN [40], 3D BNInception, 8 | not built | – | – | 16×3×2 | – | – | – | 18.3M "
+        "| – | – |"
     )
-    assert sum("not built" in row for row in rows) == 15
-    assert "| TSN R-50 16f | 65×3×2 | 65.41 G | 85.43 G | 24.3M | 24.33 M | none |" in rows
+    assert (
+        "| SlowFast from [3], 3D R-50, 4×16 | `slowfast_resnet50` | 64 | 1 × 1 of 256² | 132.8 | "
+        "131.42 G of 256² | 100.62 G | 131.42 G | 34.4M | 34.05 M | none |"
+    ) in rows
+    assert (
+        "| TDN [30], 2D R-50, 8 | `resnet50` with TDN | 8 × 5 | 1 × 1 of 224² | 36×3×2 | "
+        "35.64 G of 224² | 35.64 G | 46.55 G | - | 24.38 M | none |"
+    ) in rows
+    assert (
+        "| TSN R-50 16f | `resnet50` | 16 | 2 × 3 of 256² | 65×3×2 | 65.40 G of 224² | 65.40 G | "
+        "85.42 G | 24.3M | 23.86 M | none |"
+    ) in rows
+    assert (
+        "| TSM R-50+NL | `resnet50` with non-local blocks | 8 | 10 × 3 of 256² | - | "
+        "61.10 G of 224² | 61.10 G | 84.59 G | - | 31.68 M | 3,280 of 13,120 |"
+    ) in costs("sota-k400")
+
+
+def test_parameters_that_only_training_uses_are_told_apart(monkeypatch):
+    def compared(paper):
+        return replace(compare(paper), training_params=19_704_208)
+
+    monkeypatch.setattr("stsm_cli.analysis.system_cost.compare", compared)
+    assert "| 24.92 M, 5.22 M in a test |" in "".join(costs("sota-k400"))
+
+
+def test_rows_with_the_same_reasons_are_explained_together(unbuilt):
+    ablation = load_ablation("sota-k400")
+    paper = load_paper_table(4)
+    text = render(ablation, paper, [], [])
+    assert (
+        "\n- TSN R-50, TSM R-50, STSM R-50: 33 G is a view of 224² pixels; the tests see 256² "
+        "(paper 4.2), where a view costs 42.71 G.\n"
+    ) in text
+    assert "\n- SlowOnly [4], 3D R-50, 4: 27.3 G is a view of 256² pixels.\n" in text
+    assert "\n- I3D" not in text
+    assert text.endswith(".\n")
 
 
 def test_the_shift_of_each_group():

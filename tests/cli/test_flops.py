@@ -4,18 +4,22 @@ import shlex
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from stsm_cli.analysis import counting
+from stsm_cli.analysis.cost import model_cost
 from stsm_cli.cli import output
 from stsm_cli.cli.app import run
 from stsm_cli.cli.flops import flops
-from stsm_cli.config.load import load_recipe
+from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.models.build import build_model
 
+RENEW = "datasets/paper/counts.json is out of date; `python benchmarks/counts.py` makes it again"
 SMALL = ["flops", "resnet_small", "--frames", "2", "--size", "48", "--classes", "16"]
 
 
@@ -42,7 +46,10 @@ def test_json_is_one_object_with_the_promised_keys(capsys):
     assert "layers" not in found
 
 
-@pytest.mark.parametrize("model", ["r50", "r50-nl", "mbv2", "r101", "sthv2/stsm_r50_16f"])
+WITHOUT_TORCH = ["r50", "r50-nl", "mbv2", "r101", "sthv2/stsm_r50_16f", "k400/r2plus1d_34_32f"]
+
+
+@pytest.mark.parametrize("model", WITHOUT_TORCH)
 def test_the_paper_s_networks_are_answered_without_torch(model):
     code = (
         "import sys\n"
@@ -53,6 +60,13 @@ def test_the_paper_s_networks_are_answered_without_torch(model):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["macs"] > 10**9
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_answered_without_counting(name, capsys, monkeypatch):
+    monkeypatch.setattr(counting, "count_cost", lambda *_, **__: pytest.fail(RENEW))
+    model_cost.cache_clear()  # of what other tests counted
+    assert record(capsys, "flops", name)["macs"] > 10**6
 
 
 def test_three_settings_cost_the_same(capsys):
@@ -215,6 +229,52 @@ def test_a_system_stands_alone(capsys):
     assert "ACTION's view costs 0.14 G" in text
     assert "ACTION, layer by layer" in text
     assert "the shift adds" not in text
+
+
+def test_a_system_stands_beside_its_printed_rows(capsys):
+    (row,) = record(capsys, "flops", "k400/r2plus1d_34_32f")["paper"]
+    assert (row["rows"], row["gflops"], row["views"]) == (["R(2+1)D [28]"], "152×115", 115)
+    assert (row["backbone"], row["num_frames"], row["counted_px"]) == ("r2plus1d_34", 32, 112)
+    assert row["measured"]["macs_counted"] == 152_355_715_072
+    assert row["measured"]["params"] == 63_697_175
+    assert run(["flops", "k400/r2plus1d_34_32f"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"Table 4 R\(2\+1\)D \[28\] +152×115 +152\.36 G at 112² +609\.42 G", text)
+    assert "Table 4 R(2+1)D [28]: 63.6M is 63.70M cut short" in text
+    assert "STSM's view costs 304.71 G" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "params"),
+    [
+        ("k400/tea_r50_8f", 69_082_397_184, 24_919_354),
+        ("k400/tdn_r50_8f", 71_284_893_696, 24_845_680),
+        ("k400/smallbig_r50_8f", 103_262_224_384, 24_370_640),
+    ],
+)
+def test_networks_of_8_frames_are_counted_with_16(name, macs, params, capsys):
+    found = record(capsys, "flops", name, "--frames", "16", "--size", "224")
+    assert (found["macs"], found["params"]) == (macs, params)
+
+
+def test_what_training_alone_uses_is_told_apart(capsys, monkeypatch):
+    def with_head(config, *, size_px):
+        return replace(model_cost(config, size_px=size_px), training_params=1_000)
+
+    monkeypatch.setattr("stsm_cli.analysis.cost.model_cost", with_head)
+    found = record(capsys, *SMALL)
+    assert found["training_params"] == 1_000
+    assert run(SMALL) == 0
+    told = "1,000 of the parameters are a part's that training alone uses; a test has"
+    assert f"{told} {found['params'] - 1_000:,}\n" in capsys.readouterr().out
+
+
+def test_both_data_sets_rows_of_a_system_are_shown(capsys):
+    rows = record(capsys, "flops", "k400/tdn_r50_8f")["paper"]
+    assert [(row["table"], row["num_classes"], row["system"]) for row in rows] == [
+        (4, 400, "tdn"),
+        (5, 174, "tdn"),
+    ]
 
 
 @pytest.mark.parametrize("option", [["--shift", "T"], ["--alpha", "1/4"]])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stsm_cli.cli.app import run
+from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.engine import board, launch
 
@@ -34,6 +35,22 @@ def test_the_plan_tells_batch_learning_rate_and_steps(capsys):
     assert (told["steps_per_epoch"], told["batch"]["lr"]) == (10, 0.0075)
     assert run([*plan[:-1], "nowhere"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("; no videos at nowhere yet")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_has_a_plan(name, capsys):
+    assert run(["train", name, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["name"], told["recipe"]["model"]["weights"] is None) == (
+        name,
+        load_recipe(name).recipe.model.weights is None,
+    )
+
+
+@pytest.mark.parametrize("name", ["k400/tea_r50_8f", "k400/tdn_r50_8f", "k400/smallbig_r50_8f"])
+def test_networks_of_8_frames_have_a_plan_of_16(name, capsys):
+    assert run(["train", name, "--set", "model.num_frames=16", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["model"]["num_frames"] == 16
 
 
 def test_the_plan_of_a_continued_run_is_of_its_own_recipe(small_run, capsys, tmp_path):

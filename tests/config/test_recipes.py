@@ -245,11 +245,11 @@ def test_the_systems_recipes_hold_their_authors_values():
         "sthv2/action_r50_8f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
         "sthv2/action_r50_16f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
         "sthv2/action_mobilenet_v2_8f": (0.01, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256", "none"),
-        "k400/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "k400-2x3@256-score", "plain"),
+        "k400/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "k400-10x3@256-score", "plain"),
         "sthv2/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256-score", "none"),
         "sthv2/mg_tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-1x1@224", "none"),
         "sthv2/mg_tea_r50_16f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-1x1@224", "none"),
-        "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-2x3@256", "plain"),
+        "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-10x3@256", "plain"),
         "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
     }
     names = [name for name in NAMES if not name.startswith("synth/")]
@@ -284,6 +284,56 @@ def test_atfr_is_trained_as_slowfast(name):
     plain, sampled = (load_recipe(name.format(part)).recipe for part in ("", "_atfr"))
     assert sampled.model == plain.model.model_copy(update={"system": "atfr"})
     assert sampled.model_copy(update={"model": plain.model}) == plain
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "optim", "protocol"),
+    [
+        (
+            "k400/slowonly_r50_4x16",
+            ("random", (256, 320), "plain"),
+            (0.1, 64, 1e-4, True, False, 196, 34, "one_cycle"),
+            "k400-10x3@256",
+        ),
+        (
+            "k400/stsm_slowonly_r50_4x16",
+            ("random", (256, 320), "plain"),
+            (0.1, 64, 1e-4, True, False, 196, 34, "one_cycle"),
+            "k400-10x3@256",
+        ),
+        (
+            "k400/slowfast_r50_4x16",
+            ("random", (256, 320), "plain"),
+            (0.1, 64, 1e-4, True, False, 196, 34, "one_cycle"),
+            "k400-10x3@256",
+        ),
+        (
+            "sthv2/slowfast_r50_16x8",
+            ("random", (256, 320), "none"),
+            (0.03, 16, 1e-6, True, False, 22, 0.19, "step"),
+            "sthv2-1x1@256",
+        ),
+        (
+            "k400/r2plus1d_34_32f",
+            ("random", None, "plain"),
+            (0.01, 192, 1e-4, False, True, 225, 50, "step"),
+            "k400-10x1@112-score",
+        ),
+        (
+            "k400/smallbig_r50_8f",
+            ("multi_scale", None, "plain"),
+            (0.01, 64, 1e-4, False, True, 100, 0, "one_cycle"),
+            "k400-10x3@256",
+        ),
+    ],
+)
+def test_the_3d_networks_recipes_hold_their_authors_values(name, data, optim, protocol):
+    recipe = load_recipe(name).recipe
+    keys = ("lr", "batch_size", "weight_decay", "nesterov", "decay_norms", "epochs")
+    found = tuple(getattr(recipe.optim, key) for key in (*keys, "warmup_epochs", "schedule"))
+    assert found == optim
+    assert (recipe.data.train_crop, recipe.data.jitter_px, recipe.data.flip) == data
+    assert recipe.protocol == protocol
 
 
 def test_mmaction2_s_recipes_hold_its_values():

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from stsm_cli.config.schema import (
     AVERAGES,
+    WRITTEN,
     DataConfig,
     OptimConfig,
     Recipe,
@@ -115,13 +116,57 @@ def test_keys_that_contradict_each_other_are_refused(section, values, message):
         Recipe.model_validate(edited(section, **values))
 
 
-def test_uniform_sampling_takes_one_or_two_clips():
+@pytest.mark.parametrize("clips", [1, 2, 10])
+def test_uniform_sampling_takes_one_two_or_ten_clips(clips):
     data = {"dataset": "sthv2", "sampling": "uniform"}
-    assert Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 2}}).test.clips == 2
-    with pytest.raises(
-        ValidationError, match=r"test.clips \(10\) must be 1 or 2 with data\.sampling uniform"
-    ):
-        Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": 10}})
+    recipe = Recipe.model_validate(RECIPE | {"data": data, "test": {"clips": clips}})
+    assert recipe.test.clips == clips
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        (
+            "data",
+            {"jitter_px": (256, 320)},
+            "jitter_px belongs to `train_crop: random`, not ten_crop",
+        ),
+        (
+            "data",
+            {"train_crop": "random", "jitter_px": (223, 320)},
+            r"jitter_px \(223, 320\) must rise from at least crop_px \(224\)",
+        ),
+        (
+            "data",
+            {"train_crop": "random", "jitter_px": (320, 256)},
+            r"jitter_px \(320, 256\) must rise from at least crop_px \(224\)",
+        ),
+        (
+            "optim",
+            {"nesterov": True, "optimizer": "adamw"},
+            "nesterov belongs to `optimizer: sgd` with momentum above 0",
+        ),
+        (
+            "optim",
+            {"nesterov": True, "momentum": 0.0},
+            "nesterov belongs to `optimizer: sgd` with momentum above 0",
+        ),
+    ],
+)
+def test_what_belongs_to_another_key_is_refused_without_it(section, values, message):
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(edited(section, **values))
+
+
+@pytest.mark.parametrize(
+    ("values", "who"), [({"policy": "tsm"}, "policy tsm"), ({"optimizer": "adamw"}, "adamw")]
+)
+def test_norms_that_are_spared_anyway_need_no_word(values, who):
+    recipe = edited("optim", decay_norms=False, **values)
+    assert not Recipe.model_validate(recipe).optim.decay_norms  # a finished run's
+    said = rf"decay_norms \(false\) has no effect: {who} spares norms by itself"
+    with pytest.raises(ValidationError, match=said):
+        Recipe.model_validate(recipe, context=WRITTEN)
 
 
 def test_64_frames_fill_a_dense_window_and_uniform_sampling_takes_more():
@@ -166,6 +211,7 @@ def test_no_default_ever_changes():
             "short_side_px": 256,
             "crop_px": 224,
             "train_crop": "ten_crop",
+            "jitter_px": None,
             "flip": "plain",
             "synth": {
                 "train": 2000,
@@ -185,7 +231,9 @@ def test_no_default_ever_changes():
             "batch_size": 48,
             "accumulate": 1,
             "momentum": 0.9,
+            "nesterov": False,
             "weight_decay": 1e-4,
+            "decay_norms": True,
             "epochs": 1,
             "schedule": "step",
             "milestones_epochs": [],

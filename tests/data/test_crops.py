@@ -3,11 +3,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from stsm_cli.data import crops
 from stsm_cli.data.crops import Crop, center_crop, cut, multi_scale_crop, ten_crop, three_crop
 
 
-def corners(crops):
-    return [(crop.x1, crop.y1) for crop in crops]
+def corners(boxes):
+    return [(crop.x1, crop.y1) for crop in boxes]
 
 
 def test_center_crop_floors():
@@ -133,3 +134,28 @@ def test_cut_mirrors_left_to_right():
     mirrored = cut(frames, Crop(1, 0, 5, 4, mirrored=True))
     assert mirrored.shape == (2, 4, 4, 3)
     assert mirrored[1, 2, :, 0].tolist() == [4, 3, 2, 1]
+
+
+def test_random_crops_reach_every_place_and_no_further():
+    rng = np.random.default_rng(0)
+    drawn = {crops.random_crop(5, 6, 4, rng, with_mirrors=True) for _ in range(200)}
+    assert drawn == {
+        Crop(x, y, x + 4, y + 4, mirrored)
+        for x in range(3)
+        for y in range(2)
+        for mirrored in (False, True)
+    }
+    assert not any(crops.random_crop(5, 6, 4, rng, with_mirrors=False).mirrored for _ in range(20))
+    with pytest.raises(ValueError, match=r"size \(6\) must be 1 to the short side"):
+        crops.random_crop(5, 6, 6, rng, with_mirrors=False)
+
+
+@pytest.mark.parametrize("name", ["ten_crop", "multi_scale"])
+def test_a_drawn_crop_is_one_of_the_boxes(name):
+    boxes = {"ten_crop": crops.ten_crop, "multi_scale": crops.multi_scale_crop}[name](40, 56, 16)
+    draw = crops.TRAIN_CROPS[name]
+    drawn = draw(40, 56, 16, np.random.default_rng(3), with_mirrors=True)
+    assert drawn == boxes[np.random.default_rng(3).integers(len(boxes))]
+    upright = draw(40, 56, 16, np.random.default_rng(3), with_mirrors=False)
+    own = [box for box in boxes if not box.mirrored]
+    assert upright == own[np.random.default_rng(3).integers(len(own))]

@@ -95,3 +95,32 @@ def test_multi_scale_crops_are_resized(videos):
     widths = {int(pixels[0, 0, -1, 2]) - int(pixels[0, 0, 0, 2]) for pixels in samples}
     assert len(widths) > 1
     assert {int(p[0, 0, -1, 2]) - int(p[0, 0, 0, 2]) for p in training_samples(videos)} == {4 * 15}
+
+
+def corners(videos, **changes):
+    """First and last column and the width of each training sample's crop."""
+    for pixels in training_samples(videos, train_crop="random", **changes):
+        first, last = int(pixels[0, 0, 0, 2]), int(pixels[0, 0, -1, 2])
+        yield first // 4, last // 4
+
+
+def test_random_crops_lie_anywhere(videos):
+    found = list(corners(videos))
+    assert {last - first for first, last in found} == {15}
+    assert len({first for first, _ in found}) > 10
+    mirrored = [first > last for first, last in corners(videos, flip="plain")]
+    assert 0 < sum(mirrored) < len(mirrored)
+
+
+def test_a_picture_drawn_larger_shows_less_of_itself(videos):
+    widths = {last - first for first, last in corners(videos, jitter_px=(40, 80))}
+    assert 7 <= min(widths) < 10
+    assert 12 < max(widths) <= 15
+    assert {last - first for first, last in corners(videos, jitter_px=(80, 80))} <= {6, 7}
+
+
+@pytest.mark.parametrize("jitter", [None, (256, 320)])
+def test_what_is_drawn_is_the_same_again(videos, jitter):
+    changes = {"short_side_px": HEIGHT, "crop_px": 16, "jitter_px": jitter}
+    first, second = (list(corners(videos, **changes)) for _ in range(2))
+    assert first == second

@@ -15,6 +15,7 @@ from stsm_cli.data.sampling import (
     motion_test,
     motion_train,
     train_indices,
+    uniform_spread,
     uniform_test,
     uniform_train,
 )
@@ -257,9 +258,26 @@ def test_no_other_sampler_is_one_of_these():
         sampling.test_indices("other", 30, View(8), 1)
 
 
-def test_uniform_sampling_knows_one_clip_and_two():
-    with pytest.raises(KeyError, match="10"):
-        sampling.test_indices("uniform", 30, View(8), 10)
+def test_ten_uniform_clips_are_spread_over_their_segments():
+    clips = sampling.test_indices("uniform", 40, View(2), 10)  # segments of 20 frames
+    assert clips[:, 0].tolist() == [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]
+    assert (clips[:, 1] == clips[:, 0] + 20).all()
+    assert uniform_spread(16, 8, 10)[[0, 9]].tolist() == [
+        [0, 2, 4, 6, 8, 10, 12, 14],
+        [1, 3, 5, 7, 9, 11, 13, 15],
+    ]
+    assert uniform_spread(300, 8, 1).tolist() == uniform_test(300, 8).tolist()
+    tdn = View(2, consecutive=5)
+    assert sampling.test_indices("uniform", 44, tdn, 10)[0].tolist() == [
+        *range(1, 6),
+        *range(21, 26),
+    ]
+
+
+@pytest.mark.parametrize("counts", [(0, 8, 10), (30, 0, 10), (30, 8, 0)])
+def test_clips_of_nothing_are_refused(counts):
+    with pytest.raises(ValueError, match=r"\(0\) must be at least 1"):
+        uniform_spread(*counts)
 
 
 def test_frames_that_are_read_together_lie_a_stride_apart():

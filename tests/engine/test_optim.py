@@ -54,6 +54,35 @@ def test_sgd_is_the_papers():
     assert len(group["params"]) == 2
 
 
+def test_nesterov_s_momentum_looks_ahead_of_itself():
+    moved = {}
+    for nesterov in (False, True):
+        weight = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(weight.weight)
+        optimizer = build_optimizer(weight, config(lr=0.1, weight_decay=0.0, nesterov=nesterov))
+        for _ in range(2):
+            weight.weight.grad = torch.ones(1, 1)
+            optimizer.step()
+        moved[nesterov] = weight.weight.item()
+    assert moved[False] == pytest.approx(1 - 0.1 * (1 + 1.9))
+    assert moved[True] == pytest.approx(1 - 0.1 * (1.9 + 2.71))
+
+
+def test_norms_can_be_spared_weight_decay():
+    model = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.Linear(4, 2))
+    spared = config(decay_norms=False)
+    found = multipliers(build_optimizer(model, spared), model, spared)
+    norms = {"1.weight": (1, 0), "1.bias": (1, 0)}
+    assert (
+        found
+        == {"0.weight": (1, 1), "0.bias": (1, 1), "2.weight": (1, 1), "2.bias": (1, 1)} | norms
+    )
+    everything = config()
+    assert set(multipliers(build_optimizer(model, everything), model, everything).values()) == {
+        (1, 1)
+    }
+
+
 def test_adamw_decays_matrices_only():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
     optimizer = build_optimizer(model, config(optimizer="adamw", weight_decay=0.02))

@@ -1,0 +1,72 @@
+"""Every shipped recipe trains, in its small counterpart: two steps on six tiny videos."""
+
+import re
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stsm_cli.config.load import load_recipe, recipe_names
+from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
+from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.synth import CLASSES
+from stsm_cli.data.videos import Videos
+from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.runlog import RunFolder
+
+CROP_PX, SHORT_SIDE_PX = 32, 36
+MOST_FRAMES = 8
+
+
+def small_backbone(backbone):
+    """What stands for a backbone on the embedded set: `resnet_small` for `resnet50`."""
+    bare = re.sub(r"_?\d+$", "", backbone)
+    names = (backbone, f"{backbone}_small", f"{bare}_small")
+    found = [name for name in names if name in FOR_SMALL_FRAMES]
+    assert found, f"{backbone} has no small counterpart"
+    return found[0]
+
+
+def tiny(name):
+    """A recipe for six tiny videos of the embedded set's classes; all it can keep is its own."""
+    recipe = load_recipe(name).recipe
+    model = recipe.model.model_dump()
+    model |= {"backbone": small_backbone(model["backbone"]), "num_classes": len(CLASSES)}
+    model |= {"num_frames": min(model["num_frames"], MOST_FRAMES), "weights": None, "init": None}
+    data = recipe.data.model_dump()
+    data |= {"dataset": "synth", "synth": {"train": 6, "val": 2, "frames": 12}}
+    data |= {"crop_px": CROP_PX, "short_side_px": SHORT_SIDE_PX}
+    if data["jitter_px"]:
+        share = CROP_PX / recipe.data.crop_px
+        data["jitter_px"] = tuple(round(px * share) for px in data["jitter_px"])
+    test = recipe.test.model_dump() | {"crops": 1, "crop_px": CROP_PX}
+    optim = recipe.optim.model_dump() | {"epochs": 1, "batch_size": 3, "accumulate": 1}
+    optim |= {"milestones_epochs": (), "warmup_epochs": 0.0}
+    precision = "fp32" if recipe.precision == "fp16" else recipe.precision  # for a CPU
+    sections = {"model": model, "data": data, "test": test, "optim": optim}
+    return Recipe.model_validate(recipe.model_dump() | sections | {"precision": precision})
+
+
+def noise(split, count, seed):
+    """A split in memory: noise, 12 frames of 36×44 pixels."""
+    rng = np.random.default_rng(seed)
+    size = (12, SHORT_SIDE_PX, SHORT_SIDE_PX + 8)
+    frames = tuple(rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count))
+    records = tuple(
+        VideoRecord(f"{split}/{i}.mp4", i, size[0], 8.0, size[2], size[1]) for i in range(count)
+    )
+    manifest = Manifest(Path("nowhere"), split, CLASSES, records)
+    return Videos(manifest, SHORT_SIDE_PX, "pyav", cache=frames)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_two_steps_on_six_videos(name, tmp_path, run):
+    result = run(tiny(name), noise("train", 6, 0), noise("val", 2, 1), tmp_path / "a")
+    folder = RunFolder(tmp_path / "a")
+    (epoch,) = folder.metrics()
+    assert isfinite(epoch["train_loss"])
+    assert (result.num_videos, result.num_listed) == (2, 2)
+    state = load_checkpoint(folder.checkpoint)
+    assert state["position"]["batches"] == 2
+    assert all(value.isfinite().all() for value in state["model"].values())
