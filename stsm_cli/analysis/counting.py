@@ -57,9 +57,12 @@ SKIPPED = (
     "mean",
     "upsample_nearest2d",
     "softmax",
+    "square",
+    "sum",
+    "sqrt",
 )
 """Skipped by convention: small beside the convolutions, or fused into them."""
-MOVES = ("pad", "unflatten", "masked_fill", "index_select")
+MOVES = ("pad", "unflatten", "masked_fill", "index_select", "stack")
 """Move data and compute nothing; fvcore itself passes over the others of that kind."""
 
 

@@ -14,12 +14,14 @@ from stsm_cli.models.network_3d import Network3D
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.r2plus1d import R2Plus1D, r2plus1d_backbone
 from stsm_cli.models.resnet_3d import ResNet3D, inflate
+from stsm_cli.models.selfy import insert_selfy
 from stsm_cli.models.shift import ShiftedConv, insert_shift
 from stsm_cli.models.slow_only import slow_backbone
 from stsm_cli.models.slowfast import SlowFastResNet, slowfast_backbone
 from stsm_cli.models.small_big import smallbig_backbone
 from stsm_cli.models.tdn import TDN
 from stsm_cli.models.tea import insert_tea
+from stsm_cli.models.tpn import TPN, PyramidResNet
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
@@ -36,8 +38,8 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
 
     Raises:
         ValueError: The number of classes is not known yet.
-        RecipeError: `weights` names weights that the backbone does not have, or α is above 0 and
-            so small that no channel moves anywhere.
+        RecipeError: `weights` names weights that the backbone does not have, α is above 0 and so
+            small that no channel moves anywhere, or `shift.shortcut` finds nothing to shift.
         CheckpointError: Weights can be neither found nor downloaded, are damaged, or do not fit.
     """
     if config.num_classes is None:
@@ -49,7 +51,7 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
             num_frames=config.num_frames,
             dims=config.shift.dims,
             alpha=config.shift.alpha,
-            targets=network.shift_sites,
+            targets=_targets(network, config.shift.shortcut),
         )
         _check_moves(network)
     if config.init is not None:
@@ -78,6 +80,8 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
     match config.backbone:
         case "slow_resnet50" | "slow_resnet_small" as slow:
             body = slow_backbone(slow)
+            if config.system == "tpn":
+                return _tpn(body, config, num_classes)
         case "slowfast_resnet50" | "slowfast_resnet_small" as slowfast:
             body = slowfast_backbone(slowfast, config.num_frames, config.slowfast)
         case "r2plus1d_34" | "r2plus1d_small" as factored:
@@ -91,9 +95,16 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
             backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
             if config.non_local:
                 insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
+            if config.system == "tpn":
+                return _tpn(backbone, config, num_classes)
             backbone = _with_system(backbone, config)
             return TSN(view, num_classes, backbone, num_features=num_features, dropout=dropout)
     return Network3D(view, num_classes, body, num_features=body.num_features, dropout=dropout)
+
+
+def _tpn(body: nn.Module, config: ModelConfig, num_classes: int) -> Network:
+    pyramid = PyramidResNet(body, num_frames=config.num_frames)
+    return TPN(config.view, num_classes, pyramid, dropout=config.dropout)
 
 
 def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
@@ -105,7 +116,22 @@ def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
             insert_tea(backbone, num_frames=config.num_frames)
         case "tdn":
             return TDN(backbone, num_frames=config.num_frames)
+        case "selfy":
+            insert_selfy(backbone, num_frames=config.num_frames)
     return backbone
+
+
+def _targets(network: Network, shortcut: bool) -> list[str]:
+    """The convolutions before which the shift stands, of projected shortcuts too if asked for."""
+    branches = network.shift_sites
+    if not shortcut:
+        return branches
+    names = {name for name, _ in network.named_modules()}
+    shortcuts = [f"{site.rpartition('.')[0]}.downsample.0" for site in branches]
+    projected = [name for name in shortcuts if name in names]
+    if not projected:
+        raise RecipeError("model.shift.shortcut (true): the backbone projects no shortcut")
+    return branches + projected
 
 
 def _check_moves(network: Network) -> None:

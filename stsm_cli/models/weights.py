@@ -78,7 +78,8 @@ def load_init(model: Network, path: Path) -> tuple[str, ...]:
     tensors = plain_state_dict(model)
     new = {}
     if found := _other_classes(tensors, weights):
-        new[f"the classifier ({model.num_classes} classes, the file has {found})"] = set(CLASSIFIER)
+        heads = {f"{prefix}{name}" for prefix in ("", "auxiliary.") for name in CLASSIFIER}
+        new[f"the classifier ({model.num_classes} classes, the file has {found})"] = heads
     non_local = {name for name in tensors if NON_LOCAL in name}
     if non_local and not any(NON_LOCAL in name for name in weights):
         new["the non-local blocks"] = non_local
