@@ -48,6 +48,8 @@ class Cost:
     """Operators that nobody counts: how often they run. Not empty means `macs` is incomplete."""
     sites: tuple[ShiftSite, ...]
     """Places where a shift stands, and how many channels it really moves there."""
+    training_params: int = 0
+    """Those of `params` that training alone uses: an auxiliary head's, which no view calls."""
 
 
 @lru_cache

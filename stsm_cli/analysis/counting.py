@@ -88,11 +88,12 @@ def measure_cost(model: nn.Module, videos: Tensor) -> Cost:
     macs = {name: _macs(by_module[name]) for name in by_module}
     return Cost(
         macs=macs[""],
-        params=sum(parameter.numel() for parameter in model.parameters()),
+        params=_num_parameters(model),
         layers=_layers(model, macs),
         skipped={name: int(n) for name, n in by_module[""].items() if name in SKIPPED},
         uncounted=dict(analysis.unsupported_ops()),
         sites=shifted_channels(model),
+        training_params=_training_parameters(model),
     )
 
 
@@ -118,6 +119,15 @@ def _site(name: str, module: ShiftedConv) -> ShiftSite:
     sizes = group_sizes(module.slices, module.dims)
     by_group = {group: sum(both) for group, both in sizes.items()}
     return ShiftSite(name, channels, sum(by_group.values()), by_group)
+
+
+def _num_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _training_parameters(model: nn.Module) -> int:
+    auxiliary = getattr(model, "auxiliary", None)  # of a `Network`; other modules are counted too
+    return 0 if auxiliary is None else _num_parameters(auxiliary)
 
 
 def _elements_written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

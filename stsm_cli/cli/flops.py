@@ -108,10 +108,10 @@ def flops(
     shifts = {"TSN": None, "TSM": TSM, "STSM": asked}
     if config.backbone not in get_args(FrameBackbone):  # no TSN
         shifts = {"no shift": None, "TSM's": TSM, "STSM's": asked}
-    if config.system is not None:  # has no shift
+    if config.system is not None:  # is counted as it is
         if shift or alpha:
             raise UsageError(f"--shift and --alpha: {model} is {config.system.upper()}")
-        shifts = {config.system.upper(): None}
+        shifts = {config.system.upper(): own}
     costs = {}
     with output.current().bar("counting", len(shifts) + 1) as bar:
         for name, setting in shifts.items():
@@ -123,7 +123,8 @@ def flops(
     if as_json:
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
         question |= {"num_classes": classes, "views": views}
-        question["shift"] = asked.model_dump(mode="json") if config.system is None else None
+        counted = asked if config.system is None else own
+        question["shift"] = counted and counted.model_dump(mode="json", include={"dims", "alpha"})
         output.current().json(question | _record(costs, paper, views, per_layer))
         return
     title = f"{model}, {frames} frames of {size}² pixels, {classes} classes"
@@ -186,6 +187,7 @@ def _record(
         "gmacs": cost.macs / 1e9,
         "gflops": 2 * cost.macs / 1e9,
         "params": cost.params,
+        "training_params": cost.training_params,
         "shifted_channels": [asdict(site) for site in cost.sites],
         "settings": {
             name: {"macs": c.macs, "params": c.params, "shifted": sum(s.shifted for s in c.sites)}
@@ -237,8 +239,13 @@ def _notes(costs: Mapping[str, "Cost"]) -> list[str]:
         f"{cost.params - plain.params} parameters"
         for _, plain in before[:1]
     ]
+    training = [
+        f"{cost.training_params:,} of the parameters are a head's that training alone uses; "
+        f"the test has {cost.params - cost.training_params:,}"
+    ]
     return [
         *added,
+        *(training if cost.training_params else []),
         "a multiply-add (MAC) is one here and in the paper; counted as two operations, "
         f"{name}'s view costs {_giga(2 * cost.macs)}",
         f"skipped by convention: {', '.join(sorted(cost.skipped))}; uncounted: {uncounted}",

@@ -33,6 +33,7 @@ NAMES = recipe_names()
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
 MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn"}
+MECHANISMS |= {"tpn_": "tpn", "tsm_tpn_": "tpn", "selfy_": "selfy", "tsm_selfy_": "selfy"}
 """What a recipe's name begins with, by the system of its network."""
 OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
 PAPER = [
@@ -128,6 +129,7 @@ SHIFTS = {
     "r2plus1d": None,
     "smallbig": None,
     **dict.fromkeys(MECHANISMS),
+    **dict.fromkeys(("tsm_tpn_", "tsm_selfy_"), ("T", Fraction(1, 4))),
     "tsm": ("T", Fraction(1, 4)),
     "stsm": ("T+H+W", Fraction(3, 8)),
 }
@@ -186,7 +188,7 @@ def test_every_value_says_where_it_comes_from(path):
         if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
             assert line.startswith("#") or re.search(
                 r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s code"
-                r"|(TEA|TDN|ACTION-Net)'s )",
+                r"|(TEA|TDN|ACTION-Net|TPN|SELFY)'s )",
                 line,
             ), line
 
@@ -224,6 +226,9 @@ def test_table_3_starts_from_tsm_s_weights_on_kinetics_alone():
         ("k400/tea_r50_8f", 4, "TEA [16]", "8"),
         ("k400/tdn_r50_8f", 4, "TDN [30]", "8"),
         ("sthv2/tdn_r50_8f", 5, "TDN [30]", "8"),
+        ("k400/tpn_r50_8f", 4, "TSN-50 + TPN [36]", "8"),
+        ("sthv2/tpn_r50_8f", 5, "TSN-50 + TPN [36]", "8"),
+        ("sthv2/selfy_r50_8f", 5, "SELFYNet-R50 [14]", "8"),
     ],
 )
 def test_a_system_s_card_quotes_the_printed_row_and_whose_number_it_is(name, number, title, frames):
@@ -242,6 +247,11 @@ def test_the_systems_recipes_hold_their_authors_values():
         "sthv2/tea_r50_8f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-2x3@256-score", "none"),
         "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-2x3@256", "plain"),
         "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
+        "k400/tpn_r50_8f": (0.01, 256, 1e-4, 150, (75, 125), "k400-10x3@256", "plain"),
+        "sthv2/tpn_r50_8f": (0.01, 256, 5e-4, 150, (75, 125), "sthv2-2x3@256", "plain"),
+        "sthv2/tsm_tpn_r50_8f": (0.01, 256, 5e-4, 150, (75, 125), "sthv2-2x3@256", "plain"),
+        "sthv2/selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-2x3@256", "label_aware"),
+        "sthv2/tsm_selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-1x1@224", "label_aware"),
     }
     assert set(expected) == {name for name in NAMES if load_recipe(name).recipe.model.system}
     for name, values in expected.items():
@@ -249,8 +259,21 @@ def test_the_systems_recipes_hold_their_authors_values():
         optim = recipe.optim
         found = (optim.lr, optim.batch_size, optim.weight_decay, optim.epochs)
         assert (*found, optim.milestones_epochs, recipe.protocol, recipe.data.flip) == values
-        assert (optim.lr_batch_size, optim.clip_grad_norm) == (optim.batch_size, 20)
-        assert (recipe.data.train_crop, recipe.data.sampling) == ("multi_scale", "uniform")
+        is_k400_tpn = name == "k400/tpn_r50_8f"
+        assert (optim.lr_batch_size, optim.clip_grad_norm) == (
+            optim.batch_size,
+            40 if is_k400_tpn else 20,
+        )
+        assert recipe.data.train_crop == "multi_scale"
+        assert recipe.data.sampling == ("dense" if is_k400_tpn else "uniform")
+        assert optim.policy == ("plain" if recipe.model.system == "tpn" else "tsm")
+
+
+def test_only_tpn_s_copy_of_tsm_shifts_projected_shortcuts():
+    shifted = {
+        name for name in NAMES if (shift := load_recipe(name).recipe.model.shift) and shift.shortcut
+    }
+    assert shifted == {"sthv2/tsm_tpn_r50_8f"}
 
 
 def test_mmaction2_s_recipes_hold_its_values():
