@@ -53,8 +53,9 @@ class SelfSimilarity(nn.Module):
         similar = torch.bmm(here, near)  # (N·T·L, h·v, h·v)
         places, is_inside = _around(height, width, x.device)
         around = similar.gather(2, places.expand(len(similar), -1, -1))  # (N·T·L, h·v, U·U)
-        around = around.masked_fill(~is_inside, 0)
-        return around.unflatten(2, (AROUND, AROUND)).unflatten(1, (height, width))
+        around = around.masked_fill(~is_inside, 0).unflatten(2, (AROUND, AROUND))
+        out: Tensor = around.unflatten(1, (height, width))
+        return out
 
 
 class Selfy(nn.Module):

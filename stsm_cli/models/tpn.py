@@ -151,6 +151,7 @@ class TPN(Network3D):
     """Class scores of a view; in training, those of the auxiliary head follow."""
 
     backbone: PyramidResNet
+    auxiliary: AuxiliaryHead
 
     def __init__(
         self, view: View, num_classes: int, backbone: PyramidResNet, *, dropout: float

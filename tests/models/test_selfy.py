@@ -9,7 +9,7 @@ from stsm_cli.analysis.counting import count_cost
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
-from stsm_cli.models.selfy import Selfy, SelfSimilarity
+from stsm_cli.models.selfy import SelfSimilarity, Selfy
 from stsm_cli.models.shift import ShiftedConv
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
@@ -93,9 +93,7 @@ def test_a_mirrored_frame_has_mirrored_similarities_where_the_kernel_is_mirrored
     frames = torch.randn(3, 8, 7, 7, dtype=torch.float64)
     found = module(frames)
     module.conv.weight.copy_(module.conv.weight.flip(3))
-    torch.testing.assert_close(
-        module(frames.flip(3)).flip(2, 4), found, rtol=1e-10, atol=1e-12
-    )
+    torch.testing.assert_close(module(frames.flip(3)).flip(2, 4), found, rtol=1e-10, atol=1e-12)
 
 
 def test_views_do_not_see_each_other(slow):

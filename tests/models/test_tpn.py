@@ -120,17 +120,17 @@ def test_the_body_keeps_its_names(backbone):
     assert network.shift_sites == plain.shift_sites
 
 
-def test_levels_are_the_last_two_stages_of_all_frames(slow):
+def test_levels_are_the_last_two_stages_of_all_frames():
     network = build_model(config()).eval()
-    seen = {}
-    network.backbone.pyramid.register_forward_hook(
+    body, seen = network.backbone, {}
+    body.pyramid.register_forward_hook(
         lambda _module, inputs, out: seen.update(levels=inputs, features=out)
     )
     videos = torch.randn(2, 4, 3, 32, 32)
     with torch.no_grad():
         logits = network(videos)
-        x = network.backbone.relu(network.backbone.bn1(network.backbone.conv1(videos.flatten(0, 1))))
-        for stage in (network.backbone.layer1, network.backbone.layer2, network.backbone.layer3):
+        x = body.relu(body.bn1(body.conv1(videos.flatten(0, 1))))
+        for stage in (body.layer1, body.layer2, body.layer3):
             x = stage(x)
     torch.testing.assert_close(seen["levels"][0], x.unflatten(0, (2, 4)).transpose(1, 2))
     assert seen["levels"][1].shape == (2, 96, 4, 2, 2)
