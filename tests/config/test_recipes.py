@@ -155,11 +155,13 @@ def test_a_name_means_what_the_network_is(name):
             assert (model.backbone == backbone) == (system in name)
         assert model.backbone.endswith(("resnet50", "res2net50")) == ("r50" in name)
         assert model.non_local == ("_nl_" in name)
-        system = next((MECHANISMS[key] for key in MECHANISMS if f"/{key}" in name), None)
+        own = name.replace("mmaction2_v1_", "")
+        system = next((MECHANISMS[key] for key in MECHANISMS if f"/{key}" in own), None)
         assert model.system == system
         apart = 2 * model.slowfast.ratio  # slow frames, of a video of which each second one is read
         pathway = f"_{model.num_frames}x{apart}"
-        assert name.endswith(pathway if "slow" in name else f"_{model.num_frames}f")
+        has_pathway = "slow" in name and system is None
+        assert name.endswith(pathway if has_pathway else f"_{model.num_frames}f")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -253,7 +255,8 @@ def test_the_systems_recipes_hold_their_authors_values():
         "sthv2/selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-2x3@256", "label_aware"),
         "sthv2/tsm_selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-1x1@224", "label_aware"),
     }
-    assert set(expected) == {name for name in NAMES if load_recipe(name).recipe.model.system}
+    systems = {name for name in NAMES if load_recipe(name).recipe.model.system}
+    assert set(expected) == {name for name in systems if "mmaction2" not in name}
     for name, values in expected.items():
         recipe = load_recipe(name).recipe
         optim = recipe.optim
@@ -285,7 +288,7 @@ def test_mmaction2_s_recipes_hold_its_values():
         "sthv2/mmaction2_v1_tsm_r50_8f": (0.02, 128, 128, 5e-4, 50, (25, 45), 5, 0.1, "epoch"),
         "sthv2/mmaction2_v0_tsm_r50_8f": (7.5e-3, 48, 48, 5e-4, 50, (20, 40), 0, 0, "step"),
     }
-    assert set(expected) == {name for name in NAMES if "mmaction2" in name}
+    assert set(expected) == {name for name in NAMES if "mmaction2" in name and "_tpn_" not in name}
     tests = []
     for name, values in expected.items():
         recipe = load_recipe(name).recipe
@@ -299,6 +302,21 @@ def test_mmaction2_s_recipes_hold_its_values():
         ("sthv2-2x3@256", "uniform", "label_aware"),
         ("sthv2-2x3@256", "uniform", "none"),
     ]
+
+
+def test_mmaction2_s_recipes_of_tpn_hold_its_values():
+    expected = {
+        "k400/mmaction2_v1_tpn_slowonly_r50_8f": (1e-4, 40, "k400-10x3@256", "dense", "plain"),
+        "sthv2/mmaction2_v1_tsm_tpn_r50_8f": (5e-4, 20, "sthv2-2x3@256", "uniform", "label_aware"),
+    }
+    assert set(expected) == {name for name in NAMES if "mmaction2" in name and "_tpn_" in name}
+    for name, values in expected.items():
+        recipe = load_recipe(name).recipe
+        optim, data = recipe.optim, recipe.data
+        found = (optim.weight_decay, optim.clip_grad_norm, recipe.protocol)
+        assert (*found, data.sampling, data.flip) == values
+        assert (optim.lr, optim.batch_size, optim.lr_batch_size) == (0.01, 64, 64)
+        assert (optim.epochs, optim.milestones_epochs, optim.policy) == (150, (75, 125), "plain")
 
 
 def test_a_folder_s_classes_are_counted_when_it_is_opened():
