@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import ModelConfig
+from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.action import insert_action
 from stsm_cli.models.backbones import build_backbone
@@ -51,7 +51,7 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
             num_frames=config.num_frames,
             dims=config.shift.dims,
             alpha=config.shift.alpha,
-            targets=_targets(network, config.shift.shortcut),
+            targets=shift_targets(network, config.shift),
         )
         _check_moves(network)
     if config.init is not None:
@@ -72,6 +72,23 @@ def check_init(config: ModelConfig) -> None:
     num_classes = config.num_classes or 1  # a classifier of another size is new, anyway
     with torch.device("meta"):
         build_model(config.model_copy(update={"num_classes": num_classes}))
+
+
+def shift_targets(network: Network, shift: ShiftConfig) -> list[str]:
+    """The convolutions of `network`, still without a shift, before which `shift` is to stand.
+
+    Raises:
+        RecipeError: It is to shift projected shortcuts, too, and there are none.
+    """
+    branches = network.shift_sites
+    if not shift.shortcut:
+        return branches
+    names = {name for name, _ in network.named_modules()}
+    shortcuts = [f"{site.rpartition('.')[0]}.downsample.0" for site in branches]
+    projected = [name for name in shortcuts if name in names]
+    if not projected:
+        raise RecipeError("model.shift.shortcut (true): the backbone projects no shortcut")
+    return branches + projected
 
 
 def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:
@@ -119,19 +136,6 @@ def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
         case "selfy":
             insert_selfy(backbone, num_frames=config.num_frames)
     return backbone
-
-
-def _targets(network: Network, shortcut: bool) -> list[str]:
-    """The convolutions before which the shift stands, of projected shortcuts too if asked for."""
-    branches = network.shift_sites
-    if not shortcut:
-        return branches
-    names = {name for name, _ in network.named_modules()}
-    shortcuts = [f"{site.rpartition('.')[0]}.downsample.0" for site in branches]
-    projected = [name for name in shortcuts if name in names]
-    if not projected:
-        raise RecipeError("model.shift.shortcut (true): the backbone projects no shortcut")
-    return branches + projected
 
 
 def _check_moves(network: Network) -> None:

@@ -15,6 +15,8 @@ from stsm_cli.config.view import View
 from stsm_cli.models.shift_sites import shift_sites
 
 CLASSIFIER = ("fc.weight", "fc.bias")
+AUXILIARY = "auxiliary."
+"""What the names of an auxiliary head's tensors begin with."""
 AUXILIARY_WEIGHT = 0.5  # TPN's tsm_tpn.py: loss_weight
 """Weight of an auxiliary head's loss in training, beside the network's own."""
 
