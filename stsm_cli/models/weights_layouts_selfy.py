@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 from stsm_cli.models.weights_layout import Forms, Layout, Rules
-from stsm_cli.models.weights_layouts_2d import _BASE_MODEL as BASE_MODEL
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +26,8 @@ def _sequence(match: re.Match[str]) -> str:
 
 
 _RULES: Rules = (
-    *BASE_MODEL,
+    (r"^new_fc\.", "fc."),
+    (r"^base_model\.", "backbone."),
     (r"\.selfy\.stss_transformation\.downsample\.0\.", ".selfy.similarity.conv."),
     (r"\.selfy\.stss_transformation\.downsample\.1\.", ".selfy.similarity.bn."),
     (r"\.selfy\.stss_(extraction|integration)\.conv(\d)\.(\d)\.", _sequence),
