@@ -61,11 +61,13 @@ SKIPPED = (
     "linalg_vector_norm",
     "abs",
     "rsub",
+    "square",
     "sum",
+    "sqrt",
     "argsort",
 )
 """Skipped by convention: small beside the convolutions, or fused into them."""
-MOVES = ("pad", "unflatten", "masked_fill", "index_select")
+MOVES = ("pad", "unflatten", "masked_fill", "index_select", "stack")
 """Move data and compute nothing; fvcore itself passes over the others of that kind."""
 
 
@@ -138,6 +140,15 @@ def _site(name: str, module: ShiftedConv) -> ShiftSite:
     sizes = group_sizes(module.slices, module.dims)
     by_group = {group: sum(both) for group, both in sizes.items()}
     return ShiftSite(name, channels, sum(by_group.values()), by_group)
+
+
+def _num_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _training_parameters(model: nn.Module) -> int:
+    auxiliary = getattr(model, "auxiliary", None)  # of a `Network`; other modules are counted too
+    return 0 if auxiliary is None else _num_parameters(auxiliary)
 
 
 def _elements_written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

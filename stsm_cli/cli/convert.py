@@ -1,5 +1,6 @@
 """`stsm convert`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -95,6 +96,8 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "unexpected": [],
         "dropped": list(converted.dropped),
         "num_dropped_parameters": sum(converted.dropped.values()),
+        "training_only": list(converted.training),
+        "num_training_only_parameters": sum(converted.training.values()),
         "folded": list(converted.folded),
         "num_folded_parameters": sum(converted.folded.values()),
         "output": str(out),
@@ -120,16 +123,26 @@ def _notes(file: Path, converted: "Converted", out: Path) -> list[str]:
     rest = "every other tensor" if dropped else "every tensor"
     notes = []
     if dropped:
-        named = f"{', '.join(list(dropped)[:_MOST_NAMES])}{', ...' * (len(dropped) > _MOST_NAMES)}"
-        counted = f"{len(dropped)} tensors ({sum(dropped.values()):,} parameters)"
-        notes.append(f"left out {counted} that no test reads: {named}")
+        notes.append(f"left out {_tensors(dropped)} that no test reads: {_named(dropped)}")
     notes.append(f"{rest} of {file} has its place, and no place is left empty")
+    if training := converted.training:
+        notes.append(
+            f"beside them {_tensors(training)} that training alone uses: {_named(training)}"
+        )
     if folded:
         counted = f"{len(folded)} biases ({sum(folded.values()):,} parameters)"
         notes.append(f"{counted} went into the batch norms behind them")
     if converted.shifted:
         notes.append("no tensor tells the share of shifted channels: 1/4 is TSM's default")
     return [*notes, *_commands(converted, out)]
+
+
+def _tensors(sizes: Mapping[str, int]) -> str:
+    return f"{len(sizes)} tensors ({sum(sizes.values()):,} parameters)"
+
+
+def _named(sizes: Mapping[str, int]) -> str:
+    return ", ".join(list(sizes)[:_MOST_NAMES]) + ", ..." * (len(sizes) > _MOST_NAMES)
 
 
 def _commands(converted: "Converted", out: Path) -> list[str]:

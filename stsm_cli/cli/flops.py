@@ -160,7 +160,8 @@ def flops(
     if as_json:
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
         question |= {"num_classes": classes, "views": views}
-        question["shift"] = asked.model_dump(mode="json") if config.system is None else None
+        counted = asked if config.system is None else config.shift
+        question["shift"] = counted and counted.model_dump(mode="json", include={"dims", "alpha"})
         question["is_ceiling"] = config.system in CEILING
         if mean is not None:
             question["mean"] = {"macs": mean[0], "videos": mean[1]}

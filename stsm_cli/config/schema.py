@@ -62,14 +62,18 @@ FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
 """Those made for the embedded set's frames."""
 WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50")
 """Those that can start from ImageNet's weights."""
-System = Literal["action", "tea", "tdn", "atfr"]
+System = Literal["action", "tea", "tdn", "atfr", "tpn", "selfy"]
 BODIES: dict[System, tuple[Backbone, ...]] = {
     "action": ("resnet50", "mobilenet_v2", "resnet_small", "mobilenet_v2_small"),
     "tea": ("res2net50", "res2net_small"),
     "tdn": ("resnet50", "resnet_small"),
     "atfr": ("slowfast_resnet50", "slowfast_resnet_small"),
+    "tpn": ("resnet50", "resnet_small", "slow_resnet50", "slow_resnet_small"),
+    "selfy": ("resnet50", "resnet_small"),
 }
 """By system: the backbones that it is put into."""
+SHIFTED: tuple[System, ...] = ("tpn", "selfy")
+"""Systems whose authors put TSM's shift into the backbone, too."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
 Sampling = Literal["uniform", "dense", "motion"]
@@ -94,6 +98,8 @@ class ShiftConfig(Section):
     """Sum of groups of axes that move together: `T`, `T+H+W`, `HW`, `TH+TW+HW`, ..."""
     alpha: Alpha = Fraction(3, 8)  # paper 5.1
     """Fraction of all channels that move."""
+    shortcut: bool = False
+    """A shortcut that is projected is shifted too, as in TPN's copy of TSM."""
 
 
 class ModelConfig(Section):
@@ -119,7 +125,8 @@ class ModelConfig(Section):
     system: System | None = None
     """Mechanism of another paper in the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
     excitations and convolutions along time. `tdn`: TDN's differences, five frames a position.
-    `atfr`: time steps of SlowFast sampled by similarity."""
+    `atfr`: time steps of SlowFast sampled by similarity. `tpn`: TPN's pyramid of the last two
+    stages. `selfy`: SELFYNet's self-similarities. A shift may stand beside the last two."""
     slowfast: SlowFastConfig = SlowFastConfig()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
@@ -153,8 +160,9 @@ class ModelConfig(Section):
         if self.backbone not in BODIES[system]:
             bodies = " or ".join(BODIES[system])
             raise ValueError(f"system {system} belongs to backbone {bodies}, not {self.backbone}")
-        if self.shift is not None or self.non_local:
-            other = "shift" if self.shift is not None else "non_local"
+        has_shift = self.shift is not None and system not in SHIFTED
+        if has_shift or self.non_local:
+            other = "shift" if has_shift else "non_local"
             raise ValueError(f"system {system} and {other} exclude each other")
         if self.num_frames < 2:
             raise ValueError(
@@ -167,6 +175,8 @@ class ModelConfig(Section):
         """The view that the network takes of a video."""
         if self.system == "tdn":
             return View(self.num_frames, consecutive=5)
+        if self.system == "tpn":  # over 3D bodies too, pixels are normalised as over 2D ones
+            return View(self.num_frames)
         return view_of(self.backbone, self.num_frames, self.slowfast)
 
 
@@ -377,7 +387,7 @@ class Recipe(Section):
     def _batch_has_a_spread(self) -> "Recipe":
         frames = self.model.num_frames
         steps, pixels = smallest_map(self.model.backbone, frames)
-        if self.model.system == "atfr":  # a view may need no more
+        if self.model.system in ("atfr", "tpn"):  # a view may need no more; takes maxima over all
             steps = 1
         is_one = self.optim.batch_size // self.optim.accumulate * steps == 1
         if is_one and self.data.crop_px <= pixels:

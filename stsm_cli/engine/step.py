@@ -19,7 +19,7 @@ from stsm_cli.data.loader import Batch
 from stsm_cli.engine.distributed import current_world, sum_over_processes
 from stsm_cli.engine.optim import build_optimizer, set_lr
 from stsm_cli.errors import StsmError
-from stsm_cli.models.network import Network
+from stsm_cli.models.network import AUXILIARY_WEIGHT, Network
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MOST_SKIPPED = 20  # ours: in a row; fp16's loss scale has then shrunk from 65,536 to below 0.1
@@ -30,7 +30,7 @@ class Gradient:
     """The gradient of a batch, over all processes: its loss, hits and norm.
 
     Attributes:
-        loss_sum: Cross-entropy, summed over the videos.
+        loss_sum: Cross-entropy, with an auxiliary head's share, summed over the videos.
         correct: Videos whose class scored highest.
         norm: L2 norm of the mean gradient, before clipping.
         suspects: Videos of this process in parts whose loss is not finite.
@@ -120,8 +120,10 @@ class Stepper:
     def _backward(self, part: Batch, share: float) -> tuple[Tensor, Tensor]:
         """The part's mean loss, and how many videos it classified rightly."""
         labels = part.labels.to(self.device, non_blocking=True)
-        logits = self._logits(normalise(part.pixels, self.model.view, self.device))
+        logits, *auxiliary = self._logits(normalise(part.pixels, self.model.view, self.device))
         loss = functional.cross_entropy(logits, labels)
+        for head in auxiliary:
+            loss = loss + AUXILIARY_WEIGHT * functional.cross_entropy(head, labels)
         # processes average their gradients: times their number, the shares of a batch add up to 1
         self.scaler.scale(loss * (share * self.world.size)).backward()
         return loss.detach(), (logits.argmax(1) == labels).sum()
@@ -129,15 +131,16 @@ class Stepper:
     def _join_in(self) -> None:
         """A share without videos: the others wait for a gradient, and get zeros."""
         self.model.eval()  # the black video must not enter the batch norms' statistics
+        self.model.training = True  # of itself alone: its auxiliary head joins in
         size = self.model.view.shape(self.recipe.data.crop_px)
-        logits = self._logits(torch.zeros((1, *size), device=self.device))
-        self.scaler.scale(logits.sum() * 0.0).backward()
+        heads = self._logits(torch.zeros((1, *size), device=self.device))
+        self.scaler.scale(torch.stack(heads).sum() * 0.0).backward()
 
-    def _logits(self, videos: Tensor) -> Tensor:
-        """Float32 logits (N, K) of normalised videos (N, T, C, H, W)."""
+    def _logits(self, videos: Tensor) -> tuple[Tensor, ...]:
+        """Float32 logits (N, K) of each head, for normalised videos (N, T, C, H, W)."""
         try:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                logits: Tensor = self.network(videos)
+                logits: Tensor | tuple[Tensor, ...] = self.network(videos)
         except RuntimeError as error:
             if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise
@@ -145,7 +148,8 @@ class Stepper:
             raise StsmError(
                 f"--compile: torch.compile failed: {reason}", hint="train without --compile"
             ) from error
-        return logits.float()
+        heads = logits if isinstance(logits, tuple) else (logits,)
+        return tuple(head.float() for head in heads)
 
     def _clip(self) -> float:
         """The gradient's L2 norm before it is clipped."""

@@ -146,6 +146,12 @@ class SmallResNet(nn.Module):
         return pooled
 
 
+def stage_width(stage: nn.Module) -> int:
+    """Channels that a stage of a ResNet gives: as many as its widest norm has."""
+    norms = (nn.BatchNorm2d, nn.BatchNorm3d)
+    return max(part.num_features for part in stage.modules() if isinstance(part, norms))
+
+
 def _stage(num_in: int, num_out: int, *, stride: int) -> nn.Sequential:
     downsample = None
     if stride != 1 or num_in != num_out:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import ModelConfig
+from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.action import insert_action
 from stsm_cli.models.atfr import ATFR
@@ -15,12 +15,14 @@ from stsm_cli.models.network_3d import Network3D
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.r2plus1d import R2Plus1D, r2plus1d_backbone
 from stsm_cli.models.resnet_3d import ResNet3D, inflate
+from stsm_cli.models.selfy import insert_selfy
 from stsm_cli.models.shift import ShiftedConv, insert_shift
 from stsm_cli.models.slow_only import slow_backbone
 from stsm_cli.models.slowfast import SlowFastResNet, slowfast_backbone
 from stsm_cli.models.small_big import smallbig_backbone
 from stsm_cli.models.tdn import TDN
 from stsm_cli.models.tea import insert_tea
+from stsm_cli.models.tpn import TPN, PyramidResNet
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
@@ -37,8 +39,8 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
 
     Raises:
         ValueError: The number of classes is not known yet.
-        RecipeError: `weights` names weights that the backbone does not have, or α is above 0 and
-            so small that no channel moves anywhere.
+        RecipeError: `weights` names weights that the backbone does not have, α is above 0 and so
+            small that no channel moves anywhere, or `shift.shortcut` finds nothing to shift.
         CheckpointError: Weights can be neither found nor downloaded, are damaged, or do not fit.
     """
     if config.num_classes is None:
@@ -50,7 +52,7 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
             num_frames=config.num_frames,
             dims=config.shift.dims,
             alpha=config.shift.alpha,
-            targets=network.shift_sites,
+            targets=shift_targets(network, config.shift),
         )
         _check_moves(network)
     if config.init is not None:
@@ -73,12 +75,31 @@ def check_init(config: ModelConfig) -> None:
         build_model(config.model_copy(update={"num_classes": num_classes}))
 
 
+def shift_targets(network: Network, shift: ShiftConfig) -> list[str]:
+    """The convolutions of `network`, still without a shift, before which `shift` is to stand.
+
+    Raises:
+        RecipeError: It is to shift projected shortcuts, too, and there are none.
+    """
+    branches = network.shift_sites
+    if not shift.shortcut:
+        return branches
+    names = {name for name, _ in network.named_modules()}
+    shortcuts = [f"{site.rpartition('.')[0]}.downsample.0" for site in branches]
+    projected = [name for name in shortcuts if name in names]
+    if not projected:
+        raise RecipeError("model.shift.shortcut (true): the backbone projects no shortcut")
+    return branches + projected
+
+
 def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:
     view, dropout = config.view, config.dropout
     body: ResNet3D | SlowFastResNet | R2Plus1D
     match config.backbone:
         case "slow_resnet50" | "slow_resnet_small" as slow:
             body = slow_backbone(slow)
+            if config.system == "tpn":
+                return _tpn(body, config, num_classes)
         case "slowfast_resnet50" | "slowfast_resnet_small" as slowfast:
             body = slowfast_backbone(slowfast, config.num_frames, config.slowfast)
             if config.system == "atfr":
@@ -94,9 +115,16 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
             backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
             if config.non_local:
                 insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
+            if config.system == "tpn":
+                return _tpn(backbone, config, num_classes)
             backbone = _with_system(backbone, config)
             return TSN(view, num_classes, backbone, num_features=num_features, dropout=dropout)
     return Network3D(view, num_classes, body, num_features=body.num_features, dropout=dropout)
+
+
+def _tpn(body: nn.Module, config: ModelConfig, num_classes: int) -> Network:
+    pyramid = PyramidResNet(body, num_frames=config.num_frames)
+    return TPN(config.view, num_classes, pyramid, dropout=config.dropout)
 
 
 def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
@@ -108,6 +136,8 @@ def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
             insert_tea(backbone, num_frames=config.num_frames)
         case "tdn":
             return TDN(backbone, num_frames=config.num_frames)
+        case "selfy":
+            insert_selfy(backbone, num_frames=config.num_frames)
     return backbone
 
 

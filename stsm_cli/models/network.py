@@ -15,6 +15,10 @@ from stsm_cli.config.view import View
 from stsm_cli.models.shift_sites import shift_sites
 
 CLASSIFIER = ("fc.weight", "fc.bias")
+AUXILIARY = "auxiliary."
+"""What the names of an auxiliary head's tensors begin with."""
+AUXILIARY_WEIGHT = 0.5  # TPN's tsm_tpn.py: loss_weight
+"""Weight of an auxiliary head's loss in training, beside the network's own."""
 
 
 class Network(nn.Module):
@@ -27,11 +31,14 @@ class Network(nn.Module):
     Attributes:
         view: What a view must hold.
         num_classes: K.
+        auxiliary: A head that training alone uses, its linear layer called `fc` too; None: without.
     """
+
+    auxiliary: nn.Module | None
 
     def __init__(self, view: View, num_classes: int) -> None:
         super().__init__()
-        self.view, self.num_classes = view, num_classes
+        self.view, self.num_classes, self.auxiliary = view, num_classes, None
 
     @property
     def shift_sites(self) -> list[str]:
@@ -51,8 +58,10 @@ class Network(nn.Module):
                 module.to(memory_format=torch.channels_last_3d)
         return self
 
-    def forward(self, videos: Tensor) -> Tensor:
+    def forward(self, videos: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Logits (N, K) of normalised videos (N, T, C, H, W).
+
+        In training they come with those of the auxiliary head, where there is one.
 
         Raises:
             ValueError: `videos` has another shape than the view's.
@@ -65,6 +74,9 @@ class Network(nn.Module):
             )
         return self.logits(videos)
 
-    def logits(self, videos: Tensor) -> Tensor:
-        """(N, K) of videos (N, T, C, H, W), whose shape is checked; float32 under autocast, too."""
+    def logits(self, videos: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, K) of videos (N, T, C, H, W), whose shape is checked; float32 under autocast, too.
+
+        A network with an auxiliary head returns both heads' where its own mode is training.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no logits of {tuple(videos.shape)}")

@@ -41,11 +41,16 @@ class Network3D(Network):
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 
-    def logits(self, videos: Tensor) -> Tensor:
+    def logits(self, videos: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, K) of videos (N, T, 3, H, W)."""
         features = self.backbone(videos.transpose(1, 2))  # -> (N, 3, T, H, W) -> (N, C)
-        # trap: bfloat16's 8 bits make ties between classes; autocast would round for `fc` alone
-        is_real = not features.is_meta  # meta has no autocast
-        with torch.autocast(features.device.type, enabled=False) if is_real else nullcontext():
-            scores: Tensor = self.fc(self.dropout(features.to(self.fc.weight.dtype)))
-        return scores
+        return float32_scores(self.fc, self.dropout(features))
+
+
+def float32_scores(fc: nn.Linear, features: Tensor) -> Tensor:
+    """Scores (N, K) of features (N, C) in the type of the weights, under autocast too."""
+    # trap: bfloat16's 8 bits make ties between classes; autocast would round for `fc` alone
+    is_real = not features.is_meta  # meta has no autocast
+    with torch.autocast(features.device.type, enabled=False) if is_real else nullcontext():
+        scores: Tensor = fc(features.to(fc.weight.dtype))
+    return scores

@@ -135,7 +135,7 @@ def _first_of_branch(terms: Iterable[_Paths]) -> frozenset[str]:
     """The layer with which the branch begins, if the terms are an identity and a branch."""
     match sorted(terms, key=lambda paths: len(paths.layers)):
         case [identity, branch] if (
-            (identity.direct or identity.layers)
+            (identity.direct or identity.first)
             and len(identity.layers) < len(branch.layers)
             and not identity.layers & branch.layers
             and len(branch.first) == 1

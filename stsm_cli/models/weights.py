@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.network import CLASSIFIER, Network
+from stsm_cli.models.network import AUXILIARY, CLASSIFIER, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
@@ -78,7 +78,8 @@ def load_init(model: Network, path: Path) -> tuple[str, ...]:
     tensors = plain_state_dict(model)
     new = {}
     if found := _other_classes(tensors, weights):
-        new[f"the classifier ({model.num_classes} classes, the file has {found})"] = set(CLASSIFIER)
+        heads = {f"{prefix}{name}" for prefix in ("", AUXILIARY) for name in CLASSIFIER}
+        new[f"the classifier ({model.num_classes} classes, the file has {found})"] = heads
     non_local = {name for name in tensors if NON_LOCAL in name}
     if non_local and not any(NON_LOCAL in name for name in weights):
         new["the non-local blocks"] = non_local

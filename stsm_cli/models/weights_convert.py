@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.config.schema import Backbone, System
+from stsm_cli.config.schema import Backbone, ShiftConfig, System
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.network import Network
+from stsm_cli.models.build import shift_targets
+from stsm_cli.models.network import AUXILIARY
 from stsm_cli.models.weights import FORMAT, NON_LOCAL, differences
 from stsm_cli.models.weights_file import read_pickle, read_safetensors, state_dict
 from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.models.weights_layout import Layout
-from stsm_cli.models.weights_match import COUNTER, nearest
+from stsm_cli.models.weights_match import COUNTER, Match, nearest
 from stsm_cli.models.weights_names import LAYOUTS, known, layout_of, looks_like
 from stsm_cli.models.weights_stated import check_mode, check_stated
 
@@ -60,9 +61,16 @@ class Converted:
     folded: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def training(self) -> dict[str, int]:
+        """Tensors that training alone uses, and how many parameters each has."""
+        names = [name for name in self.weights if name.startswith(AUXILIARY)]
+        return {name: _num_parameters(name, self.weights[name]) for name in names}
+
+    @property
     def num_parameters(self) -> int:
-        """Of the network, all of which its tests use."""
-        return sum(_num_parameters(name, tensor) for name, tensor in self.weights.items())
+        """Of the network, as many as its tests use."""
+        every = sum(_num_parameters(name, tensor) for name, tensor in self.weights.items())
+        return every - sum(self.training.values())
 
 
 def convert(path: Path, source: str | None = None, *, non_local: str | None = None) -> Converted:
@@ -100,7 +108,7 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
             f"{path}: not {layout.source}'s {match.config.backbone}, the nearest network known "
             f"here: {problems}"
         )
-    _check_shift(path, shifted, match.network)
+    _check_shift(path, shifted, match)
     has_non_local = any(NON_LOCAL in name for name in weights)
     check_stated(path, configuration, shifted=bool(shifted), non_local=has_non_local)
     check_mode(path, configuration, non_local, layout.source if has_non_local else None)
@@ -234,11 +242,12 @@ def _num_parameters(name: str, tensor: Tensor) -> int:
     return 0 if name.endswith(_BUFFERS) else tensor.numel()
 
 
-def _check_shift(path: Path, shifted: set[str], network: Network) -> None:
-    """Refuse a shift, where there is one, that stands not before TSM's *blockres*."""
+def _check_shift(path: Path, shifted: set[str], match: Match) -> None:
+    """Refuse a shift, where there is one, that stands elsewhere than in the matched network."""
     if not shifted:
         return
-    sites = {f"{site}.weight" for site in network.shift_sites}
+    targets = shift_targets(match.network, match.config.shift or ShiftConfig())
+    sites = {f"{site}.weight" for site in targets}
     if shifted != sites:
         raise CheckpointError(
             f"{path}: shifts {len(shifted)} convolutions, not the {len(sites)} of TSM's blockres; "

@@ -8,7 +8,6 @@ file's shift and the file's number of classes; of these the first of the layout'
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from typing import get_args
 
@@ -16,13 +15,12 @@ import torch
 from torch import Tensor
 
 from stsm_cli.config.load import load_recipe
-from stsm_cli.config.schema import ModelConfig, ShiftConfig, TorchvisionBackbone
+from stsm_cli.config.schema import ModelConfig, TorchvisionBackbone
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import CLASSIFIER, Network
 from stsm_cli.models.weights_layout import Layout
 
 COUNTER = ".num_batches_tracked"
-TSM = ShiftConfig(dims="T", alpha=Fraction(1, 4))
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Match:
     """The network nearest to some weights.
 
     Attributes:
-        config: Its configuration, without a shift.
-        network: It, on meta.
+        config: Its configuration.
+        network: It, on meta and without a shift.
         tensors: Those that the layout has of it, under our names and in our forms.
         recipe: The shipped recipe with this network, shift and number of classes; None without one.
         also: Others that have them, too.
@@ -69,7 +67,7 @@ def nearest(weights: Mapping[str, Tensor], layout: Layout, *, shifted: bool) -> 
     ranks = {
         candidate: (
             len(shapes(_tensors(candidate.config, num_classes, layout)) ^ found),
-            (candidate.config.shift == TSM) != shifted,
+            (candidate.config.shift is not None) != shifted,
             candidate.config.num_classes != num_classes,
         )
         for candidate in _candidates(layout)

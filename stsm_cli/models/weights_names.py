@@ -12,13 +12,18 @@ from stsm_cli.models.weights_layouts_3d import (
     VMZ,
 )
 from stsm_cli.models.weights_layouts_systems import ACTION, TDN, TEA
+from stsm_cli.models.weights_layouts_selfy import SELFY
+from stsm_cli.models.weights_layouts_tpn import MMACTION2_TPN, TPN
 
 LAYOUTS: tuple[Layout, ...] = (
+    TPN,
+    MMACTION2_TPN,
     MMACTION2_MOBILENET,
     MMACTION2,
     ACTION,
     TEA,
     TDN,
+    SELFY,
     MIT,
     PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,

@@ -8,8 +8,10 @@ from torchvision.models import get_model
 
 from stsm_cli.cli.app import run
 from stsm_cli.cli.convert import untold
+from stsm_cli.models import weights_convert
 from stsm_cli.models.weights import read_weights
 from stsm_cli.models.weights_convert import Converted
+from stsm_cli.models.weights_names import SOURCES
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,8 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
         "unexpected": [],
         "dropped": [],
         "num_dropped_parameters": 0,
+        "training_only": [],
+        "num_training_only_parameters": 0,
         "folded": [],
         "num_folded_parameters": 0,
         "output": "weights/ours.safetensors",
@@ -90,6 +94,35 @@ def test_what_exists_is_kept_unless_forced(theirs, tmp_path, capsys):
     assert len(read_weights(out)) == 122
 
 
+def test_a_head_that_training_alone_uses_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(weights_convert, "convert", lambda *_, **__: TPN)
+    monkeypatch.setattr(weights_convert, "save_converted", lambda *_, **__: "0")
+    torch.save({"w": torch.zeros(1)}, tmp_path / "tpn.pth")
+    assert run(["convert", "tpn.pth", "-o", "ours.safetensors", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["num_parameters"] == 10
+    assert found["training_only"] == ["auxiliary.fc.weight", "auxiliary.fc.bias"]
+    assert found["num_training_only_parameters"] == 12
+    assert run(["convert", "tpn.pth", "-o", "ours.safetensors"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    named = "auxiliary.fc.weight, auxiliary.fc.bias"
+    assert f"beside them 2 tensors (12 parameters) that training alone uses: {named}" in text
+
+
+TPN = Converted(
+    weights={
+        "fc.weight": torch.zeros(2, 5),
+        "auxiliary.fc.weight": torch.zeros(2, 5),
+        "auxiliary.fc.bias": torch.zeros(2),
+    },
+    source="tpn",
+    backbone="resnet50",
+    shifted=True,
+    non_local=False,
+    num_classes=2,
+)
+
+
 def test_a_dropped_tensor_fails_and_writes_nothing(theirs, tsm, tmp_path, capsys):
     rest = {key: value for key, value in tsm.items() if key != "module.new_fc.bias"}
     torch.save({"state_dict": rest}, theirs)
@@ -108,7 +141,7 @@ def test_a_dropped_tensor_fails_and_writes_nothing(theirs, tsm, tmp_path, capsys
         (
             ["--from", "tsm", "-o", "ours.safetensors"],
             2,
-            "--from must be one of action, mit, mmaction2, pyslowfast, smallbig, tdn, tea, torchvi",
+            f"--from must be one of {', '.join(SOURCES)}, got",
         ),
         (
             ["--from", "mmaction2", "-o", "ours.safetensors"],

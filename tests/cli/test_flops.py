@@ -277,6 +277,27 @@ def test_both_data_sets_rows_of_a_system_are_shown(capsys):
     ]
 
 
+TPN_ON_TSM = """
+extends: synth/tsm
+model: {system: tpn}
+"""
+
+
+def test_a_system_on_tsm_is_counted_with_its_shift_and_tells_what_training_alone_uses(capsys):
+    Path("mine.yaml").write_text(TPN_ON_TSM, encoding="utf-8")
+    told = record(capsys, "flops", "mine.yaml")
+    assert (told["params"], told["training_params"]) == (448_928, 76_048)
+    assert told["shift"] == {"dims": "T", "alpha": "1/4"}
+    assert list(told["settings"]) == ["TPN"]
+    assert len(told["shifted_channels"]) == 4
+    assert run(["flops", "mine.yaml"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "76,048 of the parameters are a part's that training alone uses" in text
+    assert "a test has 372,880" in text
+    assert run(["flops", "synth/tsm"]) == 0
+    assert "training alone" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("option", [["--shift", "T"], ["--alpha", "1/4"]])
 def test_a_system_takes_no_shift(option, capsys):
     Path("mine.yaml").write_text(SYSTEM, encoding="utf-8")

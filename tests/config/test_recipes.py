@@ -33,8 +33,10 @@ NAMES = recipe_names()
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
 MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn", "atfr_": "atfr"}
+MECHANISMS |= {"tpn_": "tpn", "selfy_": "selfy"}
 """What a recipe's name holds, behind its body's or a sampler's, by the system of its network."""
 OTHERS = ("mmaction2", "mg_", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
+OTHERS += ("tsm_tpn_", "tsm_selfy_")
 PAPER = [
     name
     for name in NAMES
@@ -128,6 +130,7 @@ SHIFTS = {
     "r2plus1d": None,
     "smallbig": None,
     **dict.fromkeys(MECHANISMS),
+    **dict.fromkeys(("tsm_tpn_", "tsm_selfy_"), ("T", Fraction(1, 4))),
     "tsm": ("T", Fraction(1, 4)),
     "stsm": ("T+H+W", Fraction(3, 8)),
 }
@@ -159,7 +162,8 @@ def test_a_name_means_what_the_network_is(name):
         assert model.system == system
         apart = 2 * model.slowfast.ratio  # slow frames, of a video of which each second one is read
         pathway = f"_{model.num_frames}x{apart}"
-        assert name.endswith(pathway if "slow" in name else f"_{model.num_frames}f")
+        has_pathway = "slow" in name and system is None
+        assert name.endswith(pathway if has_pathway else f"_{model.num_frames}f")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,7 +192,7 @@ def test_every_value_says_where_it_comes_from(path):
         if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
             assert line.startswith("#") or re.search(
                 r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s code"
-                r"|(TEA|TDN|ACTION-Net)'s )",
+                r"|(TEA|TDN|ACTION-Net|TPN|SELFY)'s )",
                 line,
             ), line
 
@@ -231,6 +235,9 @@ def test_table_3_starts_from_tsm_s_weights_on_kinetics_alone():
         ("sthv2/mg_tea_r50_16f", 5, "MG-TEA [38]", "16"),
         ("k400/slowfast_atfr_r50_4x16", 4, "SlowFast+ATFR [3]", "4×16"),
         ("sthv2/slowfast_atfr_r50_16x8", 5, "SlowFast+ATFR [3]", "4×16"),
+        ("k400/tpn_r50_8f", 4, "TSN-50 + TPN [36]", "8"),
+        ("sthv2/tpn_r50_8f", 5, "TSN-50 + TPN [36]", "8"),
+        ("sthv2/selfy_r50_8f", 5, "SELFYNet-R50 [14]", "8"),
     ],
 )
 def test_a_system_s_card_quotes_the_printed_row_and_whose_number_it_is(name, number, title, frames):
@@ -251,8 +258,14 @@ def test_the_systems_recipes_hold_their_authors_values():
         "sthv2/mg_tea_r50_16f": (0.02, 64, 5e-4, 50, (30, 40, 45), "sthv2-1x1@224", "none"),
         "k400/tdn_r50_8f": (0.02, 128, 1e-4, 100, (50, 75, 90), "k400-10x3@256", "plain"),
         "sthv2/tdn_r50_8f": (0.01, 64, 5e-4, 60, (30, 45, 55), "sthv2-1x1@224", "label_aware"),
+        "k400/tpn_r50_8f": (0.01, 256, 1e-4, 150, (75, 125), "k400-10x3@256", "plain"),
+        "k400/tpn_slowonly_r50_8f": (0.01, 256, 1e-4, 150, (75, 125), "k400-10x3@256", "plain"),
+        "sthv2/tpn_r50_8f": (0.01, 256, 5e-4, 150, (75, 125), "sthv2-2x3@256", "plain"),
+        "sthv2/tsm_tpn_r50_8f": (0.01, 256, 5e-4, 150, (75, 125), "sthv2-2x3@256", "plain"),
+        "sthv2/selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-2x3@256", "label_aware"),
+        "sthv2/tsm_selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-1x1@224", "label_aware"),
     }
-    names = [name for name in NAMES if not name.startswith("synth/")]
+    names = [name for name in NAMES if not name.startswith("synth/") and "mmaction2" not in name]
     systems = {name: load_recipe(name).recipe.model.system for name in names}
     assert set(expected) == {name for name in names if systems[name] not in (None, "atfr")}
     for name, values in expected.items():
@@ -260,9 +273,22 @@ def test_the_systems_recipes_hold_their_authors_values():
         optim = recipe.optim
         found = (optim.lr, optim.batch_size, optim.weight_decay, optim.epochs)
         assert (*found, optim.milestones_epochs, recipe.protocol, recipe.data.flip) == values
-        assert (optim.lr_batch_size, optim.clip_grad_norm) == (optim.batch_size, 20)
-        sampling = "motion" if "mg_" in name else "uniform"
-        assert (recipe.data.train_crop, recipe.data.sampling) == ("multi_scale", sampling)
+        is_k400_tpn = name.startswith("k400/tpn_")
+        assert (optim.lr_batch_size, optim.clip_grad_norm) == (
+            optim.batch_size,
+            40 if is_k400_tpn else 20,
+        )
+        assert recipe.data.train_crop == "multi_scale"
+        sampling = "motion" if "mg_" in name else "dense" if is_k400_tpn else "uniform"
+        assert recipe.data.sampling == sampling
+        assert optim.policy == ("plain" if recipe.model.system == "tpn" else "tsm")
+
+
+def test_only_tpn_s_copy_of_tsm_shifts_projected_shortcuts():
+    shifted = {
+        name for name in NAMES if (shift := load_recipe(name).recipe.model.shift) and shift.shortcut
+    }
+    assert shifted == {"sthv2/tsm_tpn_r50_8f"}
 
 
 def test_recipes_that_follow_motion_are_called_so():
@@ -345,7 +371,7 @@ def test_mmaction2_s_recipes_hold_its_values():
         "sthv2/mmaction2_v1_tsm_r50_8f": (0.02, 128, 128, 5e-4, 50, (25, 45), 5, 0.1, "epoch"),
         "sthv2/mmaction2_v0_tsm_r50_8f": (7.5e-3, 48, 48, 5e-4, 50, (20, 40), 0, 0, "step"),
     }
-    assert set(expected) == {name for name in NAMES if "mmaction2" in name}
+    assert set(expected) == {name for name in NAMES if "mmaction2" in name and "_tpn_" not in name}
     tests = []
     for name, values in expected.items():
         recipe = load_recipe(name).recipe
@@ -359,6 +385,21 @@ def test_mmaction2_s_recipes_hold_its_values():
         ("sthv2-2x3@256", "uniform", "label_aware"),
         ("sthv2-2x3@256", "uniform", "none"),
     ]
+
+
+def test_mmaction2_s_recipes_of_tpn_hold_its_values():
+    expected = {
+        "k400/mmaction2_v1_tpn_slowonly_r50_8f": (1e-4, 40, "k400-10x3@256", "dense", "plain"),
+        "sthv2/mmaction2_v1_tsm_tpn_r50_8f": (5e-4, 20, "sthv2-2x3@256", "uniform", "label_aware"),
+    }
+    assert set(expected) == {name for name in NAMES if "mmaction2" in name and "_tpn_" in name}
+    for name, values in expected.items():
+        recipe = load_recipe(name).recipe
+        optim, data = recipe.optim, recipe.data
+        found = (optim.weight_decay, optim.clip_grad_norm, recipe.protocol)
+        assert (*found, data.sampling, data.flip) == values
+        assert (optim.lr, optim.batch_size, optim.lr_batch_size) == (0.01, 64, 64)
+        assert (optim.epochs, optim.milestones_epochs, optim.policy) == (150, (75, 125), "plain")
 
 
 def test_a_folder_s_classes_are_counted_when_it_is_opened():

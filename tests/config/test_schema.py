@@ -1,5 +1,6 @@
 """The rules between keys; the kinds of values are tested in test_load.py."""
 
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import get_args
 
@@ -116,6 +117,15 @@ def test_keys_that_contradict_each_other_are_refused(section, values, message):
         Recipe.model_validate(edited(section, **values))
 
 
+@pytest.mark.parametrize(("system", "may"), [("tpn", True), ("selfy", True), ("tea", False)])
+def test_tpn_and_selfy_stand_on_tsm_too(system, may):
+    backbone = "res2net50" if system == "tea" else "resnet50"
+    values = {"backbone": backbone, "system": system, "shift": {"dims": "T", "alpha": "1/4"}}
+    message = "system tea and shift exclude each other"
+    with nullcontext() if may else pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(edited("model", **values))
+
+
 @pytest.mark.parametrize("clips", [1, 2, 10])
 def test_uniform_sampling_takes_one_two_or_ten_clips(clips):
     data = {"dataset": "sthv2", "sampling": "uniform"}
@@ -197,7 +207,7 @@ def test_no_default_ever_changes():
             "backbone": "resnet18",
             "num_classes": 3,
             "num_frames": 8,
-            "shift": {"dims": "T+H+W", "alpha": "3/8"},
+            "shift": {"dims": "T+H+W", "alpha": "3/8", "shortcut": False},
             "non_local": False,
             "system": None,
             "slowfast": {"ratio": 8, "lateral_kernel": 5},
@@ -365,11 +375,14 @@ def test_norms_need_more_than_one_value_where_one_time_step_may_be_left():
         ("r2plus1d_small", 2, 16, "2 frames"),
         ("smallbig_resnet50", 16, 32, "16 frames"),
         ("smallbig_resnet_small", 4, 16, "4 frames"),
+        ("resnet_small + tpn", 4, 16, "4 frames"),
     ],
 )
 def test_norms_need_more_than_one_value(backbone, num_frames, pixels, count):
+    backbone, _, system = backbone.partition(" + ")
+    model = {"backbone": backbone, "num_classes": 3, "num_frames": num_frames}
     recipe = RECIPE | {
-        "model": {"backbone": backbone, "num_classes": 3, "num_frames": num_frames},
+        "model": model | {"system": system or None},
         "data": {"dataset": "sthv2", "sampling": "uniform", "crop_px": pixels},
         "optim": {"lr": 1.0, "epochs": 1, "batch_size": 1},
     }

@@ -175,6 +175,49 @@ def tiny(recipe, compile_with=None):
     return Stepper(Tiny(recipe.model.view), edited(recipe), CPU, compile_with)
 
 
+class TwoHeads(Tiny):
+    def __init__(self, view):
+        super().__init__(view)
+        self.norm = nn.BatchNorm1d(3)
+        self.auxiliary = nn.Linear(3, 16)
+
+    def logits(self, videos):
+        features = self.norm(videos.mean((1, 3, 4)))
+        return (self.fc(features), self.auxiliary(features)) if self.training else self.fc(features)
+
+
+def two_heads(recipe, compile_with=None):
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    return Stepper(TwoHeads(recipe.model.view), edited(recipe), CPU, compile_with)
+
+
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+def test_half_the_auxiliary_head_s_loss_is_added(recipe, backend):
+    ours = two_heads(recipe, backend)
+    (batch,) = batches([5])
+    told = ours.gradient([batch], 5)
+    model = two_heads(recipe).model.train()
+    scores, auxiliary = model(engine.normalise(batch.pixels, model.view, CPU))
+    own, other = (nn.functional.cross_entropy(head, batch.labels) for head in (scores, auxiliary))
+    loss = own + 0.5 * other
+    loss.backward()
+    assert told.loss_sum == pytest.approx(5 * loss.item(), rel=1e-5)
+    assert told.correct == (scores.argmax(1) == batch.labels).sum()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients(ours)[name], parameter.grad)
+
+
+def test_a_share_without_videos_joins_in_with_both_heads_and_leaves_the_norms_alone(recipe):
+    ours = two_heads(recipe)
+    before = {name: buffer.clone() for name, buffer in ours.model.named_buffers()}
+    ours._join_in()
+    assert all(gradient is not None for gradient in gradients(ours).values())
+    assert not any(gradient.any() for gradient in gradients(ours).values())
+    for name, buffer in ours.model.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+
+
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_a_compiled_network_gives_the_same_gradient(recipe, backend):
     plain, compiled = tiny(recipe), tiny(recipe, backend)

@@ -182,6 +182,20 @@ def test_what_is_no_such_block(kind):
         shift_sites(NO_BLOCKS[kind])
 
 
+class TwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = conv(), conv(), conv()
+
+    def forward(self, fine, coarse):
+        return self.b(self.a(fine)) + self.c(coarse)
+
+
+def test_what_is_made_of_another_input_is_no_identity():
+    with pytest.raises(ValueError, match="TwoInputs has no residual block that is known here"):
+        shift_sites(TwoInputs())
+
+
 def test_a_long_residual_around_blocks_adds_no_site_of_its_own():
     body = nn.Sequential(BLOCKS["b"], BLOCKS["gated"])
     around = Block(lambda m, skip, x: skip + m.body(x), body=body)
