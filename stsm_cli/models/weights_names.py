@@ -11,8 +11,8 @@ from stsm_cli.models.weights_layouts_3d import (
     SMALLBIG,
     VMZ,
 )
-from stsm_cli.models.weights_layouts_systems import ACTION, TDN, TEA
 from stsm_cli.models.weights_layouts_selfy import SELFY
+from stsm_cli.models.weights_layouts_systems import ACTION, TDN, TEA
 from stsm_cli.models.weights_layouts_tpn import MMACTION2_TPN, TPN
 
 LAYOUTS: tuple[Layout, ...] = (
