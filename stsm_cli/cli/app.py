@@ -21,6 +21,7 @@ from stsm_cli.cli.convert import convert
 from stsm_cli.cli.evaluate import evaluate
 from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
 from stsm_cli.cli.flops import flops
+from stsm_cli.cli.fuse import fuse
 from stsm_cli.cli.predict import predict
 from stsm_cli.cli.prepare_flow import flow
 from stsm_cli.cli.report import report
@@ -131,6 +132,7 @@ nameless_app = typer.Typer()  # its commands are the program's; Typer lists grou
 _add("train", train, nameless_app)
 _add("eval", evaluate, nameless_app)
 _add("predict", predict, nameless_app)
+_add("fuse", fuse, nameless_app)
 _add("ablate", ablate, nameless_app)
 _add("flops", flops, nameless_app)
 _add("convert", convert, nameless_app)

@@ -30,7 +30,7 @@ from stsm_cli.engine.distributed import (
 )
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.engine.scores import score_split
+from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.step import Gradient, Stepper
 from stsm_cli.engine.stop import StopRequest, stopped_by
 from stsm_cli.errors import DataError, DivergedError
@@ -46,6 +46,7 @@ WAITING_SHARE = 1 / 3  # of an epoch: above it, reading is what to make faster
 class Tested(NamedTuple):
     """Test of a trained network, and the time that training and test took."""
 
+    scores: Scores
     score: SplitScore
     seconds_train: float
     seconds_eval: float
@@ -131,7 +132,7 @@ class Trainer:
             started = time.perf_counter()
             label = f"validating epoch {self.position.epoch + 1}"
             scores = self._evaluate(self._validation(), label, stop)
-            metrics = self._metrics(scores, time.perf_counter() - started)
+            metrics = self._metrics(self._summary(scores), time.perf_counter() - started)
             if self.world.is_main:
                 self._log(metrics)
                 board.epoch(self.step - 1, metrics)
@@ -246,7 +247,7 @@ class Trainer:
             clips=1, crops=1, crop_px=self.recipe.data.crop_px, average=self.recipe.test.average
         )
 
-    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> SplitScore:
+    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> Scores:
         """Scores of the validation split, the same in all processes."""
 
         def check() -> None:  # all that counts is in the checkpoint, and each process is told
@@ -255,7 +256,7 @@ class Trainer:
 
         self.stepper.share_buffers()
         try:
-            scores = score_split(
+            return score_split(
                 self.stepper.model,
                 self.val_videos,
                 self.recipe,
@@ -270,6 +271,8 @@ class Trainer:
             if stop.came():  # as in `_read`
                 check()
             raise
+
+    def _summary(self, scores: Scores) -> SplitScore:
         return summary(scores, self.val_videos.manifest, self.recipe)
 
     def _metrics(self, scores: SplitScore, seconds_val: float) -> dict[str, Any]:
@@ -306,7 +309,7 @@ class Trainer:
             "re-encode the videos for fast access: `stsm prepare ... --short-side 256 --gop 16`"
         )
 
-    def _test(self, scores: SplitScore | None, stop: StopRequest) -> Tested:
+    def _test(self, scores: Scores | None, stop: StopRequest) -> Tested:
         """The result under the recipe's protocol; the last validation's where that is the same."""
         epochs, started = gather_objects(self.folder.metrics())[0], time.perf_counter()
         if scores is None or self.recipe.test != self._validation():
@@ -315,7 +318,8 @@ class Trainer:
         else:
             seconds = epochs[-1]["seconds_val"]
         seconds_train = sum(epoch["seconds"] for epoch in epochs)
-        return Tested(scores, round(seconds_train, 1), round(seconds, 1))
+        score = self._summary(scores)
+        return Tested(scores, score, round(seconds_train, 1), round(seconds, 1))
 
     def _status(self) -> str:
         p, seen = self.position, max(1, self.position.seen)
