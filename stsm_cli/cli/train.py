@@ -295,6 +295,9 @@ def print_result(
     if result.pair_accuracy is not None:
         columns["in pair"] = f"{result.pair_accuracy:.1f}"
     notes = [f"recipe {name} with {edits}"] if edits else []
+    if fused := result.fused:
+        weights = " and ".join(f"{weight:g}" for weight in fused.weights)
+        notes.append(f"fused by {fused.by}, weights {weights}")
     notes.append(f"accuracies in %, with the 95 % Wilson interval; from {origin}")
     if result.num_in_lists or result.broken:  # results of old runs have no lists
         notes.append(_which_videos(result))

@@ -7,8 +7,10 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from stsm_cli.config.kinds import Section
+from stsm_cli.config.kinds import Section, Stream
 from stsm_cli.config.view import (
+    FLOW_MEAN,
+    FLOW_STD,
     R2PLUS1D_MEAN,
     R2PLUS1D_STD,
     SLOWFAST_MEAN,
@@ -21,6 +23,8 @@ SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
 R2Plus1DBackbone = Literal["r2plus1d_34", "r2plus1d_small"]
 SmallBigBackbone = Literal["smallbig_resnet50", "smallbig_resnet_small"]
 Backbone3D = Literal[SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone]
+TAKES_FLOW: tuple[str, ...] = get_args(R2Plus1DBackbone)
+"""Those that can be a stream of optical flow."""
 
 
 class SlowFastConfig(Section):
@@ -38,7 +42,9 @@ class SlowFastConfig(Section):
         return self
 
 
-def view_of(backbone: str, num_frames: int, slowfast: SlowFastConfig) -> View:
+def view_of(
+    backbone: str, num_frames: int, slowfast: SlowFastConfig, stream: Stream = "rgb"
+) -> View:
     """The view of `backbone`, one of 2D or of 3D convolutions.
 
     SlowFast takes its slow frames from the fast ones by itself. The dense views of R(2+1)D are
@@ -48,11 +54,16 @@ def view_of(backbone: str, num_frames: int, slowfast: SlowFastConfig) -> View:
         backbone: A name of the schema's.
         num_frames: Frames a view; in SlowFast those of the slow pathway.
         slowfast: SlowFast's.
+        stream: `flow` for one of `TAKES_FLOW`.
     """
     if backbone in get_args(SlowFastBackbone):
         return View(num_frames * slowfast.ratio, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
     if backbone in get_args(SlowBackbone):
         return View(num_frames, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
+    if backbone in get_args(R2Plus1DBackbone) and stream == "flow":
+        # ours: VMZ has no flow network; scaled as in I3D
+        mean, std = 2 * FLOW_MEAN, 2 * FLOW_STD
+        return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=1)
     if backbone in get_args(R2Plus1DBackbone):
         return View(num_frames, window=num_frames, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
     return View(num_frames)

@@ -17,6 +17,7 @@ from stsm_cli.config.kinds import (
     Dims,
     Epochs,
     FilePath,
+    FlowMethod,
     NumClasses,
     NumClips,
     NumCrops,
@@ -26,8 +27,10 @@ from stsm_cli.config.kinds import (
     Rate,
     Section,
     Seed,
+    Stream,
 )
 from stsm_cli.config.networks_3d import (
+    TAKES_FLOW,
     Backbone3D,
     SlowFastBackbone,
     SlowFastConfig,
@@ -117,6 +120,8 @@ class ModelConfig(Section):
     """Mechanism of another paper in the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
     excitations and convolutions along time. `tdn`: TDN's differences, five frames a position."""
     slowfast: SlowFastConfig = SlowFastConfig()
+    stream: Stream = "rgb"
+    """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
@@ -137,6 +142,9 @@ class ModelConfig(Section):
                 f"slowfast belongs to backbone {' or '.join(get_args(SlowFastBackbone))}, "
                 f"not {self.backbone}"
             )
+        if self.stream == "flow" and self.backbone not in TAKES_FLOW:
+            bodies = " or ".join(TAKES_FLOW)
+            raise ValueError(f"stream flow belongs to backbone {bodies}, not {self.backbone}")
         if self.weights is not None and self.backbone not in WITH_WEIGHTS:
             raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
         if self.weights is not None and self.init is not None:
@@ -163,7 +171,7 @@ class ModelConfig(Section):
         """The view that the network takes of a video."""
         if self.system == "tdn":
             return View(self.num_frames, consecutive=5)
-        return view_of(self.backbone, self.num_frames, self.slowfast)
+        return view_of(self.backbone, self.num_frames, self.slowfast, self.stream)
 
 
 class DataConfig(Section):
@@ -180,6 +188,8 @@ class DataConfig(Section):
     flip: Flip = "plain"
     """Mirror images among the ten crops; `label_aware` swaps classes such as left and right. A
     folder's run takes that by itself where the classes pair up and no recipe says otherwise."""
+    flow: FlowMethod = "dis"
+    """Method of the optical flow that `model.stream: flow` reads, from `stsm prepare flow`."""
     synth: SynthConfig | None = None
 
     @model_validator(mode="after")
@@ -325,6 +335,10 @@ class Recipe(Section):
             raise ValueError(
                 f"test.crop_px ({self.test.crop_px}) must be at most "
                 f"data.short_side_px ({self.data.short_side_px})"
+            )
+        if self.data.flow != "dis" and self.model.stream != "flow":
+            raise ValueError(
+                f"data.flow ({self.data.flow}) has no effect: model.stream is {self.model.stream}"
             )
         allowed, most_frames = sampling_limits(self.data.sampling)
         if self.test.clips not in allowed:

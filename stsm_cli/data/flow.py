@@ -18,6 +18,7 @@ one after the other, x1, y1, x2, y2, ...
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from stsm_cli.data.decode import guarded
 from stsm_cli.data.decode_pyav import read_pyav
 from stsm_cli.data.display import Size
 from stsm_cli.data.frames import Frames, Indices, resize_short_side
+from stsm_cli.data.manifest import has_manifest
 from stsm_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,11 +62,10 @@ class Flow:
         """The folder of its files, below the data root."""
         return flow_folder(self.method)
 
-    def positions(self, frames: Indices, num_frames: int) -> Indices:
+    def positions(self, frames: Indices, num_frames: int) -> npt.NDArray[np.int64]:
         """Fields (T, consecutive) that are read at the frames (T,) of a video of `num_frames`."""
-        run = np.arange(self.consecutive)
-        fields: Indices = np.minimum(frames[:, None] + run, max(0, num_frames - 2))
-        return fields
+        wanted = frames[:, None] + np.arange(self.consecutive)
+        return np.minimum(wanted, max(0, num_frames - 2)).astype(np.int64)
 
     def check(self, root: Path) -> None:
         """Refuse a data set whose flow was not computed, or not to the end.
@@ -73,10 +74,11 @@ class Flow:
             DataError: There is no report on it; names the command that computes it.
         """
         if not flow_report_path(root, self.method).is_file():
-            method = "" if self.method == "dis" else f" --method {self.method}"
+            option = "" if self.method == "dis" else f" --method {self.method}"
+            first = "" if has_manifest(root, "val") else "prepare the data set there, then "
             raise DataError(
-                f"{root}: has no optical flow by {self.method}, which this recipe reads",
-                hint=f"`stsm prepare flow {root}{method}` computes it",
+                f"{root}: has no optical flow by {self.method}, which the recipe reads",
+                hint=f"{first}`stsm prepare flow {quote(str(root))}{option}`",
             )
 
 
@@ -113,6 +115,14 @@ def with_x_negated(stacks: Fields) -> Fields:
     turned: Fields = stacks.copy()
     np.negative(turned[..., ::2], out=turned[..., ::2])  # in eight bits: 256 minus the level
     return turned
+
+
+def stacked(fields: Fields, consecutive: int) -> Fields:
+    """Stacks (T, H, W, 2n) of fields (T·n, H, W, 2), those of a stack one after the other."""
+    _, height, width, _ = fields.shape
+    runs = fields.reshape(-1, consecutive, height, width, 2).transpose(0, 2, 3, 1, 4)
+    stacks: Fields = runs.reshape(-1, height, width, 2 * consecutive)
+    return stacks
 
 
 def packed(field: Fields) -> Fields:

@@ -89,6 +89,7 @@ def run_test(
             root,
             "val",
             decoder=decoder,
+            flow_fields=recipe.model.view.flow_fields,
             processes=current_world().local_size,
             progress=progress,
         )

@@ -66,7 +66,7 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
         case "slowfast_resnet50" | "slowfast_resnet_small" as slowfast:
             body = slowfast_backbone(slowfast, config.num_frames, config.slowfast)
         case "r2plus1d_34" | "r2plus1d_small" as factored:
-            body = r2plus1d_backbone(factored)
+            body = r2plus1d_backbone(factored, len(view.mean))
         case "smallbig_resnet50" | "smallbig_resnet_small" as small_big:
             body = smallbig_backbone(small_big, config.num_frames)
             if config.weights is not None:

@@ -25,6 +25,7 @@ def test_two_runs_become_one_result(two_runs, capsys):
     assert run(["fuse", "runs/small", "runs/flow"]) == 0
     text = capsys.readouterr().out
     assert "synth/stsm and synth/stsm" in text
+    assert "fused by prob, weights 1 and 1" in text
     assert "from runs/small and runs/flow" in " ".join(text.split())
     assert run(["fuse", "runs/small", "runs/flow", "--by", "logits", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
