@@ -57,14 +57,14 @@ def fuse(
 
     if per_class is not None:
         check_writable("--per-class", per_class, ".csv")
-    from stsm_cli.engine.streams import check_same, kept_test
+    from stsm_cli.engine.kept_tests import check_same, kept_test
 
-    streams = kept_test(first, protocol), kept_test(second, protocol)
-    check_same(*streams)
+    tests = kept_test(first, protocol), kept_test(second, protocol)
+    check_same(*tests)
     from stsm_cli.engine.fusion import fuse as fuse_tests  # only now what takes seconds to import
 
     pair = weights[0], weights[1]  # a list, by Typer's version
-    tested = fuse_tests(*streams, weights=pair, by=chosen)
+    tested = fuse_tests(*tests, weights=pair, by=chosen)
     record = result_record(tested.result) if as_json else None
     classes = tested.manifest.classes
     print_result(tested.result, f"{first} and {second}", num_classes=len(classes), record=record)

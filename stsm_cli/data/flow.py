@@ -65,7 +65,8 @@ class Flow:
     def positions(self, frames: Indices, num_frames: int) -> npt.NDArray[np.int64]:
         """Fields (T, consecutive) that are read at the frames (T,) of a video of `num_frames`."""
         wanted = frames[:, None] + np.arange(self.consecutive)
-        return np.minimum(wanted, max(0, num_frames - 2)).astype(np.int64)
+        fields: npt.NDArray[np.int64] = np.minimum(wanted, max(0, num_frames - 2))
+        return fields
 
     def check(self, root: Path) -> None:
         """Refuse a data set whose flow was not computed, or not to the end.

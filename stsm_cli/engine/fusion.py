@@ -15,10 +15,10 @@ from stsm_cli.config.load import EDITS
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.identity import describe_environment
+from stsm_cli.engine.kept_tests import KeptTest, check_same
 from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.score_files import SavedScores
 from stsm_cli.engine.scores import Scores
-from stsm_cli.engine.streams import Stream, check_same
 from stsm_cli.engine.testing import Evaluation
 from stsm_cli.errors import StsmError
 from stsm_cli.stored import By, Fusion, Result
@@ -28,7 +28,7 @@ _SHARED = ("split_id", "list_sha256", "class_hash", "num_in_lists")
 
 
 def fuse(
-    first: Stream, second: Stream, *, weights: tuple[float, float] = (1.0, 1.0), by: By = "prob"
+    first: KeptTest, second: KeptTest, *, weights: tuple[float, float] = (1.0, 1.0), by: By = "prob"
 ) -> Evaluation:
     """One test of two; the first run's folder keeps it as `fuse-<second>-<protocol>.json`.
 

@@ -174,6 +174,7 @@ def test_no_default_ever_changes():
             "crop_px": 224,
             "train_crop": "ten_crop",
             "flip": "plain",
+            "flow": "dis",
             "synth": {
                 "train": 2000,
                 "val": 960,

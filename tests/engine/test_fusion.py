@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from stsm_cli.engine.fusion import fuse
+from stsm_cli.engine.kept_tests import KeptTest, kept_test
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.score_files import SavedScores
-from stsm_cli.engine.streams import Stream, kept_test
 from stsm_cli.engine.testing import run_test
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import StsmError
@@ -35,7 +35,7 @@ def stream(small_run, monkeypatch):
         )
         folder = RunFolder(Path("runs") / name)
         folder.path.mkdir(parents=True, exist_ok=True)
-        return Stream(folder, small_run.recipe(), _result(name), scores)
+        return KeptTest(folder, small_run.recipe(), _result(name), scores)
 
     return make
 

@@ -16,7 +16,7 @@ from stsm_cli.stored import Result, read_stored
 
 
 @dataclass(frozen=True)
-class Stream:
+class KeptTest:
     """A run's test, as it was kept.
 
     Attributes:
@@ -32,7 +32,7 @@ class Stream:
     scores: SavedScores
 
 
-def kept_test(run: Path, protocol: str | None) -> Stream:
+def kept_test(run: Path, protocol: str | None) -> KeptTest:
     """The test of the run folder `run` under a protocol; None: under that of its recipe.
 
     Raises:
@@ -47,14 +47,14 @@ def kept_test(run: Path, protocol: str | None) -> Stream:
         if file.is_file() and scores.is_file():
             result, _ = read_stored(file, Result, "a result", CheckpointError)
             if result.protocol == name:
-                return Stream(folder, recipe, result, read_scores(scores))
+                return KeptTest(folder, recipe, result, read_scores(scores))
     option = "" if protocol is None else f" --protocol {protocol}"
     raise CheckpointError(
         f"{run}: keeps no scores of {name}", hint=f"`stsm eval {run}{option}` keeps them"
     )
 
 
-def check_same(first: Stream, second: Stream) -> None:
+def check_same(first: KeptTest, second: KeptTest) -> None:
     """Refuse tests that are not about the same.
 
     Raises:
@@ -73,11 +73,11 @@ def check_same(first: Stream, second: Stream) -> None:
             )
     _check_classes(first, second)
     labels, others = first.scores.labels, second.scores.labels
-    for stream, wanted, found in ((second, labels, others), (first, others, labels)):
+    for test, wanted, found in ((second, labels, others), (first, others, labels)):
         if lacking := [path for path in wanted if path not in found]:
             more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             raise DataError(
-                f"{stream.folder.path}: was not tested on {lacking[0]}{more}, the other run was"
+                f"{test.folder.path}: was not tested on {lacking[0]}{more}, the other run was"
             )
     for path, label in labels.items():
         if label != others[path]:
@@ -88,7 +88,7 @@ def check_same(first: Stream, second: Stream) -> None:
             )
 
 
-def _check_classes(first: Stream, second: Stream) -> None:
+def _check_classes(first: KeptTest, second: KeptTest) -> None:
     names, others = first.scores.classes, second.scores.classes
     if len(names) != len(others):
         told = f"{len(others)} classes, {first.folder.path} {len(names)}"

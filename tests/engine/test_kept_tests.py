@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from stsm_cli.engine.kept_tests import check_same, kept_test
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.engine.streams import check_same, kept_test
 from stsm_cli.engine.testing import run_test
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import CheckpointError, DataError, UsageError
