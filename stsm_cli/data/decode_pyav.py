@@ -6,9 +6,9 @@ says (`display`), all in the first frame's size.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, KeysView
+from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
 from contextlib import contextmanager
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -199,13 +199,28 @@ def _read_from_keys(path: Path, wanted: Indices, resize: Resize, screen: MakeScr
             raise _DoubtError
         runs = (
             _decode_run(
-                container, Watch(stream, messages), key, [index.times[i] for i in run], size
+                container,
+                Watch(stream, messages),
+                index.keys[run[0]],
+                [index.times[i] for i in run],
+                size,
             )
-            for key, run in groupby(wanted.tolist(), key=index.keys.__getitem__)
+            for run in _runs(wanted.tolist(), index.keys)
         )
         found = _fill(_pictures(chain.from_iterable(runs), screen(size), resize), wanted)
     assert found is not None  # each run brings all of its frames
     return found
+
+
+def _runs(wanted: Iterable[int], keys: Sequence[int]) -> Iterator[list[int]]:
+    """The indices in parts that are decoded straight on: a seek would leave nothing out."""
+    run: list[int] = []
+    for index in wanted:
+        if run and index != run[-1] + 1 and keys[index] != keys[run[-1]]:
+            yield run
+            run = []
+        run.append(index)
+    yield run
 
 
 def _decode_run(
