@@ -128,6 +128,10 @@ def flops(
         return
     title = f"{model}, {frames} frames of {size}² pixels, {classes} classes"
     _print_costs(title, shifts, costs, views)
+    if config.stream == "flow":
+        output.current().text(
+            "computing optical flow is not counted: benchmarks/flow.py has its cost"
+        )
     if per_layer:
         _print_layers(*list(costs.items())[-1])
     _print_paper(paper, frames)
