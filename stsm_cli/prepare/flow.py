@@ -70,11 +70,11 @@ def prepare_flow(
     require(settings.method)
     started = time.monotonic()
     manifests = [read_manifest(root, split) for split in SPLITS]
-    paths = [record.path for manifest in manifests for record in manifest.records]
-    task = flow_task(root, settings)
+    sides = {r.path: min(r.width, r.height) for m in manifests for r in m.records}
+    task = flow_task(root, settings, sides)
     try:
         flow_report_path(root, settings.method).unlink(missing_ok=True)
-        checks = examine(root, paths, task, workers=workers or num_cores(), progress=progress)
+        checks = examine(root, sides, task, workers=workers or num_cores(), progress=progress)
         report = _report(manifests, checks, settings) | {
             "seconds": round(time.monotonic() - started, 1)
         }
@@ -86,13 +86,22 @@ def prepare_flow(
     return report
 
 
-def flow_task(root: Path, settings: FlowSettings) -> Task:
-    """The work on each video; one that has no flow now has none the next time."""
+def flow_task(root: Path, settings: FlowSettings, sides: Mapping[str, int]) -> Task:
+    """The work on each video, but on those whose flow is there, or could not be made before.
+
+    Args:
+        root: The data root.
+        settings: The flow.
+        sides: The short side of each video, in pixels.
+    """
 
     def stands(path: str, check: Check) -> bool:
         made = root / flow_path(settings.method, path)
-        is_made = made.exists() and made.stat().st_size == check.made_bytes
-        return is_made if check.status == "ok" else not made.exists()
+        if check.status != "ok":
+            return not made.exists()
+        is_whole = made.exists() and made.stat().st_size == check.made_bytes
+        wanted = min(settings.short_side_px, sides[path])
+        return is_whole and min(check.width, check.height) == wanted
 
     work = partial(make_flow, root, settings)
     return Task("computing flow", settings.how, {settings.how: stands}, work, settings.how)

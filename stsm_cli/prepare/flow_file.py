@@ -54,8 +54,8 @@ class FlowSettings:
 
     @property
     def how(self) -> str:
-        """The ledger's name for it."""
-        return f"{flow_folder(self.method)} {self.short_side_px} v{VERSION}"
+        """The ledger's name for it, whatever the size: a video has one file a method."""
+        return f"{flow_folder(self.method)} {VERSION}"
 
 
 def make_flow(root: Path, settings: FlowSettings, path: str, alive: Alive) -> Check:

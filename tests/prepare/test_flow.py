@@ -95,7 +95,10 @@ def test_what_is_there_is_kept_and_other_settings_make_it_anew(prepared, monkeyp
     prepare_flow(prepared, FlowSettings(), workers=1)
     assert made(prepared) == before
     prepare_flow(prepared, FlowSettings(short_side_px=16), workers=1)
+    assert made(prepared).keys() == before.keys()
     assert made(prepared) != before
+    prepare_flow(prepared, FlowSettings(short_side_px=512), workers=1)  # videos keep their size
+    assert made(prepared) == before
 
 
 def test_methods_lie_side_by_side(prepared):
