@@ -4,7 +4,6 @@ Layout: pictures (H, W) uint8, grey; flow (H, W, 2) in pixels, x to the right, y
 """
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,12 +24,14 @@ def require(method: FlowMethod) -> None:
     Raises:
         UsageError: OpenCV is not installed, or is the one without this method.
     """
-    if find_spec("cv2") is None:
+    try:
+        opencv = _opencv()
+    except ImportError:
         raise UsageError(
             "prepare flow: the package opencv-python-headless is not installed",
             hint="pip install 'stsm[flow]'",
-        )
-    if method == "tvl1" and not hasattr(_opencv(), "optflow"):
+        ) from None
+    if method == "tvl1" and not hasattr(opencv, "optflow"):
         raise UsageError(
             "--method tvl1: this OpenCV is the one without it",
             hint="pip uninstall opencv-python-headless; pip install opencv-contrib-python-headless",

@@ -12,7 +12,6 @@ import pytest
 from stsm_cli.cli.app import run
 from stsm_cli.data.flow import read_fields
 from stsm_cli.data.manifest import read_manifest, write_manifest
-from stsm_cli.prepare import flow_methods
 
 TINY = ["--train", "16", "--val", "16", "--frames", "4", "--short-side", "32"]
 
@@ -54,7 +53,7 @@ def test_a_set_of_which_no_video_has_flow_is_told(tiny_set, tmp_path, capsys):
 
 
 def test_without_the_extra_it_is_one_line_with_the_cure(tiny_set, capsys, monkeypatch):
-    monkeypatch.setattr(flow_methods, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     capsys.readouterr()
     assert flow() == 2
     assert capsys.readouterr().err.splitlines() == [

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from stsm_cli.errors import UsageError
-from stsm_cli.prepare import flow_methods
 from stsm_cli.prepare.check import UnusableError
 from stsm_cli.prepare.flow_methods import flow_of_pair, require
 
@@ -59,7 +58,7 @@ def test_too_small_a_picture_has_no_flow():
 
 
 def test_without_opencv_the_cure_is_told(monkeypatch):
-    monkeypatch.setattr(flow_methods, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UsageError, match="opencv-python-headless is not installed") as caught:
         require("dis")
     assert caught.value.hint == "pip install 'stsm[flow]'"
