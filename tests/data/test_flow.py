@@ -78,6 +78,13 @@ def test_a_corrupt_file_is_told_in_one_line(flow_file):
     assert "\n" not in str(caught.value)
 
 
+def test_a_video_without_flow_is_told(tmp_path):
+    with pytest.raises(
+        DataError, match=r"a\.mp4\.mp4: no such file, the video has no optical flow"
+    ):
+        read_fields(tmp_path / "a.mp4.mp4", np.array([0]))
+
+
 def test_the_last_field_is_repeated_at_the_end():
     frames = np.array([0, 3, 5, 6])
     assert Flow("dis", 1).positions(frames, 7).tolist() == [[0], [3], [5], [5]]
