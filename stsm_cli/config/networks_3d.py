@@ -11,6 +11,8 @@ from stsm_cli.config.kinds import Section, Stream
 from stsm_cli.config.view import (
     FLOW_MEAN,
     FLOW_STD,
+    I3D_MEAN,
+    I3D_STD,
     R2PLUS1D_MEAN,
     R2PLUS1D_STD,
     SLOWFAST_MEAN,
@@ -22,9 +24,14 @@ SlowBackbone = Literal["slow_resnet50", "slow_resnet_small"]
 SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
 R2Plus1DBackbone = Literal["r2plus1d_34", "r2plus1d_small"]
 SmallBigBackbone = Literal["smallbig_resnet50", "smallbig_resnet_small"]
-Backbone3D = Literal[SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone]
-TAKES_FLOW: tuple[str, ...] = get_args(R2Plus1DBackbone)
+I3DBackbone = Literal["i3d", "i3d_small"]
+Backbone3D = Literal[
+    SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone, I3DBackbone
+]
+TAKES_FLOW: tuple[str, ...] = (*get_args(R2Plus1DBackbone), *get_args(I3DBackbone))
 """Those that can be a stream of optical flow."""
+WITHOUT_SHIFT: tuple[str, ...] = get_args(I3DBackbone)
+"""Those without residual branches, before which a shift would stand."""
 
 
 class SlowFastConfig(Section):
@@ -66,6 +73,11 @@ def view_of(
         return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=1)
     if backbone in get_args(R2Plus1DBackbone):
         return View(num_frames, window=num_frames, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
+    if backbone in get_args(I3DBackbone):
+        is_flow = stream == "flow"
+        mean, std = (2 * FLOW_MEAN, 2 * FLOW_STD) if is_flow else (I3D_MEAN, I3D_STD)
+        fields = int(is_flow)
+        return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=fields)
     return View(num_frames)
 
 
@@ -80,6 +92,9 @@ def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
     pixels = 16 if is_factored or backbone.endswith("_small") else 32
     if is_factored:  # halves time three times
         return -(-num_frames // 8), pixels
+    if backbone in get_args(I3DBackbone):  # halves time three times, in small twice
+        halvings = 4 if backbone.endswith("_small") else 8
+        return -(-num_frames // halvings), 8 if backbone.endswith("_small") else pixels
     if backbone in get_args(SmallBigBackbone):  # takes maxima over all frames
         return 1, pixels
     return num_frames, pixels

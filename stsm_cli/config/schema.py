@@ -31,6 +31,7 @@ from stsm_cli.config.kinds import (
 )
 from stsm_cli.config.networks_3d import (
     TAKES_FLOW,
+    WITHOUT_SHIFT,
     Backbone3D,
     SlowFastBackbone,
     SlowFastConfig,
@@ -105,8 +106,9 @@ class ModelConfig(Section):
     backbone: Backbone
     """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, or what stands for them on the
     embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`. 3D: `slow_resnet50`
-    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, and theirs:
-    `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`."""
+    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, `i3d`, and theirs:
+    `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`,
+    `i3d_small`."""
     num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: NumFrames = 8
@@ -121,7 +123,7 @@ class ModelConfig(Section):
     excitations and convolutions along time. `tdn`: TDN's differences, five frames a position."""
     slowfast: SlowFastConfig = SlowFastConfig()
     stream: Stream = "rgb"
-    """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D."""
+    """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D and I3D."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
@@ -135,6 +137,8 @@ class ModelConfig(Section):
             raise ValueError(
                 f"non_local belongs to backbone resnet50 or resnet_small, not {self.backbone}"
             )
+        if self.shift is not None and self.backbone in WITHOUT_SHIFT:
+            raise ValueError(f"shift: {self.backbone} has no residual branches to shift in")
         if self.system is not None:
             self._check_system(self.system)
         if self.slowfast != SlowFastConfig() and self.backbone not in get_args(SlowFastBackbone):
