@@ -13,6 +13,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
 from stsm_cli.config.notation import parse_alpha, parse_dims
+from stsm_cli.config.networks_3d import WITHOUT_SHIFT
 from stsm_cli.config.schema import Backbone, FrameBackbone, Recipe, ShiftConfig
 from stsm_cli.errors import UsageError
 
@@ -108,10 +109,11 @@ def flops(
     shifts = {"TSN": None, "TSM": TSM, "STSM": asked}
     if config.backbone not in get_args(FrameBackbone):  # no TSN
         shifts = {"no shift": None, "TSM's": TSM, "STSM's": asked}
-    if config.system is not None:  # has no shift
+    alone = config.system or (config.backbone if config.backbone in WITHOUT_SHIFT else None)
+    if alone is not None:  # has no shift
         if shift or alpha:
-            raise UsageError(f"--shift and --alpha: {model} is {config.system.upper()}")
-        shifts = {config.system.upper(): None}
+            raise UsageError(f"--shift and --alpha: {model} is {alone.upper()}")
+        shifts = {alone.upper(): None}
     costs = {}
     with output.current().bar("counting", len(shifts) + 1) as bar:
         for name, setting in shifts.items():
@@ -123,7 +125,7 @@ def flops(
     if as_json:
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
         question |= {"num_classes": classes, "views": views}
-        question["shift"] = asked.model_dump(mode="json") if config.system is None else None
+        question["shift"] = asked.model_dump(mode="json") if alone is None else None
         output.current().json(question | _record(costs, paper, views, per_layer))
         return
     title = f"{model}, {frames} frames of {size}² pixels, {classes} classes"

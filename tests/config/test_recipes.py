@@ -34,7 +34,7 @@ NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
 MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn"}
 """What a recipe's name begins with, by the system of its network."""
-OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
+OTHERS = ("mmaction2", "slowonly", "slowfast", "r2plus1d", "i3d", "smallbig", *MECHANISMS)
 PAPER = [
     name
     for name in NAMES
@@ -126,6 +126,7 @@ SHIFTS = {
     "slowonly": None,
     "slowfast": None,
     "r2plus1d": None,
+    "i3d": None,
     "smallbig": None,
     **dict.fromkeys(MECHANISMS),
     "tsm": ("T", Fraction(1, 4)),
@@ -137,6 +138,7 @@ SYSTEMS = {
     "slowonly": "slow_resnet50",
     "slowfast": "slowfast_resnet50",
     "r2plus1d": "r2plus1d_34",
+    "i3d": "i3d",
     "smallbig": "smallbig_resnet50",
 }
 
