@@ -12,8 +12,8 @@ import typer
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
-from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.config.networks_3d import WITHOUT_SHIFT
+from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.config.schema import Backbone, FrameBackbone, Recipe, ShiftConfig
 from stsm_cli.errors import UsageError
 
