@@ -74,10 +74,10 @@ def view_of(
     if backbone in get_args(R2Plus1DBackbone):
         return View(num_frames, window=num_frames, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
     if backbone in get_args(I3DBackbone):
-        is_flow = stream == "flow"
-        mean, std = (2 * FLOW_MEAN, 2 * FLOW_STD) if is_flow else (I3D_MEAN, I3D_STD)
-        fields = int(is_flow)
-        return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=fields)
+        if stream == "flow":
+            mean, std = 2 * FLOW_MEAN, 2 * FLOW_STD
+            return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=1)
+        return View(num_frames, window=num_frames, mean=I3D_MEAN, std=I3D_STD)
     return View(num_frames)
 
 
