@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import (
     ConfigDict,
@@ -29,6 +29,7 @@ from stsm_cli.errors import StsmError
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 Percent = Annotated[float, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]  # a file may be called so
+By = Literal["prob", "logits"]
 Kind = TypeVar("Kind")
 
 _SAME = 1e-3  # percent; the mean of 0 and 1 in float32 is that far from its fraction
@@ -76,6 +77,16 @@ class SplitScore(Score):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Fusion:
+    """Origin of a result that was made of two others' scores."""
+
+    names: tuple[str, str]
+    """The recipes'."""
+    weights: tuple[float, float]
+    by: By
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Result(SplitScore):
     """`result.json`, and `eval-<protocol>.json`: a test and whose it is.
 
@@ -103,6 +114,8 @@ class Result(SplitScore):
     seconds_eval: NonNegativeFloat
     environment: dict[str, Any] | None = None
     """Of the test; a training has `environment.json`."""
+    fused: Fusion | None = None
+    """None where one network was tested."""
 
 
 _SCORE_KEYS = (
@@ -185,7 +198,8 @@ def result_record(result: Result) -> dict[str, Any]:
     """Content of a result's file: of the end of a training, or of a test of its own."""
     content = asdict(result)
     keys = _TRAINING_KEYS if result.checkpoint is None else _TEST_KEYS
-    return {key: content[key] for key in keys}
+    fused = {} if result.fused is None else {"fused": content["fused"]}
+    return {key: content[key] for key in keys} | fused
 
 
 def read_stored(

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.stored import Pair, Result, read_stored, result_record
+from stsm_cli.stored import Fusion, Pair, Result, read_stored, result_record
 
 SCORE = {
     "num_videos": 3,
@@ -27,6 +27,7 @@ TRAINED = Result(
     **SCORE, **DATA, **WHOSE, split_id="s", weights_sha256="w", seconds_train=2.0, seconds_eval=1.0
 )
 TESTED = replace(TRAINED, checkpoint="last.pt", environment={"threads": 1}, seconds_train=0.0)
+FUSED = replace(TESTED, fused=Fusion(names=("a", "b"), weights=(1.0, 2.0), by="prob"))
 
 
 def test_the_result_of_a_training_has_its_keys_in_order():
@@ -44,11 +45,12 @@ def test_the_result_of_a_test_has_its_keys_in_order():
 
 
 def test_nothing_of_a_result_is_left_out():
-    kept = result_record(TRAINED).keys() | result_record(TESTED).keys()
+    kept = result_record(TRAINED).keys() | result_record(FUSED).keys()
+    assert list(result_record(FUSED)) == [*result_record(TESTED), "fused"]
     assert kept == {field.name for field in fields(Result)}
 
 
-@pytest.mark.parametrize("result", [TRAINED, TESTED])
+@pytest.mark.parametrize("result", [TRAINED, TESTED, FUSED])
 def test_a_result_is_read_as_it_was_written(tmp_path, result):
     (tmp_path / "result.json").write_text(json.dumps(result_record(result)))
     typed, plain = read_stored(tmp_path / "result.json", Result, "a result", CheckpointError)

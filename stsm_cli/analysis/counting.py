@@ -51,6 +51,7 @@ SKIPPED = (
     "div",
     "sigmoid",
     "avg_pool2d",
+    "avg_pool3d",
     "max_pool2d",
     "max_pool3d",
     "adaptive_avg_pool2d",

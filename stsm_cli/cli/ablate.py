@@ -17,6 +17,8 @@ from stsm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
+    from stsm_cli.config.schema import Recipe
+    from stsm_cli.data.videos import Videos
     from stsm_cli.engine.slurm import Submitted
 
 ALL = "all"
@@ -114,8 +116,12 @@ def ablate(
 
     check_device(device)
     reader = choose_decoder(decoder)
-    # cached: ablations of one data set open it once
-    open_data = cache(partial(open_splits, root=data, decoder=reader, progress=console))
+    # cached: runs that read the same open it once
+    opened = cache(partial(open_splits, root=data, decoder=reader, progress=console))
+
+    def open_data(recipe: "Recipe") -> "tuple[Videos, Videos]":
+        return opened(recipe.data, flow_fields=recipe.model.view.flow_fields)
+
     runner: Runner | Submitter
     if slurm is None:
         runner = Runner(open_data, device, workers, jobs)

@@ -34,7 +34,7 @@ class Runner:
     """Trains and tests runs of any number of sweeps.
 
     Args:
-        open_data: Opens the training and the validation videos of a data set.
+        open_data: Opens the training and the validation videos that a recipe reads.
         jobs: How many runs go side by side; None: one a CPU, or one on a GPU.
 
     Attributes:
@@ -73,11 +73,11 @@ class Runner:
             return
         refuse_queued([folder for _, folder in tasks])
         with alone_in(tasks[0][1].parent):  # else two would take each other's runs
-            splits = self._open(tasks[0][0].recipe.data)
+            splits = [self._open(run.recipe) for run, _ in tasks]
             on_ctrl_c = partial(live.message, output.STOPPING)
 
             def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
-                return self._run(sweep, *tasks[number], splits, tell, on_ctrl_c)
+                return self._run(sweep, *tasks[number], splits[number], tell, on_ctrl_c)
 
             yield from run_side_by_side(
                 len(tasks),
@@ -150,8 +150,8 @@ def carry_out(
 
     recorded = finished(out, sweep)
     missing = [run for run in sweep.runs if run.recipe_hash not in recorded]
-    if missing:
-        check_place(missing[0].recipe.data, data)
+    for run in missing:
+        check_place(run.recipe.data, data, run.recipe.model.view.flow_fields)
     paper = load_paper_table(sweep.ablation.table)
     with LiveTable(sweep, paper, len(missing), output.current()) as live:
 

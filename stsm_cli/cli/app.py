@@ -21,7 +21,9 @@ from stsm_cli.cli.convert import convert
 from stsm_cli.cli.evaluate import evaluate
 from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
 from stsm_cli.cli.flops import flops
+from stsm_cli.cli.fuse import fuse
 from stsm_cli.cli.predict import predict
+from stsm_cli.cli.prepare_flow import flow
 from stsm_cli.cli.report import report
 from stsm_cli.cli.train import train
 from stsm_cli.errors import StsmError, TerminatedExit, UsageError
@@ -124,11 +126,13 @@ prepare_app = typer.Typer(
 )
 for dataset, command in prepare.COMMANDS.items():
     _add(dataset, command, prepare_app)
+_add("flow", flow, prepare_app)
 
 nameless_app = typer.Typer()  # its commands are the program's; Typer lists groups in this order
 _add("train", train, nameless_app)
 _add("eval", evaluate, nameless_app)
 _add("predict", predict, nameless_app)
+_add("fuse", fuse, nameless_app)
 _add("ablate", ablate, nameless_app)
 _add("flops", flops, nameless_app)
 _add("convert", convert, nameless_app)

@@ -129,7 +129,9 @@ def evaluate(
             _check_files(per_class, confusion, scores, subject.recipe.model.num_classes)
             subject.check()
             if world.is_main:
-                check_split(subject.recipe.data, data or subject.data_root, "val")
+                fields = subject.recipe.model.view.flow_fields
+                root = data or subject.data_root
+                check_split(subject.recipe.data, root, "val", flow_fields=fields)
             # only now what takes seconds to import
             from stsm_cli.engine.testing import run_test
             from stsm_cli.stored import result_record

@@ -12,6 +12,7 @@ import typer
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
+from stsm_cli.config.networks_3d import WITHOUT_SHIFT
 from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.config.schema import (
     Backbone,
@@ -142,8 +143,9 @@ def flops(
     from stsm_cli.analysis.cost import model_cost
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
-    if config.system is not None and (shift or alpha):
-        raise UsageError(f"--shift and --alpha: {model} is {config.system.upper()}")
+    alone = config.system or (config.backbone if config.backbone in WITHOUT_SHIFT else None)
+    if alone is not None and (shift or alpha):
+        raise UsageError(f"--shift and --alpha: {model} is {alone.upper()}")
     shifts = default_shifts(config, asked)
     costs = {}
     with output.current().bar("counting", len(shifts) + 1) as bar:
@@ -160,7 +162,7 @@ def flops(
     if as_json:
         question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
         question |= {"num_classes": classes, "views": views}
-        counted = asked if config.system is None else config.shift
+        counted = asked if alone is None else config.shift
         question["shift"] = counted and counted.model_dump(mode="json", include={"dims", "alpha"})
         question["is_ceiling"] = config.system in CEILING
         if mean is not None:
@@ -171,6 +173,8 @@ def flops(
     notes = [CEILING_NOTE] if config.system in CEILING else []
     if mean is not None:
         notes.append(f"mean of {mean[1]} views, of a video each: {_giga(mean[0])}")
+    if config.stream == "flow":
+        notes.append("computing optical flow is not counted: benchmarks/flow.py has its cost")
     _print_costs(title, shifts, costs, views, notes)
     if per_layer:
         _print_layers(*list(costs.items())[-1])
@@ -214,6 +218,8 @@ def default_shifts(config: ModelConfig, asked: ShiftConfig) -> dict[str, ShiftCo
     """The shifts that a network is counted with, by their names: none, TSM's, and `asked`."""
     if config.system is not None:  # is counted as it is
         return {config.system.upper(): config.shift}
+    if config.backbone in WITHOUT_SHIFT:
+        return {config.backbone.upper(): None}
     if config.backbone in get_args(FrameBackbone):
         return {"TSN": None, "TSM": TSM, "STSM": asked}
     return {"no shift": None, "TSM's": TSM, "STSM's": asked}  # no TSN

@@ -1,4 +1,4 @@
-"""`stsm prepare`: a command for each data set."""
+"""`stsm prepare`: a command for each data set; that for optical flow is in `prepare_flow.py`."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -110,6 +110,7 @@ def prepare(context: typer.Context) -> None:
       stsm prepare sthv2 /data/sthv2
       stsm prepare folder my_videos --val-share 0.1 --quick
       stsm prepare synth data/tiny --train 32 --val 16 --short-side 32 --preview tiny.png
+      stsm prepare flow my_videos
     """
     if context.invoked_subcommand is None:
         context.fail("Missing argument 'DATASET'.")

@@ -15,12 +15,12 @@ from stsm_cli.errors import UsageError
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
     from stsm_cli.analysis.sweep import Outcome
-    from stsm_cli.config.schema import DataConfig
+    from stsm_cli.config.schema import Recipe
     from stsm_cli.data.videos import Videos
     from stsm_cli.engine.slurm import Submitted
     from stsm_cli.engine.slurm_options import Cluster
 
-    OpenData = Callable[[DataConfig], tuple[Videos, Videos]]
+    OpenData = Callable[[Recipe], tuple[Videos, Videos]]
 
 Slurm = Annotated[
     str | None,
@@ -41,7 +41,7 @@ class Submitter:
 
     Args:
         settings: What `--slurm` was given.
-        open_data: Opens the training and the validation videos of a data set.
+        open_data: Opens the training and the validation videos that a recipe reads.
         at_once: How many jobs of a sweep may run side by side.
 
     Attributes:
@@ -97,7 +97,8 @@ class Submitter:
         if not tasks:
             return
         # what is wrong with the data is better told now than after days in the queue
-        self._open(tasks[0][0].recipe.data)
+        for run, _ in tasks:
+            self._open(run.recipe)
         new = []
         for run, folder in tasks:
             sets = [word for override in run.overrides for word in ("--set", override)]

@@ -291,12 +291,12 @@ def _print_plan(
 
 
 def print_result(
-    result: "Result", folder: Path, *, num_classes: int, record: dict[str, Any] | None
+    result: "Result", origin: Path | str, *, num_classes: int, record: dict[str, Any] | None
 ) -> None:
     """Show a run's test result: one row, or `record`, the object of JSON that is kept of it."""
     console = output.current()
     if record is not None:
-        console.json(record | {"run": str(folder)})
+        console.json(record | {"run": str(origin)})
         return
     from stsm_cli.config.load import EDITS
 
@@ -315,7 +315,10 @@ def print_result(
     if result.pair_accuracy is not None:
         columns["in pair"] = f"{result.pair_accuracy:.1f}"
     notes = [f"recipe {name} with {edits}"] if edits else []
-    notes.append(f"accuracies in %, with the 95 % Wilson interval; from {folder}")
+    if fused := result.fused:
+        weights = " and ".join(f"{weight:g}" for weight in fused.weights)
+        notes.append(f"fused by {fused.by}, weights {weights}")
+    notes.append(f"accuracies in %, with the 95 % Wilson interval; from {origin}")
     if result.num_in_lists or result.broken:  # results of old runs have no lists
         notes.append(_which_videos(result))
     console.table("Test", list(columns), [list(columns.values())], notes=notes)

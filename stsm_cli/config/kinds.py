@@ -46,6 +46,8 @@ FilePath = Annotated[str, AfterValidator(_check_path)]
 NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
 NumCrops = Annotated[Literal[1, 3, 10], BeforeValidator(_check_integer)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Stream = Literal["rgb", "flow"]
+FlowMethod = Literal["dis", "farneback", "tvl1"]
 
 
 class Section(BaseModel):

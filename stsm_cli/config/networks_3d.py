@@ -7,8 +7,12 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from stsm_cli.config.kinds import Section
+from stsm_cli.config.kinds import Section, Stream
 from stsm_cli.config.view import (
+    FLOW_MEAN,
+    FLOW_STD,
+    I3D_MEAN,
+    I3D_STD,
     R2PLUS1D_MEAN,
     R2PLUS1D_STD,
     SLOWFAST_MEAN,
@@ -20,7 +24,14 @@ SlowBackbone = Literal["slow_resnet50", "slow_resnet_small"]
 SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
 R2Plus1DBackbone = Literal["r2plus1d_34", "r2plus1d_small"]
 SmallBigBackbone = Literal["smallbig_resnet50", "smallbig_resnet_small"]
-Backbone3D = Literal[SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone]
+I3DBackbone = Literal["i3d", "i3d_small"]
+Backbone3D = Literal[
+    SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone, I3DBackbone
+]
+TAKES_FLOW: tuple[str, ...] = (*get_args(R2Plus1DBackbone), *get_args(I3DBackbone))
+"""Those that can be a stream of optical flow."""
+WITHOUT_SHIFT: tuple[str, ...] = get_args(I3DBackbone)
+"""Those without residual branches, before which a shift would stand."""
 
 
 class SlowFastConfig(Section):
@@ -38,7 +49,9 @@ class SlowFastConfig(Section):
         return self
 
 
-def view_of(backbone: str, num_frames: int, slowfast: SlowFastConfig) -> View:
+def view_of(
+    backbone: str, num_frames: int, slowfast: SlowFastConfig, stream: Stream = "rgb"
+) -> View:
     """The view of `backbone`, one of 2D or of 3D convolutions.
 
     SlowFast takes its slow frames from the fast ones by itself. The dense views of R(2+1)D are
@@ -48,13 +61,23 @@ def view_of(backbone: str, num_frames: int, slowfast: SlowFastConfig) -> View:
         backbone: A name of the schema's.
         num_frames: Frames a view; in SlowFast those of the slow pathway.
         slowfast: SlowFast's.
+        stream: `flow` for one of `TAKES_FLOW`.
     """
     if backbone in get_args(SlowFastBackbone):
         return View(num_frames * slowfast.ratio, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
     if backbone in get_args(SlowBackbone):
         return View(num_frames, mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
+    if backbone in get_args(R2Plus1DBackbone) and stream == "flow":
+        # ours: VMZ has no flow network; scaled as in I3D
+        mean, std = 2 * FLOW_MEAN, 2 * FLOW_STD
+        return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=1)
     if backbone in get_args(R2Plus1DBackbone):
         return View(num_frames, window=num_frames, mean=R2PLUS1D_MEAN, std=R2PLUS1D_STD)
+    if backbone in get_args(I3DBackbone):
+        if stream == "flow":
+            mean, std = 2 * FLOW_MEAN, 2 * FLOW_STD
+            return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=1)
+        return View(num_frames, window=num_frames, mean=I3D_MEAN, std=I3D_STD)
     return View(num_frames)
 
 
@@ -69,6 +92,9 @@ def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
     pixels = 16 if is_factored or backbone.endswith("_small") else 32
     if is_factored:  # halves time three times
         return -(-num_frames // 8), pixels
+    if backbone in get_args(I3DBackbone):  # halves time three times, in small twice
+        halvings = 4 if backbone.endswith("_small") else 8
+        return -(-num_frames // halvings), 8 if backbone.endswith("_small") else pixels
     if backbone in get_args(SmallBigBackbone):  # takes maxima over all frames
         return 1, pixels
     return num_frames, pixels

@@ -17,6 +17,7 @@ from stsm_cli.config.kinds import (
     Dims,
     Epochs,
     FilePath,
+    FlowMethod,
     NumClasses,
     NumClips,
     NumCrops,
@@ -26,8 +27,11 @@ from stsm_cli.config.kinds import (
     Rate,
     Section,
     Seed,
+    Stream,
 )
 from stsm_cli.config.networks_3d import (
+    TAKES_FLOW,
+    WITHOUT_SHIFT,
     Backbone3D,
     SlowFastBackbone,
     SlowFastConfig,
@@ -111,8 +115,9 @@ class ModelConfig(Section):
     backbone: Backbone
     """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, or what stands for them on the
     embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`. 3D: `slow_resnet50`
-    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, and theirs:
-    `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`."""
+    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, `i3d`, and theirs:
+    `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`,
+    `i3d_small`."""
     num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: NumFrames = 8
@@ -128,6 +133,8 @@ class ModelConfig(Section):
     `atfr`: time steps of SlowFast sampled by similarity. `tpn`: TPN's pyramid of the last two
     stages. `selfy`: SELFYNet's self-similarities. A shift may stand beside the last two."""
     slowfast: SlowFastConfig = SlowFastConfig()
+    stream: Stream = "rgb"
+    """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D and I3D."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
@@ -141,6 +148,8 @@ class ModelConfig(Section):
             raise ValueError(
                 f"non_local belongs to backbone resnet50 or resnet_small, not {self.backbone}"
             )
+        if self.shift is not None and self.backbone in WITHOUT_SHIFT:
+            raise ValueError(f"shift: {self.backbone} has no residual branches to shift in")
         if self.system is not None:
             self._check_system(self.system)
         if self.slowfast != SlowFastConfig() and self.backbone not in get_args(SlowFastBackbone):
@@ -148,6 +157,9 @@ class ModelConfig(Section):
                 f"slowfast belongs to backbone {' or '.join(get_args(SlowFastBackbone))}, "
                 f"not {self.backbone}"
             )
+        if self.stream == "flow" and self.backbone not in TAKES_FLOW:
+            bodies = " or ".join(TAKES_FLOW)
+            raise ValueError(f"stream flow belongs to backbone {bodies}, not {self.backbone}")
         if self.weights is not None and self.backbone not in WITH_WEIGHTS:
             raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
         if self.weights is not None and self.init is not None:
@@ -177,7 +189,7 @@ class ModelConfig(Section):
             return View(self.num_frames, consecutive=5)
         if self.system == "tpn":  # over 3D bodies too, pixels are normalised as over 2D ones
             return View(self.num_frames)
-        return view_of(self.backbone, self.num_frames, self.slowfast)
+        return view_of(self.backbone, self.num_frames, self.slowfast, self.stream)
 
 
 class DataConfig(Section):
@@ -199,6 +211,8 @@ class DataConfig(Section):
     flip: Flip = "plain"
     """Mirror images among the ten crops; `label_aware` swaps classes such as left and right. A
     folder's run takes that by itself where the classes pair up and no recipe says otherwise."""
+    flow: FlowMethod = "dis"
+    """Method of the optical flow that `model.stream: flow` reads, from `stsm prepare flow`."""
     synth: SynthConfig | None = None
 
     @model_validator(mode="after")
@@ -364,6 +378,10 @@ class Recipe(Section):
             raise ValueError(
                 f"test.crop_px ({self.test.crop_px}) must be at most "
                 f"data.short_side_px ({self.data.short_side_px})"
+            )
+        if self.data.flow != "dis" and self.model.stream != "flow":
+            raise ValueError(
+                f"data.flow ({self.data.flow}) has no effect: model.stream is {self.model.stream}"
             )
         allowed, most_frames = sampling_limits(self.data.sampling)
         if self.test.clips not in allowed:

@@ -8,6 +8,7 @@ from stsm_cli.config.schema import DataConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
+from stsm_cli.data.flow import Flow
 from stsm_cli.data.generated import GENERATED, make_where_absent
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.motion import open_motion
@@ -22,6 +23,7 @@ def open_split(
     split: str,
     *,
     decoder: Decoder,
+    flow_fields: int = 0,
     processes: int = 1,
     budget_bytes: int | None = None,
     progress: Progress = SILENT,
@@ -35,6 +37,8 @@ def open_split(
         root: The data set's folder; None: `data/<data set>` below the current folder.
         split: `train` or `val`.
         decoder: Which library decodes.
+        flow_fields: Fields of optical flow, one after the other, that are read instead of a frame;
+            0: the frame.
         processes: Those of this machine that each open it: they divide memory and cores.
         budget_bytes: Memory for decoded videos; None: as much as one process may take.
         progress: Told about generation and decoding.
@@ -42,7 +46,7 @@ def open_split(
     Raises:
         DataError: The set is missing, broken, or not the one the recipe asks for.
     """
-    root = check_place(config, root)
+    root = check_place(config, root, flow_fields)
     make_where_absent(config, root, progress=progress)
     threads = max(1, num_cores() // processes)
     videos = open_videos(
@@ -52,6 +56,7 @@ def open_split(
         decoder=decoder,
         budget_bytes=cache_budget(processes) if budget_bytes is None else budget_bytes,
         threads=threads,
+        flow=_flow(config, flow_fields),
         progress=progress,
     )
     if config.sampling != "motion":
@@ -60,11 +65,15 @@ def open_split(
     return replace(videos, motion=motion)
 
 
-def check_place(config: DataConfig, root: Path | None) -> Path:
+def _flow(config: DataConfig, flow_fields: int) -> Flow | None:
+    return Flow(config.flow, flow_fields) if flow_fields else None
+
+
+def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> Path:
     """The folder of the recipe's data set, after a look at what it was made as; it may be absent.
 
     Raises:
-        DataError: It holds another set than the recipe's.
+        DataError: It holds another set than the recipe's, or not the flow that is read.
     """
     root = root if root is not None else Path("data") / config.dataset
     if (found := prepared_as(root)) not in (None, config.dataset):
@@ -74,16 +83,18 @@ def check_place(config: DataConfig, root: Path | None) -> Path:
         )
     if config.generated is not None:
         GENERATED[config.dataset].check(root, config.generated)
+    if flow := _flow(config, flow_fields):
+        flow.check(root)
     return root
 
 
-def check_split(config: DataConfig, root: Path | None, split: str) -> None:
+def check_split(config: DataConfig, root: Path | None, split: str, *, flow_fields: int = 0) -> None:
     """Read a split's manifest, if it is there to be read: before torch is imported.
 
     Raises:
         DataError: As `open_split`, but for the faults found in the videos.
     """
-    root = check_place(config, root)
+    root = check_place(config, root, flow_fields)
     if config.generated is None:  # else it may still have to be made
         read_manifest(root, split)
 
@@ -93,12 +104,19 @@ def open_splits(
     root: Path | None,
     *,
     decoder: Decoder,
+    flow_fields: int = 0,
     processes: int = 1,
     progress: Progress = SILENT,
 ) -> tuple[Videos, Videos]:
     """The `train` and the `val` split, each as `open_split` gives it; one budget for both."""
     opened = partial(
-        open_split, config, root, decoder=decoder, processes=processes, progress=progress
+        open_split,
+        config,
+        root,
+        decoder=decoder,
+        flow_fields=flow_fields,
+        processes=processes,
+        progress=progress,
     )
     budget = cache_budget(processes)
     train = opened(split="train", budget_bytes=budget)

@@ -66,7 +66,7 @@ def probe(path: Path) -> VideoInfo:
     Raises:
         DataError: The file is missing or does not decode; names file and reason.
     """
-    return _guarded(path, partial(probe_pyav, path))
+    return guarded(path, partial(probe_pyav, path))
 
 
 def read_frames(
@@ -105,11 +105,11 @@ def read_frames(
         keep_damaged=keep_damaged,
     )
     if indices is None:
-        return _guarded(path, partial(read, None))
+        return guarded(path, partial(read, None))
     wanted, position = np.unique(indices, return_inverse=True)
     if not len(wanted) or wanted[0] < 0:
         raise ValueError(f"indices must be 0 or more and at least one, got {indices}")
-    frames = _guarded(path, partial(read, wanted))
+    frames = guarded(path, partial(read, wanted))
     return frames if np.array_equal(wanted, indices) else frames[position]
 
 
@@ -133,7 +133,7 @@ def _as_decoded(frames: Frames) -> Frames:
     return frames
 
 
-def _guarded(path: Path, decode: Callable[[], T]) -> T:
+def guarded(path: Path, decode: Callable[[], T]) -> T:
     """The result of `decode`; its errors and a standstill are told in one line with the file."""
     import av
 

@@ -6,9 +6,9 @@ says (`display`), all in the first frame's size.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, KeysView
+from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
 from contextlib import contextmanager
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
+MakeScreen = Callable[[Size], "Callable[[VideoFrame], Frames]"]
+
+
 class _DoubtError(Exception):
     """Raised where the frames after a seek may not be those asked for."""
 
@@ -41,8 +44,9 @@ def read_pyav(
     *,
     from_start: bool = False,
     keep_damaged: bool = False,
+    screen: MakeScreen = Screen,
 ) -> Frames:
-    """Frames (T, H, W, 3) of the ascending indices `wanted`, resized; None for all frames.
+    """Frames (T, H, W, C) of the ascending indices `wanted`, resized; None for all frames.
 
     Args:
         path: The video.
@@ -50,6 +54,7 @@ def read_pyav(
         resize: Done to each frame as it comes.
         from_start: Do not seek.
         keep_damaged: Give damaged frames too.
+        screen: From the first frame's size to what makes a picture (H, W, C) of a frame; RGB.
 
     Raises:
         DataError: The video holds no frame, ends before an index, or a frame is damaged.
@@ -59,10 +64,10 @@ def read_pyav(
 
     if wanted is not None and not from_start and len(wanted) != wanted[-1] + 1:  # not 0, 1, 2, ...
         try:
-            return _read_from_keys(path, wanted, resize)
+            return _read_from_keys(path, wanted, resize, screen)
         except (_DoubtError, av.FFmpegError):
             pass  # the start tells whether there is anything to doubt
-    return _read_from_start(path, wanted, resize, keep_damaged=keep_damaged)
+    return _read_from_start(path, wanted, resize, screen, keep_damaged=keep_damaged)
 
 
 def probe_pyav(path: Path) -> VideoInfo:
@@ -142,7 +147,12 @@ def _frames(
 
 
 def _read_from_start(
-    path: Path, wanted: Indices | None, resize: Resize, *, keep_damaged: bool
+    path: Path,
+    wanted: Indices | None,
+    resize: Resize,
+    screen: MakeScreen,
+    *,
+    keep_damaged: bool,
 ) -> Frames:
     """Frames by counting all that come before them."""
     with _open(path) as (container, stream, watch):
@@ -153,7 +163,7 @@ def _read_from_start(
             raise DataError(f"{path}: holds no frame")
         size = start[1].width, start[1].height
         chosen = _choose(chain([start], numbered), wanted, watch)
-        found = _fill(_pictures(chosen, size, resize), wanted)
+        found = _fill(_pictures(chosen, screen(size), resize), wanted)
         damaged = watch.damaged()
     if found is None:
         total = probe_pyav(path).num_frames
@@ -175,7 +185,7 @@ def _choose(
             yield frame
 
 
-def _read_from_keys(path: Path, wanted: Indices, resize: Resize) -> Frames:
+def _read_from_keys(path: Path, wanted: Indices, resize: Resize, screen: MakeScreen) -> Frames:
     """Frames by their time stamps.
 
     Raises:
@@ -189,13 +199,28 @@ def _read_from_keys(path: Path, wanted: Indices, resize: Resize) -> Frames:
             raise _DoubtError
         runs = (
             _decode_run(
-                container, Watch(stream, messages), key, [index.times[i] for i in run], size
+                container,
+                Watch(stream, messages),
+                index.keys[run[0]],
+                [index.times[i] for i in run],
+                size,
             )
-            for key, run in groupby(wanted.tolist(), key=index.keys.__getitem__)
+            for run in _runs(wanted.tolist(), index.keys)
         )
-        found = _fill(_pictures(chain.from_iterable(runs), size, resize), wanted)
+        found = _fill(_pictures(chain.from_iterable(runs), screen(size), resize), wanted)
     assert found is not None  # each run brings all of its frames
     return found
+
+
+def _runs(wanted: Iterable[int], keys: Sequence[int]) -> Iterator[list[int]]:
+    """The indices in parts that are decoded straight on: a seek would leave nothing out."""
+    run: list[int] = []
+    for index in wanted:
+        if run and index != run[-1] + 1 and keys[index] != keys[run[-1]]:
+            yield run
+            run = []
+        run.append(index)
+    yield run
 
 
 def _decode_run(
@@ -232,9 +257,10 @@ def _packets_from(
         yield packet
 
 
-def _pictures(frames: "Iterable[VideoFrame]", size: Size, resize: Resize) -> Iterator[Frames]:
-    """Frames as RGB (H, W, 3), as they are to be shown, resized."""
-    show = Screen(size)
+def _pictures(
+    frames: "Iterable[VideoFrame]", show: "Callable[[VideoFrame], Frames]", resize: Resize
+) -> Iterator[Frames]:
+    """Frames as pictures (H, W, C), resized."""
     return (resize(show(frame)[None])[0] for frame in frames)
 
 

@@ -3,7 +3,7 @@
 The one idea: every random choice of a sample comes from a generator seeded by (seed, epoch, index),
 so a sample is the same whoever reads it, and a resumed epoch needs no history.
 
-Layout: frames (T, H, W, 3).
+Layout: frames (T, H, W, C), RGB, or the channels of optical flow (`flow.py`).
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import crops, sampling
+from stsm_cli.data.flow import with_x_negated
 from stsm_cli.data.frames import Frames, resize
 from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.videos import Videos
@@ -31,7 +32,7 @@ class Sample:
     Attributes:
         index: Of the video in its manifest.
         label: Its class, or that of its mirror image.
-        pixels: uint8; (T, H, W, 3) in training, (V, T, H, W, 3) in tests; None if it is broken.
+        pixels: uint8; (T, H, W, C) in training, (V, T, H, W, C) in tests; None if it is broken.
         error: Why it is broken.
     """
 
@@ -77,7 +78,8 @@ class TrainingSet(Dataset[Sample]):
         box = draw(height, width, side, rng, with_mirrors=with_mirrors)  # paper 4.2: for all frames
         pixels = resize(crops.cut(frames, box._replace(mirrored=False)), size, size)
         if box.mirrored:
-            return Sample(index, int(self.mirrored_label[label]), pixels[:, :, ::-1])
+            pixels = _mirror_image(pixels, self.view)
+            return Sample(index, int(self.mirrored_label[label]), pixels)
         return Sample(index, label, pixels)
 
     def _side(self, short_side: int, rng: np.random.Generator) -> int:
@@ -108,15 +110,23 @@ class TestSet(Dataset[Sample]):
             frames = self.videos.read(index, wanted)
         except DataError as error:
             return Sample(index, record.label, None, str(error))
-        views = self._views(frames, position.ravel())  # (crops·clips·T, H, W, 3)
-        pixels = views.reshape(-1, self.view.num_frames, *views.shape[1:])  # (V, T, H, W, 3)
+        views = self._views(frames, position.ravel())  # (crops·clips·T, H, W, C)
+        pixels = views.reshape(-1, self.view.num_frames, *views.shape[1:])  # (V, T, H, W, C)
         return Sample(index, record.label, pixels)
 
     def _views(self, frames: Frames, position: npt.NDArray[np.int64]) -> Frames:
         size = self.test.crop_px
         boxes = crops.TEST_CROPS[self.test.crops](frames.shape[1], frames.shape[2], size)
-        views = np.empty((len(boxes) * len(position), size, size, 3), dtype=np.uint8)
+        shape = len(boxes) * len(position), size, size, frames.shape[-1]
+        views = np.empty(shape, dtype=np.uint8)
         shown = ((box, place) for box in boxes for place in position)
         for view, (box, place) in zip(views, shown, strict=True):  # 47 MB a video: copied once
-            view[:] = crops.cut(frames[place : place + 1], box)[0]
+            cut = crops.cut(frames[place : place + 1], box._replace(mirrored=False))
+            view[:] = _mirror_image(cut, self.view)[0] if box.mirrored else cut[0]
         return views
+
+
+def _mirror_image(pixels: Frames, view: View) -> Frames:
+    """The mirror image of frames (T, H, W, C); what moves to the left moves to the right there."""
+    mirrored = pixels[:, :, ::-1]
+    return with_x_negated(mirrored) if view.flow_fields else mirrored

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import Decoder, read_frames
+from stsm_cli.data.flow import Flow, flow_path, read_fields, stacked
 from stsm_cli.data.frames import Frames, resized_size
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
 from stsm_cli.data.motion import MotionCurves
@@ -33,6 +34,7 @@ class Videos:
         keep_damaged: Whether frames that the decoder could not make right are read too; else their
             video is broken.
         motion: Of all videos, where the sampler follows it.
+        flow: What is read of a video instead of its frames; None: its frames.
     """
 
     manifest: Manifest
@@ -41,6 +43,7 @@ class Videos:
     cache: tuple[Frames | DataError, ...] | None = None
     keep_damaged: bool = False
     motion: MotionCurves | None = None
+    flow: Flow | None = None
 
     def curve(self, index: int) -> MotionCurve | None:
         """The motion of video `index`; None where the sampler does not follow it.
@@ -51,11 +54,18 @@ class Videos:
         return None if self.motion is None else self.motion.curve(index)
 
     def read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
-        """Frames (len(frame_indices), H, W, 3) of video `index`, resized.
+        """Frames (len(frame_indices), H, W, 3) of video `index`, resized, or stacks of its flow.
 
         Raises:
-            DataError: The video does not decode.
+            DataError: The video does not decode, or has no flow.
         """
+        if self.flow is None:
+            return self._read(index, frame_indices)
+        num_frames = self.manifest.records[index].num_frames
+        positions = self.flow.positions(frame_indices, num_frames)  # (T, n)
+        return stacked(self._read(index, positions.ravel()), self.flow.consecutive)
+
+    def _read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
         if self.cache is None:
             return self._decode(index, frame_indices)
         frames = self.cache[index]
@@ -65,6 +75,9 @@ class Videos:
 
     def _decode(self, index: int, frame_indices: npt.NDArray[np.int64] | None) -> Frames:
         path = self.manifest.records[index].path
+        if self.flow is not None:
+            file = self.manifest.root / flow_path(self.flow.method, path)
+            return read_fields(file, frame_indices, short_side_px=self.short_side_px)
         return read_frames(
             self.manifest.root / path,
             frame_indices,
@@ -75,16 +88,18 @@ class Videos:
         )
 
     def decode_whole(self, index: int) -> Frames | DataError:
-        """All frames of a video, or the error that a broken one gives."""
+        """All frames of a video, or fields of its flow; or the error that a broken one gives."""
         record = self.manifest.records[index]
         try:
             frames = self._decode(index, None)
         except DataError as error:
             return copy(error)  # without its traceback, which keeps what was being read
-        if len(frames) < record.num_frames:
+        what = "frames" if self.flow is None else "fields of flow"
+        wanted = record.num_frames - (self.flow is not None)
+        if len(frames) < wanted:
             return DataError(
-                f"{self.manifest.root / record.path}: {len(frames)} frames decode, "
-                f"the manifest says {record.num_frames}"
+                f"{self.manifest.root / record.path}: {len(frames)} {what} decode, "
+                f"the manifest says {wanted}"
             )
         return frames
 
@@ -104,6 +119,7 @@ def open_videos(
     decoder: Decoder,
     budget_bytes: int,
     threads: int,
+    flow: Flow | None = None,
     progress: Progress = SILENT,
 ) -> Videos:
     """A split of the data set at `root`, decoded into memory if it fits.
@@ -115,14 +131,16 @@ def open_videos(
         decoder: Which library decodes.
         budget_bytes: What all decoded frames together may take.
         threads: Videos that are decoded at a time.
+        flow: What is read of a video instead of its frames; None: its frames.
         progress: Told about decoding.
 
     Raises:
         DataError: The manifest is missing or wrong.
     """
-    videos = Videos(read_manifest(root, split), short_side_px, decoder)
+    videos = Videos(read_manifest(root, split), short_side_px, decoder, flow=flow)
     records = videos.manifest.records
-    if sum(_decoded_bytes(record, short_side_px) for record in records) > budget_bytes:
+    channels = 3 if flow is None else 2
+    if sum(_pixels(record, short_side_px) for record in records) * channels > budget_bytes:
         return videos
     cache: list[Frames | DataError] = []
     with (
@@ -140,6 +158,6 @@ def held_bytes(videos: Videos) -> int:
     return sum(frames.nbytes for frames in videos.cache or () if not isinstance(frames, DataError))
 
 
-def _decoded_bytes(record: VideoRecord, short_side_px: int) -> int:
+def _pixels(record: VideoRecord, short_side_px: int) -> int:
     height, width = resized_size(record.height, record.width, short_side_px)
-    return record.num_frames * height * width * 3
+    return record.num_frames * height * width

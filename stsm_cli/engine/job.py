@@ -37,6 +37,10 @@ class Job:
     decoder: str | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def _flow_fields(self) -> int:
+        return self.recipe.model.view.flow_fields
+
     def check(self) -> None:
         """Refuse what can be told of the data before torch is imported, in the first process.
 
@@ -47,7 +51,7 @@ class Job:
         choose_decoder(self.decoder)
         if current_world().is_main:
             for split in ("train", "val"):
-                check_split(self.recipe.data, self.data, split)
+                check_split(self.recipe.data, self.data, split, flow_fields=self._flow_fields)
 
     def open(self, progress: Progress) -> tuple[Videos, Videos]:
         """The splits `train` and `val`.
@@ -63,6 +67,7 @@ class Job:
                 self.recipe.data,
                 self.data,
                 decoder=decoder,
+                flow_fields=self._flow_fields,
                 processes=processes,
                 progress=progress,
             )

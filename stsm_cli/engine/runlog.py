@@ -7,6 +7,7 @@ metrics.jsonl      one JSON object an epoch
 checkpoints/       last.pt; best.pt, of the epoch with the best validation accuracy
 tensorboard/       on request
 .lock              while a process is training in it; .owner where there are no locks
+result.npz         the final test's class probabilities of every video
 result.json        written last: a run without it is unfinished
 """
 
@@ -49,6 +50,7 @@ class RunFolder:
         self.best_checkpoint = path / "checkpoints" / "best.pt"
         self.board = path / "tensorboard"
         self.result_file = path / "result.json"
+        self.scores_file = path / "result.npz"
         self.hold = Hold()
 
     @property

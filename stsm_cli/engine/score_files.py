@@ -6,13 +6,16 @@ torch is not imported here: `check_writable` answers at once.
 import csv
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.errors import DataError, StsmError, UsageError
 from stsm_cli.printable import csv_cell
 
 if TYPE_CHECKING:
@@ -35,6 +38,38 @@ def check_writable(option: str, path: Path, suffix: str) -> None:
         raise UsageError(f"{option} {path}: cannot be written ({error.strerror})") from None
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{option} {path}: cannot be written (its folder is read-only)")
+
+
+@dataclass(frozen=True)
+class SavedScores:
+    """Contents of a file of `write_scores`.
+
+    Attributes:
+        labels: Label of each listed video by its path; those that do not decode come last.
+        probabilities: Class probabilities (K,) of each that decodes, float32, by its path.
+        classes: Names of the K classes.
+    """
+
+    labels: dict[str, int]
+    probabilities: dict[str, npt.NDArray[np.float32]]
+    classes: tuple[str, ...]
+
+
+def read_scores(path: Path) -> SavedScores:
+    """The scores in a file of `write_scores`.
+
+    Raises:
+        DataError: It cannot be read, or is no such file.
+    """
+    try:
+        with np.load(path) as file:
+            paths, broken = file["paths"].tolist(), file["broken_paths"].tolist()
+            labels = [*file["labels"].tolist(), *file["broken_labels"].tolist()]
+            rows, classes = file["probabilities"], tuple(file["classes"].tolist())
+        known = dict(zip((*paths, *broken), labels, strict=True))
+        return SavedScores(known, dict(zip(paths, rows, strict=True)), classes)
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise DataError(f"{path}: not a file of scores ({error})") from error
 
 
 def write_scores(path: Path, tested: "Evaluation") -> None:

@@ -23,6 +23,7 @@ from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
 from stsm_cli.engine.resuming import check_class_list
 from stsm_cli.engine.runlog import write_result
+from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.step import normalise
 from stsm_cli.engine.trained import Trained, naming_another
@@ -74,6 +75,8 @@ def run_test(
 ) -> Evaluation:
     """Evaluate on the validation split; a run folder keeps it as `eval-<protocol>.json`.
 
+    Beside it stand the scores, as `eval-<protocol>.npz`.
+
     Args:
         subject: What to test, and how.
         data_root: The data set; None: where the run found it.
@@ -92,6 +95,7 @@ def run_test(
             root,
             "val",
             decoder=decoder,
+            flow_fields=recipe.model.view.flow_fields,
             processes=current_world().local_size,
             progress=progress,
         )
@@ -120,9 +124,10 @@ def run_test(
         seconds_eval=round(time.perf_counter() - started, 1),
         environment=describe_environment(device, decoder),
     )
+    evaluation = Evaluation(result, scores, videos.manifest)
     if current_world().is_main:
-        _keep(subject, result, progress)
-    return Evaluation(result, scores, videos.manifest)
+        _keep(subject, evaluation, progress)
+    return evaluation
 
 
 def sample_views(
@@ -187,11 +192,13 @@ def check_classes(subject: Trained, manifest: Manifest, num_classes: int) -> Non
         )
 
 
-def _keep(subject: Trained, result: Result, progress: Progress) -> None:
+def _keep(subject: Trained, tested: Evaluation, progress: Progress) -> None:
     if subject.folder is None:
         return
     best = "best-" if subject.checkpoint == subject.folder.best_checkpoint else ""
+    path = subject.folder.path / f"eval-{best}{tested.result.protocol}"
     try:
-        write_result(subject.folder.path / f"eval-{best}{result.protocol}.json", result)
+        write_scores(path.with_name(f"{path.name}.npz"), tested)
+        write_result(path.with_name(f"{path.name}.json"), tested.result)
     except StsmError as error:  # the numbers are worth more than the file
         progress.message(f"warning: {error}")

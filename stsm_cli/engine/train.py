@@ -27,7 +27,9 @@ from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.resuming import changed_start, check_class_list, check_origin, check_same
 from stsm_cli.engine.runlog import RunFolder, write_result
+from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.stop import listening
+from stsm_cli.engine.testing import Evaluation
 from stsm_cli.engine.trainer import Tested, Trainer
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.progress import SILENT, Progress
@@ -121,6 +123,8 @@ def train(
         with together():
             if is_main:
                 folder.hold.check()
+                evaluation = Evaluation(result, tested.scores, val_videos.manifest)
+                write_scores(folder.scores_file, evaluation)
                 write_result(folder.result_file, result)
         return result
 

@@ -30,7 +30,7 @@ from stsm_cli.engine.distributed import (
 )
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.engine.scores import score_split
+from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.step import Gradient, Stepper
 from stsm_cli.engine.stop import StopRequest, stopped_by
 from stsm_cli.errors import DataError, DivergedError
@@ -43,9 +43,13 @@ MAX_BROKEN_SHARE = 0.005  # design section 5: above it the run stops
 WAITING_SHARE = 1 / 3  # of an epoch: above it, reading is what to make faster
 
 
+_Evaluated = tuple[Scores, SplitScore]
+
+
 class Tested(NamedTuple):
     """Test of a trained network, and the time that training and test took."""
 
+    scores: Scores
     score: SplitScore
     seconds_train: float
     seconds_eval: float
@@ -124,20 +128,20 @@ class Trainer:
         self, stop: StopRequest, board: Board, on_epoch: Callable[[dict[str, Any]], None]
     ) -> Tested:
         """Train what is left, and evaluate."""
-        scores = None
+        tested = None
         while self.position.epoch < self.recipe.optim.epochs:
             self._train_epoch(stop, board)
             self._save()
             started = time.perf_counter()
             label = f"validating epoch {self.position.epoch + 1}"
-            scores = self._evaluate(self._validation(), label, stop)
-            metrics = self._metrics(scores, time.perf_counter() - started)
+            tested = self._evaluate(self._validation(), label, stop)
+            metrics = self._metrics(tested[1], time.perf_counter() - started)
             if self.world.is_main:
                 self._log(metrics)
                 board.epoch(self.step - 1, metrics)
                 on_epoch(metrics)
             self.position = Position(epoch=self.position.epoch + 1)
-        return self._test(scores, stop)
+        return self._test(tested, stop)
 
     def _train_epoch(self, stop: StopRequest, board: Board) -> None:
         position, total = self.position, self.steps_per_epoch
@@ -246,7 +250,7 @@ class Trainer:
             clips=1, crops=1, crop_px=self.recipe.data.crop_px, average=self.recipe.test.average
         )
 
-    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> SplitScore:
+    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> _Evaluated:
         """Scores of the validation split, the same in all processes."""
 
         def check() -> None:  # all that counts is in the checkpoint, and each process is told
@@ -270,7 +274,7 @@ class Trainer:
             if stop.came():  # as in `_read`
                 check()
             raise
-        return summary(scores, self.val_videos.manifest, self.recipe)
+        return scores, summary(scores, self.val_videos.manifest, self.recipe)
 
     def _metrics(self, scores: SplitScore, seconds_val: float) -> dict[str, Any]:
         position = self.position
@@ -306,16 +310,16 @@ class Trainer:
             "re-encode the videos for fast access: `stsm prepare ... --short-side 256 --gop 16`"
         )
 
-    def _test(self, scores: SplitScore | None, stop: StopRequest) -> Tested:
+    def _test(self, tested: _Evaluated | None, stop: StopRequest) -> Tested:
         """The result under the recipe's protocol; the last validation's where that is the same."""
         epochs, started = gather_objects(self.folder.metrics())[0], time.perf_counter()
-        if scores is None or self.recipe.test != self._validation():
-            scores = self._evaluate(self.recipe.test, "testing", stop)
+        if tested is None or self.recipe.test != self._validation():
+            tested = self._evaluate(self.recipe.test, "testing", stop)
             seconds = time.perf_counter() - started
         else:
             seconds = epochs[-1]["seconds_val"]
         seconds_train = sum(epoch["seconds"] for epoch in epochs)
-        return Tested(scores, round(seconds_train, 1), round(seconds, 1))
+        return Tested(*tested, round(seconds_train, 1), round(seconds, 1))
 
     def _status(self) -> str:
         p, seen = self.position, max(1, self.position.seen)

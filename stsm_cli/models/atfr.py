@@ -148,5 +148,10 @@ class ATFR(Network3D):
     def logits(self, videos: Tensor) -> Tensor:
         """(N, K) of videos (N, T, 3, H, W); in a test each video's own, whatever its neighbours."""
         if self.training or not self.drop_bins or videos.is_meta:
-            return super().logits(videos)
-        return torch.cat([super(ATFR, self).logits(video) for video in videos.split(1)])
+            return self._together(videos)
+        return torch.cat([self._together(video) for video in videos.split(1)])
+
+    def _together(self, videos: Tensor) -> Tensor:
+        logits = super().logits(videos)
+        assert isinstance(logits, Tensor)  # no head of training
+        return logits

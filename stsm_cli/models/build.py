@@ -10,6 +10,7 @@ from stsm_cli.errors import RecipeError
 from stsm_cli.models.action import insert_action
 from stsm_cli.models.atfr import ATFR
 from stsm_cli.models.backbones import build_backbone
+from stsm_cli.models.i3d import I3D, i3d_backbone
 from stsm_cli.models.network import Network
 from stsm_cli.models.network_3d import Network3D
 from stsm_cli.models.non_local import STAGES, insert_non_local
@@ -94,7 +95,7 @@ def shift_targets(network: Network, shift: ShiftConfig) -> list[str]:
 
 def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:
     view, dropout = config.view, config.dropout
-    body: ResNet3D | SlowFastResNet | R2Plus1D
+    body: ResNet3D | SlowFastResNet | R2Plus1D | I3D
     match config.backbone:
         case "slow_resnet50" | "slow_resnet_small" as slow:
             body = slow_backbone(slow)
@@ -105,7 +106,9 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
             if config.system == "atfr":
                 return ATFR(view, num_classes, body, dropout=dropout)
         case "r2plus1d_34" | "r2plus1d_small" as factored:
-            body = r2plus1d_backbone(factored)
+            body = r2plus1d_backbone(factored, len(view.mean))
+        case "i3d" | "i3d_small" as inception:
+            body = i3d_backbone(inception, len(view.mean))
         case "smallbig_resnet50" | "smallbig_resnet_small" as small_big:
             body = smallbig_backbone(small_big, config.num_frames)
             if config.weights is not None:

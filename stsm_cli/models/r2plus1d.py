@@ -115,8 +115,8 @@ class R2Plus1D(nn.Module):
         return pooled
 
 
-def r2plus1d_backbone(name: R2Plus1DBackbone) -> R2Plus1D:
-    """R(2+1)D-34, or a small one for the embedded data set.
+def r2plus1d_backbone(name: R2Plus1DBackbone, num_in: int = 3) -> R2Plus1D:
+    """R(2+1)D-34, or a small one for the embedded data set, of `num_in` channels.
 
     The stem's 45 channels between are the authors', not those of the rule.
 
@@ -124,11 +124,11 @@ def r2plus1d_backbone(name: R2Plus1DBackbone) -> R2Plus1D:
     """
     match name:
         case "r2plus1d_34":
-            stem = Factored(3, 64, 45, side=7, stride=(2, 1))
+            stem = Factored(num_in, 64, 45, side=7, stride=(2, 1))
             return R2Plus1D((64, 128, 256, 512), (3, 4, 6, 3), stem=stem)
         case "r2plus1d_small":
             width = SMALL_WIDTHS[0]
-            stem = Factored(3, width, channels_between(3, width), stride=(2, 1))
+            stem = Factored(num_in, width, channels_between(num_in, width), stride=(2, 1))
             return R2Plus1D(SMALL_WIDTHS, (1, 1, 1, 1), stem=stem)
 
 

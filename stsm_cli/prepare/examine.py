@@ -28,17 +28,19 @@ class Task:
 
     Attributes:
         label: What is done, for the progress bar.
-        how: What the ledger calls it. That a video cannot be used is `FULL` in any case: all tasks
-            find it by decoding the file strictly from its start.
+        how: What the ledger calls it.
         believed: Which entries of the ledger answer, the first of these that there is: how they
             call it, and whether what they say of a path can still be relied upon.
         work: Does it to one video.
+        how_broken: What the ledger calls it that a video cannot be used. Tasks that find it by
+            decoding the file strictly from its start agree with all others.
     """
 
     label: str
     how: str
     believed: Mapping[str, Callable[[str, Check], bool]]
     work: FileWork[Check]
+    how_broken: str = FULL
 
 
 def verification(root: Path, *, quick: bool) -> Task:
@@ -110,7 +112,7 @@ def examine(
                 for path, outcome in found:
                     check = _judge(outcome)
                     if check.lasting:
-                        how = task.how if check.status == "ok" else FULL
+                        how = task.how if check.status == "ok" else task.how_broken
                         ledger.add(unknown[path], how, check)
                     checks[path] = check
                     bar.advance()

@@ -76,7 +76,7 @@ def build_report(
         "num_problems": len(problems),
         "first_problems": [_told(*problem) for problem in problems[:_PROBLEMS_SHOWN]],
         "verification": "quick" if quick else "full",
-        "verified_by": _version(),
+        "verified_by": decoder_version(),
         "transcode": _transcode(listing.root, encoding, checks) if encoding else None,
     }
 
@@ -289,12 +289,13 @@ def _transcode(root: Path, encoding: Encoding, checks: Checks) -> dict[str, Any]
         "short_side_px": encoding.short_side_px,
         "gop": encoding.gop,
         "crf": encoding.crf,
-        "encoder": f"libx264 by {_version()}",
+        "encoder": f"libx264 by {decoder_version()}",
         "bytes": sum(made.values()),
         "bytes_before": sum((root / path).stat().st_size for path in made),
     }
 
 
-def _version() -> str:
+def decoder_version() -> str:
+    """The versions of PyAV and of its decoders."""
     version = ".".join(map(str, av.library_versions["libavcodec"]))
     return f"PyAV {av.__version__}, libavcodec {version}"

@@ -5,10 +5,6 @@ one every 250 frames, which makes reading eight frames cost as much as reading a
 same in number, order and time; sound is left out.
 """
 
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -20,6 +16,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from stsm_cli.data.display import Display, display_of
 from stsm_cli.prepare.check import Check, UnusableError
+from stsm_cli.prepare.drafts import draft
 from stsm_cli.prepare.strict import StrictVideo, open_strictly
 from stsm_cli.prepare.verify import verdict, verify
 from stsm_cli.prepare.workers import Alive
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-STALE_SECONDS = 600  # after which a half-written video is abandoned
 DEFAULT_GOP = 16
 DEFAULT_CRF = 20
 _OPTIONS = {"bf": "0", "tune": "fastdecode"}  # ours: half the time to read, 10 % more bytes
@@ -77,39 +73,17 @@ def reencode(root: Path, encoding: Encoding, path: str, alive: Alive) -> Check:
 
 def _reencode(source: Path, target: Path, encoding: Encoding, alive: Alive) -> Check:
     try:
-        with open_strictly(source) as video, _draft(target) as draft:
-            num_frames = _encode(video, draft, encoding, alive)
-            made = verify(draft.parent, draft.name, alive)
+        with open_strictly(source) as video, draft(target) as made_file:
+            num_frames = _encode(video, made_file, encoding, alive)
+            made = verify(made_file.parent, made_file.name, alive)
             if made.num_frames != num_frames:
                 reason = f"{num_frames} frames, re-encoded {made.num_frames} {made.reason}"
                 raise UnusableError("corrupt", reason, lasting=False)
-            return replace(made, made_bytes=draft.stat().st_size, note=video.note)
+            return replace(made, made_bytes=made_file.stat().st_size, note=video.note)
     except av.FFmpegError as error:
         if isinstance(error, OSError):  # the disk's fault
             raise
         return Check("corrupt", f"cannot be re-encoded ({error.strerror})", lasting=False)
-
-
-@contextmanager
-def _draft(target: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `target` when the block ends without an error."""
-    draft = target.with_name(f"{target.name}.{os.getppid()}.tmp")  # whose to delete, if killed
-    try:
-        yield draft
-        draft.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise
-
-
-def remove_drafts(root: Path, encoding: Encoding) -> None:
-    """Delete half-written videos: those of this process's killed workers, and abandoned ones."""
-    for draft in (root / encoding.folder).rglob("*.tmp"):
-        with suppress(FileNotFoundError):
-            is_stale = time.time() - draft.stat().st_mtime > STALE_SECONDS
-            if is_stale or draft.name.endswith(f".{os.getpid()}.tmp"):
-                draft.unlink()
 
 
 def _encode(video: StrictVideo, draft: Path, encoding: Encoding, alive: Alive) -> int:
@@ -117,7 +91,7 @@ def _encode(video: StrictVideo, draft: Path, encoding: Encoding, alive: Alive) -
     num_frames, tick = 0, -1
     reformat = VideoReformatter().reformat  # a frame's own prepares the conversion anew each time
     with av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        for frame in map(_upright, video.frames()):
+        for frame in map(upright, video.frames()):
             if num_frames == 0:
                 rate = _rate(video.fps)
                 stream = container.add_stream("libx264", rate=rate)
@@ -135,7 +109,7 @@ def _encode(video: StrictVideo, draft: Path, encoding: Encoding, alive: Alive) -
     return num_frames
 
 
-def _upright(frame: "VideoFrame") -> "VideoFrame":
+def upright(frame: "VideoFrame") -> "VideoFrame":
     """The frame as the readers show it: the file may ask for turns and mirrors."""
     display = display_of(frame)
     if display == Display():

@@ -27,7 +27,8 @@ VIDEO_SUFFIXES = (
 )
 """Suffixes by which videos are found below a folder: of every container that the readers know."""
 
-_OUTPUT = re.compile(r"manifest|videos_\d+g\d+")  # right below the root: lists, re-encoded videos
+# right below the root: lists, re-encoded videos, and their optical flow
+_OUTPUT = re.compile(r"manifest|videos_\d+g\d+|flow_(?:dis|farneback|tvl1)")
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _WORDS = re.compile("[^a-z]+")
 _TYPESCRIPT = (".ts", ".mts")  # or MPEG transport streams

@@ -16,6 +16,7 @@ from stsm_cli.data.manifest import (
 )
 from stsm_cli.data.motion import open_motion
 from stsm_cli.errors import DataError
+from stsm_cli.prepare.drafts import remove_drafts
 from stsm_cli.prepare.examine import examine, reencoding, verification
 from stsm_cli.prepare.findings import (
     Checks,
@@ -26,7 +27,7 @@ from stsm_cli.prepare.findings import (
 )
 from stsm_cli.prepare.listing import ListedVideo, Listing
 from stsm_cli.prepare.split import draw_split
-from stsm_cli.prepare.transcode import Encoding, remove_drafts
+from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -80,10 +81,10 @@ def prepare_listing(
         write_problems(listing, checks)
         write_report(root, report)
     except OSError as error:
-        raise _failed(error, root) from error
+        raise unwritable(error, root) from error
     finally:
         if encoding:
-            remove_drafts(root, encoding)
+            remove_drafts(root / encoding.folder)
     return report
 
 
@@ -153,7 +154,8 @@ def _record(video: ListedVideo, checks: Checks, encoding: Encoding | None) -> Vi
     return VideoRecord(path, video.label, check.num_frames, fps, check.width, check.height)
 
 
-def _failed(error: OSError, root: Path) -> DataError:
+def unwritable(error: OSError, root: Path) -> DataError:
+    """The error of a data root that cannot be written, with its cure where that is known."""
     hint = None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "free some space and run the same command again to go on"

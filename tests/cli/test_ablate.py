@@ -331,3 +331,14 @@ def test_a_run_that_other_videos_began_is_named_with_the_way_out(
     (folder / "environment.json").unlink()  # half-made: begun again
     assert run(command) == 1
     assert capsys.readouterr().err.endswith(told)
+
+
+def test_rows_of_flow_on_a_set_without_it_are_told_before_anything_is_trained(
+    capsys, tmp_path, tiny
+):
+    flow = ["--set", "model.backbone=r2plus1d_small", "--set", "model.stream=flow"]
+    assert run(["ablate", "alpha", "--data", "new", *tiny, *flow]) == 1
+    text = capsys.readouterr().err
+    assert "error: new: has no optical flow by dis, which the recipe reads" in text
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "runs").exists()

@@ -23,6 +23,8 @@ COMMANDS = {
     "predict a.mp4 --device gpu": "--device gpu: not available here",
     "predict a.mp4": "a.mp4: no such file",
     "predict a.mp4 --recipe synth/stsm --checkpoint text.pt": "text.pt: not a readable checkpoint",
+    "fuse nowhere nowhere": "nowhere: not a run folder",
+    "fuse runs/small runs/small": "runs/small: keeps no scores of synth-1x1@28",
     "train --device gpu": "--device gpu: not available here",
     "train k400/tsm_r50_8f --data no": "no: no such data root",
     "train folder/tsm_r50_8f --data broken": "broken/manifest/train.csv:2: 6 columns expected",

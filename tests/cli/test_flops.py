@@ -353,3 +353,16 @@ def test_a_network_of_3d_convolutions_is_no_tsn(capsys):
     assert run(["flops", "slow_resnet_small", "--frames", "4", "--size", "32", "--json"]) == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert list(settings) == ["no shift", "TSM's", "STSM's"]
+
+
+def test_computing_flow_is_said_not_to_be_counted(tmp_path, capsys):
+    Path("flow.yaml").write_text(
+        "# A stream of flow\n"
+        "model: {backbone: r2plus1d_small, num_classes: 16, num_frames: 4, stream: flow}\n"
+        "data: {dataset: folder, sampling: uniform, short_side_px: 32, crop_px: 32}\n"
+        "test: {crop_px: 32}\noptim: {lr: 1.0, epochs: 1}\n"
+    )
+    assert run(["flops", "flow.yaml"]) == 0
+    assert "computing optical flow is not counted" in capsys.readouterr().out
+    assert run(SMALL) == 0
+    assert "optical flow" not in capsys.readouterr().out

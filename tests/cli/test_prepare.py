@@ -15,6 +15,7 @@ from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.motion import motion_path
 
 SETS = ["k400", "sthv2", "folder", "synth"]
+COMMANDS = [*SETS, "flow"]
 
 
 def prepare(*arguments):
@@ -24,8 +25,8 @@ def prepare(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["k4000"], "DATASET: must be k400, sthv2, folder or synth, got 'k4000'"),
-        (["imagenet"], "DATASET: must be k400, sthv2, folder or synth, got 'imagenet'"),
+        (["k4000"], "DATASET: must be k400, sthv2, folder, synth or flow, got 'k4000'"),
+        (["imagenet"], "DATASET: must be k400, sthv2, folder, synth or flow, got 'imagenet'"),
         (["folder", "--train", "3"], "--train: is for synth, not folder"),
         (["sthv2", "--seed", "3"], "--seed: is for folder or synth, not sthv2"),
         (["k400", "--val-share", "0.5"], "--val-share: is for folder, not k400"),
@@ -37,6 +38,9 @@ def prepare(*arguments):
         (["k400", "--short-side", "64", "--quick"], "--quick: means nothing with --short-side"),
         (["folder", "--val-share", "1"], "--val-share: must be between 0 and 1, got 1"),
         (["sthv2", "--quality", "52"], "'--quality'"),
+        (["k400", "--method", "dis"], "--method: is for flow, not k400"),
+        (["flow", "--method", "raft"], "--method: must be dis, farneback or tvl1, got 'raft'"),
+        (["flow", "--short-side", "15"], "--short-side: must be 16 or more, got 15"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(capsys, arguments, problem):
@@ -159,11 +163,11 @@ def examples(text):
 def test_the_examples_in_the_help_are_options_that_exist(capsys):
     assert prepare("--help") == 0
     shown = examples(capsys.readouterr().out)
-    assert [example[1] for example in shown] == SETS
-    for name in SETS:
+    assert [example[1] for example in shown] == COMMANDS
+    for name in COMMANDS:
         assert prepare(name, "--help") == 0
         shown += examples(capsys.readouterr().out)
-    assert len(shown) == 3 * len(SETS)
+    assert len(shown) == 3 * len(COMMANDS)
     for example in shown:
         stop = ["--train", "0"] if example[1] == "synth" else ["--short-side", "15"]
         assert run([*example, *stop]) == 2
@@ -174,7 +178,7 @@ def test_the_help_lists_the_data_sets_a_line_each(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     assert prepare("--help") == 0
     lines = capsys.readouterr().out.split("Commands:\n")[1].splitlines()
-    assert [line.split()[0] for line in lines] == SETS
+    assert [line.split()[0] for line in lines] == COMMANDS
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
@@ -186,11 +190,12 @@ OWN = {
     "synth": {
         *("--train", "--val", "--frames", "--short-side", "--difficulty", "--seed", "--preview"),
     },
+    "flow": {"--method", "--short-side"},
 }
 ALL = {"--workers", "--json", "--quiet", "--verbose", "--help"}
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_data_set_has_its_own_options_alone(name, capsys):
     assert prepare(name, "-h") == 0
     listed = capsys.readouterr().out.split("Options:\n")[1]
@@ -215,7 +220,7 @@ def test_options_may_stand_anywhere(name, capsys):
         (["k400"], ["error: missing argument 'ROOT'", "hint: `stsm prepare k400 --help` tells"]),
         (
             ["floder", "folder"],
-            ["error: DATASET: must be k400, sthv2, folder or synth, got", "hint"],
+            ["error: DATASET: must be k400, sthv2, folder, synth or flow, got", "hint"],
         ),
         (
             ["folder", "x", "--val-shar"],

@@ -45,6 +45,7 @@ def test_train_without_a_recipe_makes_the_set_trains_and_tests(trained):
         "metrics.jsonl",
         "checkpoints",
         "result.json",
+        "result.npz",
     }
     result = json.loads((folder / "result.json").read_text())
     assert result["name"].startswith("synth/stsm + model.num_frames=2, data.synth.train=16")

@@ -32,3 +32,9 @@ def test_r2plus1d_s_dense_views_are_frames_one_by_one():
 )
 def test_smallest_maps(backbone, num_frames, expected):
     assert smallest_map(backbone, num_frames) == expected
+
+
+def test_r2plus1d_takes_flow_from_minus_one_to_one():
+    view = view_of("r2plus1d_small", 8, SlowFastConfig(), "flow")
+    assert (view.num_frames, view.window, view.flow_fields) == (8, 8, 1)
+    assert (view.mean, view.std) == ((128, 128), (127, 127))

@@ -35,7 +35,7 @@ BASES = [path for path in FILES if path.parent.name == "base" and path.stem in (
 MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn", "atfr_": "atfr"}
 MECHANISMS |= {"tpn_": "tpn", "selfy_": "selfy"}
 """What a recipe's name holds, behind its body's or a sampler's, by the system of its network."""
-OTHERS = ("mmaction2", "mg_", "slowonly", "slowfast", "r2plus1d", "smallbig", *MECHANISMS)
+OTHERS = ("mmaction2", "mg_", "slowonly", "slowfast", "r2plus1d", "i3d", "smallbig", *MECHANISMS)
 OTHERS += ("tsm_tpn_", "tsm_selfy_")
 PAPER = [
     name
@@ -128,6 +128,7 @@ SHIFTS = {
     "slowonly": None,
     "slowfast": None,
     "r2plus1d": None,
+    "i3d": None,
     "smallbig": None,
     **dict.fromkeys(MECHANISMS),
     **dict.fromkeys(("tsm_tpn_", "tsm_selfy_"), ("T", Fraction(1, 4))),
@@ -140,6 +141,7 @@ SYSTEMS = {
     "slowonly": "slow_resnet50",
     "slowfast": "slowfast_resnet50",
     "r2plus1d": "r2plus1d_34",
+    "i3d": "i3d",
     "smallbig": "smallbig_resnet50",
 }
 

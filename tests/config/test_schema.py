@@ -72,6 +72,12 @@ def test_the_protocol_is_named_after_data_views_and_size():
             {"slowfast": {"ratio": 4}},
             "slowfast belongs to backbone slowfast_resnet50 or slowfast_resnet_small, not resnet50",
         ),
+        (
+            "model",
+            {"stream": "flow"},
+            "stream flow belongs to backbone .*r2plus1d_34.*, not resnet50",
+        ),
+        ("data", {"flow": "tvl1"}, r"data.flow \(tvl1\) has no effect: model.stream is rgb"),
         ("model", {"slowfast": {"lateral_kernel": 6}}, r"lateral_kernel \(6\) must be odd"),
         (
             "model",
@@ -211,6 +217,7 @@ def test_no_default_ever_changes():
             "non_local": False,
             "system": None,
             "slowfast": {"ratio": 8, "lateral_kernel": 5},
+            "stream": "rgb",
             "dropout": 0.5,
             "weights": None,
             "init": None,
@@ -223,6 +230,7 @@ def test_no_default_ever_changes():
             "train_crop": "ten_crop",
             "jitter_px": None,
             "flip": "plain",
+            "flow": "dis",
             "synth": {
                 "train": 2000,
                 "val": 960,

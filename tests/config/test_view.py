@@ -15,3 +15,8 @@ def test_by_default_single_frames_of_rgb():
 
 def test_flow_has_as_many_channels_as_statistics():
     assert View(8, mean=(128.0,) * 2, std=(16.0,) * 2).shape(112) == (8, 2, 112, 112)
+
+
+def test_a_position_spans_the_fields_that_are_read_there():
+    assert View(8, flow_fields=1).span == 1
+    assert View(8, flow_fields=5).span == 5

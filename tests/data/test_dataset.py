@@ -6,7 +6,8 @@ import pytest
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.data import dataset, motion
-from stsm_cli.data.dataset import open_split, open_splits
+from stsm_cli.data.dataset import check_split, open_split, open_splits
+from stsm_cli.data.flow import Flow
 from stsm_cli.data.motion import motion_path
 from stsm_cli.data.rendered_set import RenderedSet
 from stsm_cli.errors import DataError
@@ -61,8 +62,9 @@ def test_the_embedded_set_is_no_other(tmp_path):
 def test_both_splits_share_one_budget_and_all_processes_the_cores(monkeypatch):
     opened = []
 
-    def open_videos(root, split, short_side_px, *, decoder, budget_bytes, threads, progress):
+    def open_videos(root, split, short_side_px, *, decoder, budget_bytes, threads, flow, progress):
         opened.append((split, budget_bytes, threads))
+        assert flow is None
         return split
 
     monkeypatch.setattr(dataset, "open_videos", open_videos)
@@ -87,3 +89,23 @@ def test_motion_is_measured_where_the_sampler_follows_it_and_once(monkeypatch, t
     assert first.curve(0).any()
     monkeypatch.delattr(motion, "measure")
     assert (opened(moving).motion.values == first.motion.values).all()
+
+
+def test_flow_is_opened_by_the_recipe_s_method(monkeypatch, tmp_path):
+    (tmp_path / "manifest").mkdir()
+    (tmp_path / "manifest" / "flow_farneback.json").touch()
+    monkeypatch.setattr(dataset, "open_videos", lambda *arguments, flow, **options: flow)
+    k400 = config(dataset="k400", flow="farneback")
+    opened = open_split(k400, tmp_path, "val", decoder="pyav", flow_fields=5)
+    assert opened == Flow("farneback", 5)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_set_without_flow_is_told_before_its_lists_are_read(tmp_path, split):
+    with pytest.raises(DataError, match="has no optical flow by dis, which the recipe reads"):
+        check_split(config(dataset="k400"), tmp_path, split, flow_fields=1)
+    synth = config(dataset="synth", synth=SynthConfig())
+    with pytest.raises(DataError, match="new: has no optical flow by dis") as caught:
+        open_split(synth, tmp_path / "new", split, decoder="pyav", flow_fields=1)
+    assert "prepare the data set there, then `stsm prepare flow" in caught.value.hint
+    assert not (tmp_path / "new").exists()

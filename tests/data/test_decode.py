@@ -115,3 +115,10 @@ def test_probe_counts_what_decodes(folder, name):
 def test_webm_headers_do_not_tell_the_number_of_frames(folder):
     with av.open(str(folder / "vp8.webm")) as container:  # why nothing here reads the header
         assert container.streams.video[0].frames == 0
+
+
+def test_what_a_seek_would_not_leave_out_is_decoded_straight_on():
+    keys = (0, 0, 0, 30, 30, 30, 60)
+    assert list(decode_pyav._runs([1, 2, 3, 4], keys)) == [[1, 2, 3, 4]]
+    assert list(decode_pyav._runs([0, 2, 4, 6], keys)) == [[0, 2], [4], [6]]
+    assert list(decode_pyav._runs([2, 5, 6], keys)) == [[2], [5, 6]]

@@ -8,6 +8,7 @@ from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.config.schema import DataConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import sampling
+from stsm_cli.data.flow import Flow
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.motion import MotionCurves
 from stsm_cli.data.samples import TestSet, TrainingSet
@@ -124,3 +125,46 @@ def test_what_is_drawn_is_the_same_again(videos, jitter):
     changes = {"short_side_px": HEIGHT, "crop_px": 16, "jitter_px": jitter}
     first, second = (list(corners(videos, **changes)) for _ in range(2))
     assert first == second
+
+
+@pytest.fixture(scope="module")
+def flow():
+    """One video of flow that goes to the right on its left half: x is 20 levels above rest."""
+    fields = np.full((FRAMES - 1, HEIGHT, HEIGHT, 2), 128, dtype=np.uint8)
+    fields[:, :, : HEIGHT // 2, 0] += 20
+    fields[..., 1] += 7
+    record = VideoRecord("0.mp4", 0, FRAMES, 8.0, HEIGHT, HEIGHT)
+    manifest = Manifest(Path("nowhere"), "train", CLASSES, (record,))
+    return Videos(manifest, HEIGHT, "pyav", cache=(fields,), flow=Flow("dis", 2))
+
+
+FLOW = View(4, mean=(128.0,) * 4, std=(127.0,) * 4, flow_fields=2)
+TO_THE_RIGHT, TO_THE_LEFT = [148, 135, 148, 135], [108, 135, 108, 135]
+AT_REST = [128, 135, 128, 135]
+
+
+def test_in_a_mirror_image_of_flow_right_is_left(flow):
+    views = TestSet(flow, "uniform", TestConfig(clips=1, crops=10, crop_px=HEIGHT), FLOW)[0].pixels
+    assert views.shape == (10, 4, HEIGHT, HEIGHT, 4)
+    for plain, mirrored in (views[i : i + 2] for i in range(0, 10, 2)):
+        assert plain[0, 0, [0, -1]].tolist() == [TO_THE_RIGHT, AT_REST]
+        assert mirrored[0, 0, [0, -1]].tolist() == [AT_REST, TO_THE_LEFT]
+
+
+def test_training_sees_both(flow):
+    values = {"dataset": "synth", "sampling": "uniform", "short_side_px": HEIGHT}
+    config = DataConfig(**values, crop_px=HEIGHT, synth=SynthConfig(), flip="plain")
+    dataset = TrainingSet(flow, config, FLOW, seed=0)
+    seen = {str(dataset[epoch, 0].pixels[0, 0, [0, -1]].tolist()) for epoch in range(20)}
+    assert seen == {str([TO_THE_RIGHT, AT_REST]), str([AT_REST, TO_THE_LEFT])}
+
+
+def test_resized_crops_of_flow_keep_their_values(flow):
+    values = {"dataset": "synth", "sampling": "uniform", "short_side_px": HEIGHT, "crop_px": 16}
+    config = DataConfig(**values, synth=SynthConfig(), train_crop="multi_scale", flip="none")
+    dataset = TrainingSet(flow, config, FLOW, seed=0)
+    for epoch in range(20):
+        pixels = dataset[epoch, 0].pixels
+        assert pixels.shape == (4, 16, 16, 4)
+        assert set(pixels[..., 0].ravel().tolist()) <= set(range(128, 149))
+        assert set(pixels[..., 1].ravel().tolist()) == {135}

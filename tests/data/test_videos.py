@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.data import videos as module
+from stsm_cli.data.flow import Flow
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
@@ -137,3 +138,54 @@ def test_videos_are_read_as_prepare_noted(monkeypatch):
         ("1.mp4", same | {"from_start": False}),
         ("2.mp4", same | {"from_start": True}),
     ]
+
+
+@pytest.fixture
+def open_flow(monkeypatch, tmp_path):
+    """Opens two videos whose field t holds the levels (10 + t, 20 + t), and of which one is short.
+
+    A third has one frame, and so no flow.
+    """
+    fields = np.empty((FRAMES - 1, HEIGHT, WIDTH, 2), np.uint8)
+    fields[:] = np.arange(FRAMES - 1)[:, None, None, None] + np.array([10, 20])
+
+    def read_fields(path, indices, *, short_side_px):
+        assert path.parent == tmp_path / "flow_dis"
+        if "one" in path.name:
+            raise DataError(f"{path}: no such file")
+        found = fields[:3] if "short" in path.name else fields
+        return found if indices is None else found[indices]
+
+    def open_(limit):
+        lengths = {"a.mp4": FRAMES, "short.mp4": FRAMES, "one.mp4": 1}
+        records = tuple(VideoRecord(n, 0, k, 8.0, WIDTH, HEIGHT) for n, k in lengths.items())
+        manifest = Manifest(tmp_path, "train", ("a",), records)
+        monkeypatch.setattr(module, "read_manifest", lambda root, split: manifest)
+        monkeypatch.setattr(module, "read_fields", read_fields)
+        options = {"decoder": "pyav", "budget_bytes": limit, "threads": 1}
+        return open_videos(tmp_path, "train", HEIGHT, **options, flow=Flow("dis", 2))
+
+    return open_
+
+
+@pytest.mark.parametrize("limit", [0, 10**6])
+def test_flow_is_read_in_stacks_and_the_last_field_is_repeated(open_flow, limit):
+    videos = open_flow(limit)
+    assert (videos.cache is None) == (limit == 0)
+    stacks = videos.read(0, np.array([0, 3, 5]))
+    assert stacks.shape == (3, HEIGHT, WIDTH, 4)
+    assert stacks[:, 0, 0].tolist() == [[10, 20, 11, 21], [13, 23, 14, 24], [14, 24, 14, 24]]
+    with pytest.raises(DataError, match=r"flow_dis/one\.mp4\.mp4: no such file"):
+        videos.read(2, np.array([0]))
+
+
+def test_flow_that_ends_early_is_broken(open_flow):
+    message = r"short\.mp4: 3 fields of flow decode, the manifest says 5"
+    with pytest.raises(DataError, match=message):
+        open_flow(10**6).read(1, np.array([0]))
+
+
+def test_flow_takes_two_thirds_of_the_memory(open_flow):
+    needed = (2 * FRAMES + 1) * HEIGHT * WIDTH * 2
+    assert open_flow(needed).cache is not None
+    assert open_flow(needed - 1).cache is None

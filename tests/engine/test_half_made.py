@@ -76,7 +76,7 @@ def test_a_run_that_fails_while_its_folder_is_made_is_begun_again(
         run(job.recipe, train_videos, val_videos, again, resume=resume)
         assert_same(comparable(RunFolder(whole)), comparable(RunFolder(again)))
         left = {path.name for path in again.rglob("*") if path.is_file()}
-        assert left == {*FILES, "metrics.jsonl", "last.pt", "best.pt", "result.json"}
+        assert left == {*FILES, "metrics.jsonl", "last.pt", "best.pt", "result.json", "result.npz"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from stsm_cli.config.networks_3d import WITHOUT_SHIFT
 from stsm_cli.config.schema import BODIES, FOR_SMALL_FRAMES, Backbone, ModelConfig, System
 from stsm_cli.config.view import View
 from stsm_cli.models.build import build_model
@@ -29,6 +30,10 @@ def test_every_network_keeps_the_contract(backbone):
     assert network.view == config.view
     assert network.num_classes == 7
     assert len(network.fc.weight) == 7
+    if backbone in WITHOUT_SHIFT:
+        with pytest.raises(ValueError, match=r"has no residual block that is known here"):
+            _ = network.shift_sites
+        return
     for site in network.shift_sites:
         assert isinstance(network.get_submodule(site), nn.Conv2d | nn.Conv3d)
 

@@ -96,3 +96,13 @@ def test_the_shift_stands_before_the_convolution_in_space_that_begins_a_block():
     branch = one.bn1(one.conv1(shift(x, dims="T+H+W", alpha="1/2"))).relu()
     expected = (one.bn2(one.conv2(branch)) + one.downsample(x)).relu()
     torch.testing.assert_close(other(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_flow_network_has_two_channels_and_the_same_rest():
+    config = ModelConfig(
+        backbone="r2plus1d_34", num_classes=400, num_frames=32, dropout=0.0, stream="flow"
+    )
+    with torch.device("meta"):
+        network = build_model(config)
+    assert network.view.shape(112) == (32, 2, 112, 112)
+    assert sum(p.numel() for p in network.parameters()) == 63_694_970

@@ -1,4 +1,3 @@
-import os
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from stsm_cli.data.decode import read_frames
 from stsm_cli.prepare import transcode
 from stsm_cli.prepare.check import Check
-from stsm_cli.prepare.transcode import STALE_SECONDS, Encoding, reencode, remove_drafts
+from stsm_cli.prepare.transcode import Encoding, reencode
 
 REALTIME = {"deadline": "realtime", "cpu-used": "8"}
 BT709, FULL_RANGE = 1, 2
@@ -181,21 +180,6 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(OSError, match=r"No space left on device: .*a\.mp4"):
         redo(tmp_path, "a.mp4")
     assert list((tmp_path / "videos_32g16").iterdir()) == []
-
-
-def test_drafts_of_the_dead_are_deleted_and_those_of_others_not(tmp_path):
-    encoding = Encoding(32)
-    folder = tmp_path / encoding.folder / "class"
-    folder.mkdir(parents=True)
-    ours, others, old, made = (
-        folder / name
-        for name in (f"a.mp4.{os.getpid()}.tmp", "b.mp4.1.tmp", "c.mp4.1.tmp", "d.mp4")
-    )
-    for path in (ours, others, old, made):
-        path.touch()
-    os.utime(old, (0, old.stat().st_mtime - STALE_SECONDS - 1))
-    remove_drafts(tmp_path, encoding)
-    assert sorted(folder.iterdir()) == [others, made]
 
 
 def test_frames_need_no_time_stamps(tmp_path):

@@ -24,6 +24,7 @@ def test_hidden_files_and_the_folders_of_prepare_itself_do_not_count(plant):
         ".cache/x.mp4": "",
         "manifest/train.csv": "",
         "videos_256g16/x.mp4": "",
+        "flow_dis/a/x.mp4.mp4": "",
     }
     root = plant(hidden | {"videos_256/x.mp4": None, "sub/manifest/y.mp4": None})
     tree = scan(root, SILENT)

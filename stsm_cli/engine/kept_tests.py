@@ -1,0 +1,100 @@
+"""Tests that run folders keep, with their scores, and whether two of them are about the same.
+
+torch is not imported here: what does not fit is told at once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stsm_cli.config.schema import Recipe
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.score_files import SavedScores, read_scores
+from stsm_cli.engine.trained import edit_protocol
+from stsm_cli.errors import CheckpointError, DataError
+from stsm_cli.stored import Result, read_stored
+
+
+@dataclass(frozen=True)
+class KeptTest:
+    """A run's test, as it was kept.
+
+    Attributes:
+        folder: The run's.
+        recipe: Under the protocol of the test.
+        result: What came out.
+        scores: Of every video.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+    result: Result
+    scores: SavedScores
+
+
+def kept_test(run: Path, protocol: str | None) -> KeptTest:
+    """The test of the run folder `run` under a protocol; None: under that of its recipe.
+
+    Raises:
+        CheckpointError: It is no run folder, or keeps no scores of that test.
+        UsageError: The protocol does not fit.
+    """
+    folder = RunFolder(run)
+    recipe = edit_protocol(folder.recipe(), protocol=protocol)
+    name = recipe.protocol
+    for stem in (f"eval-{name}", folder.result_file.stem):
+        file, scores = run / f"{stem}.json", run / f"{stem}.npz"
+        if file.is_file() and scores.is_file():
+            result, _ = read_stored(file, Result, "a result", CheckpointError)
+            if result.protocol == name:
+                return KeptTest(folder, recipe, result, read_scores(scores))
+    option = "" if protocol is None else f" --protocol {protocol}"
+    raise CheckpointError(
+        f"{run}: keeps no scores of {name}", hint=f"`stsm eval {run}{option}` keeps them"
+    )
+
+
+def check_same(first: KeptTest, second: KeptTest) -> None:
+    """Refuse tests that are not about the same.
+
+    Raises:
+        DataError: They differ in protocol, split, classes or videos; names the first difference.
+    """
+    names = first.folder.path, second.folder.path
+    facts: dict[str, tuple[Any, Any]] = {
+        "protocol": (first.result.protocol, second.result.protocol),
+        "split": (first.result.split_id, second.result.split_id),
+    }
+    for what, values in facts.items():
+        if values[0] != values[1]:
+            raise DataError(
+                f"{names[1]}: its {what} is {values[1]}, that of {names[0]} is {values[0]}",
+                hint="test both alike: `stsm eval RUN --protocol NAME`, then `stsm fuse` with it",
+            )
+    _check_classes(first, second)
+    labels, others = first.scores.labels, second.scores.labels
+    for test, wanted, found in ((second, labels, others), (first, others, labels)):
+        if lacking := [path for path in wanted if path not in found]:
+            more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise DataError(
+                f"{test.folder.path}: was not tested on {lacking[0]}{more}, the other run was"
+            )
+    for path, label in labels.items():
+        if label != others[path]:
+            classes = first.scores.classes
+            raise DataError(
+                f"{names[1]}: {path} is of class {classes[others[path]]!r}, in {names[0]} of "
+                f"{classes[label]!r}"
+            )
+
+
+def _check_classes(first: KeptTest, second: KeptTest) -> None:
+    names, others = first.scores.classes, second.scores.classes
+    if len(names) != len(others):
+        told = f"{len(others)} classes, {first.folder.path} {len(names)}"
+        raise DataError(f"{second.folder.path}: knows {told}")
+    for label, (name, other) in enumerate(zip(names, others, strict=True)):
+        if name != other:
+            raise DataError(
+                f"{second.folder.path}: class {label} is {other!r}, in {first.folder.path} {name!r}"
+            )

@@ -1,0 +1,31 @@
+"""Files that workers write, which take their names when they are whole."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+STALE_SECONDS = 600  # after which a half-written file is abandoned
+
+
+@contextmanager
+def draft(target: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `target` when the block ends without an error."""
+    path = target.with_name(f"{target.name}.{os.getppid()}.tmp")  # whose to delete, if killed
+    try:
+        yield path
+        path.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def remove_drafts(folder: Path) -> None:
+    """Delete half-written files: those of this process's killed workers, and abandoned ones."""
+    for path in folder.rglob("*.tmp"):
+        with suppress(FileNotFoundError):
+            is_stale = time.time() - path.stat().st_mtime > STALE_SECONDS
+            if is_stale or path.name.endswith(f".{os.getpid()}.tmp"):
+                path.unlink()

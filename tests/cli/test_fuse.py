@@ -1,0 +1,75 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from stsm_cli.cli.app import run
+
+
+@pytest.fixture
+def two_runs(small_run):
+    """Two runs of other weights, tested."""
+    shutil.copytree(small_run.path, "runs/flow")
+    checkpoint = torch.load("runs/flow/checkpoints/last.pt", weights_only=True)
+    checkpoint["model"]["fc.weight"] = checkpoint["model"]["fc.weight"].flip(1)
+    torch.save(checkpoint, "runs/flow/checkpoints/last.pt")
+    for name in ("small", "flow"):
+        assert run(["eval", f"runs/{name}", "-q"]) == 0
+
+
+def test_two_runs_become_one_result(two_runs, capsys):
+    capsys.readouterr()
+    assert run(["fuse", "runs/small", "runs/flow"]) == 0
+    text = capsys.readouterr().out
+    assert "synth/stsm and synth/stsm" in text
+    assert "fused by prob, weights 1 and 1" in text
+    assert "from runs/small and runs/flow" in " ".join(text.split())
+    assert run(["fuse", "runs/small", "runs/flow", "--by", "logits", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["fused"]["by"] == "logits"
+    assert (result["protocol"], result["num_listed"]) == ("synth-1x1@28", 21)
+    assert len(result["pairs"]) == 8
+    kept = json.loads(Path("runs/small/fuse-flow-synth-1x1@28.json").read_text())
+    assert result == kept | {"run": "runs/small and runs/flow"}
+
+
+def test_weights_decide_and_the_classes_are_written(two_runs, capsys):
+    alone = {}
+    for name in ("small", "flow"):
+        alone[name] = json.loads(Path(f"runs/{name}/eval-synth-1x1@28.json").read_text())
+    for weights, name in ((("1", "1e-9"), "small"), (("1e-9", "1"), "flow")):
+        capsys.readouterr()
+        options = ["--weights", *weights, "--per-class", "classes.csv", "--json"]
+        assert run(["fuse", "runs/small", "runs/flow", *options]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["correct"] == alone[name]["correct"]
+        with Path("classes.csv").open() as file:
+            assert sum(int(row["correct"]) for row in csv.DictReader(file)) == result["correct"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--by", "scores"], "--by: must be prob or logits, got 'scores'"),
+        (["--weights", "1", "0"], "--weights: must be above 0, got 1 0"),
+        (["--weights", "-1", "1"], "--weights: must be above 0, got -1 1"),
+        (["--weights", "nan", "1"], "--weights: must be above 0, got nan 1"),
+        (["--per-class", "a.txt"], "--per-class a.txt: the name must end in .csv"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(capsys, options, problem):
+    assert run(["fuse", "a", "b", *options]) == 2
+    assert f"error: {problem}" in capsys.readouterr().err
+
+
+def test_the_examples_in_the_help_are_options_that_exist(capsys):
+    assert run(["fuse", "--help"]) == 0
+    lines = (line.split() for line in capsys.readouterr().out.splitlines())
+    examples = [line[1:] for line in lines if line[:2] == ["stsm", "fuse"]]
+    assert len(examples) == 2
+    for example in examples:
+        assert run(example) == 1
+        assert "error: runs/rgb: not a run folder" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""From a data set to a two-stream result, on tiny videos: prepare, flow, train, eval, fuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stsm_cli.cli.app import run
+
+OVERRIDES = (
+    *("data.synth.train=16", "data.synth.val=16", "data.synth.frames=6"),
+    *("data.synth.short_side_px=32", "data.short_side_px=32", "data.crop_px=24"),
+    *("test.crop_px=24", "model.backbone=r2plus1d_small", "model.num_frames=3"),
+    *("optim.epochs=1", "optim.warmup_epochs=0", "optim.batch_size=8", "optim.lr_batch_size=8"),
+    "precision=fp32",
+)
+RECIPE = ["synth/tsn", *(word for override in OVERRIDES for word in ("--set", override))]
+FLOW = [*RECIPE, "--set", "model.stream=flow"]
+
+
+@pytest.fixture
+def prepared():
+    options = ["--train", "16", "--val", "16", "--frames", "6", "--short-side", "32", "-q"]
+    assert run(["prepare", "synth", "data/synth", *options, "--workers", "1"]) == 0
+
+
+def error(capsys):
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+
+
+def test_a_flow_run_on_a_set_without_flow_is_told_with_the_cure(prepared, capsys):
+    assert run(["train", *FLOW, "--out", "flow"]) == 1
+    text = capsys.readouterr().err
+    assert "error: data/synth: has no optical flow by dis, which the recipe reads\n" in text
+    assert "hint: `stsm prepare flow data/synth`" in text
+    assert not Path("flow").exists()
+
+
+def test_flow_of_another_method_is_not_taken_for_it(prepared, capsys):
+    assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
+    assert run(["train", *FLOW, "--set", "data.flow=farneback", "--out", "flow"]) == 1
+    text = capsys.readouterr().err
+    assert "error: data/synth: has no optical flow by farneback" in text
+    assert "hint: `stsm prepare flow data/synth --method farneback`" in text
+
+
+def test_two_streams_from_the_data_set_to_their_fusion(prepared, capsys):
+    assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
+    assert run(["train", *RECIPE, "--out", "rgb"]) == 0
+    assert run(["train", *FLOW, "--out", "flow"]) == 0
+    assert run(["fuse", "rgb", "flow"]) == 0  # the tests that end the trainings
+    assert json.loads(Path("rgb/fuse-flow-synth-1x1@24.json").read_text())["num_videos"] == 16
+    for name in ("rgb", "flow"):
+        assert run(["eval", name, "--crops", "10"]) == 0
+    capsys.readouterr()
+    assert run(["fuse", "rgb", "flow", "--protocol", "1x10@24", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["protocol"], result["num_videos"]) == ("synth-1x10@24", 16)
+    assert run(["predict", "data/synth/val/00000.mp4", "--run", "flow"]) == 2
+    assert "takes optical flow, which prepared sets alone have" in error(capsys)[0]
+    corrupt = Path("data/synth/flow_dis/val/00003.mp4.mp4")
+    corrupt.write_bytes(corrupt.read_bytes()[:900])
+    Path("data/synth/flow_dis/val/00007.mp4.mp4").unlink()
+    capsys.readouterr()
+    assert run(["eval", "flow", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["broken"] == ["val/00003.mp4", "val/00007.mp4"]
+    assert (result["num_videos"], result["num_listed"]) == (14, 16)

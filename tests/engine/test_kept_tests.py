@@ -1,0 +1,127 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stsm_cli.engine.kept_tests import check_same, kept_test
+from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.testing import run_test
+from stsm_cli.engine.trained import trained
+from stsm_cli.errors import CheckpointError, DataError, UsageError
+
+
+def evaluate(**edits):
+    subject = trained(None, None).under(**edits)
+    return run_test(subject, data_root=None, device=torch.device("cpu"), workers=0, decoder="pyav")
+
+
+def test_the_test_of_a_protocol_is_found(small_run):
+    evaluate()
+    evaluate(crops=3)
+    assert kept_test(small_run.path, None).result.protocol == "synth-1x1@28"
+    stream = kept_test(small_run.path, "1x3@28")
+    assert stream.result.protocol == "synth-1x3@28"
+    assert len(stream.scores.labels) == len(stream.scores.probabilities) == 21
+
+
+def test_the_test_that_ends_a_training_is_found(small_run):
+    evaluate()
+    for suffix in ("json", "npz"):
+        Path(small_run.path, f"eval-synth-1x1@28.{suffix}").rename(
+            small_run.path / f"result.{suffix}"
+        )
+    assert kept_test(small_run.path, None).result.protocol == "synth-1x1@28"
+    with pytest.raises(CheckpointError, match="runs/small: keeps no scores of synth-1x3@28"):
+        kept_test(Path("runs/small"), "1x3@28")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "command"),
+    [(None, "`stsm eval runs/small`"), ("1x3@28", "`stsm eval runs/small --protocol 1x3@28`")],
+)
+def test_a_run_without_scores_is_told_with_the_cure(small_run, protocol, command):
+    with pytest.raises(CheckpointError, match="runs/small: keeps no scores of synth-1x") as caught:
+        kept_test(Path("runs/small"), protocol)
+    assert command in caught.value.hint
+
+
+def test_what_is_no_run_and_no_protocol_is_told(small_run):
+    with pytest.raises(CheckpointError, match="nowhere: not a run folder"):
+        kept_test(Path("nowhere"), None)
+    with pytest.raises(UsageError, match="--protocol k400-1x1@28: belongs to k400"):
+        kept_test(Path("runs/small"), "k400-1x1@28")
+
+
+@pytest.fixture
+def kept(small_run):
+    evaluate()
+    return kept_test(Path("runs/small"), None)
+
+
+def other(stream, **changes):
+    """The test of another run, with other scores."""
+    folder = RunFolder(Path("runs/other"))
+    return replace(stream, folder=folder, scores=replace(stream.scores, **changes))
+
+
+def test_equal_tests_pass(kept):
+    check_same(kept, other(kept))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocol": "synth-1x3@28"}, "its protocol is synth-1x3@28, that of runs/small is"),
+        ({"split_id": "synth/2"}, "its split is synth/2, that of runs/small is synth/1"),
+    ],
+)
+def test_another_protocol_or_split_is_refused_by_name(kept, change, message):
+    second = replace(other(kept), result=replace(kept.result, **change))
+    with pytest.raises(DataError, match=f"runs/other: {message}"):
+        check_same(kept, second)
+
+
+def test_other_videos_are_refused_by_name(kept):
+    labels = dict(kept.scores.labels)
+    first = next(iter(labels))
+    del labels[first]
+    second = other(kept, labels=labels)
+    with pytest.raises(DataError, match=f"runs/other: was not tested on {first}, the other run"):
+        check_same(kept, second)
+    with pytest.raises(DataError, match=f"runs/other: was not tested on {first}, the other run"):
+        check_same(second, kept)
+    none = other(kept, labels={})
+    with pytest.raises(DataError, match=f"not tested on {first}, and 20 more, the other run was"):
+        check_same(kept, none)
+
+
+def test_other_labels_are_refused_by_name(kept):
+    labels = kept.scores.labels
+    first = next(iter(labels))
+    second = other(kept, labels=labels | {first: 5})
+    with pytest.raises(DataError, match=f"runs/other: {first} is of class 'recede', in runs/small"):
+        check_same(kept, second)
+
+
+def test_other_classes_are_refused_by_name(kept):
+    names = kept.scores.classes
+    swapped = (names[1], names[0], *names[2:])
+    with pytest.raises(DataError, match="runs/other: class 0 is 'right_to_left', in runs/small 'l"):
+        check_same(kept, other(kept, classes=swapped))
+    with pytest.raises(DataError, match="runs/other: knows 15 classes, runs/small 16"):
+        check_same(kept, other(kept, classes=names[:-1]))
+
+
+@pytest.mark.parametrize("content", [b"no scores", b"PK"])
+def test_what_is_no_file_of_scores_is_told(kept, content):
+    (kept.folder.path / "eval-synth-1x1@28.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"eval-synth-1x1@28\.npz: not a file of scores"):
+        kept_test(kept.folder.path, None)
+
+
+def test_a_file_of_other_arrays_is_told(kept):
+    np.savez(kept.folder.path / "eval-synth-1x1@28.npz", paths=np.array(["a"]))
+    with pytest.raises(DataError, match=r"not a file of scores .*broken_paths"):
+        kept_test(kept.folder.path, None)

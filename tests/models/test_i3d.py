@@ -1,0 +1,62 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+
+from stsm_cli.config.schema import ModelConfig
+from stsm_cli.models.build import build_model
+from stsm_cli.models.i3d import Pool, mean_of_windows, padded
+
+
+def config(backbone="i3d_small", **changes):
+    return ModelConfig(**{"backbone": backbone, "num_classes": 5, "num_frames": 8} | changes)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "step", "before", "behind"),
+    [(8, 7, 2, 2, 3), (7, 7, 2, 3, 3), (8, 3, 2, 0, 1), (7, 3, 2, 1, 1), (5, 3, 1, 1, 1)],
+)
+def test_what_is_odd_of_the_padding_stands_behind(size, side, step, before, behind):
+    x = torch.arange(1.0, size + 1)
+    out = padded(x.view(1, 1, size, 1, 1), (side, 1, 1), (step, 1, 1))
+    assert torch.equal(out.flatten(), F.pad(x, (before, behind)))
+
+
+def test_a_pool_takes_the_maxima_of_what_lies_in_its_windows():
+    x = torch.rand(1, 2, 5, 6, 7)
+    out = Pool((3, 3, 3), (2, 2, 2))(x)
+    assert out.shape == (1, 2, 3, 3, 4)
+    assert torch.equal(out[0, :, 0, 0, 0], x[0, :, :2, :3, :2].amax((1, 2, 3)))
+
+
+def test_means_of_windows_count_the_ends_less():
+    x = torch.randn(1, 3, 4, 8, 7, dtype=torch.float64)
+    windows = [x[0, :, t : t + 2, y : y + 7].mean((1, 2, 3)) for t in range(3) for y in range(2)]
+    expected = torch.stack(windows).mean(0)
+    torch.testing.assert_close(mean_of_windows(x)[0], expected, rtol=1e-12, atol=1e-12)
+    small = torch.randn(2, 3, 1, 2, 2)
+    torch.testing.assert_close(mean_of_windows(small), small.mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize(("stream", "params"), [("rgb", 12_697_264), ("flow", 12_675_312)])
+def test_i3d_has_the_parameters_of_its_authors_port(stream, params):
+    with torch.device("meta"):
+        network = build_model(config("i3d", num_classes=400, num_frames=64, stream=stream))
+    assert sum(parameter.numel() for parameter in network.parameters()) == params
+    channels = 3 if stream == "rgb" else 2
+    assert network.view.shape(224) == (64, channels, 224, 224)
+    assert network.view.window == 64
+
+
+@pytest.mark.parametrize("stream", ["rgb", "flow"])
+def test_everything_learns(stream):
+    torch.manual_seed(0)
+    network = build_model(config(stream=stream)).double().train()
+    videos = torch.randn(2, *network.view.shape(32), dtype=torch.float64)
+    network(videos).square().sum().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
+
+
+def test_a_shift_has_no_place_there():
+    with pytest.raises(ValidationError, match="shift: i3d has no residual branches to shift in"):
+        config("i3d", shift={})

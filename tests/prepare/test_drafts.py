@@ -1,0 +1,17 @@
+import os
+
+from stsm_cli.prepare.drafts import STALE_SECONDS, remove_drafts
+
+
+def test_drafts_of_the_dead_are_deleted_and_those_of_others_not(tmp_path):
+    folder = tmp_path / "videos" / "class"
+    folder.mkdir(parents=True)
+    ours, others, old, made = (
+        folder / name
+        for name in (f"a.mp4.{os.getpid()}.tmp", "b.mp4.1.tmp", "c.mp4.1.tmp", "d.mp4")
+    )
+    for path in (ours, others, old, made):
+        path.touch()
+    os.utime(old, (0, old.stat().st_mtime - STALE_SECONDS - 1))
+    remove_drafts(tmp_path / "videos")
+    assert sorted(folder.iterdir()) == [others, made]
