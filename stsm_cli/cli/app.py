@@ -20,6 +20,7 @@ from stsm_cli.cli.ablate import ablate
 from stsm_cli.cli.convert import convert
 from stsm_cli.cli.doctor import doctor
 from stsm_cli.cli.evaluate import evaluate
+from stsm_cli.cli.export import export
 from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.predict import predict
@@ -133,6 +134,7 @@ _add("predict", predict, nameless_app)
 _add("ablate", ablate, nameless_app)
 _add("flops", flops, nameless_app)
 _add("convert", convert, nameless_app)
+_add("export", export, nameless_app)
 _add("report", report, nameless_app)
 _add("doctor", doctor, nameless_app)
 

@@ -100,7 +100,7 @@ def predict(
     if slow := slow_precision(subject.recipe, where):
         console.warn(slow)
     model = load_model(subject.recipe.model, subject.checkpoint, where)
-    classes = _class_names(subject, data, model.num_classes)
+    classes = class_names_or_numbers(subject, data, model.num_classes)
     console.message(f"predicting with {subject.checkpoint} under {subject.protocol}")
     found = look_at(
         model,
@@ -145,7 +145,9 @@ def _tell_faults(found: "Predictions") -> None:
             console.warn(f"{path}: {fault}")
 
 
-def _class_names(subject: "Trained", data: Path | None, num_classes: int) -> tuple[str, ...]:
+def class_names_or_numbers(
+    subject: "Trained", data: Path | None, num_classes: int
+) -> tuple[str, ...]:
     """The classes' names, or numbers in their place and a warning."""
     from stsm_cli.engine.predict import class_names
 

@@ -44,7 +44,9 @@ def test_help_names_every_command(capsys):
         assert command in text
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "eval", "ablate", "flops", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["prepare", "train", "eval", "ablate", "flops", "doctor", "export"]
+)
 def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
     assert app.run([command, "-h"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
