@@ -23,7 +23,8 @@ def doctor(as_json: Json = False) -> None:
       stsm doctor
       stsm doctor --json
     """
-    from stsm_cli.engine.doctor import CHECKS, bug_report, examine
+    from stsm_cli.engine.checkups import CHECKS
+    from stsm_cli.engine.doctor import bug_report, examine
 
     console = output.current()
     found = []

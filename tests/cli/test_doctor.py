@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stsm_cli.cli.app import run
-from stsm_cli.engine import doctor
+from stsm_cli.engine import checkups
 from stsm_cli.engine.doctor import Checkup, Seen
 
 
@@ -18,13 +18,13 @@ def few(monkeypatch):
         Checkup("sky", lambda: Seen("blue"), "", needed=True),
         Checkup("sea", fail, "fill it"),
     )
-    monkeypatch.setattr(doctor, "CHECKS", checks)
+    monkeypatch.setattr(checkups, "CHECKS", checks)
     return checks
 
 
 @pytest.fixture
 def failing(monkeypatch, few):
-    monkeypatch.setattr(doctor, "CHECKS", (*few, Checkup("sun", fail, "wait", needed=True)))
+    monkeypatch.setattr(checkups, "CHECKS", (*few, Checkup("sun", fail, "wait", needed=True)))
 
 
 def test_each_check_is_a_line_with_its_remedy_and_the_report_comes_last(capsys):
