@@ -73,7 +73,7 @@ def export_model(
     """The file of a trained network, and its card.
 
     Args:
-        model: The network of `subject`, on the CPU.
+        model: The network of `subject`, on the CPU, in eval mode.
         subject: Its recipe, with the protocol of its test.
         classes: Names in label order.
         ending: `.onnx`, `.pt2` or `.safetensors`.
@@ -84,7 +84,6 @@ def export_model(
         StsmError: The exporter cannot do this network, or the file gives something else than it.
     """
     recipe = subject.recipe
-    model = model.to(memory_format=torch.contiguous_format).eval()
     takes, gives = ports(recipe, model.num_classes, with_preprocessing=with_preprocessing)
     card = make_card(
         subject,
@@ -200,10 +199,13 @@ def _telling(name: str, what: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # an exporter raises almost anything
-        first_line = str(error).strip().partition("\n")[0]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # what others wrap it in says less
+            cause = cause.__cause__
+        first_line = str(cause).strip().partition("\n")[0]
         raise StsmError(
             f"{name}: torch {torch.__version__} makes no {what} of this network "
-            f"({type(error).__name__}: {first_line})",
+            f"({type(cause).__name__}: {first_line})",
             hint="a later torch may; weights alone go into a file OUT.safetensors",
         ) from error
 
