@@ -79,10 +79,8 @@ def test_every_network_of_the_house_is_captured(config, recipe, as_file):
     takes, _ = about(recipe, config)
     network, (card, *_) = network_of(config), as_file(".safetensors")
     found = export.to_program(network, takes, card, "this")
-    assert found.difference <= found.bound
-    again = torch.export.load(io.BytesIO(found.content)).module()
-    videos = example(takes, 4)
-    torch.testing.assert_close(again(videos), network(videos))
+    assert found.difference <= found.bound  # of 1 and of 3 videos, read back
+    assert found.bound > 0
 
 
 @old_torch
