@@ -32,9 +32,9 @@ def predict(
     videos: Annotated[
         list[Path],
         typer.Argument(
-            metavar="[MODEL.onnx] VIDEO...",
-            help="Videos: files, folders, patterns, or lists (.txt, .csv). A network that "
-            "`stsm export` wrote may come first.",
+            metavar="VIDEO...",
+            help="Files, folders, patterns, or lists (.txt, .csv) of videos; a network that "
+            "`stsm export` wrote, MODEL.onnx, may come first.",
         ),
     ],
     run: Annotated[
