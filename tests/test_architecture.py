@@ -56,6 +56,8 @@ HEAVY = {
     "requests",
     "scipy",
     "submitit",
+    "PIL",
+    "onnxruntime",
 }
 
 

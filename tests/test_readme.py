@@ -43,7 +43,9 @@ def test_every_link_leads_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "eval", "ablate", "flops"])
+@pytest.mark.parametrize(
+    "command", ["prepare", "train", "eval", "ablate", "flops", "doctor", "export"]
+)
 def test_every_command_is_named(command, capsys):
     assert f"`stsm {command}" in README.read_text()
     assert run([command, "--help"]) == 0

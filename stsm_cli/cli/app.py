@@ -18,7 +18,9 @@ from stsm_cli import __version__
 from stsm_cli.cli import output, prepare, recipes
 from stsm_cli.cli.ablate import ablate
 from stsm_cli.cli.convert import convert
+from stsm_cli.cli.doctor import doctor
 from stsm_cli.cli.evaluate import evaluate
+from stsm_cli.cli.export import export
 from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.fuse import fuse
@@ -136,7 +138,9 @@ _add("fuse", fuse, nameless_app)
 _add("ablate", ablate, nameless_app)
 _add("flops", flops, nameless_app)
 _add("convert", convert, nameless_app)
+_add("export", export, nameless_app)
 _add("report", report, nameless_app)
+_add("doctor", doctor, nameless_app)
 
 recipes_app = typer.Typer(
     name="recipes",

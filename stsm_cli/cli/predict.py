@@ -1,6 +1,7 @@
 """`stsm predict`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,15 +16,27 @@ from stsm_cli.errors import DataError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stsm_cli.engine.predict import Predictions
+    from stsm_cli.data.decode import Decoder
+    from stsm_cli.engine.onnx_model import OnnxModel
+    from stsm_cli.engine.predict import Predictions, Predictor
+    from stsm_cli.engine.saving import Saved
     from stsm_cli.engine.trained import Trained
 
 
 Ranked = dict[Path, list[tuple[str, float]]]  # class names and probabilities, the likeliest first
+Predictors = tuple["Predictor", "Predictor"]  # of whole videos, and of windows
+ONNX = ".onnx"
 
 
 def predict(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files.")],
+    videos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="VIDEO...",
+            help="Files, folders, patterns, or lists (.txt, .csv) of videos; a network that "
+            "`stsm export` wrote, MODEL.onnx, may come first.",
+        ),
+    ],
     run: Annotated[
         str | None,
         typer.Option(
@@ -60,81 +73,152 @@ def predict(
     data: Data = None,
     device: Device = "auto",
     decoder: DecoderName = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="DIR",
+            help="Write the scores of all classes as CSV, and each video with its class and score "
+            "drawn on it over time.",
+            show_default=False,
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window",
+            min=1,
+            metavar="FRAMES",
+            help="With --save: what a score over time is about; default 64 frames.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into DIR whatever it holds.")] = (
+        False
+    ),
     as_json: Json = False,
 ) -> None:
     """Say what happens in videos: the likeliest classes of each, with their probabilities.
 
-    The numbers are those of `stsm eval` for the same file. --data is needed only where the run does
-    not know its classes' names: it names a prepared data set that does.
+    The numbers are those of `stsm eval` for the same file. A folder stands for all videos below it.
+    What cannot be read is told, does not stop the others, and makes the exit code 1. --data is
+    needed only where the run does not know its classes' names: it names a prepared data set that
+    does.
 
     Examples:
       stsm predict holiday.mp4
-      stsm predict clips/*.mp4 --run runs/k400-stsm_r50_8f-001 --crops 3 --top 3 --json
+      stsm predict clips --save scored
+      stsm predict "clips/*.mp4" --run runs/k400-stsm_r50_8f-001 --crops 3 --top 3 --json
       stsm predict a.mp4 --recipe k400/tsm_r50_8f --checkpoint tsm.safetensors --data /data/k400
+      stsm predict stsm.onnx holiday.mp4
     """
+    network = videos[0] if videos[0].suffix.lower() == ONNX else None
     if (recipe is None) != (checkpoint is None) or (recipe and run):
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
-    from stsm_cli.engine.device import check_device, choose_device
+    from stsm_cli.engine.device import check_device
+    from stsm_cli.engine.saved_files import check_folder
     from stsm_cli.engine.trained import trained
+    from stsm_cli.prepare.selection import select
 
     console = output.current()
     check_device(device)
-    subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
-    subject = subject.under(protocol=protocol, clips=clips, crops=crops)
-    reader = choose_decoder(decoder or subject.decoder)
-    if subject.recipe.model.stream == "flow":
-        raise UsageError(
-            f"predict: {subject.checkpoint} takes optical flow, which prepared sets alone have",
-            hint="`stsm prepare folder`, `stsm prepare flow`, then `stsm eval --data ROOT`",
-        )
-    subject.check()
-    if missing := _all_missing(videos):
-        for problem in missing.values():
-            console.error(problem)
+    check_folder(save, window, force)
+    make: Callable[[], Predictors]
+    if network is not None:
+        others = (run, checkpoint, overrides, data, best, device not in ("auto", "cpu"))
+        model = _opened(network, len(videos) - 1, any(others))
+        subject = model.under(protocol=protocol, clips=clips, crops=crops)
+        reader = choose_decoder(decoder)
+        make = partial(_by_file, model, subject, reader)
+    else:
+        subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
+        subject = subject.under(protocol=protocol, clips=clips, crops=crops)
+        reader = choose_decoder(decoder or subject.decoder)
+        subject.check()
+        make = partial(_by_run, subject, data, device, reader)
+    chosen = select(videos[1:] if network else videos, console)
+    for problem in chosen.failed.values():
+        console.error(problem)
+    record = partial(_record, subject, reader)
+    if not chosen.videos:
         if as_json:
-            console.json(_record(subject, reader, {}, missing))
+            console.json(record({}, chosen.failed))
         raise typer.Exit(1)
-    # only now what takes seconds to import
-    from stsm_cli.engine.opening import slow_precision
-    from stsm_cli.engine.predict import predict as look_at
-    from stsm_cli.engine.testing import load_model
-
     keep_freed_memory()
-    where = choose_device(device)
-    if slow := slow_precision(subject.recipe, where):
-        console.warn(slow)
-    model = load_model(subject.recipe.model, subject.checkpoint, where)
-    classes = _class_names(subject, data, model.num_classes)
+    whole, part = make()  # only now what takes seconds to import
     console.message(f"predicting with {subject.checkpoint} under {subject.protocol}")
-    found = look_at(
-        model,
-        subject.recipe,
-        classes,
-        videos,
-        where,
-        decoder=reader,
-        mirror=subject.mirror,
-        progress=console,
-    )
+    from stsm_cli.engine.predict import predict as look_at
+
+    found = look_at(whole, chosen.videos, progress=console)
     _tell_faults(found)
+    saved = _saved(part, found, save, window) if save else None
     likeliest = {
-        path: _likeliest(scores, classes, top) for path, scores in found.probabilities.items()
+        path: _likeliest(scores, whole.classes, top) for path, scores in found.probabilities.items()
     }
+    failed = {**chosen.failed, **found.failed, **(saved.failed if saved else {})}
     if as_json:
-        console.json(_record(subject, reader, likeliest, found.failed, found))
+        console.json(record(likeliest, failed, found, saved))
     elif likeliest:
-        _print_table(likeliest)
-    if found.failed:
+        _print_table(likeliest, saved)
+    if failed:
         raise typer.Exit(1)
 
 
-def _all_missing(videos: Sequence[Path]) -> dict[Path, DataError]:
-    """Why each of the files is not there; empty where one of them is."""
-    from stsm_cli.data.decode import absent
+def _opened(network: Path, num_videos: int, is_other_asked: bool) -> "OnnxModel":
+    """The exported network, which has its recipe, its classes and its weights inside."""
+    if not num_videos:
+        raise UsageError(f"{network}: is a network, and no video is named")
+    if is_other_asked:
+        raise UsageError(
+            f"{network}: is a whole network for the CPU, without --run, --best, --checkpoint, "
+            "--recipe, --set, --data and --device"
+        )
+    from stsm_cli.engine.onnx_session import RUNNERS, require_onnx
+    from stsm_cli.models.weights_kind import check_kind
 
-    missing = {path: problem for path in videos if (problem := absent(path))}
-    return missing if len(missing) == len(set(videos)) else {}
+    require_onnx(RUNNERS)
+    check_kind(network, "ONNX file")
+    from stsm_cli.engine.onnx_model import open_onnx
+
+    return open_onnx(network)
+
+
+def _by_file(model: "OnnxModel", subject: "Trained", reader: "Decoder") -> Predictors:
+    from stsm_cli.engine.windows import one_view
+
+    recipe = subject.recipe
+    views = recipe if model.card.with_preprocessing else one_view(recipe)
+    return model.predictor(recipe, reader), model.predictor(views, reader)
+
+
+def _by_run(subject: "Trained", data: Path | None, device: str, reader: "Decoder") -> Predictors:
+    from stsm_cli.engine.device import choose_device
+    from stsm_cli.engine.opening import slow_precision
+    from stsm_cli.engine.predict import by_network
+    from stsm_cli.engine.testing import load_model
+    from stsm_cli.engine.windows import one_view
+
+    recipe, where = subject.recipe, choose_device(device)
+    if slow := slow_precision(recipe, where):
+        output.current().warn(slow)
+    model = load_model(recipe.model, subject.checkpoint, where)
+    classes = class_names_or_numbers(subject, data, model.num_classes)
+    of = partial(by_network, model, classes=classes, device=where, decoder=reader)
+    return of(recipe=recipe, mirror=subject.mirror), of(recipe=one_view(recipe))
+
+
+def _saved(part: "Predictor", found: "Predictions", folder: Path, window: int | None) -> "Saved":
+    from stsm_cli.engine.saving import save
+    from stsm_cli.engine.windows import DEFAULT_WINDOW
+
+    console = output.current()
+    saved = save(
+        part, found.probabilities, folder, window=window or DEFAULT_WINDOW, progress=console
+    )
+    for error in saved.failed.values():
+        console.error(error)
+    return saved
 
 
 def _tell_faults(found: "Predictions") -> None:
@@ -150,7 +234,9 @@ def _tell_faults(found: "Predictions") -> None:
             console.warn(f"{path}: {fault}")
 
 
-def _class_names(subject: "Trained", data: Path | None, num_classes: int) -> tuple[str, ...]:
+def class_names_or_numbers(
+    subject: "Trained", data: Path | None, num_classes: int
+) -> tuple[str, ...]:
     """The classes' names, or numbers in their place and a warning."""
     from stsm_cli.engine.predict import class_names
 
@@ -175,6 +261,7 @@ def _record(
     likeliest: Ranked,
     failed: Mapping[Path, DataError],
     found: "Predictions | None" = None,
+    saved: "Saved | None" = None,
 ) -> dict[str, Any]:
     faults: dict[str, Mapping[Path, Any]] = {
         "damaged_frames": found.damaged if found else {},
@@ -189,7 +276,13 @@ def _record(
         "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
         **{key: {str(path): what for path, what in of.items()} for key, of in faults.items()},
         "failed": {str(path): str(error) for path, error in failed.items()},
+        **(_files(saved) if saved else {}),
     }
+
+
+def _files(saved: "Saved") -> dict[str, Any]:
+    drawn = {str(path): str(out) for path, out in saved.drawn.items()}
+    return {"saved": {"scores": str(saved.scores), "windows": str(saved.windows), "drawn": drawn}}
 
 
 def _as_object(path: Path, ranked: list[tuple[str, float]]) -> dict[str, Any]:
@@ -197,10 +290,16 @@ def _as_object(path: Path, ranked: list[tuple[str, float]]) -> dict[str, Any]:
     return {"video": str(path), "classes": classes}
 
 
-def _print_table(likeliest: Ranked) -> None:
+def _print_table(likeliest: Ranked, saved: "Saved | None") -> None:
     rows = [
         ["" if place else str(path), name, f"{100 * value:.1f}"]
         for path, ranked in likeliest.items()
         for place, (name, value) in enumerate(ranked)
     ]
-    output.current().table("Prediction", ["video", "class", "%"], rows)
+    notes = []
+    if saved is not None:
+        notes.append(f"{saved.scores} has the scores of all classes, {saved.windows} over time")
+        shown = [out.name for out in saved.drawn.values()]
+        more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
+        notes += [f"{saved.scores.parent / shown[0]}{more} show them"] if shown else []
+    output.current().table("Prediction", ["video", "class", "%"], rows, notes=notes)

@@ -8,7 +8,7 @@ it stands still: callers parallelise over videos.
 Layout: frames (T, H, W, 3).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError  # its own class before 3.11
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 
 from stsm_cli.data.deadline import within
 from stsm_cli.data.decode_decord import read_decord
-from stsm_cli.data.decode_pyav import probe_pyav, read_pyav
+from stsm_cli.data.decode_pyav import each_pyav, probe_pyav, read_pyav
 from stsm_cli.data.frames import Frames, Indices, Resize, VideoInfo, resize_short_side
 from stsm_cli.errors import DataError, StsmError, UsageError
 
@@ -119,7 +119,23 @@ def read_all(path: Path, resize: Resize, *, keep_damaged: bool = False) -> Frame
     Raises:
         DataError: The file is missing, does not decode, or a frame is damaged.
     """
-    return _guarded(path, partial(read_pyav, path, None, resize, keep_damaged=keep_damaged))
+    return guarded(path, partial(read_pyav, path, None, resize, keep_damaged=keep_damaged))
+
+
+def each_frame(path: Path) -> Iterator[Frames]:
+    """All frames of a video, each as RGB (H, W, 3), one after the other, damaged ones too.
+
+    Memory holds one of them. No deadline is kept: it is for what `probe` has decoded.
+
+    Raises:
+        DataError: The file does not decode.
+    """
+    import av
+
+    try:
+        yield from each_pyav(path)
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: does not decode ({error.strerror or error})") from error
 
 
 def absent(path: Path) -> DataError | None:

@@ -276,3 +276,16 @@ def _fill(pictures: Iterator[Frames], wanted: Indices | None) -> Frames | None:
     for filled, picture in enumerate(chain([first], pictures), 1):
         frames[filled - 1] = picture
     return frames if filled == len(wanted) else None
+
+
+def each_pyav(path: Path) -> Iterator[Frames]:
+    """All frames of a video, each as RGB (H, W, 3), one after the other, damaged ones too.
+
+    Raises:
+        av.FFmpegError: It does not decode.
+    """
+    with _open(path) as (container, stream, watch):
+        show: Screen | None = None
+        for _, frame in _frames(container, stream, watch):
+            show = show or Screen((frame.width, frame.height))
+            yield show(frame)

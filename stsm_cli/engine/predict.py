@@ -1,6 +1,6 @@
 """Classes that a network sees in any video file: a test's pipeline without a data set."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.decode import Decoder, absent, probe
 from stsm_cli.data.frames import VideoInfo
-from stsm_cli.data.loader import evaluation_batches
+from stsm_cli.data.loader import Batch, evaluation_batches
 from stsm_cli.data.manifest import Manifest, VideoRecord, classes_path, read_classes
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.motion import MotionCurves, measure
@@ -41,39 +41,71 @@ class Predictions:
     failed: dict[Path, DataError]
 
 
-def predict(
+@dataclass(frozen=True)
+class Predictor:
+    """What makes class probabilities of views, and which views it wants.
+
+    Attributes:
+        recipe: Sampling, size and the test protocol.
+        classes: Names of the classes in label order.
+        decoder: Which library decodes.
+        score: Probabilities (N, K) of a batch of `views`.
+    """
+
+    recipe: Recipe
+    classes: tuple[str, ...]
+    decoder: Decoder
+    score: Callable[[Batch], torch.Tensor]
+
+
+def by_network(
     model: Network,
     recipe: Recipe,
     classes: tuple[str, ...],
-    paths: Iterable[Path],
     device: torch.device,
     *,
     decoder: Decoder,
     mirror: Mirror | None = None,
-    progress: Progress = SILENT,
+) -> Predictor:
+    """A predictor whose probabilities are those of a test.
+
+    Args:
+        model: The network, on `device`.
+        recipe: As in `Predictor`.
+        classes: Likewise.
+        decoder: Likewise.
+        mirror: What it did to the classes in the training; None: what card or names say.
+    """
+    orders = class_orders(recipe, classes, recipe.test, mirror)
+
+    def score(batch: Batch) -> torch.Tensor:
+        return score_videos(
+            model,
+            [batch],
+            device,
+            precision=recipe.precision,
+            average=recipe.test.average,
+            class_orders=orders,
+        ).probabilities
+
+    return Predictor(recipe, classes, decoder, score)
+
+
+def predict(
+    predictor: Predictor, paths: Iterable[Path], *, progress: Progress = SILENT
 ) -> Predictions:
     """Class probabilities of video files, equal to those of a test for the same file.
 
     A video is decoded once to count its frames and once for those that are needed: memory does not
     grow with its length.
-
-    Args:
-        model: The network, on `device`.
-        recipe: Sampling, size and the test protocol.
-        classes: Names of the classes in label order.
-        paths: The videos.
-        mirror: What it did to the classes in the training; None: what card or names say.
     """
     found, damaged, short, faults, failed = {}, {}, {}, {}, {}
-    orders = class_orders(recipe, classes, recipe.test, mirror)
     wanted = list(dict.fromkeys(paths))
     with progress.bar("predicting", len(wanted)) as bar:
         for path in wanted:
             try:
-                info = _look(path)
-                found[path] = _predict_one(
-                    model, recipe, classes, path, info, device, decoder, orders
-                )
+                info = look_at(path)
+                found[path] = _predict_one(predictor, path, info)
                 if info.num_damaged:
                     damaged[path] = info.num_damaged
                 if info.shortfall:
@@ -86,52 +118,51 @@ def predict(
     return Predictions(found, damaged, short, faults, failed)
 
 
-def _look(path: Path) -> VideoInfo:
+def look_at(path: Path) -> VideoInfo:
+    """A video's length, rate and size, by decoding all of it.
+
+    Raises:
+        DataError: There is no such file, or it does not decode.
+    """
     if problem := absent(path):
         raise problem
     return probe(path)
 
 
-def _predict_one(
-    model: Network,
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    path: Path,
-    info: VideoInfo,
-    device: torch.device,
-    decoder: Decoder,
-    orders: torch.Tensor | None,
-) -> torch.Tensor:
+def _predict_one(predictor: Predictor, path: Path, info: VideoInfo) -> torch.Tensor:
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     motion = None
     if recipe.data.sampling == "motion":
         motion = MotionCurves.of([measure(path, info.num_frames, keep_damaged=True)])
     videos = Videos(
-        Manifest(Path(), "predict", classes, (record,)),
-        recipe.data.short_side_px,
-        decoder,
+        Manifest(Path(), "predict", predictor.classes, (record,)),
+        predictor.recipe.data.short_side_px,
+        predictor.decoder,
         keep_damaged=True,
         motion=motion,
     )
-    (batch,) = evaluation_batches(
+    return score_all(predictor, videos)[0]
+
+
+def score_all(predictor: Predictor, videos: Videos) -> torch.Tensor:
+    """Probabilities (M, K) of all `videos`, one after the other.
+
+    Raises:
+        DataError: One of them does not decode.
+    """
+    recipe, rows = predictor.recipe, []
+    for batch in evaluation_batches(
         videos,
         recipe.data.sampling,
         recipe.test,
         view=recipe.model.view,
         batch_size=1,
         workers=0,
-    )
-    for _, message in batch.broken.values():
-        raise DataError(message)
-    scores = score_videos(
-        model,
-        [batch],
-        device,
-        precision=recipe.precision,
-        average=recipe.test.average,
-        class_orders=orders,
-    )
-    return scores.probabilities[0]
+    ):
+        for _, message in batch.broken.values():
+            raise DataError(message)
+        rows.append(predictor.score(batch))
+    return torch.cat(rows)
 
 
 def class_names(

@@ -52,6 +52,6 @@ class TSN(Network):
         features = self.backbone(videos.flatten(0, 1))  # (N·T, 3, H, W) -> (N·T, C)
         scores: Tensor = self.fc(self.dropout(features))  # (N·T, K)
         # trap: bfloat16's 8 bits make ties between classes; the mean is taken in float32 at least
-        dtype = torch.promote_types(scores.dtype, torch.float32)
+        dtype = torch.float64 if scores.dtype == torch.float64 else torch.float32
         scores = scores.view(-1, self.view.num_positions, scores.shape[1])  # (N, T, K)
         return scores.mean(1, dtype=dtype)

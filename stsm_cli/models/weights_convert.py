@@ -154,7 +154,7 @@ def save_converted(path: Path, converted: Converted, *, original: Path) -> str:
         "num_classes": str(converted.num_classes),
         "classes": "unknown",  # no source names them
     }
-    content = _serialised(converted.weights, metadata)
+    content = serialised(converted.weights, metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
@@ -164,7 +164,7 @@ def save_converted(path: Path, converted: Converted, *, original: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _serialised(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+def serialised(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """A safetensors file, the same bytes each time; the library shuffles the metadata."""
     content = safetensors.torch.save(weights, metadata)
     start = 8 + int.from_bytes(content[:8], "little")

@@ -40,11 +40,13 @@ def home(monkeypatch, tmp_path_factory):
 def test_help_names_every_command(capsys):
     assert app.run(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("prepare", "train", "eval", "ablate", "flops", "--install-completion"):
+    for command in ("prepare", "train", "eval", "ablate", "flops", "doctor", "--install-comp"):
         assert command in text
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "eval", "ablate", "flops"])
+@pytest.mark.parametrize(
+    "command", ["prepare", "train", "eval", "ablate", "flops", "doctor", "export"]
+)
 def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
     assert app.run([command, "-h"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
@@ -53,7 +55,10 @@ def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["ablate", "--help"], ["prepare", "synth", "--help"]],
+    [
+        *(["--help"], ["train", "--help"], ["ablate", "--help"], ["prepare", "synth", "--help"]),
+        ["doctor", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (

@@ -22,9 +22,19 @@ COMMANDS = {
     "predict a.mp4 --decoder eyes": "--decoder: 'eyes' is not available here",
     "predict a.mp4 --device gpu": "--device gpu: not available here",
     "predict a.mp4": "a.mp4: no such file",
+    "predict a.mp4 --save text.pt": "--save text.pt: is a file, not a folder",
+    "predict a.mp4 --window 8": "--window 8: belongs to --save DIR",
+    "predict none.onnx a.mp4": "none.onnx: cannot be read (No such file",
+    "predict text.onnx a.mp4": "text.onnx: not a readable ONNX file (it is a text file)",
+    "predict text.onnx": "text.onnx: is a network, and no video is named",
+    "predict text.onnx a.mp4 --best": "text.onnx: is a whole network for the CPU, without --run",
     "predict a.mp4 --recipe synth/stsm --checkpoint text.pt": "text.pt: not a readable checkpoint",
     "fuse nowhere nowhere": "nowhere: not a run folder",
     "fuse runs/small runs/small": "runs/small: keeps no scores of synth-1x1@28",
+    "export -o a.pth": "--out a.pth: must end in .onnx",
+    "export nowhere -o a.onnx": "nowhere: not a run folder",
+    "export text.pt --recipe synth/stsm -o a.onnx": "text.pt: not a readable checkpoint",
+    "export --crops 7": "test.crops must be 1, 3 or 10, got 7",
     "train --device gpu": "--device gpu: not available here",
     "train k400/tsm_r50_8f --data no": "no: no such data root",
     "train folder/tsm_r50_8f --data broken": "broken/manifest/train.csv:2: 6 columns expected",
@@ -39,7 +49,8 @@ COMMANDS = {
 @pytest.fixture
 def bad(small_run):
     """What is wrong, beside a run that is not."""
-    Path("text.pt").write_text("no weights")
+    for name in ("text.pt", "text.onnx"):
+        Path(name).write_text("no weights")
     record = VideoRecord("a.mp4", 0, 8, 8.0, 20, 20)
     for split in ("train", "val"):
         write_manifest(Manifest(Path("broken"), split, ("a", "b"), (record,)))

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import torch
 from stsm_cli.cli.app import run
 from stsm_cli.data.decode import available_decoders
 from stsm_cli.data.synth import CLASSES
-from stsm_cli.engine import predict
+from stsm_cli.engine import predict, saving
+from stsm_cli.errors import DataError
 
 A, B = "data/synth/val/00000.mp4", "data/synth/val/00007.mp4"
 
@@ -58,15 +60,17 @@ def test_top_says_how_many(small_run, capsys):
 @pytest.mark.parametrize("decoder", available_decoders())
 def test_bad_files_are_one_line_each_and_the_others_are_predicted(small_run, capfd, decoder):
     Path("text.mp4").write_text("no video")
-    assert run(["predict", "gone.mp4", A, "text.mp4", "data", "--json", "--decoder", decoder]) == 1
+    Path("empty").mkdir()
+    words = ["gone.mp4", A, "text.mp4", "empty", "--json", "--decoder", decoder]
+    assert run(["predict", *words]) == 1
     out, err = capfd.readouterr()  # what libraries write, too
     found = json.loads(out)
     assert [video["video"] for video in found["videos"]] == [A]
-    assert list(found["failed"]) == ["gone.mp4", "text.mp4", "data"]
-    errors = err.splitlines()[1:]
+    assert list(found["failed"]) == ["gone.mp4", "empty", "text.mp4"]
+    errors = [line for line in err.splitlines() if line.startswith("error")]
     assert errors[0] == "error: gone.mp4: no such file"
-    assert "text.mp4: does not decode" in errors[1]
-    assert errors[2] == "error: data: is a folder, not a video"
+    assert errors[1] == "error: empty: is empty"
+    assert "text.mp4: does not decode" in errors[2]
 
 
 def test_without_a_single_file_json_is_told_too(small_run, capsys):
@@ -132,6 +136,9 @@ def test_without_a_class_list_there_are_numbers_and_a_warning(small_run, capsys)
         (["--set", "model.shift=null"], "would change what was trained"),
         (["--crops", "7"], "test.crops must be 1, 3 or 10, got 7"),
         (["--device", "abacus"], "--device abacus: not available here"),
+        (["--window", "8"], "--window 8: belongs to --save DIR"),
+        (["--save", "data/synth/val/00000.mp4"], "00000.mp4: is a file, not a folder"),
+        (["--save", "data"], "--save data: exists and is not empty"),
     ],
 )
 def test_bad_options_are_one_line(small_run, capsys, words, message):
@@ -148,3 +155,72 @@ def test_the_best_checkpoint_on_request(small_run, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["checkpoint"].endswith("best.pt")
     assert found["videos"][0]["classes"][0]["class"] == CLASSES[5]
+
+
+@pytest.fixture
+def few(small_run):
+    """A folder of two videos, a broken one and a text."""
+    Path("clips/deep").mkdir(parents=True)
+    shutil.copy(A, "clips/a.mp4")
+    shutil.copy(B, "clips/deep/b.mp4")
+    Path("clips/broken.avi").write_text("no video")
+    Path("clips/notes.md").write_text("no video")
+
+
+GOOD = ["clips/a.mp4", "clips/deep/b.mp4"]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    ("named", "found", "code"),
+    [
+        ("clips", GOOD, 1),
+        ("clips/deep", GOOD[1:], 0),
+        ("clips/*.mp4", GOOD[:1], 0),
+        ("clips/**/*.mp4", GOOD, 0),
+        ("list.txt", GOOD, 0),
+    ],
+)
+def test_a_folder_a_pattern_and_a_list_stand_for_videos(capsys, named, found, code):
+    Path("list.txt").write_text("".join(f"{name}\n" for name in GOOD))
+    assert run(["predict", named, "--json"]) == code
+    told = json.loads(capsys.readouterr().out)
+    assert [video["video"] for video in told["videos"]] == found
+    assert list(told["failed"]) == ["clips/broken.avi"] * code
+
+
+@pytest.mark.usefixtures("few")
+def test_scores_over_time_are_saved_and_drawn(capsys):
+    assert run(["predict", "clips", "--save", "out", "--window", "8"]) == 1
+    out, err = capsys.readouterr()
+    assert "out/scores.csv has the scores of all classes, out/windows.csv over time" in out
+    assert "out/a.predicted.mp4 and 1 more show them" in out
+    assert "error: clips/broken.avi: does not decode" in err
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        *("a.predicted.mp4", "b.predicted.mp4", "scores.csv", "windows.csv"),
+    ]
+    assert len(Path("out/windows.csv").read_text().splitlines()) == 1 + 2 * 3
+    assert run(["predict", A, "--save", "out"]) == 2
+    assert problems(capsys) == [
+        "error: --save out: exists and is not empty",
+        "hint: choose another folder, or add --force",
+    ]
+    assert run(["predict", A, "--save", "out", "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["saved"] == {
+        "scores": "out/scores.csv",
+        "windows": "out/windows.csv",
+        "drawn": {A: "out/00000.predicted.mp4"},
+    }
+
+
+@pytest.mark.usefixtures("small_run")
+def test_what_breaks_while_it_is_drawn_is_told(capsys, monkeypatch):
+    def fail(*_):
+        raise DataError("a.mp4: broke")
+
+    monkeypatch.setattr(saving, "watch", fail)
+    assert run(["predict", A, "--save", "out", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["failed"] == {A: "a.mp4: broke"}
+    assert json.loads(out)["saved"]["drawn"] == {}
+    assert "error: a.mp4: broke" in err

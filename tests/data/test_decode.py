@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from stsm_cli.data import decode_pyav
-from stsm_cli.data.decode import available_decoders, probe, read_frames
+from stsm_cli.data.decode import available_decoders, each_frame, probe, read_frames
 from stsm_cli.data.frames import VideoInfo
+from stsm_cli.errors import DataError
 
 REALTIME = {"deadline": "realtime", "cpu-used": 8}
 IRREGULAR = np.cumsum(np.random.default_rng(0).choice([10, 20, 33, 40, 100, 300], 60)).tolist()
@@ -48,6 +49,20 @@ def test_frame_i_is_frame_i(folder, read_counter, name, decoder):
     assert read_counter(read_frames(folder / name, None, decoder=decoder)) == list(
         range(num_frames)
     )
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_one_by_one_they_are_the_same(folder, name):
+    whole = read_frames(folder / name, None)
+    for number, frame in enumerate(each_frame(folder / name)):
+        assert np.array_equal(frame, whole[number])
+    assert number + 1 == COUNTERS[name][0]
+
+
+def test_one_by_one_what_is_no_video_is_told(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(DataError, match=r"text\.mp4: does not decode \("):
+        next(each_frame(tmp_path / "text.mp4"))
 
 
 @decoders

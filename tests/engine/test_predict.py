@@ -10,13 +10,17 @@ from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import probe
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.videos import Videos
-from stsm_cli.engine.predict import class_names, predict
+from stsm_cli.engine.predict import by_network, class_names, predict
 from stsm_cli.engine.scores import score_split
 from stsm_cli.engine.testing import load_model
 from stsm_cli.engine.trained import edit_protocol, trained
 from stsm_cli.errors import DataError
 
 CPU = torch.device("cpu")
+
+
+def by(model, recipe, classes):
+    return by_network(model, recipe, classes, CPU, decoder="pyav")
 
 
 @pytest.mark.parametrize("protocol", ["1x1@28", "2x10@24", "2x3@32-score"])
@@ -27,7 +31,7 @@ def test_predict_gives_what_eval_gives(small_run, protocol):
     videos = Videos(manifest, recipe.data.short_side_px, "pyav")
     wanted = score_split(model, videos, recipe, recipe.test, CPU).probabilities
     paths = [manifest.root / record.path for record in manifest.records[:5]]
-    found = predict(model, recipe, manifest.classes, paths, CPU, decoder="pyav")
+    found = predict(by(model, recipe, manifest.classes), paths)
     assert (list(found.probabilities), found.failed) == (paths, {})
     for path, row in zip(paths, wanted, strict=False):
         assert torch.allclose(found.probabilities[path], row, atol=1e-6, rtol=0)
@@ -52,7 +56,7 @@ def test_what_is_no_video_is_told_and_the_others_are_predicted(small_run):
     model = load_model(recipe.model, small_run.checkpoint, CPU)
     Path("text.mp4").write_text("no video")
     paths = [Path("text.mp4"), Path("gone.mp4"), good, Path("data"), good]
-    found = predict(model, recipe, small_run.classes(), paths, CPU, decoder="pyav")
+    found = predict(by(model, recipe, small_run.classes()), paths)
     assert list(found.probabilities) == [good]
     assert {str(path): str(error).partition(" (")[0] for path, error in found.failed.items()} == {
         "text.mp4": "text.mp4: does not decode",
@@ -71,7 +75,7 @@ def test_frames_that_are_damaged_are_told_and_predicted_from(small_run):
     content[place + size - size // 8 : place + size] = bytes(size // 8)  # of its first picture
     Path("hit.mp4").write_bytes(content)
     paths = [Path("hit.mp4"), source]
-    found = predict(model, recipe, small_run.classes(), paths, CPU, decoder="pyav")
+    found = predict(by(model, recipe, small_run.classes()), paths)
     assert (list(found.probabilities), found.failed) == (paths, {})
     assert found.damaged == {Path("hit.mp4"): 1}  # each frame is a key frame
 
@@ -87,7 +91,7 @@ def test_a_file_that_ends_early_is_told_and_predicted_from(small_run):
                 new.mux(packet)
     whole, cut = Path("whole.mkv"), Path("cut.mkv")
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    found = predict(model, recipe, small_run.classes(), [whole, cut], CPU, decoder="pyav")
+    found = predict(by(model, recipe, small_run.classes()), [whole, cut])
     assert (list(found.probabilities), found.failed) == ([whole, cut], {})
     assert list(found.short) == [cut]
     assert re.fullmatch(r"ends after \d frames, at 0\.\d\d of \d\.\d\d s", found.short[cut])
@@ -104,7 +108,7 @@ def test_only_the_frames_that_are_needed_are_read(small_run, monkeypatch):
 
     monkeypatch.setattr(Videos, "read", reading)
     path = Path("data/synth/val/00000.mp4")
-    predict(model, recipe, small_run.classes(), [path], CPU, decoder="pyav")
+    predict(by(model, recipe, small_run.classes()), [path])
     assert probe(path).num_frames == 12
     assert read == np.unique([1, 4, 7, 10, 0, 3, 6, 9]).tolist()
 
@@ -116,7 +120,7 @@ def test_a_video_that_breaks_after_it_was_counted_is_told(small_run, monkeypatch
     monkeypatch.setattr(Videos, "read", fail)
     model = load_model(small_run.recipe().model, small_run.checkpoint, CPU)
     path = Path("data/synth/val/00000.mp4")
-    found = predict(model, small_run.recipe(), small_run.classes(), [path], CPU, decoder="pyav")
+    found = predict(by(model, small_run.recipe(), small_run.classes()), [path])
     assert str(found.failed[path]) == "a.mp4: broke"
 
 

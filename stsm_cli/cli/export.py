@@ -1,0 +1,195 @@
+"""`stsm export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stsm_cli.allocator import keep_freed_memory
+from stsm_cli.cli import output
+from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
+from stsm_cli.cli.options import Data, Json, Overrides
+from stsm_cli.cli.predict import class_names_or_numbers
+from stsm_cli.errors import UsageError
+from stsm_cli.models.weights_kind import SAFETENSORS
+
+if TYPE_CHECKING:
+    from stsm_cli.engine.card import ModelCard
+    from stsm_cli.engine.export import Exported
+    from stsm_cli.engine.trained import Trained
+
+ONNX, PROGRAM = ".onnx", ".pt2"
+ENDINGS = (ONNX, PROGRAM, SAFETENSORS)
+
+
+def export(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN|WEIGHTS",
+            help="A run folder (default: the newest finished run below `runs/`), or a file of "
+            "weights with --recipe.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help=f"The file to write; its ending, {', '.join(ENDINGS)}, says what. "
+            "Default: the run's name and .onnx.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="RECIPE",
+            help="The recipe's name or file that belongs to WEIGHTS.",
+            show_default=False,
+        ),
+    ] = None,
+    best: Best = False,
+    with_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--with-preprocessing",
+            help="Take pixels, uint8 (N, T, H, W, C), and give probabilities: normalisation and "
+            "the average over views are inside. With V views, (N, V, T, H, W, C).",
+        ),
+    ] = False,
+    crops: Crops = None,
+    clips: Clips = None,
+    protocol: ProtocolName = None,
+    overrides: Overrides = None,
+    data: Data = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a trained network for other programs: ONNX, torch.export, or its weights.
+
+    ONNX (`.onnx`) and torch.export (`.pt2`) take normalised float32 videos (N, T, C, H, W), any
+    N, and give logits. The file is read back, run beside the network and refused where they differ,
+    and it holds a card: classes, which frames to read, size, protocol, accuracy, hash. --data is
+    needed only where the run does not know its classes' names.
+
+    Examples:
+      stsm export -o stsm.onnx --with-preprocessing
+      stsm export runs/synth-stsm-001 -o weights.safetensors --json
+      stsm export tsm.safetensors --recipe k400/tsm_r50_8f -o tsm.pt2 --data /data/k400
+      stsm predict stsm.onnx holiday.mp4
+    """
+    subject = _subject(source, recipe, best, overrides)
+    subject = subject.under(protocol=protocol, clips=clips, crops=crops)
+    out = _target(out or Path(f"{_name(subject)}{ONNX}"), force, with_preprocessing)
+    subject.check()
+    # only now what takes seconds to import
+    import torch
+
+    from stsm_cli.engine.testing import load_model
+
+    keep_freed_memory()
+    model = load_model(subject.recipe.model, subject.checkpoint, torch.device("cpu"))
+    classes = class_names_or_numbers(subject, data, model.num_classes)
+    from stsm_cli.engine.export import export_model, write
+
+    card, exported = export_model(
+        model,
+        subject,
+        classes,
+        out.suffix,
+        with_preprocessing=with_preprocessing,
+        progress=output.current(),
+    )
+    sha256 = write(out, exported.content)
+    if as_json:
+        output.current().json(_record(subject, out, card, exported, sha256))
+    else:
+        _print(subject, out, card, exported)
+
+
+def _subject(
+    source: Path | None, recipe: str | None, best: bool, overrides: list[str] | None
+) -> "Trained":
+    from stsm_cli.engine.trained import trained
+
+    is_file = source is not None and (source.is_file() or recipe is not None)
+    if is_file and recipe is None:
+        raise UsageError(
+            f"{source}: is a file, and weights need a recipe",
+            hint=f"for example `stsm export {source} --recipe synth/stsm`; or name a run folder",
+        )
+    if recipe is not None and source is None:
+        raise UsageError(f"--recipe {recipe}: belongs to a file of weights, and none is named")
+    if is_file:
+        return trained(recipe, source, overrides=overrides or (), best=best)
+    return trained(str(source) if source else None, None, overrides=overrides or (), best=best)
+
+
+def _name(subject: "Trained") -> str:
+    return subject.folder.path.resolve().name if subject.folder else subject.checkpoint.stem
+
+
+def _target(out: Path, force: bool, with_preprocessing: bool) -> Path:
+    """The file to write, after all that can be wrong with it."""
+    if out.suffix not in ENDINGS:
+        raise UsageError(f"--out {out}: must end in {' or '.join(ENDINGS)}")
+    if out.is_dir():
+        raise UsageError(f"--out {out}: is a folder, not a file")
+    if out.exists() and not force:
+        raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
+    if out.suffix == SAFETENSORS and with_preprocessing:
+        raise UsageError(
+            f"--with-preprocessing: {out} holds weights and computes nothing",
+            hint=f"--out {out.with_suffix(ONNX)}, or {PROGRAM}",
+        )
+    if out.suffix == ONNX:
+        from stsm_cli.engine.onnx_session import WRITERS, require_onnx
+
+        require_onnx(WRITERS)
+    return out
+
+
+def _record(
+    subject: "Trained", out: Path, card: "ModelCard", exported: "Exported", sha256: str
+) -> dict[str, Any]:
+    times = exported.milliseconds
+    return {
+        "schema": "stsm.export/1",
+        "checkpoint": str(subject.checkpoint),
+        "output": str(out),
+        "bytes": len(exported.content),
+        "sha256": sha256,
+        "max_difference": exported.difference,
+        "bound": exported.bound,
+        "latency_ms": None if times is None else {"network": times[0], "exported": times[1]},
+        "card": card.as_dict(),
+    }
+
+
+def _print(subject: "Trained", out: Path, card: "ModelCard", exported: "Exported") -> None:
+    accuracy = "not tested"
+    if card.accuracy is not None:
+        accuracy = f"{card.accuracy.top1:.1f} % top-1 under {card.accuracy.protocol}"
+    rows = [
+        ["network", subject.recipe.model.backbone],
+        ["classes", f"{len(card.classes):,}"],
+        ["takes", card.input],
+        ["gives", card.output],
+        ["protocol", card.protocol],
+        ["accuracy", accuracy],
+        ["largest difference", f"{exported.difference:.1e} (at most {exported.bound:.0e})"],
+        ["size", f"{len(exported.content) / 1e6:,.1f} MB"],
+    ]
+    notes = ["it has been read back and compared with the network"]
+    if exported.milliseconds is not None:
+        network, own = exported.milliseconds
+        rows.append(["one video here", f"{own:.1f} ms; the network in PyTorch {network:.1f} ms"])
+    if out.suffix == ONNX:
+        notes.append(f"`stsm predict {out} VIDEO` runs it")
+    if subject.recipe.precision != "fp32":
+        notes.append(f"it computes in float32, its recipe in {subject.recipe.precision}")
+    output.current().table(str(out), ["", "exported"], rows, notes=notes)

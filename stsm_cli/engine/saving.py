@@ -1,0 +1,143 @@
+"""What `stsm predict --save` leaves: scores as CSV, and videos with their class drawn on them.
+
+scores.csv             one line a video: its class, and the probabilities of all classes
+windows.csv            one line a window: from when to when, then likewise
+NAME.predicted.mp4     a video, on each frame the class of the window around it
+
+Cells are for people and spreadsheets: no name of a class or file is obeyed as a formula.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+
+import torch
+
+from stsm_cli.atomic import whole_file
+from stsm_cli.data.frames import VideoInfo
+from stsm_cli.engine.drawing import DEFAULT_FPS, draw
+from stsm_cli.engine.predict import Predictor, look_at
+from stsm_cli.engine.windows import Timeline, watch
+from stsm_cli.errors import DataError, StsmError
+from stsm_cli.printable import csv_cell
+from stsm_cli.progress import SILENT, Progress
+
+SCORES, WINDOWS = "scores.csv", "windows.csv"
+_MARK = ".predicted.mp4"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Files that were written.
+
+    Attributes:
+        scores: The table of videos.
+        windows: The table of windows.
+        drawn: The copy of each video.
+        failed: Why a video has none.
+    """
+
+    scores: Path
+    windows: Path
+    drawn: dict[Path, Path] = field(default_factory=dict)
+    failed: dict[Path, DataError] = field(default_factory=dict)
+
+
+def save(
+    predictor: Predictor,
+    probabilities: Mapping[Path, torch.Tensor],
+    folder: Path,
+    *,
+    window: int,
+    progress: Progress = SILENT,
+) -> Saved:
+    """Write what this module's docstring says into `folder`.
+
+    Args:
+        predictor: What scores a window.
+        probabilities: (K,) of each video as a whole.
+        folder: Made where it is not there.
+        window: Frames of a window.
+        progress: Is told of each video.
+
+    Raises:
+        StsmError: A file cannot be written.
+    """
+    classes, saved = predictor.classes, Saved(folder / SCORES, folder / WINDOWS)
+    rows: list[list[str]] = []
+    with progress.bar("drawing", len(probabilities)) as bar:
+        _write_csv(saved.scores, ["video"], classes, _score_rows(probabilities, classes))
+        for path, out in zip(probabilities, _names(folder, probabilities), strict=True):
+            try:
+                info = look_at(path)
+                timeline = watch(predictor, path, info, window)
+                draw(path, out, info, partial(_caption, timeline, classes))
+                saved.drawn[path] = out
+                rows += _window_rows(path, info, timeline, classes)
+            except DataError as error:
+                saved.failed[path] = error
+            bar.advance()
+    columns = ["video", "from_frame", "to_frame", "from_seconds", "to_seconds"]
+    _write_csv(saved.windows, columns, classes, rows)
+    return saved
+
+
+def _names(folder: Path, videos: Iterable[Path]) -> list[Path]:
+    """A file for each video, named after it; a number tells those of one name apart."""
+    names: dict[str, None] = {}
+    for path in videos:
+        numbered = chain([path.stem], (f"{path.stem}-{number}" for number in count(2)))
+        names[next(name for name in numbered if name not in names)] = None
+    return [folder / f"{name}{_MARK}" for name in names]
+
+
+def _caption(timeline: Timeline, classes: tuple[str, ...], frame: int) -> str:
+    label, score = _best(timeline.at(frame), classes)
+    return f"{label}  {100 * score:.0f} %"
+
+
+def _best(row: torch.Tensor, classes: tuple[str, ...]) -> tuple[str, float]:
+    value, label = row.max(0)
+    return classes[int(label)], float(value)
+
+
+def _score_rows(
+    probabilities: Mapping[Path, torch.Tensor], classes: tuple[str, ...]
+) -> list[list[str]]:
+    return [[str(path), *_cells(row, classes)] for path, row in probabilities.items()]
+
+
+def _window_rows(
+    path: Path, info: VideoInfo, timeline: Timeline, classes: tuple[str, ...]
+) -> list[list[str]]:
+    """Half-open ranges of frames, and of seconds."""
+    rows, fps = [], info.fps or DEFAULT_FPS
+    for start, row in zip(timeline.starts, timeline.probabilities, strict=True):
+        span = start, start + timeline.length
+        seconds = (f"{frame / fps:.3f}" for frame in span)
+        rows.append([str(path), *map(str, span), *seconds, *_cells(row, classes)])
+    return rows
+
+
+def _cells(row: torch.Tensor, classes: tuple[str, ...]) -> list[str]:
+    label, value = _best(row, classes)
+    return [label, f"{value:.6f}", *(f"{score:.6f}" for score in row.tolist())]
+
+
+def _write_csv(
+    path: Path, columns: list[str], classes: tuple[str, ...], rows: list[list[str]]
+) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    for row in ([*columns, "class", "probability", *classes], *rows):
+        writer.writerow([csv_cell(cell) for cell in row])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            file.write(table.getvalue().encode())
+    except OSError as error:
+        raise StsmError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,126 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from stsm_cli.cli.app import run
+from stsm_cli.engine import export, onnx_session
+from stsm_cli.models.weights import read_weights
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(export, "LATENCY_RUNS", 1)
+
+
+def test_json_is_one_object_with_the_promised_keys(small_run, capsys):
+    assert run(["export", "runs/small", "-o", "out/a.safetensors", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    content = Path("out/a.safetensors").read_bytes()
+    card = found.pop("card")
+    bound = found.pop("bound")
+    assert found == {
+        "schema": "stsm.export/1",
+        "checkpoint": "runs/small/checkpoints/last.pt",
+        "output": "out/a.safetensors",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "max_difference": 0.0,
+        "latency_ms": None,
+    }
+    assert bound > 0
+    assert (card["schema"], len(card["classes"]), card["protocol"]) == (
+        *("stsm.card/1", 16),
+        "synth-1x1@28",
+    )
+    state = torch.load(small_run.checkpoint, weights_only=True)["model"]
+    assert torch.equal(read_weights(Path("out/a.safetensors"))["fc.bias"], state["fc.bias"])
+    assert "exporting runs/small/checkpoints/last.pt" in err
+
+
+def test_the_table_tells_what_was_found(small_run, capsys):
+    assert run(["export", "-o", "a.pt2", "--with-preprocessing", "--crops", "3"]) == 0
+    out = capsys.readouterr().out
+    rows = dict(line.split("  ", 1) for line in out.splitlines()[4:] if "  " in line)
+    cells = {name: cell.strip() for name, cell in rows.items()}
+    assert out.splitlines()[0] == "a.pt2"
+    assert cells["takes"] == "frames, uint8 (N, 3, 4, 28, 28, 3)"
+    assert cells["gives"] == "probabilities, float32 (N, 16)"
+    assert (cells["classes"], cells["protocol"], cells["accuracy"]) == (
+        *("16", "synth-1x3@28"),
+        "not tested",
+    )
+    assert "ms; the network in PyTorch" in cells["one video here"]
+    assert "it has been read back and compared with the network" in out
+    assert "it computes in float32, its recipe in bf16" in out
+
+
+def test_weights_by_themselves_go_with_a_recipe(small_run, capsys):
+    recipe = ["--recipe", str(small_run.recipe_file)]
+    assert run(["export", str(small_run.checkpoint), *recipe, "-o", "a.safetensors"]) == 0
+    assert run(["export", "a.safetensors", *recipe, "-o", "b.safetensors"]) == 0
+    assert read_weights(Path("b.safetensors")).keys() == read_weights(Path("a.safetensors")).keys()
+
+
+def test_what_exists_is_kept_unless_forced(small_run, capsys):
+    Path("a.safetensors").write_text("mine")
+    assert run(["export", "-o", "a.safetensors"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: --out a.safetensors: exists",
+        "hint: choose another name, or add --force",
+    ]
+    assert Path("a.safetensors").read_text() == "mine"
+    assert run(["export", "-o", "a.safetensors", "--force", "-q"]) == 0
+    assert len(read_weights(Path("a.safetensors"))) > 10
+
+
+def test_the_default_is_onnx_under_the_run_s_name(small_run, capsys):
+    Path("small.onnx").touch()
+    assert run(["export"]) == 2
+    assert "error: --out small.onnx: exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["runs/none", "-o", "a.pt2"], 1, "runs/none: not a run folder (no recipe.yaml)"),
+        (["data", "-o", "a.pt2"], 1, "data: not a run folder (no recipe.yaml)"),
+        (["a.txt", "-o", "a.pt2"], 2, "a.txt: is a file, and weights need a recipe"),
+        (["none.pt", "--recipe", "synth/stsm", "-o", "a.pt2"], 1, "none.pt: no such file of wei"),
+        (["a.txt", "--recipe", "synth/stsm", "-o", "a.pt2"], 1, "a.txt: not a readable checkpoi"),
+        (["--recipe", "synth/stsm", "-o", "a.pt2"], 2, "--recipe synth/stsm: belongs to a file"),
+        (["-o", "a.pth"], 2, "--out a.pth: must end in .onnx or .pt2 or .safetensors"),
+        (["-o", "a"], 2, "--out a: must end in .onnx"),
+        (["-o", "folder.pt2"], 2, "--out folder.pt2: is a folder, not a file"),
+        (
+            ["-o", "a.safetensors", "--with-preprocessing"],
+            2,
+            "--with-preprocessing: a.safetensors holds weights and computes nothing",
+        ),
+        (["-o", "a.pt2", "--crops", "7"], 2, "test.crops must be 1, 3 or 10, got 7"),
+        (["-o", "a.pt2", "--best"], 1, "best.pt: no such file of weights"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(small_run, capsys, words, code, message):
+    Path("a.txt").write_text("no weights")
+    Path("folder.pt2").mkdir()
+    before = set(Path().iterdir())
+    assert run(["export", *words]) == code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert message in line
+    assert set(Path().iterdir()) == before
+
+
+def test_without_the_packages_the_command_is_told(small_run, capsys, monkeypatch):
+    find = onnx_session.find_spec
+    monkeypatch.setattr(
+        onnx_session, "find_spec", lambda name: None if name == "onnxruntime" else find(name)
+    )
+    assert run(["export", "-o", "a.onnx"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: ONNX: the package onnxruntime is not installed",
+        "hint: pip install 'stsm[export]'",
+    ]
