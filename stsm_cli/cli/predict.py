@@ -135,6 +135,11 @@ def predict(
         subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
         subject = subject.under(protocol=protocol, clips=clips, crops=crops)
         reader = choose_decoder(decoder or subject.decoder)
+        if subject.recipe.model.stream == "flow":
+            raise UsageError(
+                f"predict: {subject.checkpoint} takes optical flow, which prepared sets alone have",
+                hint="`stsm prepare folder`, `stsm prepare flow`, then `stsm eval --data ROOT`",
+            )
         subject.check()
         make = partial(_by_run, subject, data, device, reader)
     chosen = select(videos[1:] if network else videos, console)

@@ -132,7 +132,7 @@ def look_at(path: Path) -> VideoInfo:
 def _predict_one(predictor: Predictor, path: Path, info: VideoInfo) -> torch.Tensor:
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     motion = None
-    if recipe.data.sampling == "motion":
+    if predictor.recipe.data.sampling == "motion":
         motion = MotionCurves.of([measure(path, info.num_frames, keep_damaged=True)])
     videos = Videos(
         Manifest(Path(), "predict", predictor.classes, (record,)),

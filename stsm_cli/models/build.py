@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import ModelConfig, ShiftConfig
+from stsm_cli.config.schema import FrameBackbone, ModelConfig, ShiftConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.action import insert_action
 from stsm_cli.models.atfr import ATFR
@@ -115,14 +115,22 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
                 flat, _ = build_backbone("resnet50", weights=config.weights, progress=progress)
                 inflate(body, flat)
         case name:
-            backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
-            if config.non_local:
-                insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
-            if config.system == "tpn":
-                return _tpn(backbone, config, num_classes)
-            backbone = _with_system(backbone, config)
-            return TSN(view, num_classes, backbone, num_features=num_features, dropout=dropout)
+            return _over_frames(name, config, num_classes, progress)
     return Network3D(view, num_classes, body, num_features=body.num_features, dropout=dropout)
+
+
+def _over_frames(
+    name: FrameBackbone, config: ModelConfig, num_classes: int, progress: Progress
+) -> Network:
+    backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
+    if config.non_local:
+        insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
+    if config.system == "tpn":
+        return _tpn(backbone, config, num_classes)
+    backbone = _with_system(backbone, config)
+    return TSN(
+        config.view, num_classes, backbone, num_features=num_features, dropout=config.dropout
+    )
 
 
 def _tpn(body: nn.Module, config: ModelConfig, num_classes: int) -> Network:
