@@ -1,0 +1,231 @@
+"""How fast a recipe trains on this machine, beside the same network as MMAction2 trains it.
+
+MMAction2 1.2 trains in float32, in contiguous layout and eagerly; processes read with decord, one
+thread each, and the one that trains lays out what they read. Both kinds get as many processes, and
+run one after the other: what is read ahead while another one trains would count as free.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from stsm_cli.bench.drawn import HEIGHT, NUM_FRAMES, WIDTH, draw_videos
+from stsm_cli.bench.peak import peak_bytes
+from stsm_cli.bench.record import Table
+from stsm_cli.bench.turns import Stopwatch
+from stsm_cli.config.schema import Recipe
+from stsm_cli.cores import num_cores
+from stsm_cli.data.catalog import known_counts
+from stsm_cli.data.dataset import open_split
+from stsm_cli.data.decode import Decoder, available_decoders
+from stsm_cli.data.generated import GENERATED
+from stsm_cli.data.loader import Batch, TrainLoader
+from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.videos import Videos, cache_budget, open_videos
+from stsm_cli.engine.fitting import fit_recipe
+from stsm_cli.engine.optim import lr_at
+from stsm_cli.engine.step import Stepper
+from stsm_cli.errors import DataError
+from stsm_cli.models.build import build_model
+from stsm_cli.prepare.transcode import DEFAULT_GOP, Encoding
+from stsm_cli.progress import SILENT, Bar, Progress
+
+OURS, THEIRS = "this recipe", "as MMAction2 trains it"
+DRAWN, GENERATED_VIDEOS = 2, 64
+AHEAD = 2  # batches that each process of a DataLoader reads ahead
+ESTIMATED = {"hours_k400": "k400", "hours_sthv2": "sthv2"}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to train a network.
+
+    Attributes:
+        recipe: With nothing left open.
+        videos: Training videos.
+        is_channels_last: The layout of network and pixels; else they are contiguous.
+        compile_with: Backend of `torch.compile`, or None.
+    """
+
+    recipe: Recipe
+    videos: Videos
+    is_channels_last: bool
+    compile_with: str | None
+
+    def loader(self, workers: int) -> TrainLoader:
+        """The batches of this way."""
+        recipe = self.recipe
+        view, optim = recipe.model.view, recipe.optim
+        return TrainLoader(
+            self.videos, recipe.data, view=view, optim=optim, seed=recipe.seed, workers=workers
+        )
+
+    def stepper(self, device: torch.device) -> Stepper:
+        """A new network and its optimiser; its weights do not change what a step takes."""
+        torch.manual_seed(self.recipe.seed)
+        without = {"weights": None, "init": None}
+        model = build_model(self.recipe.model.model_copy(update=without)).to(device)
+        model = model.channels_last() if self.is_channels_last else model
+        return Stepper(model, self.recipe, device, self.compile_with)
+
+    def laid_out(self, part: Batch) -> Batch:
+        """The part of a batch in this way's layout; loaders give channels-last."""
+        if self.is_channels_last:
+            return part
+        return replace(part, pixels=part.pixels.contiguous())
+
+
+def contestants(recipe: Recipe, videos: Videos, compile_with: str | None) -> dict[str, Contestant]:
+    """The recipe, and the same network in MMAction2's way, which comes last."""
+    decoder: Decoder = "decord" if "decord" in available_decoders() else "pyav"
+    plain = recipe.model_copy(update={"precision": "fp32"})
+    theirs = replace(videos, decoder=decoder)
+    return {
+        OURS: Contestant(recipe, videos, True, compile_with),
+        THEIRS: Contestant(plain, theirs, False, None),
+    }
+
+
+def measure_training(
+    ways: dict[str, Contestant],
+    rounds: int,
+    workers: int,
+    stopwatch: Stopwatch,
+    progress: Progress = SILENT,
+) -> Table:
+    """A table of speed, memory and the time that a whole training would take.
+
+    Raises:
+        DataError: No video of a batch decodes.
+    """
+    rows = {}
+    for name, way in ways.items():
+        warm_up = 1 + (AHEAD * workers if way.videos.cache is None else 0)
+        with progress.bar(name, warm_up + rounds + 1) as bar:
+            rows[name] = _pace(way, rounds, warm_up, workers, stopwatch, bar)
+    *_, last = rows.values()
+    for row in rows.values():
+        row["speedup"] = row["clips_per_second"] / last["clips_per_second"]
+    device, (recipe, *_) = stopwatch.device.type, [way.recipe for way in ways.values()]
+    return Table(f"training steps of {recipe.model.backbone}, {device}", rows)
+
+
+def _pace(
+    way: Contestant, rounds: int, warm_up: int, workers: int, stopwatch: Stopwatch, bar: Bar
+) -> dict[str, float]:
+    """The numbers of one way. Steps before the clock use up what was read ahead."""
+    stepper, loader = way.stepper(stopwatch.device), way.loader(workers)
+    batches = chain.from_iterable(map(loader.epoch, count()))
+    clips, waited, started = 0, 0.0, 0.0
+    parts: list[Batch] = []
+    for number in range(-warm_up, rounds):
+        if number == 0:
+            clips, waited, started = 0, 0.0, stopwatch.now()
+        asked = time.perf_counter()
+        read = [next(batches) for _ in range(way.recipe.optim.accumulate)]
+        waited += time.perf_counter() - asked
+        parts = [way.laid_out(part) for part in read]
+        clips += _step(stepper, parts)
+        bar.advance(1)
+    seconds = stopwatch.now() - started
+    numbers = {"clips_per_second": clips / seconds, "waiting": 100 * waited / seconds}
+    if way.compile_with is None or stopwatch.device.type == "cuda":
+        peak = peak_bytes(partial(_step, stepper, parts), stopwatch.device)
+        numbers["mb"] = peak / 1e6
+    bar.advance(1)
+    return numbers | _hours(way.recipe, clips / seconds)
+
+
+def _step(stepper: Stepper, parts: Sequence[Batch]) -> int:
+    """One optimiser step, as `Trainer` takes it; its number of clips.
+
+    Raises:
+        DataError: No video of the batch decodes.
+    """
+    clips = sum(len(part.indices) for part in parts)
+    if not clips:
+        broken = next(message for part in parts for _, message in part.broken.values())
+        raise DataError(f"no video of a batch decodes: {broken}")
+    stepper.accepts(stepper.gradient(parts, clips))
+    stepper.apply(lr_at(0, 1, stepper.recipe.optim))
+    return clips
+
+
+def _hours(recipe: Recipe, clips_per_second: float) -> dict[str, float]:
+    """Hours that the recipe's epochs take over the training videos of the two data sets."""
+    return {
+        key: known_counts(dataset)["train"]["present"]
+        * recipe.optim.epochs
+        / clips_per_second
+        / 3600
+        for key, dataset in ESTIMATED.items()
+    }
+
+
+@contextmanager
+def training_videos(
+    recipe: Recipe, data: Path | None, decoder: Decoder, progress: Progress = SILENT
+) -> Iterator[tuple[Recipe, Videos, str]]:
+    """The recipe with nothing left open, videos to train it on, and what they are in words.
+
+    The videos of `data`; else a few of the recipe's own set, if it is one that is made here; else
+    a few that are drawn, each listed many times.
+
+    Raises:
+        DataError: `data` is missing, broken, or not what the recipe asks for.
+    """
+    if data is not None:
+        videos = open_split(recipe.data, data, "train", decoder=decoder, progress=progress)
+        fitted = fit_recipe(recipe, videos.manifest).recipe
+        yield fitted, videos, f"{len(videos.manifest.records):,} videos of {recipe.data.dataset}"
+        return
+    make = _generated if recipe.data.generated is not None else _drawn
+    with TemporaryDirectory() as folder:
+        yield make(recipe, Path(folder), decoder, progress)
+
+
+def _generated(
+    recipe: Recipe, root: Path, decoder: Decoder, progress: Progress
+) -> tuple[Recipe, Videos, str]:
+    made, settings = GENERATED[recipe.data.dataset], recipe.data.generated
+    assert settings is not None
+    number = max(GENERATED_VIDEOS, recipe.optim.batch_size)
+    few = settings.model_copy(update={"train": min(number, settings.train), "val": 1})
+    made.make(root / "set", few, progress=progress)
+    videos = open_videos(
+        root / "set",
+        "train",
+        recipe.data.short_side_px,
+        decoder=decoder,
+        budget_bytes=cache_budget(1),
+        threads=num_cores(),
+        progress=progress,
+    )
+    fitted = fit_recipe(recipe, videos.manifest).recipe
+    return fitted, videos, f"{few.train} videos of the {made.label}"
+
+
+def _drawn(
+    recipe: Recipe, root: Path, decoder: Decoder, progress: Progress
+) -> tuple[Recipe, Videos, str]:
+    encoding = Encoding(short_side_px=HEIGHT)
+    with progress.bar("drawing videos", DRAWN) as bar:
+        prepared = draw_videos(root, DRAWN, encoding, lambda: bar.advance(1))["prepared"]
+    classes = tuple(f"class {i}" for i in range(recipe.model.num_classes or 400))
+    listed = [*prepared.records] * -(-recipe.optim.batch_size // DRAWN)
+    manifest = Manifest(root, "train", classes, listed)
+    model = recipe.model.model_copy(update={"num_classes": len(classes)})
+    data = recipe.data.model_copy(update={"flip": "plain"})  # no class has a mirror image
+    filled = recipe.model_copy(update={"model": model, "data": data})
+    text = (
+        f"{DRAWN} drawn videos of {NUM_FRAMES} frames at {WIDTH}×{HEIGHT}, "
+        f"a key frame every {DEFAULT_GOP}, read again and again"
+    )
+    return filled, Videos(manifest, recipe.data.short_side_px, decoder), text
