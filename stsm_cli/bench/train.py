@@ -1,8 +1,9 @@
 """How fast a recipe trains on this machine, beside the same network as MMAction2 trains it.
 
 MMAction2 1.2 trains in float32, in contiguous layout and eagerly; processes read with decord, one
-thread each, and the one that trains lays out what they read. Both kinds get as many processes, and
-run one after the other: what is read ahead while another one trains would count as free.
+thread each, and the one that trains lays out what they read. Both kinds get as many processes. They
+take turns by steps; where processes read, one follows the other, and the first steps do not count:
+what is read ahead while the clock stands still would be free.
 """
 
 import time
@@ -35,7 +36,7 @@ from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import DataError
 from stsm_cli.models.build import build_model
 from stsm_cli.prepare.transcode import DEFAULT_GOP, Encoding
-from stsm_cli.progress import SILENT, Bar, Progress
+from stsm_cli.progress import SILENT, Progress
 
 OURS, THEIRS = "this recipe", "as MMAction2 trains it"
 DRAWN, GENERATED_VIDEOS = 2, 64
@@ -105,11 +106,17 @@ def measure_training(
     Raises:
         DataError: No video of a batch decodes.
     """
-    rows = {}
-    for name, way in ways.items():
-        warm_up = 1 + (AHEAD * workers if way.videos.cache is None else 0)
-        with progress.bar(name, warm_up + rounds + 1) as bar:
-            rows[name] = _pace(way, rounds, warm_up, workers, stopwatch, bar)
+    reads_ahead = workers > 0 and any(way.videos.cache is None for way in ways.values())
+    warm_up = 1 + (AHEAD * workers if reads_ahead else 0)
+    rows: dict[str, dict[str, float]] = {}
+    with progress.bar("training", (warm_up + rounds) * len(ways)) as bar:
+        for names in [[name] for name in ways] if reads_ahead else [list(ways)]:
+            running = {name: _Running(ways[name], workers, stopwatch) for name in names}
+            for turn in range(-warm_up, rounds):
+                for name, one in running.items():
+                    one.step(is_timed=turn >= 0)
+                    bar.advance(1, name)
+            rows |= {name: one.numbers() for name, one in running.items()}
     *_, last = rows.values()
     for row in rows.values():
         row["speedup"] = row["clips_per_second"] / last["clips_per_second"]
@@ -117,30 +124,35 @@ def measure_training(
     return Table(f"training steps of {recipe.model.backbone}, {device}", rows)
 
 
-def _pace(
-    way: Contestant, rounds: int, warm_up: int, workers: int, stopwatch: Stopwatch, bar: Bar
-) -> dict[str, float]:
-    """The numbers of one way. Steps before the clock use up what was read ahead."""
-    stepper, loader = way.stepper(stopwatch.device), way.loader(workers)
-    batches = chain.from_iterable(map(loader.epoch, count()))
-    clips, waited, started = 0, 0.0, 0.0
-    parts: list[Batch] = []
-    for number in range(-warm_up, rounds):
-        if number == 0:
-            clips, waited, started = 0, 0.0, stopwatch.now()
-        asked = time.perf_counter()
-        read = [next(batches) for _ in range(way.recipe.optim.accumulate)]
-        waited += time.perf_counter() - asked
-        parts = [way.laid_out(part) for part in read]
-        clips += _step(stepper, parts)
-        bar.advance(1)
-    seconds = stopwatch.now() - started
-    numbers = {"clips_per_second": clips / seconds, "waiting": 100 * waited / seconds}
-    if way.compile_with is None or stopwatch.device.type == "cuda":
-        peak = peak_bytes(partial(_step, stepper, parts), stopwatch.device)
-        numbers["mb"] = peak / 1e6
-    bar.advance(1)
-    return numbers | _hours(way.recipe, clips / seconds)
+class _Running:
+    """A way to train, step by step, and the time that its steps take."""
+
+    def __init__(self, way: Contestant, workers: int, stopwatch: Stopwatch) -> None:
+        self.way, self.stopwatch = way, stopwatch
+        self.stepper = way.stepper(stopwatch.device)
+        self.batches = chain.from_iterable(map(way.loader(workers).epoch, count()))
+        self.parts: list[Batch] = []
+        self.clips, self.waited, self.seconds = 0, 0.0, 0.0
+
+    def step(self, *, is_timed: bool) -> None:
+        """Read and train once."""
+        started, asked = self.stopwatch.now(), time.perf_counter()
+        read = [next(self.batches) for _ in range(self.way.recipe.optim.accumulate)]
+        waited = time.perf_counter() - asked
+        self.parts = [self.way.laid_out(part) for part in read]
+        clips = _step(self.stepper, self.parts)
+        if is_timed:
+            self.seconds += self.stopwatch.now() - started
+            self.waited, self.clips = self.waited + waited, self.clips + clips
+
+    def numbers(self) -> dict[str, float]:
+        """What was found, and the memory of one more step."""
+        rate = self.clips / self.seconds
+        numbers = {"clips_per_second": rate, "waiting": 100 * self.waited / self.seconds}
+        if self.way.compile_with is None or self.stopwatch.device.type == "cuda":
+            step = partial(_step, self.stepper, self.parts)
+            numbers["mb"] = peak_bytes(step, self.stopwatch.device) / 1e6
+        return numbers | _hours(self.way.recipe, rate)
 
 
 def _step(stepper: Stepper, parts: Sequence[Batch]) -> int:
