@@ -16,20 +16,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from stsm_cli.bench.reading import bare_decord
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.decode import available_decoders, read_frames
 from stsm_cli.data.frames import resize_short_side
 from stsm_cli.data.synth import SYNTH
 
 Reader = Callable[[Path], Any]
-
-
-def bare_decord(path: Path) -> Any:  # noqa: ANN401
-    """All frames of a video, with nothing around decord."""
-    import decord
-
-    reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
-    return reader.get_batch(range(len(reader))).asnumpy()
 
 
 def read_and_resize(path: Path) -> Any:  # noqa: ANN401
@@ -71,7 +64,7 @@ def main() -> None:
     if "decord" not in available_decoders():
         raise SystemExit("decord does not import here: nothing to compare with")
     readers: dict[str, Reader] = {
-        "bare decord": bare_decord,
+        "bare decord": partial(bare_decord, wanted=None),
         "read_frames": partial(read_frames, indices=None),
         "read_frames + resize to 54": read_and_resize,
         "read_frames, PyAV": partial(read_frames, indices=None, decoder="pyav"),

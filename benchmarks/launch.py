@@ -21,11 +21,13 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from shift import NUM_FRAMES, stsm, tsm_shift
 from torch import Tensor, nn
 
+from stsm_cli.bench.shift import NUM_FRAMES, STSM, authors_shift, shifts
 from stsm_cli.models import shift as shift_module
 from stsm_cli.models.shift import ShiftedConv
+
+stsm = shifts()[STSM]
 
 STUB = """
 #include <stddef.h>
@@ -127,7 +129,7 @@ def main() -> None:
     variants = {
         "T+H+W, α=3/8, function": (stsm, x),
         "T+H+W, α=3/8, before a convolution": (site(), x),
-        "T, α=1/4, TSM's code": (tsm_shift, small),
+        "T, α=1/4, TSM's code": (authors_shift, small),
     }
     with tempfile.TemporaryDirectory() as folder:
         cuda = stub_cuda(Path(folder))

@@ -27,7 +27,8 @@ LEAVES = {
     "stored",
 }
 MAY_IMPORT = {
-    "cli": {"engine", "analysis", "prepare", "models", "data", "config"},
+    "cli": {"bench", "engine", "analysis", "prepare", "models", "data", "config"},
+    "bench": {"engine", "prepare", "models", "data", "config"},
     "engine": {"models", "data", "config"},
     "analysis": {"models", "data", "config"},
     "prepare": {"data", "config"},

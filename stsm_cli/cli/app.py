@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from stsm_cli import __version__
-from stsm_cli.cli import output, prepare, recipes
+from stsm_cli.cli import bench, output, prepare, recipes
 from stsm_cli.cli.ablate import ablate
 from stsm_cli.cli.convert import convert
 from stsm_cli.cli.doctor import doctor
@@ -153,7 +153,15 @@ _add("list", recipes.list_recipes, recipes_app)
 _add("show", recipes.show, recipes_app)
 _add("copy", recipes.copy, recipes_app)
 
-for group in (prepare_app, nameless_app, recipes_app):
+bench_app = typer.Typer(
+    name="bench", rich_markup_mode=None, callback=_command(bench.bench), help=_help(bench.bench)
+)
+_add("shift", bench.shift, bench_app)
+_add("reading", bench.reading, bench_app)
+_add("train", bench.train, bench_app)
+_add("page", bench.page, bench_app)
+
+for group in (prepare_app, nameless_app, recipes_app, bench_app):
     app.add_typer(group)
 
 

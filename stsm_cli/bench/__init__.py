@@ -1,0 +1,1 @@
+"""Measurements of speed and memory: of the shift, of reading videos, of training."""

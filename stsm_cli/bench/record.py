@@ -1,0 +1,241 @@
+"""What a benchmark found, and on what: kept as JSON, the newest of each kind on each machine."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+from pydantic_core import to_json
+
+from stsm_cli.atomic import whole_file
+from stsm_cli.cores import num_cores
+from stsm_cli.engine.identity import describe_environment
+from stsm_cli.errors import DataError, UsageError
+from stsm_cli.stored import STRICT, read_stored
+
+Benchmark = Literal["shift", "reading", "train"]
+
+MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
+    "shift": ("allocator.py", "models/shift*.py"),
+    "reading": ("data/*.py",),
+    "train": ("allocator.py", "data/*.py", "engine/step.py", "models/shift*.py", "models/tsn.py"),
+}
+"""Files below the package whose change makes a figure one of code that is gone."""
+
+
+class Unit(NamedTuple):
+    """What a number of a table is.
+
+    Attributes:
+        head: Of its column.
+        says: In words.
+        digits: Shown behind the point.
+    """
+
+    head: str
+    says: str
+    digits: int
+
+
+UNITS = {
+    "ms": Unit("ms", "milliseconds, the median", 1),
+    "ratio": Unit("ratio", "time to the first row's of the same kind, median over the rounds", 3),
+    "ratio_first": Unit("to first row", "time to the first row's, median over the rounds", 3),
+    "share": Unit("% of forward", "time in percent of TSN's forward", 2),
+    "clips_per_second": Unit("clips/s", "training clips a second", 2),
+    "speedup": Unit("× last row", "clips a second to the last row's", 2),
+    "waiting": Unit("% waiting", "of the time, in percent, spent waiting for data", 1),
+    "mb": Unit("MB", "10^6 bytes that tensors of a step hold at its peak, parameters aside", 1),
+    "mb_ratio": Unit("MB ratio", "memory to the first row's", 3),
+    "hours_k400": Unit("h K400", "hours for the recipe's epochs of Kinetics-400", 1),
+    "hours_sthv2": Unit("h STHV2", "hours for as many of Something-Something V2", 1),
+}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Table:
+    """Figures that compare: rows by their names, numbers by their keys in `UNITS`."""
+
+    title: str
+    rows: dict[str, dict[str, NonNegativeFloat]]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Hardware:
+    """A machine."""
+
+    device: str
+    """`cpu`, or the GPU's name."""
+    cpu: str
+    cores: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Measurement:
+    """A file of figures, of the schema `stsm.bench/1`."""
+
+    schema: Literal["stsm.bench/1"] = "stsm.bench/1"
+    benchmark: Benchmark
+    settings: dict[str, Any]
+    """Options that say what was measured."""
+    command: str
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT")]
+    """When it began, UTC."""
+    commit: str | None
+    code: str
+    """Hash of the code that was measured."""
+    machine: Hardware
+    stsm: str
+    python: str
+    packages: dict[str, str]
+    threads: PositiveInt
+    load_average: NonNegativeFloat | None
+    """Of the last minute before it began; None where the system has none."""
+    clock: Literal["wall", "cpu"]
+    rounds: PositiveInt
+    units: dict[str, str]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def file_name(self) -> str:
+        """The same for what a later run on this machine replaces."""
+        what = json.dumps([self.settings, self.clock, self.threads], sort_keys=True)
+        where = re.sub(r"[^a-z0-9]+", "-", self.machine.device.lower()).strip("-")
+        known_by = hashlib.sha256(f"{what}{self.machine}".encode()).hexdigest()[:8]
+        return f"{self.benchmark}-{where}-{known_by}.json"
+
+
+class Begun:
+    """A benchmark that begins now: what is known before the machine is put to work.
+
+    Args:
+        benchmark: Which.
+        device: Where it runs.
+        decoder: Which library decodes.
+        rounds: Turns of each variant.
+        is_cpu_time: CPU time is counted.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        device: torch.device,
+        decoder: str,
+        *,
+        rounds: int,
+        is_cpu_time: bool,
+    ) -> None:
+        about = describe_environment(device, decoder)
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        keys = ("command", "commit", "stsm", "python", "packages", "threads")
+        self._known: dict[str, Any] = {key: about[key] for key in keys} | {
+            "benchmark": benchmark,
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "code": code_hash(benchmark),
+            "machine": Hardware(about["device"], cpu_name(), num_cores()),
+            "load_average": None if load is None else round(load, 2),
+            "clock": "cpu" if is_cpu_time else "wall",
+            "rounds": rounds,
+        }
+
+    def measured(
+        self, tables: Sequence[Table], settings: Mapping[str, Any], notes: Sequence[str]
+    ) -> Measurement:
+        """Figures, and what they were measured on."""
+        used = {key for table in tables for row in table.rows.values() for key in row}
+        return Measurement(
+            **self._known,
+            settings=dict(settings),
+            units={key: unit.says for key, unit in UNITS.items() if key in used},
+            tables=tuple(map(_rounded, tables)),
+            notes=tuple(notes),
+        )
+
+
+def _rounded(table: Table) -> Table:
+    """The table to a digit more than is shown."""
+    rows = {
+        name: {key: round(value, UNITS[key].digits + 1) for key, value in row.items()}
+        for name, row in table.rows.items()
+    }
+    return Table(table.title, rows)
+
+
+def code_hash(benchmark: Benchmark) -> str:
+    """The first 12 hex digits of the SHA-256 of the code that a benchmark measures."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for pattern in MEASURED_CODE[benchmark]:
+        for path in sorted(package.glob(pattern)):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def cpu_name(system: Path = Path("/")) -> str:
+    """The processor's name, as Linux tells it; elsewhere its kind."""
+    try:
+        text = (system / "proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def save(folder: Path, measured: Measurement) -> Path:
+    """Keep what was measured, in place of what was before with the same settings and machine.
+
+    Raises:
+        UsageError: The folder cannot be written.
+    """
+    path = folder / measured.file_name
+    write(path, to_json(measured, indent=1) + b"\n")
+    return path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file that is whole or absent, and its folder.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    make_folder(path.parent)
+    try:
+        with whole_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made ({error.strerror})") from None
+
+
+def read_all(folder: Path) -> list[Measurement]:
+    """All that is kept in a folder, by benchmark, machine and settings.
+
+    Raises:
+        DataError: A file is no measurement.
+    """
+    found = [
+        read_stored(path, Measurement, "a measurement of `stsm bench`", DataError)[0]
+        for path in sorted(folder.glob("*.json"))
+    ]
+    order = list(MEASURED_CODE)
+    return sorted(found, key=lambda m: (m.machine.device, m.machine.cpu, order.index(m.benchmark)))

@@ -1,0 +1,103 @@
+import json
+
+import pytest
+import torch
+
+from stsm_cli.bench import record
+from stsm_cli.bench.page import render
+from stsm_cli.bench.record import Begun, Table, cpu_name, read_all, save, write
+from stsm_cli.errors import DataError, UsageError
+
+CPU = torch.device("cpu")
+
+
+def measured(ms=12.3456, **settings):
+    begun = Begun("shift", CPU, "pyav", rounds=3, is_cpu_time=False)
+    table = Table("forward", {"TSN": {"ms": ms, "ratio": 1.0}, "STSM": {"ms": 2 * ms}})
+    return begun.measured([table], settings, ["a note"])
+
+
+def test_a_file_says_on_what_and_when(tmp_path):
+    path = save(tmp_path, measured())
+    kept = json.loads(path.read_text())
+    assert kept["schema"] == "stsm.bench/1"
+    assert kept["machine"]["device"] == "cpu"
+    assert kept["machine"]["cores"] >= 1
+    assert kept["threads"] == torch.get_num_threads()
+    assert kept["packages"]["torch"]
+    assert (kept["rounds"], kept["clock"], kept["notes"]) == (3, "wall", ["a note"])
+    assert kept["load_average"] >= 0
+    assert kept["command"].startswith("stsm ")
+    assert kept["date"][:2] == "20"
+    assert set(kept["units"]) == {"ms", "ratio"}
+    assert kept["tables"][0]["rows"]["TSN"] == {"ms": 12.35, "ratio": 1.0}
+    assert read_all(tmp_path) == [measured_as(kept)]
+
+
+def measured_as(kept):
+    return record.Measurement(
+        **{
+            **kept,
+            "machine": record.Hardware(**kept["machine"]),
+            "tables": tuple(Table(**table) for table in kept["tables"]),
+            "notes": tuple(kept["notes"]),
+        }
+    )
+
+
+def test_the_last_of_a_kind_replaces_the_one_before(tmp_path):
+    save(tmp_path, measured(1.0))
+    save(tmp_path, measured(2.0))
+    save(tmp_path, measured(3.0, compiled=True))
+    times = [m.tables[0].rows["TSN"]["ms"] for m in read_all(tmp_path)]
+    assert sorted(times) == [2.0, 3.0]
+
+
+def test_a_file_that_is_no_measurement_is_named(tmp_path):
+    (tmp_path / "shift-x.json").write_text('{"schema": "stsm.bench/1"}')
+    with pytest.raises(DataError, match=r"shift-x\.json: not a measurement of `stsm bench`: "):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["file/x", "file/x/y"])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, inside):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"file/.*: cannot be made \(Not a directory\)"):
+        write(tmp_path / inside / "a.json", b"")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(UsageError, match=r"a\.json: cannot be written \(Is a directory\)"):
+        write(tmp_path / "a.json", b"")
+
+
+def test_a_processor_has_a_name(tmp_path):
+    (tmp_path / "proc").mkdir()
+    file = tmp_path / "proc" / "cpuinfo"
+    file.write_text("processor : 0\nmodel name\t: Some CPU 3\nmodel name\t: Some CPU 3\n")
+    assert cpu_name(tmp_path) == "Some CPU 3"
+    file.write_text("processor : 0\n")
+    assert cpu_name(tmp_path)
+    file.unlink()
+    assert cpu_name(tmp_path)
+
+
+def test_the_page_shows_figures_of_the_present_code_only(monkeypatch):
+    found = measured()
+    page = render([found])
+    assert "## " in page
+    assert "| TSN | 12.3 | 1.000 |\n| STSM | 24.7 | - |" in page
+    assert f"`{found.command}`, {found.date[:10]}, commit " in page
+    assert "a note.\n" in page
+    monkeypatch.setattr("stsm_cli.bench.page.code_hash", lambda benchmark: "other")
+    page = render([found])
+    assert f"not measured since {found.commit or found.date[:10]}; the code has changed" in page
+    assert "12.3" not in page
+
+
+def test_every_pattern_of_measured_code_finds_files():
+    assert len({record.code_hash(name) for name in record.MEASURED_CODE}) == 3
+    for patterns in record.MEASURED_CODE.values():
+        for pattern in patterns:
+            assert list(record.Path(record.__file__).parents[1].glob(pattern))
