@@ -12,7 +12,8 @@ from stsm_cli.data.motion import motion_path
 SYSTEMS = [(name, None) for name in FOR_SMALL_FRAMES] + [
     (body, system)
     for system, bodies in BODIES.items()
-    for body in set(bodies) & {*FOR_SMALL_FRAMES}
+    for body in bodies
+    if body in FOR_SMALL_FRAMES
 ]
 SET = "data.synth={train: 6, val: 6, frames: 8, short_side_px: 36}"
 SHORT = ["optim.epochs=1", "optim.warmup_epochs=0", "optim.batch_size=3", "model.num_frames=4"]
