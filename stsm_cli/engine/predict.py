@@ -129,10 +129,15 @@ def look_at(path: Path) -> VideoInfo:
     return probe(path)
 
 
+def follows_motion(predictor: Predictor) -> bool:
+    """True where the frames it wants depend on the motion of the video."""
+    return predictor.recipe.data.sampling == "motion"
+
+
 def _predict_one(predictor: Predictor, path: Path, info: VideoInfo) -> torch.Tensor:
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     motion = None
-    if predictor.recipe.data.sampling == "motion":
+    if follows_motion(predictor):
         motion = MotionCurves.of([measure(path, info.num_frames, keep_damaged=True)])
     videos = Videos(
         Manifest(Path(), "predict", predictor.classes, (record,)),

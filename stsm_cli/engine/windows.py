@@ -13,9 +13,11 @@ import torch
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.frames import Frames, VideoInfo
 from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.motion import MotionCurves, measure
 from stsm_cli.data.sampling import WINDOW_FRAMES
 from stsm_cli.data.videos import Videos
-from stsm_cli.engine.predict import Predictor, score_all
+from stsm_cli.engine.predict import Predictor, follows_motion, score_all
+from stsm_cli.errors import DataError
 
 DEFAULT_WINDOW = WINDOW_FRAMES  # ours: what dense sampling sees of a video at a time
 STEPS = 4  # ours: windows begin a quarter of their length apart
@@ -76,6 +78,14 @@ def watch(predictor: Predictor, path: Path, info: VideoInfo, window: int) -> Tim
         predictor.recipe.data.short_side_px,
         predictor.decoder,
         keep_damaged=True,
+        motion=_motion(path, info, starts, length) if follows_motion(predictor) else None,
         starts=starts,
     )
     return Timeline(starts, length, score_all(predictor, parts))
+
+
+def _motion(path: Path, info: VideoInfo, starts: tuple[int, ...], length: int) -> MotionCurves:
+    curve = measure(path, info.num_frames, keep_damaged=True)
+    if isinstance(curve, DataError):
+        raise curve
+    return MotionCurves.of(curve[start : start + length - 1] for start in starts)

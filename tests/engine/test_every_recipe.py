@@ -9,7 +9,9 @@ import pytest
 
 from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
+from stsm_cli.data.flow import Flow
 from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.motion import MotionCurves
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.checkpoint import load_checkpoint
@@ -48,21 +50,28 @@ def tiny(name):
     return Recipe.model_validate(recipe.model_dump() | sections | {"precision": precision})
 
 
-def noise(split, count, seed):
-    """A split in memory: noise, 12 frames of 36×44 pixels."""
+def noise(recipe, split, count, seed):
+    """A split in memory: noise, 12 frames of 36×44 pixels, or as much flow; all moves alike."""
     rng = np.random.default_rng(seed)
     size = (12, SHORT_SIDE_PX, SHORT_SIDE_PX + 8)
-    frames = tuple(rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count))
+    fields = recipe.model.view.flow_fields
+    flow, channels = (Flow(recipe.data.flow, fields), 2) if fields else (None, 3)
+    frames = tuple(rng.integers(0, 256, (*size, channels), dtype=np.uint8) for _ in range(count))
+    motion = None
+    if recipe.data.sampling == "motion":
+        motion = MotionCurves.of([np.ones(size[0] - 1)] * count)
     records = tuple(
         VideoRecord(f"{split}/{i}.mp4", i, size[0], 8.0, size[2], size[1]) for i in range(count)
     )
     manifest = Manifest(Path("nowhere"), split, CLASSES, records)
-    return Videos(manifest, SHORT_SIDE_PX, "pyav", cache=frames)
+    return Videos(manifest, SHORT_SIDE_PX, "pyav", cache=frames, flow=flow, motion=motion)
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_two_steps_on_six_videos(name, tmp_path, run):
-    result = run(tiny(name), noise("train", 6, 0), noise("val", 2, 1), tmp_path / "a")
+    recipe = tiny(name)
+    splits = (noise(recipe, split, count, count) for split, count in (("train", 6), ("val", 2)))
+    result = run(recipe, *splits, tmp_path / "a")
     folder = RunFolder(tmp_path / "a")
     (epoch,) = folder.metrics()
     assert isfinite(epoch["train_loss"])
