@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.prepare.transcode import Encoding, reencode
 
 NUM_FRAMES, FPS, WIDTH, HEIGHT = 300, 30, 340, 256
 DEFAULT_GOP = 250  # of x264
-Picture = npt.NDArray[np.uint8]
 
 
-def draw(seed: int, num_frames: int = NUM_FRAMES) -> Iterator[Picture]:
+def draw(seed: int, num_frames: int = NUM_FRAMES) -> Iterator[Frames]:
     """Frames of a video: a textured wall that the camera pans over, six moving discs, noise."""
     rng = np.random.default_rng(seed)
     wall = _wall(rng)
@@ -46,7 +46,7 @@ def _wall(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return (128 + 1.5 * wall).clip(0, 255)
 
 
-def encode(path: Path, frames: Iterator[Picture]) -> None:
+def encode(path: Path, frames: Iterator[Frames]) -> None:
     """Write an H.264 video with x264's defaults."""
     import av
 

@@ -135,11 +135,7 @@ def predict(
         subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
         subject = subject.under(protocol=protocol, clips=clips, crops=crops)
         reader = choose_decoder(decoder or subject.decoder)
-        if subject.recipe.model.stream == "flow":
-            raise UsageError(
-                f"predict: {subject.checkpoint} takes optical flow, which prepared sets alone have",
-                hint="`stsm prepare folder`, `stsm prepare flow`, then `stsm eval --data ROOT`",
-            )
+        _refuse_flow(subject)
         subject.check()
         make = partial(_by_run, subject, data, device, reader)
     chosen = select(videos[1:] if network else videos, console)
@@ -168,6 +164,14 @@ def predict(
         _print_table(likeliest, saved)
     if failed:
         raise typer.Exit(1)
+
+
+def _refuse_flow(subject: "Trained") -> None:
+    if subject.recipe.model.stream == "flow":
+        raise UsageError(
+            f"predict: {subject.checkpoint} takes optical flow, which prepared sets alone have",
+            hint="`stsm prepare folder`, `stsm prepare flow`, then `stsm eval --data ROOT`",
+        )
 
 
 def _opened(network: Path, num_videos: int, is_other_asked: bool) -> "OnnxModel":

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from stsm_cli.config.networks_3d import I3DBackbone
 
 NORM_EPS = 1e-3
-Size = tuple[int, int, int]
+Extent = tuple[int, int, int]
 Widths = tuple[int, int, int, int, int, int]
 """Of a mixed block: 1³; 1³ and 3³; 1³ and 3³; 1³ behind a pool."""
 STAGES: tuple[tuple[Widths, ...], ...] = (
@@ -37,7 +37,7 @@ SMALL_STAGES: tuple[tuple[Widths, ...], ...] = (
 )
 
 
-def padded(x: Tensor, kernel: Size, stride: Size) -> Tensor:
+def padded(x: Tensor, kernel: Extent, stride: Extent) -> Tensor:
     """Features (N, C, T, H, W) with zeros around them, as TensorFlow's SAME; the odd one behind.
 
     Trap: what is behind depends on the size of `x`; a padding alike on both sides is another net.
@@ -53,7 +53,9 @@ def padded(x: Tensor, kernel: Size, stride: Size) -> Tensor:
 class Conv(nn.Module):
     """A convolution, its norm and a ReLU: `conv`, `bn`."""
 
-    def __init__(self, num_in: int, num_out: int, kernel: Size, stride: Size = (1, 1, 1)) -> None:
+    def __init__(
+        self, num_in: int, num_out: int, kernel: Extent, stride: Extent = (1, 1, 1)
+    ) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
         self.conv = nn.Conv3d(num_in, num_out, kernel, stride, bias=False)
@@ -70,7 +72,7 @@ class Conv(nn.Module):
 class Pool(nn.Module):
     """Maxima of features that are not negative, for which the zeros around them change nothing."""
 
-    def __init__(self, kernel: Size, stride: Size) -> None:
+    def __init__(self, kernel: Extent, stride: Extent) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
 

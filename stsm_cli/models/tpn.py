@@ -28,7 +28,7 @@ Kernel = tuple[int, int, int]
 ALONG_TIME, ONE, IN_SPACE = (3, 1, 1), (1, 1, 1), (1, 3, 3)
 
 
-class Fusion(nn.Module):
+class LevelFusion(nn.Module):
     """Each level convolved by itself, then both together.
 
     Args:
@@ -67,9 +67,9 @@ class Pyramid(nn.Module):
             _conv(num_coarse, width, ALONG_TIME, groups=_groups(width)) for _ in range(2)
         )
         self.maximum = nn.MaxPool3d((num_frames, 1, 1))
-        self.down = Fusion(width, num_coarse)
+        self.down = LevelFusion(width, num_coarse)
         self.rise = _conv(width, width, ALONG_TIME)
-        self.up = Fusion(width, num_coarse)
+        self.up = LevelFusion(width, num_coarse)
         self.fuse = _normed(_conv(2 * num_coarse, num_coarse, ONE))
         _initialise(self)
 

@@ -20,7 +20,7 @@ from stsm_cli.data.flow import Fields, as_levels, flow_folder, flow_path, packed
 from stsm_cli.data.frames import resized_size
 from stsm_cli.prepare.check import Check, UnusableError
 from stsm_cli.prepare.drafts import draft
-from stsm_cli.prepare.flow_methods import Picture, flow_of_pair
+from stsm_cli.prepare.flow_methods import GreyPicture, flow_of_pair
 from stsm_cli.prepare.strict import StrictVideo, open_strictly
 from stsm_cli.prepare.transcode import upright
 from stsm_cli.prepare.verify import verdict
@@ -85,7 +85,7 @@ def _make_flow(source: Path, target: Path, settings: FlowSettings, alive: Alive)
         return Check("corrupt", f"its flow cannot be encoded ({error.strerror})", lasting=False)
 
 
-def _pictures(video: StrictVideo, short_side_px: int) -> Iterator[Picture]:
+def _pictures(video: StrictVideo, short_side_px: int) -> Iterator[GreyPicture]:
     """The frames in grey, upright, all of one size."""
     reformat = VideoReformatter().reformat
     size: Size | None = None
@@ -98,7 +98,7 @@ def _pictures(video: StrictVideo, short_side_px: int) -> Iterator[Picture]:
         yield np.ascontiguousarray(grey.to_ndarray(), dtype=np.uint8)
 
 
-def _fields(pictures: Iterator[Picture], method: FlowMethod) -> Iterator[Fields]:
+def _fields(pictures: Iterator[GreyPicture], method: FlowMethod) -> Iterator[Fields]:
     flow = flow_of_pair(method)
     return (as_levels(flow(first, second)) for first, second in pairwise(pictures))
 

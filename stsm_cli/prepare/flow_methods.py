@@ -14,8 +14,8 @@ from stsm_cli.data.flow import FlowPx
 from stsm_cli.errors import UsageError
 from stsm_cli.prepare.check import UnusableError
 
-Picture = npt.NDArray[np.uint8]
-FlowOfPair = Callable[[Picture, Picture], FlowPx]
+GreyPicture = npt.NDArray[np.uint8]
+FlowOfPair = Callable[[GreyPicture, GreyPicture], FlowPx]
 
 
 def require(method: FlowMethod) -> None:
@@ -44,7 +44,7 @@ def flow_of_pair(method: FlowMethod) -> FlowOfPair:
     opencv.setNumThreads(1)  # a process works on each video
     compute = _METHODS[method](opencv)
 
-    def flow(first: Picture, second: Picture) -> FlowPx:
+    def flow(first: GreyPicture, second: GreyPicture) -> FlowPx:
         try:
             return compute(first, second)
         except opencv.error as error:  # too few pixels, say
