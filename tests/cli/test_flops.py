@@ -232,7 +232,8 @@ def test_a_system_stands_alone(capsys):
 
 
 def test_a_system_stands_beside_its_printed_rows(capsys):
-    (row,) = record(capsys, "flops", "k400/r2plus1d_34_32f")["paper"]
+    row, both = record(capsys, "flops", "k400/r2plus1d_34_32f")["paper"]
+    assert both["rows"] == ["Two-Stream R(2+1)D [28]"]
     assert (row["rows"], row["gflops"], row["views"]) == (["R(2+1)D [28]"], "152×115", 115)
     assert (row["backbone"], row["num_frames"], row["counted_px"]) == ("r2plus1d_34", 32, 112)
     assert row["measured"]["macs_counted"] == 152_355_715_072
