@@ -110,9 +110,13 @@ def moved(network: ModelConfig, shift: ShiftConfig | None) -> dict[str, Any]:
     """Where a shift stands in a network, and what it moves there; at whatever size."""
     cost = count_cost(network.model_copy(update={"shift": shift}), size_px=32)
     return {
-        "shift": shift and shift.model_dump(mode="json", include={"dims", "alpha"}),
+        "shift": shift and shift.model_dump(mode="json", exclude=_defaults(shift)),
         "sites": [[site.site, site.channels, site.by_group] for site in cost.sites],
     }
+
+
+def _defaults(shift: ShiftConfig) -> set[str]:
+    return set() if shift.shortcut else {"shortcut"}
 
 
 def main() -> None:
