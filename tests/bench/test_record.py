@@ -17,7 +17,8 @@ def measured(ms=12.3456, **settings):
     return begun.measured([table], settings, ["a note"])
 
 
-def test_a_file_says_on_what_and_when(tmp_path):
+def test_a_file_says_on_what_and_when(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["stsm", "bench"])
     path = save(tmp_path, measured())
     kept = json.loads(path.read_text())
     assert kept["schema"] == "stsm.bench/1"

@@ -36,7 +36,8 @@ def test_shift_prints_one_object_and_keeps_it_for_the_page(capsys):
     assert "| TSN |" in Path("kept/README.md").read_text()
 
 
-def test_train_prints_a_table_and_what_it_was_measured_on(capsys):
+def test_train_prints_a_table_and_what_it_was_measured_on(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["stsm", *TRAIN])
     assert run(TRAIN) == 0
     text = capsys.readouterr().out
     for words in ("this recipe", "as MMAction2 trains it", "clips/s", "h K400", "h STHV2"):

@@ -46,7 +46,7 @@ def test_predict_follows_motion_as_eval_does(small_run):
     videos = open_split(data, Path("data/synth"), "val", decoder="pyav")
     wanted = score_split(model, videos, recipe, recipe.test, CPU).probabilities
     paths = [videos.manifest.root / record.path for record in videos.manifest.records[:3]]
-    found = predict(model, recipe, videos.manifest.classes, paths, CPU, decoder="pyav")
+    found = predict(by(model, recipe, videos.manifest.classes), paths)
     rows = torch.stack([found.probabilities[path] for path in paths])
     torch.testing.assert_close(rows, wanted[:3], atol=1e-6, rtol=0)
 
