@@ -143,15 +143,6 @@ def _site(name: str, module: ShiftedConv) -> ShiftSite:
     return ShiftSite(name, channels, sum(by_group.values()), by_group)
 
 
-def _num_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _training_parameters(model: nn.Module) -> int:
-    auxiliary = getattr(model, "auxiliary", None)  # of a `Network`; other modules are counted too
-    return 0 if auxiliary is None else _num_parameters(auxiliary)
-
-
 def _elements_written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     is_shape = outputs[0].type().scalarType() == "Long"  # arithmetic on sizes, while tracing
     return 0 if is_shape else prod(count.get_shape(outputs[0]))

@@ -38,6 +38,16 @@ Best = Annotated[
     ),
 ]
 
+PerClass = Annotated[
+    Path | None,
+    typer.Option(
+        "--per-class",
+        metavar="FILE.csv",
+        help="Write a row a class: videos, correct, accuracy, most confused with.",
+        show_default=False,
+    ),
+]
+
 
 def evaluate(
     context: typer.Context,
@@ -65,15 +75,7 @@ def evaluate(
         ),
     ] = None,
     best: Best = False,
-    per_class: Annotated[
-        Path | None,
-        typer.Option(
-            "--per-class",
-            metavar="FILE.csv",
-            help="Write a row a class: videos, correct, accuracy, most confused with.",
-            show_default=False,
-        ),
-    ] = None,
+    per_class: PerClass = None,
     confusion: Annotated[
         Path | None,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from stsm_cli.cli import output
-from stsm_cli.cli.evaluate import ProtocolName
+from stsm_cli.cli.evaluate import PerClass, ProtocolName
 from stsm_cli.cli.options import Json
 from stsm_cli.cli.train import print_result
 from stsm_cli.errors import UsageError
@@ -26,15 +26,7 @@ def fuse(
         ),
     ] = "prob",
     protocol: ProtocolName = None,
-    per_class: Annotated[
-        Path | None,
-        typer.Option(
-            "--per-class",
-            metavar="FILE.csv",
-            help="Write a row a class: videos, correct, accuracy, most confused with.",
-            show_default=False,
-        ),
-    ] = None,
+    per_class: PerClass = None,
     as_json: Json = False,
 ) -> None:
     """Fuse the scores of two runs on the same videos, such as of RGB and of optical flow.
