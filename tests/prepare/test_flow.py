@@ -1,7 +1,7 @@
 import json
-import multiprocessing
-import os
 import signal
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -161,16 +161,20 @@ def test_a_set_that_is_not_prepared_is_told(tmp_path):
         prepare_flow(tmp_path / "nowhere", FlowSettings(), workers=1)
 
 
-def _killed(root):
-    """Make flow, and be killed with the first field written."""
-    make_flow(root, FlowSettings(), "a/0.mp4", lambda: os.kill(os.getpid(), signal.SIGKILL))
+# Flow is made, and its process is killed with the first field written.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from stsm_cli.prepare.flow_file import FlowSettings, make_flow
+
+kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+make_flow(Path(sys.argv[1]), FlowSettings(), "a/0.mp4", kill)
+"""
 
 
 def test_a_killed_process_leaves_no_half_file_under_the_name(prepared):
-    process = multiprocessing.get_context("spawn").Process(target=_killed, args=(prepared,))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    done = subprocess.run([sys.executable, "-c", KILLED, str(prepared)], check=False)
+    assert done.returncode == -signal.SIGKILL
     assert [name for name in made(prepared) if not name.endswith(".tmp")] == []
     prepare_flow(prepared, FlowSettings(), workers=1)
     assert set(made(prepared)) == {"a/0.mp4.mp4", "a/2.mp4.mp4"}
