@@ -64,7 +64,7 @@ FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
     name for name in get_args(Backbone) if name.endswith("_small")
 )
 """Those made for the embedded set's frames."""
-WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50")
+WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50", "i3d")
 """Those that can start from ImageNet's weights."""
 System = Literal["action", "tea", "tdn", "atfr", "tpn", "selfy"]
 BODIES: dict[System, tuple[Backbone, ...]] = {
@@ -137,7 +137,8 @@ class ModelConfig(Section):
     """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D and I3D."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
-    """`imagenet`: torchvision's weights for this backbone, downloaded at the first use."""
+    """`imagenet`: torchvision's weights for this backbone, for I3D those of its GoogLeNet,
+    downloaded at the first use."""
     init: FilePath | None = None
     """A file of `stsm convert` or a run's checkpoint to start from; the classifier is new where the
     classes differ in number."""

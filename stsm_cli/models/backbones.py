@@ -76,8 +76,14 @@ def build_backbone(
     return network, width
 
 
-def _load_imagenet(network: nn.Module, name: FrameBackbone, progress: Progress) -> None:
-    """Fill `network` from torchvision's file in `$TORCH_HOME/hub/checkpoints`, or download that."""
+def imagenet_weights(name: str, progress: Progress = SILENT) -> dict[str, Tensor]:
+    """Torchvision's first ImageNet weights of its network `name`, under its names.
+
+    They are read from `$TORCH_HOME/hub/checkpoints`, and downloaded to there at the first use.
+
+    Raises:
+        CheckpointError: They can be neither found nor downloaded, or are damaged.
+    """
     url: str = get_model_weights(name)["IMAGENET1K_V1"].url
     file = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
     sha256 = file.stem.rpartition("-")[2]  # the name ends in its first digits
@@ -94,10 +100,15 @@ def _load_imagenet(network: nn.Module, name: FrameBackbone, progress: Progress) 
             f"its SHA-256 does not begin with {sha256}",
             hint="delete the file; the next run downloads it again",
         )
-    network.load_state_dict(torch.load(BytesIO(content), weights_only=True))
+    weights: dict[str, Tensor] = torch.load(BytesIO(content), weights_only=True)
+    return weights
 
 
-def _download(url: str, file: Path, sha256: str, name: FrameBackbone) -> None:
+def _load_imagenet(network: nn.Module, name: FrameBackbone, progress: Progress) -> None:
+    network.load_state_dict(imagenet_weights(name, progress))
+
+
+def _download(url: str, file: Path, sha256: str, name: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # under another name until it is whole: processes of one run may do this at the same time

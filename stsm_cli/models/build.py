@@ -9,13 +9,14 @@ from stsm_cli.config.schema import FrameBackbone, ModelConfig, ShiftConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.action import insert_action
 from stsm_cli.models.atfr import ATFR
-from stsm_cli.models.backbones import build_backbone
-from stsm_cli.models.i3d import I3D, i3d_backbone
+from stsm_cli.models.backbones import build_backbone, imagenet_weights
+from stsm_cli.models.i3d import I3D, i3d_backbone, of_googlenet
+from stsm_cli.models.inflation import inflate
 from stsm_cli.models.network import Network
 from stsm_cli.models.network_3d import Network3D
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.r2plus1d import R2Plus1D, r2plus1d_backbone
-from stsm_cli.models.resnet_3d import ResNet3D, inflate
+from stsm_cli.models.resnet_3d import ResNet3D
 from stsm_cli.models.selfy import insert_selfy
 from stsm_cli.models.shift import ShiftedConv, insert_shift
 from stsm_cli.models.slow_only import slow_backbone
@@ -109,11 +110,13 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
             body = r2plus1d_backbone(factored, len(view.mean))
         case "i3d" | "i3d_small" as inception:
             body = i3d_backbone(inception, len(view.mean))
+            if config.weights is not None:
+                inflate(body, of_googlenet(imagenet_weights("googlenet", progress)))
         case "smallbig_resnet50" | "smallbig_resnet_small" as small_big:
             body = smallbig_backbone(small_big, config.num_frames)
             if config.weights is not None:
                 flat, _ = build_backbone("resnet50", weights=config.weights, progress=progress)
-                inflate(body, flat)
+                inflate(body, flat.state_dict())
         case name:
             return _over_frames(name, config, num_classes, progress)
     return Network3D(view, num_classes, body, num_features=body.num_features, dropout=dropout)

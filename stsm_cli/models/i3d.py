@@ -1,13 +1,16 @@
 """I3D: an Inception network whose convolutions and pools see time, too.
 
-The names of its parts are torchvision's GoogLeNet's, conv for conv, whose weights can start it.
+The names of its parts are torchvision's GoogLeNet's, conv for conv, whose weights can start it: the
+same kernels (the "5×5" branch has 3×3 there, too), strides, pools and eps of norms, and made for
+pixels of -1 to 1 as well. Only the padding of the first convolution is another, so that GoogLeNet
+sees the picture one pixel further up and to the left.
 
 Shapes: N views, T frames, C channels.
 
 Source: google-deepmind/kinetics-i3d, i3d.py; piergiaj/pytorch-i3d, pytorch_i3d.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -174,3 +177,8 @@ def i3d_backbone(name: I3DBackbone, channels: int = 3) -> I3D:
             return I3D(STAGES, channels)
         case "i3d_small":
             return I3D(SMALL_STAGES, channels, small=True)
+
+
+def of_googlenet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of GoogLeNet's weights that I3D has, too: all but its classifiers'."""
+    return {name: weight for name, weight in weights.items() if not name.startswith(("aux", "fc."))}

@@ -191,25 +191,6 @@ def convolution(
     return nn.Conv3d(num_in, num_out, kernel, (1, stride, stride), padding, bias=False)
 
 
-def inflate(network: ResNet3D, flat: nn.Module) -> None:
-    """Start `network` from the weights of the 2D network `flat`, given a time axis of one step.
-
-    What has no counterpart there stays as it is.
-
-    Args:
-        network: Without temporal kernels.
-        flat: A ResNet of torchvision's names and the same widths.
-
-    Raises:
-        RuntimeError: A weight of `flat` has no place in `network`, or another shape there.
-    """
-    weights = {
-        name: weight[:, :, None] if weight.ndim == 4 else weight
-        for name, weight in flat.state_dict().items()
-    }
-    network.load_state_dict(network.state_dict() | weights)
-
-
 def _stage(block: type[Basic3D] | type[Bottleneck3D], num_in: int, stage: Stage) -> nn.Sequential:
     first = block(num_in, stage.width, stage.stride, stage.temporal)
     inside = stage.width * block.expansion

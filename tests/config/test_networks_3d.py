@@ -28,6 +28,11 @@ def test_r2plus1d_s_dense_views_are_frames_one_by_one():
         ("r2plus1d_34", 8, (1, 16)),
         ("smallbig_resnet50", 16, (1, 32)),
         ("smallbig_resnet_small", 4, (1, 16)),
+        ("i3d", 64, (8, 32)),
+        ("i3d", 17, (3, 32)),
+        ("i3d", 8, (1, 32)),
+        ("i3d_small", 8, (2, 8)),
+        ("i3d_small", 4, (1, 8)),
     ],
 )
 def test_smallest_maps(backbone, num_frames, expected):

@@ -1,9 +1,15 @@
+from urllib.error import URLError
+
 import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from torchvision.models import googlenet
 
 from stsm_cli.config.schema import ModelConfig
+from stsm_cli.config.view import IMAGENET_MEAN, IMAGENET_STD
+from stsm_cli.errors import CheckpointError
+from stsm_cli.models import build
 from stsm_cli.models.build import build_model
 from stsm_cli.models.i3d import Pool, mean_of_windows, padded
 
@@ -46,6 +52,66 @@ def test_i3d_has_the_parameters_of_its_authors_port(stream, params):
     channels = 3 if stream == "rgb" else 2
     assert network.view.shape(224) == (64, channels, 224, 224)
     assert network.view.window == 64
+
+
+def started(monkeypatch, stream):
+    """A GoogLeNet, and the I3D that starts from its weights."""
+    torch.manual_seed(0)
+    flat = googlenet(aux_logits=True, transform_input=True, init_weights=False).eval()
+    for norm in flat.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(norm.running_var, 0.1, 0.25)  # features neither fade nor grow
+            torch.nn.init.normal_(norm.running_mean, std=0.1)
+    monkeypatch.setattr(
+        build, "imagenet_weights", lambda name, _: {"googlenet": flat}[name].state_dict()
+    )
+    changes = {"num_classes": 5, "num_frames": 104, "weights": "imagenet", "stream": stream}
+    return flat, build_model(config("i3d", **changes)).eval()
+
+
+def test_a_video_that_stands_still_gives_what_its_picture_gave(monkeypatch):
+    """In the middle, from where no end is seen, and of the picture one pixel further in."""
+    flat, network = started(monkeypatch, "rgb")
+    seen = []
+    for last in (flat.inception5b, network.backbone.inception5b):
+        last.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+    picture = F.pad(torch.randn(1, 3, 31, 31), (1, 0, 1, 0))
+    pixels = (F.pad(picture[..., 1:, 1:], (0, 1, 0, 1)) + 1) * 127.5
+    mean, std = (torch.tensor(part)[:, None, None] for part in (IMAGENET_MEAN, IMAGENET_STD))
+    with torch.no_grad():
+        flat((pixels - mean) / std)
+        network(picture[:, None].expand(-1, 104, -1, -1, -1))
+    expected, found = seen
+    assert 0.1 < expected.abs().max() < 100
+    torch.testing.assert_close(found[:, :, 6], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_flow_starts_from_the_mean_over_rgb(monkeypatch):
+    flat, network = started(monkeypatch, "flow")
+    expected = flat.conv1.conv.weight.mean(1, keepdim=True)[:, :, None].expand(-1, 2, 7, -1, -1) / 7
+    assert torch.equal(network.backbone.conv1.conv.weight, expected)
+    assert torch.equal(network.backbone.conv2.conv.weight[:, :, 0], flat.conv2.conv.weight)
+    assert torch.equal(
+        network.backbone.inception5b.branch4[1].bn.running_var,
+        flat.inception5b.branch4[1].bn.running_var,
+    )
+
+
+def test_weights_that_cannot_be_had_are_one_line(monkeypatch, tmp_path):
+    def no_network(*_args, **_kwargs):
+        raise URLError("Network is unreachable")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    message = r"^ImageNet weights of googlenet cannot be downloaded from https\S+: .*unreachable>$"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        build_model(config("i3d", weights="imagenet"))
+    assert "googlenet-1378be20.pth" in caught.value.hint
+
+
+def test_the_small_one_has_no_weights_to_start_from():
+    with pytest.raises(ValidationError, match="none of ImageNet for backbone i3d_small"):
+        config(weights="imagenet")
 
 
 @pytest.mark.parametrize("stream", ["rgb", "flow"])

@@ -7,7 +7,8 @@ from torchvision.models import get_model
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
-from stsm_cli.models.resnet_3d import Bottleneck3D, inflate
+from stsm_cli.models.inflation import inflate
+from stsm_cli.models.resnet_3d import Bottleneck3D
 from stsm_cli.models.shift import shift
 from stsm_cli.models.small_big import SmallBig, smallbig_backbone
 
@@ -132,4 +133,4 @@ def test_weights_without_a_place_are_refused():
     with torch.device("meta"):
         network, flat = smallbig_backbone("smallbig_resnet_small", 4), get_model("resnet50")
         with pytest.raises(RuntimeError, match=r'Unexpected key.* "fc\.weight"'):
-            inflate(network, flat)
+            inflate(network, flat.state_dict())
