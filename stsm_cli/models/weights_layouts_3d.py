@@ -2,12 +2,13 @@
 
 Sources: facebookresearch/SlowFast, slowfast/models/video_model_builder.py and resnet_helper.py;
 SimilarityGuidedSampling/Similarity-Guided-Sampling, the same files below sgs/;
-facebookresearch/VMZ, pt/vmz/models/utils.py; xhl-video/SmallBigNet, models/blocks.py.
+facebookresearch/VMZ, pt/vmz/models/utils.py; xhl-video/SmallBigNet, models/blocks.py;
+piergiaj/pytorch-i3d, pytorch_i3d.py; hassony2/kinetics_i3d_pytorch, src/i3dpt.py.
 """
 
 import re
 
-from stsm_cli.models.weights_layout import Layout, Rules
+from stsm_cli.models.weights_layout import Forms, Layout, Rules
 
 _PATHWAYS = ("slow", "fast")
 
@@ -48,6 +49,26 @@ _SMALLBIG: Rules = (
     (r"^(?!fc\.)", "backbone."),
     (r"\.big(\d)\.1\.", r".big\1."),
 )
+_STEPS = {"": "", "a": ".0", "b": ".1"}
+_I3D: Rules = (  # of both ports; the second writes it all small, and a branch in full
+    (r"^(?:logits|conv3d_0c_1x1)\.conv3d\.", "fc."),
+    (r"^[Cc]onv3d_1a_7x7\.", "backbone.conv1."),
+    (r"^[Cc]onv3d_2b_1x1\.", "backbone.conv2."),
+    (r"^[Cc]onv3d_2c_3x3\.", "backbone.conv3."),
+    (
+        r"^[Mm]ixed_(\d)([b-f])\.",  # its letters count the pool before the blocks, too
+        lambda match: f"backbone.inception{match[1]}{chr(ord(match[2]) - 1)}.",
+    ),
+    (
+        r"\.b(?:ranch_)?(\d)([ab]?)\.",
+        lambda match: f".branch{int(match[1]) + 1}{_STEPS[match[2]]}.",
+    ),
+    (r"\.conv3d\.", ".conv."),
+    (r"\.batch3d\.", ".bn."),
+)
+_I3D_FORMS: Forms = (
+    (r"^fc\.weight$", lambda weight: weight.flatten(1)),  # (K, C, 1, 1, 1) -> (K, C)
+)
 
 PYSLOWFAST_ATFR = Layout(
     source="pyslowfast",
@@ -83,4 +104,12 @@ SMALLBIG = Layout(
     marks=(r"\.big[123]\.1\.",),
     rules=_SMALLBIG,
     recipes=("k400/smallbig_r50_8f", "sthv2/smallbig_r50_8f", "sthv2/smallbig_r50_16f"),
+)
+I3D = Layout(
+    source="i3d",
+    networks="I3D of its ports to PyTorch",
+    marks=(r"^[Cc]onv3d_1a_7x7\.",),
+    rules=_I3D,
+    forms=_I3D_FORMS,
+    recipes=("k400/i3d_64f", "k400/i3d_flow_64f"),
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from stsm_cli.models.weights_layout import Layout, bare
 from stsm_cli.models.weights_layouts_2d import MIT, MMACTION2, MMACTION2_MOBILENET, TORCHVISION
 from stsm_cli.models.weights_layouts_3d import (
+    I3D,
     PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,
@@ -30,6 +31,7 @@ LAYOUTS: tuple[Layout, ...] = (
     PYSLOWFAST_SLOWONLY,
     VMZ,
     SMALLBIG,
+    I3D,
     TORCHVISION,
 )
 """The first whose marks a file has is its own: the more special ones stand before the plain."""

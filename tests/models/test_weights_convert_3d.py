@@ -59,6 +59,22 @@ def smallbig_name(name):
     return "module." + re.sub(r"\.big(\d)\.", r".big\1.1.", name.removeprefix("backbone."))
 
 
+def i3d_name(name):
+    """The accepted port's name of ours."""
+    name = name.replace("fc.", "logits.conv3d.").replace(".conv.", ".conv3d.")
+    for ours, theirs in {"conv1": "1a_7x7", "conv2": "2b_1x1", "conv3": "2c_3x3"}.items():
+        name = name.replace(f"backbone.{ours}.", f"Conv3d_{theirs}.")
+    name = re.sub(
+        r"backbone\.inception(\d)(\w)", lambda at: f"Mixed_{at[1]}{chr(ord(at[2]) + 1)}", name
+    )
+    step = {"": "", "0.": "a", "1.": "b"}
+    return re.sub(
+        r"\.branch(\d)\.([01]\.)?",
+        lambda at: f".b{int(at[1]) - 1}{step[at[2] or '']}.",
+        name,
+    )
+
+
 NAMES = {
     "pyslowfast": ("model_state", slowfast_name),
     "vmz": (None, vmz_name),
@@ -86,6 +102,22 @@ def test_every_tensor_finds_its_place(source, backbone, slowfast, tmp_path):
     assert (converted.shifted, converted.non_local) == (False, False)
     assert converted.weights.keys() == ours.keys()
     assert all(torch.equal(converted.weights[name], tensor) for name, tensor in ours.items())
+
+
+@pytest.mark.parametrize("name", ["k400/i3d_64f", "k400/i3d_flow_64f"])
+def test_i3d_s_stream_is_told_and_its_classifier_is_flat(name, tmp_path):
+    torch.manual_seed(0)
+    config = load_recipe(name).recipe.model.model_copy(update={"weights": None})
+    ours = build_model(config).state_dict()
+    state = {i3d_name(key): tensor for key, tensor in ours.items()}
+    assert "Mixed_4c.b1b.conv3d.weight" in state
+    state["logits.conv3d.weight"] = state["logits.conv3d.weight"][:, :, None, None, None]
+    torch.save(state, tmp_path / "theirs.pt")
+    converted = convert(tmp_path / "theirs.pt")
+    assert (converted.source, converted.recipe, converted.also) == ("i3d", name, ())
+    assert not converted.tells_frames
+    assert converted.weights.keys() == ours.keys()
+    assert all(torch.equal(converted.weights[key], tensor) for key, tensor in ours.items())
 
 
 @pytest.mark.parametrize("name", ["k400/slowfast_atfr_r50_4x16", "sthv2/slowfast_atfr_r50_16x8"])

@@ -7,6 +7,7 @@ from stsm_cli.config.load import load_recipe
 from stsm_cli.models.build import build_model
 from stsm_cli.models.weights_layouts_2d import MIT, TORCHVISION
 from stsm_cli.models.weights_layouts_3d import (
+    I3D,
     PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,
@@ -43,6 +44,8 @@ def tensors(recipe, **changes):
         (TDN, "k400/tdn_r50_8f", ()),
         (TDN, "sthv2/tdn_r50_8f", ()),
         (VMZ, "k400/r2plus1d_34_32f", ()),
+        (I3D, "k400/i3d_64f", ()),
+        (I3D, "k400/i3d_flow_64f", ()),
         (SMALLBIG, "k400/smallbig_r50_8f", ()),
         (SMALLBIG, "sthv2/smallbig_r50_8f", ("sthv2/smallbig_r50_16f",)),
     ],

@@ -94,6 +94,20 @@ NAMES = {
         "layer3.0.downsample.0.weight": "backbone.layer3.0.downsample.0.weight",
         "fc.weight": "fc.weight",
     },
+    "i3d": {  # the first five in one port, the others in another
+        "Conv3d_1a_7x7.conv3d.weight": "backbone.conv1.conv.weight",
+        "Conv3d_2c_3x3.bn.running_var": "backbone.conv3.bn.running_var",
+        "Mixed_3b.b0.conv3d.weight": "backbone.inception3a.branch1.conv.weight",
+        "Mixed_4f.b2b.bn.bias": "backbone.inception4e.branch3.1.bn.bias",
+        "logits.conv3d.bias": "fc.bias",
+        "conv3d_2b_1x1.batch3d.weight": "backbone.conv2.bn.weight",
+        "mixed_5c.branch_0.batch3d.bias": "backbone.inception5b.branch1.bn.bias",
+        "mixed_3c.branch_1.0.conv3d.weight": "backbone.inception3b.branch2.0.conv.weight",
+        "mixed_5b.branch_3.1.batch3d.running_mean": (
+            "backbone.inception5a.branch4.1.bn.running_mean"
+        ),
+        "conv3d_0c_1x1.conv3d.weight": "fc.weight",
+    },
     "action": {
         "module.base_model.conv1.weight": "backbone.conv1.weight",
         "base_model.layer1.0.conv1.net.weight": "backbone.layer1.0.conv1.conv.weight",
@@ -216,6 +230,8 @@ def test_names_of_slowonly():
         (["s1.pathway0_stem.conv.weight", "head.projection.bias"], "pyslowfast"),
         (["stem.0.weight", "layer1.0.conv1.0.0.weight", "fc.bias"], "vmz"),
         (["conv1.weight", "layer2.0.big1.1.bias", "fc.bias"], "smallbig"),
+        (["Conv3d_1a_7x7.conv3d.weight", "logits.conv3d.bias"], "i3d"),
+        (["conv3d_1a_7x7.conv3d.weight", "conv3d_0c_1x1.conv3d.bias"], "i3d"),
         (["base_model.layer1.0.conv1.action_shift.weight"], "action"),
         (["base_model.layer1.0.me.conv1.weight"], "tea"),
         (["base_model.layer2_bak.0.mse.conv1.weight", "new_fc.bias"], "tdn"),
