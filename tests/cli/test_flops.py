@@ -305,6 +305,9 @@ def test_a_system_takes_no_shift(option, capsys):
     assert run(["flops", "mine.yaml", *option]) == 2
     assert "--shift and --alpha: mine.yaml is ACTION" in capsys.readouterr().err
 
+    assert run(["flops", "synth/i3d", *option]) == 2
+    assert "--shift and --alpha: synth/i3d is I3D_SMALL" in capsys.readouterr().err
+
 
 SAMPLED = """
 extends: synth/tsn

@@ -6,12 +6,15 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torchvision.models import googlenet
 
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.config.view import IMAGENET_MEAN, IMAGENET_STD
-from stsm_cli.errors import CheckpointError
+from stsm_cli.errors import CheckpointError, RecipeError
 from stsm_cli.models import build
 from stsm_cli.models.build import build_model
-from stsm_cli.models.i3d import Pool, mean_of_windows, padded
+from stsm_cli.models.i3d import Pool, i3d_backbone, mean_of_windows, padded
+from stsm_cli.models.inflation import inflate
+from stsm_cli.models.shift import insert_shift
 
 
 def config(backbone="i3d_small", **changes):
@@ -54,24 +57,17 @@ def test_i3d_has_the_parameters_of_its_authors_port(stream, params):
     assert network.view.window == 64
 
 
-def started(monkeypatch, stream):
-    """A GoogLeNet, and the I3D that starts from its weights."""
+def test_a_video_that_stands_still_gives_what_its_picture_gave(monkeypatch):
+    """In the middle, from where no end is seen, and of the picture one pixel further in."""
     torch.manual_seed(0)
     flat = googlenet(aux_logits=True, transform_input=True, init_weights=False).eval()
     for norm in flat.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(norm.running_var, 0.1, 0.25)  # features neither fade nor grow
             torch.nn.init.normal_(norm.running_mean, std=0.1)
-    monkeypatch.setattr(
-        build, "imagenet_weights", lambda name, _: {"googlenet": flat}[name].state_dict()
-    )
-    changes = {"num_classes": 5, "num_frames": 104, "weights": "imagenet", "stream": stream}
-    return flat, build_model(config("i3d", **changes)).eval()
-
-
-def test_a_video_that_stands_still_gives_what_its_picture_gave(monkeypatch):
-    """In the middle, from where no end is seen, and of the picture one pixel further in."""
-    flat, network = started(monkeypatch, "rgb")
+    states = {"googlenet": flat.state_dict()}
+    monkeypatch.setattr(build, "imagenet_weights", lambda name, _: states[name])
+    network = build_model(config("i3d", num_frames=104, weights="imagenet")).eval()
     seen = []
     for last in (flat.inception5b, network.backbone.inception5b):
         last.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
@@ -86,15 +82,14 @@ def test_a_video_that_stands_still_gives_what_its_picture_gave(monkeypatch):
     torch.testing.assert_close(found[:, :, 6], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_flow_starts_from_the_mean_over_rgb(monkeypatch):
-    flat, network = started(monkeypatch, "flow")
-    expected = flat.conv1.conv.weight.mean(1, keepdim=True)[:, :, None].expand(-1, 2, 7, -1, -1) / 7
-    assert torch.equal(network.backbone.conv1.conv.weight, expected)
-    assert torch.equal(network.backbone.conv2.conv.weight[:, :, 0], flat.conv2.conv.weight)
-    assert torch.equal(
-        network.backbone.inception5b.branch4[1].bn.running_var,
-        flat.inception5b.branch4[1].bn.running_var,
-    )
+def test_flow_starts_from_the_mean_over_rgb():
+    flat = torch.randn(4, 3, 5, 5, dtype=torch.float64)
+    conv = torch.nn.Conv3d(2, 4, (7, 5, 5), bias=False).double()
+    inflate(conv, {"weight": flat})
+    still = torch.randn(2, 5, 5, dtype=torch.float64)
+    found = conv(still[None, :, None].expand(-1, -1, 7, -1, -1)).flatten()
+    expected = F.conv2d(still.sum(0)[None, None], flat.mean(1, keepdim=True)).flatten()
+    torch.testing.assert_close(found, expected)
 
 
 def test_weights_that_cannot_be_had_are_one_line(monkeypatch, tmp_path):
@@ -126,3 +121,7 @@ def test_everything_learns(stream):
 def test_a_shift_has_no_place_there():
     with pytest.raises(ValidationError, match="shift: i3d has no residual branches to shift in"):
         config("i3d", shift={})
+    with pytest.raises(RecipeError, match="shift: i3d_small has no residual branches to shift in"):
+        load_recipe("synth/i3d", ["model.shift.dims=T"])
+    with pytest.raises(ValueError, match="I3D has no residual block that is known here"):
+        insert_shift(i3d_backbone("i3d_small"), num_frames=8, dims="T", alpha="1/4")
