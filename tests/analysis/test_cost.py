@@ -1,29 +1,31 @@
 """The counts that travel with the package, against fresh ones; counting: test_counting.py."""
 
 import pytest
+import torch
 
 from stsm_cli.analysis import counting
 from stsm_cli.analysis.cost import model_cost, shipped_costs
-from stsm_cli.analysis.counting import count_cost
+from stsm_cli.analysis.counting import count_cost, shifted_channels
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.analysis.printed_cost import paper_costs
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
+from stsm_cli.models.build import build_model
 
 TSM, STSM = ShiftConfig(dims="T", alpha="1/4"), ShiftConfig()
 RENEW = "datasets/paper/counts.json is out of date; `python benchmarks/counts.py` makes it again"
 
 
-def entries():
-    """Every network of the file without a shift, and one of its views with each shift.
+def entries(*, shifted):
+    """Networks of the file: each view of those without a shift, or a view with each shift.
 
     All numbers of the file are among them: a view's do not depend on the shift, nor a shift's on
     the view. That the counts do not either, test_counting.py shows.
     """
     seen = set()
     for config, size_px in shipped_costs():
-        shifted = config.model_copy(update={"num_frames": 1})
-        if config.shift is None or shifted not in seen:
-            seen.add(shifted)
+        at_one_frame = config.model_copy(update={"num_frames": 1})
+        if shifted == (config.shift is not None) and not (shifted and at_one_frame in seen):
+            seen.add(at_one_frame)
             yield config, size_px
 
 
@@ -34,12 +36,29 @@ def named(entry):
     return "-".join(map(str, (*parts, *view, config.shift and config.shift.dims)))
 
 
-@pytest.mark.parametrize("entry", list(entries()), ids=named)
+@pytest.mark.parametrize("entry", list(entries(shifted=False)), ids=named)
 def test_a_shipped_count_is_a_fresh_one(entry):
     config, size_px = entry
     shipped, counted = model_cost(config, size_px=size_px), count_cost(config, size_px=size_px)
     assert shipped == counted, RENEW
     assert [*shipped.skipped] == [*counted.skipped], RENEW  # `stsm flops --json` keeps the order
+
+
+@pytest.mark.parametrize("entry", list(entries(shifted=True)), ids=named)
+def test_a_shipped_shift_is_a_fresh_one(entry):
+    """Without a count: it moves as much before as many layers of as many parameters."""
+    config, size_px = entry
+    shipped = model_cost(config, size_px=size_px)
+    with torch.device("meta"):
+        model = build_model(config)
+    assert shipped.sites == shifted_channels(model), RENEW
+    own = {
+        name: sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        for name, module in model.named_modules()
+    }
+    layers = {layer.name: layer.params for layer in shipped.layers}
+    assert layers == {name: own[name] for name in layers}, RENEW
+    assert sum(own.values()) == shipped.params, RENEW
 
 
 @pytest.fixture

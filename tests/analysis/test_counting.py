@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -141,6 +143,28 @@ def test_a_shift_costs_nothing_and_hides_nothing(backbone, dims, alpha):
     assert shifted.skipped == plain.skipped
     assert shifted.uncounted == plain.uncounted == {}
     assert sum(site.shifted for site in shifted.sites) > 0
+
+
+@pytest.mark.parametrize(
+    ("backbone", "changes"),
+    [
+        ("slow_resnet_small", {}),
+        ("slowfast_resnet_small", {}),
+        ("r2plus1d_small", {}),
+        ("smallbig_resnet_small", {}),
+        ("resnet_small", {"non_local": True}),
+        ("resnet_small", {"system": "tpn"}),
+        ("resnet_small", {"system": "selfy"}),
+    ],
+)
+def test_a_shift_changes_no_count(backbone, changes):
+    """Of any kind of network; the shifted layers are called otherwise."""
+    shift = ShiftConfig(dims="T+H+W", alpha="3/8")
+    plain = count_cost(config(backbone, **changes), size_px=32)
+    shifted = count_cost(config(backbone, shift=shift, **changes), size_px=32)
+    layers = tuple(replace(one, name=one.name.removesuffix(".net")) for one in shifted.layers)
+    assert replace(shifted, sites=(), layers=layers) == plain
+    assert [*shifted.skipped] == [*plain.skipped]
 
 
 @pytest.mark.parametrize("non_local", [False, True])
