@@ -8,7 +8,7 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
-from stsm_cli.cli.options import Data, Json, Overrides
+from stsm_cli.cli.options import Data, Json, Overrides, RecipeName
 from stsm_cli.cli.predict import class_names_or_numbers
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS
@@ -43,15 +43,7 @@ def export(
             show_default=False,
         ),
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            metavar="RECIPE",
-            help="The recipe's name or file that belongs to WEIGHTS.",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: RecipeName = None,
     best: Best = False,
     with_preprocessing: Annotated[
         bool,

@@ -39,6 +39,15 @@ DecoderName = Annotated[
         "--decoder", help="`pyav` (default) or `decord`, where it is installed.", show_default=False
     ),
 ]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="The recipe's name or file that belongs to the weights.",
+        show_default=False,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,7 +10,7 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, RecipeName
 from stsm_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -55,15 +55,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            metavar="RECIPE",
-            help="The recipe's name or file that belongs to --checkpoint.",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: RecipeName = None,
     best: Best = False,
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Classes a video.")] = 5,
     crops: Crops = None,
