@@ -1,7 +1,7 @@
 """`stsm flops`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -129,56 +129,104 @@ def flops(
     """
     recipe = _recipe(model)
     _check_mean(model, recipe, checkpoint, data, videos)
-    frames = _within("--frames", frames, recipe.model.num_frames, 1, MAX_FRAMES)
-    size = _within("--size", size, recipe.test.crop_px, 32, MAX_PX)  # the networks' stride
-    classes = _within(
-        "--classes", classes, recipe.model.num_classes or DEFAULT_CLASSES, 1, MAX_CLASSES
-    )
-    views = _within("--views", views, recipe.test.clips * recipe.test.crops, 1, MAX_VIEWS)
-    given = recipe.model.shift
-    default = STSM if given is None or given == TSM else given
-    asked = _shift(shift or default.dims, alpha or str(default.alpha))
+    question = _question(model, recipe, frames, size, classes, views)
+    question = replace(question, asked=_asked(question, shift, alpha))
+    answer = _counted(question)
+    if checkpoint is not None:
+        own = recipe.model_copy(update={"model": question.network})
+        sampled = _mean_macs(own, checkpoint, data, num_videos=videos or 20, size_px=question.size)
+        answer = replace(answer, mean=sampled)
+    if as_json:
+        output.current().json(_record(question, answer, per_layer))
+    else:
+        _print(question, answer, per_layer)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A network to be counted.
+
+    Attributes:
+        model: As it was asked for.
+        network: With its own shift, if it has one.
+        size: Side of a view in pixels.
+        views: Of a video.
+        asked: The shift of STSM's row.
+    """
+
+    model: str
+    network: ModelConfig
+    size: int
+    views: int
+    asked: ShiftConfig = STSM
+
+    @property
+    def alone(self) -> str | None:
+        """What the network is, where it is counted as it is and in no row of a shift."""
+        network = self.network
+        return network.system or (network.backbone if network.backbone in WITHOUT_SHIFT else None)
+
+    @property
+    def is_ceiling(self) -> bool:
+        """True where a view may cost less than what is counted."""
+        return self.network.system in CEILING
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a network costs, by the shifts that it was counted with; and the paper's figures.
+
+    Attributes:
+        mean: Of views of real videos, and how many they were; None: not asked for.
+    """
+
+    shifts: Mapping[str, ShiftConfig | None]
+    costs: Mapping[str, "Cost"]
+    paper: Sequence["Comparison"]
+    mean: tuple[float, int] | None = None
+
+
+def _question(
+    model: str,
+    recipe: Recipe,
+    frames: int | None,
+    size: int | None,
+    classes: int | None,
+    views: int | None,
+) -> _Question:
+    """The network that is asked for; what is None is the recipe's."""
+    own, test = recipe.model, recipe.test
+    frames = _within("--frames", frames, own.num_frames, 1, MAX_FRAMES)
+    size = _within("--size", size, test.crop_px, 32, MAX_PX)  # the networks' stride
+    classes = _within("--classes", classes, own.num_classes or DEFAULT_CLASSES, 1, MAX_CLASSES)
+    views = _within("--views", views, test.clips * test.crops, 1, MAX_VIEWS)
     edits = {"num_frames": frames, "num_classes": classes, "weights": None, "init": None}
-    config = recipe.model.model_copy(update=edits)
+    return _Question(model, own.model_copy(update=edits), size, views)
+
+
+def _asked(question: _Question, dims: str | None, alpha: str | None) -> ShiftConfig:
+    """The shift of STSM's row: `dims` and `alpha`, else the network's own or the paper's."""
+    given = question.network.shift
+    default = STSM if given is None or given == TSM else given
+    shift = _shift(dims or default.dims, alpha or str(default.alpha))
+    if question.alone is not None and (dims or alpha):
+        raise UsageError(f"--shift and --alpha: {question.model} is {question.alone.upper()}")
+    return shift
+
+
+def _counted(question: _Question) -> _Answer:
     from stsm_cli.analysis.cost import model_cost
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
-    alone = config.system or (config.backbone if config.backbone in WITHOUT_SHIFT else None)
-    if alone is not None and (shift or alpha):
-        raise UsageError(f"--shift and --alpha: {model} is {alone.upper()}")
-    shifts = default_shifts(config, asked)
-    costs = {}
+    shifts, costs = default_shifts(question.network, question.asked), {}
     with output.current().bar("counting", len(shifts) + 1) as bar:
         for name, setting in shifts.items():
-            network = config.model_copy(update={"shift": setting})
-            costs[name] = model_cost(network, size_px=size)
+            network = question.network.model_copy(update={"shift": setting})
+            costs[name] = model_cost(network, size_px=question.size)
             bar.advance()
-        paper = compare_with_paper(config)
+        paper = compare_with_paper(question.network)
         bar.advance()
-    mean = None
-    if checkpoint is not None:
-        own = recipe.model_copy(update={"model": config})
-        mean = _mean_macs(own, checkpoint, data, num_videos=videos or 20, size_px=size)
-    if as_json:
-        question = {"schema": "stsm.flops/1", "model": model, "num_frames": frames, "size": size}
-        question |= {"num_classes": classes, "views": views}
-        counted = asked if alone is None else config.shift
-        question["shift"] = counted and counted.model_dump(mode="json", include={"dims", "alpha"})
-        question["is_ceiling"] = config.system in CEILING
-        if mean is not None:
-            question["mean"] = {"macs": mean[0], "videos": mean[1]}
-        output.current().json(question | _record(costs, paper, views, per_layer))
-        return
-    title = f"{model}, {frames} frames of {size}² pixels, {classes} classes"
-    notes = [CEILING_NOTE] if config.system in CEILING else []
-    if mean is not None:
-        notes.append(f"mean of {mean[1]} views, of a video each: {_giga(mean[0])}")
-    if config.stream == "flow":
-        notes.append("computing optical flow is not counted: benchmarks/flow.py has its cost")
-    _print_costs(title, shifts, costs, views, notes)
-    if per_layer:
-        _print_layers(*list(costs.items())[-1])
-    _print_paper(paper, frames)
+    return _Answer(shifts, costs, paper)
 
 
 def _check_mean(
@@ -268,11 +316,32 @@ def _shift(dims: str, alpha: str) -> ShiftConfig:
     return ShiftConfig(dims=dims, alpha=parse_alpha(alpha))
 
 
-def _record(
-    costs: Mapping[str, "Cost"], paper: Sequence["Comparison"], views: int, per_layer: bool
-) -> dict[str, Any]:
+def _record(question: _Question, answer: _Answer, per_layer: bool) -> dict[str, Any]:
+    network, mean = question.network, answer.mean
+    shift = question.asked if question.alone is None else network.shift
+    record: dict[str, Any] = {
+        "schema": "stsm.flops/1",
+        "model": question.model,
+        "num_frames": network.num_frames,
+        "size": question.size,
+        "num_classes": network.num_classes,
+        "views": question.views,
+        "shift": shift and shift.model_dump(mode="json", include={"dims", "alpha"}),
+        "is_ceiling": question.is_ceiling,
+    }
+    if mean is not None:
+        record["mean"] = {"macs": mean[0], "videos": mean[1]}
+    record |= _costs_record(answer.costs, question.views)
+    record["paper"] = [_paper_record(row) for row in answer.paper]
+    if per_layer:
+        *_, cost = answer.costs.values()
+        record["layers"] = [asdict(layer) for layer in cost.layers]
+    return record
+
+
+def _costs_record(costs: Mapping[str, "Cost"], views: int) -> dict[str, Any]:
     *_, cost = costs.values()
-    record = {
+    return {
         "macs": cost.macs,
         "macs_total": cost.macs * views,
         "gmacs": cost.macs / 1e9,
@@ -286,11 +355,7 @@ def _record(
         },
         "skipped": cost.skipped,
         "uncounted": [{"operator": name, "times": n} for name, n in cost.uncounted.items()],
-        "paper": [_paper_record(row) for row in paper],
     }
-    if per_layer:
-        record["layers"] = [asdict(layer) for layer in cost.layers]
-    return record
 
 
 def _paper_record(row: "Comparison") -> dict[str, Any]:
@@ -303,16 +368,18 @@ def _paper_record(row: "Comparison") -> dict[str, Any]:
     return printed | {"measured": measured}
 
 
-def _print_costs(
-    title: str,
-    shifts: Mapping[str, ShiftConfig | None],
-    costs: Mapping[str, "Cost"],
-    views: int,
-    notes: Sequence[str],
-) -> None:
+def _print(question: _Question, answer: _Answer, per_layer: bool) -> None:
+    _print_costs(question, answer)
+    if per_layer:
+        _print_layers(*list(answer.costs.items())[-1])
+    _print_paper(answer.paper, question.network.num_frames)
+
+
+def _print_costs(question: _Question, answer: _Answer) -> None:
+    network, views = question.network, question.views
     rows = []
-    for name, shift in shifts.items():
-        cost = costs[name]
+    for name, shift in answer.shifts.items():
+        cost = answer.costs[name]
         rows.append(
             [
                 name,
@@ -323,8 +390,22 @@ def _print_costs(
                 _shifted(cost.sites),
             ]
         )
+    title = f"{question.model}, {network.num_frames} frames of {question.size}² pixels, "
+    title += f"{network.num_classes} classes"
     columns = ["", "shift", "MACs a view", f"MACs, {views} views", "parameters", "channels shifted"]
-    output.current().table(title, columns, rows, [*notes, *_notes(costs)])
+    notes = [*_notes_of_videos(question, answer), *_notes(answer.costs)]
+    output.current().table(title, columns, rows, notes)
+
+
+def _notes_of_videos(question: _Question, answer: _Answer) -> list[str]:
+    """Costs that depend on the video, or that a video has before the network sees it."""
+    notes = [CEILING_NOTE] if question.is_ceiling else []
+    if answer.mean is not None:
+        macs, videos = answer.mean
+        notes.append(f"mean of {videos} views, of a video each: {_giga(macs)}")
+    if question.network.stream == "flow":
+        notes.append("computing optical flow is not counted: benchmarks/flow.py has its cost")
+    return notes
 
 
 def _notes(costs: Mapping[str, "Cost"]) -> list[str]:
