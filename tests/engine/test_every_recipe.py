@@ -1,4 +1,7 @@
-"""Every shipped recipe trains, in its small counterpart: two steps on six tiny videos."""
+"""Every shipped recipe trains, in its small counterpart: two steps on six tiny videos.
+
+These counterparts are all the small networks that there are.
+"""
 
 import re
 from math import isfinite
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.config.load import load_recipe, recipe_names
-from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
+from stsm_cli.config.schema import BODIES, FOR_SMALL_FRAMES, Recipe
 from stsm_cli.data.flow import Flow
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.motion import MotionCurves
@@ -16,7 +19,18 @@ from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.models.build import build_model
+from stsm_cli.models.weights import load_weights
 
+NETWORKS = {(name, None) for name in FOR_SMALL_FRAMES}
+NETWORKS |= {
+    (body, system)
+    for system, bodies in BODIES.items()
+    for body in bodies
+    if body in FOR_SMALL_FRAMES
+}
+ALONE = ("res2net_small",)
+"""Those that stand in no recipe without a system."""
 CROP_PX, SHORT_SIDE_PX = 32, 36
 MOST_FRAMES = 8
 
@@ -31,8 +45,12 @@ def small_backbone(backbone):
 
 
 def tiny(name):
-    """A recipe for six tiny videos of the embedded set's classes; all it can keep is its own."""
-    recipe = load_recipe(name).recipe
+    """A recipe for six tiny videos of the embedded set's classes; all it can keep is its own.
+
+    The name is a recipe's, or one of `ALONE`.
+    """
+    edits = [f"model.backbone={name}"] if name in ALONE else []
+    recipe = load_recipe("synth/tsn" if edits else name, edits).recipe
     model = recipe.model.model_dump()
     model |= {"backbone": small_backbone(model["backbone"]), "num_classes": len(CLASSES)}
     model |= {"num_frames": min(model["num_frames"], MOST_FRAMES), "weights": None, "init": None}
@@ -67,7 +85,12 @@ def noise(recipe, split, count, seed):
     return Videos(manifest, SHORT_SIDE_PX, "pyav", cache=frames, flow=flow, motion=motion)
 
 
-@pytest.mark.parametrize("name", recipe_names())
+def test_every_small_network_is_some_recipe_s():
+    models = [tiny(name).model for name in (*recipe_names(), *ALONE)]
+    assert {(model.backbone, model.system) for model in models} == NETWORKS
+
+
+@pytest.mark.parametrize("name", [*recipe_names(), *ALONE])
 def test_two_steps_on_six_videos(name, tmp_path, run):
     recipe = tiny(name)
     splits = (noise(recipe, split, count, count) for split, count in (("train", 6), ("val", 2)))
@@ -79,3 +102,7 @@ def test_two_steps_on_six_videos(name, tmp_path, run):
     state = load_checkpoint(folder.checkpoint)
     assert state["position"]["batches"] == 2
     assert all(value.isfinite().all() for value in state["model"].values())
+    heads = [name for name in state["model"] if name.endswith("fc.bias")]  # that begin at 0
+    assert ("auxiliary.fc.bias" in heads) == (recipe.model.system == "tpn")
+    assert all(state["model"][name].all() for name in heads)
+    load_weights(build_model(recipe.model), folder.checkpoint)
