@@ -10,44 +10,53 @@ from reprlib import repr as brief
 AXES = "THW"
 """The axes that a shift knows, in the order of their indices: time, height, width."""
 
+BOTH_WAYS, FROM_THE_PAST = (+1, -1), (-1,)
+"""Directions in which a group's channels look: +1 at the next position, -1 at the previous."""
+
+Groups = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+"""Groups of axes, each with its directions."""
+
 _LARGEST_DENOMINATOR = 10**6
 _NUMBER = re.compile(r"[-+]?[0-9./]{1,40}([eE][-+]?[0-9]{1,3})?")  # trap: of 1e9999999, 4 MB
 
 
-def parse_dims(dims: str) -> tuple[tuple[int, ...], ...]:
-    """The groups of axes that `dims` names, in its order; axes are indices into `AXES`.
+def parse_dims(dims: str) -> Groups:
+    """The groups of axes that `dims` names, in its order, each with the directions of its shift.
 
     Args:
-        dims: Groups joined by `+`. The axes of one group move together, diagonally; their order
-            does not matter (`TH` is `HT`). The order of the groups does: it is the order of their
-            channels.
+        dims: Groups joined by `+`. The axes of one group, indices into `AXES`, move together,
+            diagonally; their order does not matter (`TH` is `HT`). The order of the groups does: it
+            is the order of their channels. One half of a group's channels looks at the next
+            position, the other at the previous; behind a `-` all look at the previous one, so that
+            `T-` needs no frame of the future.
 
     Raises:
         ValueError: A group is empty, an axis unknown or repeated in its group, or a group repeated.
 
     Examples:
-        >>> parse_dims("T+H+W")
-        ((0,), (1,), (2,))
-        >>> parse_dims("TH+W")
-        ((0, 1), (2,))
+        >>> parse_dims("T-+HW")
+        (((0,), (-1,)), ((1, 2), (1, -1)))
     """
-    groups: list[tuple[int, ...]] = []
+    groups: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     for name in dims.split("+"):
-        if not name:
-            raise ValueError(
-                f"dims {brief(dims)}: a group is empty; write axes of {AXES} such as T+HW"
-            )
-        if unknown := [axis for axis in name if axis not in AXES]:
-            raise ValueError(
-                f"dims {brief(dims)}: unknown axis {unknown[0]!r}; the axes are T, H and W"
-            )
-        if len(set(name)) < len(name):
-            raise ValueError(f"dims {brief(dims)}: an axis is repeated in group {brief(name)}")
-        group = tuple(sorted(AXES.index(axis) for axis in name))
-        if group in groups:
+        axes = _parse_axes(dims, name)
+        if axes in (known for known, _ in groups):
             raise ValueError(f"dims {brief(dims)}: group {brief(name)} is repeated")
-        groups.append(group)
+        groups.append((axes, FROM_THE_PAST if name.endswith("-") else BOTH_WAYS))
     return tuple(groups)
+
+
+def _parse_axes(dims: str, name: str) -> tuple[int, ...]:
+    letters = name.removesuffix("-")
+    if not letters:
+        raise ValueError(f"dims {brief(dims)}: a group is empty; write axes of {AXES} such as T+HW")
+    if unknown := [axis for axis in letters if axis not in AXES]:
+        raise ValueError(
+            f"dims {brief(dims)}: unknown axis {unknown[0]!r}; the axes are T, H and W"
+        )
+    if len(set(letters)) < len(letters):
+        raise ValueError(f"dims {brief(dims)}: an axis is repeated in group {brief(name)}")
+    return tuple(sorted(AXES.index(axis) for axis in letters))
 
 
 def parse_alpha(value: Fraction | str | int | float) -> Fraction:

@@ -99,7 +99,8 @@ class ShiftConfig(Section):
     """The spatio-temporal shift of the paper's section 3."""
 
     dims: Dims = "T+H+W"  # paper 5.1
-    """Sum of groups of axes that move together: `T`, `T+H+W`, `HW`, `TH+TW+HW`, ..."""
+    """Sum of groups of axes that move together: `T`, `T+H+W`, `HW`, `TH+TW+HW`, ...; `T-` looks at
+    the past alone."""
     alpha: Alpha = Fraction(3, 8)  # paper 5.1
     """Fraction of all channels that move."""
     shortcut: bool = False

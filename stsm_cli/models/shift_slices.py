@@ -5,17 +5,16 @@ Exact in whole numbers, and traceable for a number of channels that is symbolic.
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from stsm_cli.config.notation import parse_alpha, parse_dims
+from stsm_cli.config.notation import Groups, parse_alpha, parse_dims
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 AlphaLike = Fraction | str | float
 """α in a form that `parse_alpha` reads."""
-Groups = tuple[tuple[int, ...], ...]
-"""Groups of axes as `parse_dims` returns them."""
 
 
 class ChannelSlice(NamedTuple):
@@ -30,10 +29,12 @@ class ChannelSlice(NamedTuple):
 
 
 def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[ChannelSlice, ...]:
-    """The channels that move: two slices for each group of `dims`, in the order of the channels.
+    """The channels that move: a slice for each direction of each group of `dims`, in their order.
 
-    Slice i of 2G covers channels `round(i·αC/2G)` up to `round((i+1)·αC/2G)`, halves rounded up; it
-    is empty where α leaves it nothing. The channels behind the last slice stay.
+    The G groups have equal shares, and so have the two directions of one: slice i of 2G covers
+    channels `round(i·αC/2G)` up to `round((i+1)·αC/2G)`, halves rounded up. A group of one
+    direction has the channels of both. A slice is empty where α leaves it nothing; the channels
+    behind the last one stay.
 
     Args:
         num_channels: C.
@@ -46,6 +47,8 @@ def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[Chan
     Examples:
         >>> [(part.direction, part.start, part.stop) for part in channel_slices(64, "T", "1/4")]
         [(1, 0, 8), (-1, 8, 16)]
+        >>> [(part.direction, part.start, part.stop) for part in channel_slices(64, "T-", "1/8")]
+        [(-1, 0, 8)]
     """
     plain = str(alpha) if isinstance(alpha, Fraction) else alpha
     return slices_of(num_channels, *_parse(dims, plain))
@@ -53,9 +56,12 @@ def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[Chan
 
 def slices_of(num_channels: int, groups: Groups, over: int, under: int) -> tuple[ChannelSlice, ...]:
     """`channel_slices` of what is parsed already: the groups of axes, and α as `over`/`under`."""
-    moves = [(axes, direction) for axes in groups for direction in (+1, -1)]
-    under *= len(moves)  # slice i begins at i·C·over/under, rounded in whole numbers
-    bounds = [(2 * i * num_channels * over + under) // (2 * under) for i in range(len(moves) + 1)]
+    moves = [(axes, direction) for axes, directions in groups for direction in directions]
+    halves = [2 // len(directions) for _, directions in groups for _ in directions]
+    under *= 2 * len(groups)  # half i begins at i·C·over/under, rounded in whole numbers
+    bounds = [
+        (2 * i * num_channels * over + under) // (2 * under) for i in accumulate(halves, initial=0)
+    ]
     return tuple(ChannelSlice(*move, bounds[i], bounds[i + 1]) for i, move in enumerate(moves))
 
 
@@ -70,8 +76,9 @@ def group_sizes(slices: Sequence[ChannelSlice], dims: str) -> dict[str, tuple[in
         >>> group_sizes(channel_slices(64, "T+H", "3/8"), "T+H")
         {'T': (6, 6), 'H': (6, 6)}
     """
-    sizes = [part.stop - part.start for part in slices]
-    return dict(zip(dims.split("+"), zip(sizes[::2], sizes[1::2], strict=True), strict=True))
+    sizes = iter(part.stop - part.start for part in slices)
+    names = zip(dims.split("+"), parse_dims(dims), strict=True)
+    return {name: (next(sizes) if 1 in ways else 0, next(sizes)) for name, (_, ways) in names}
 
 
 def frames_per_video(x: "Tensor", num_frames: int | None) -> int:

@@ -26,7 +26,12 @@ def test_examples_of_the_docstrings_hold():
     ],
 )
 def test_dims(dims, groups):
-    assert parse_dims(dims) == groups
+    assert parse_dims(dims) == tuple((axes, (1, -1)) for axes in groups)
+
+
+def test_dims_from_the_past_alone():
+    assert parse_dims("T-") == (((0,), (-1,)),)
+    assert parse_dims("W+HT-") == (((2,), (1, -1)), ((0, 1), (-1,)))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +45,11 @@ def test_dims(dims, groups):
         ("HW+WH", "dims 'HW+WH': group 'WH' is repeated"),
         ("", "dims '': a group is empty"),
         ("T+", "dims 'T+': a group is empty"),
+        ("-", "dims '-': a group is empty"),
+        ("T--", "dims 'T--': unknown axis '-'"),
+        ("-T", "dims '-T': unknown axis '-'"),
+        ("T-T", "dims 'T-T': unknown axis '-'"),
+        ("T+T-", "dims 'T+T-': group 'T-' is repeated"),
         ("+", "dims '+': a group is empty"),
     ],
 )

@@ -134,6 +134,7 @@ SHIFTS = {
     **dict.fromkeys(("tsm_tpn_", "tsm_selfy_"), ("T", Fraction(1, 4))),
     "tsm": ("T", Fraction(1, 4)),
     "stsm": ("T+H+W", Fraction(3, 8)),
+    "stsm_causal": ("T-+H+W", Fraction(3, 8)),
 }
 
 

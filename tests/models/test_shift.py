@@ -25,6 +25,7 @@ from stsm_cli.models.shift import (
 from stsm_cli.models.shift_slices import group_sizes
 
 ALL = ["T", "H", "W", "T+H+W", "HW", "H+W", "T+HW", "TH+TW+HW", "THW", "T+H+W+TH+TW+HW"]
+PAST = ["T-", "T-+H+W", "W+HT-"]
 LAYOUTS = ["frames", "frames channels-last", "features", "features channels-last", "strided"]
 
 
@@ -37,7 +38,8 @@ def slow_shift(videos, dims, alpha):
     for i in range(num_slices):
         edges = [Fraction(alpha) * num_channels * k / num_slices for k in (i, i + 1)]
         start, stop = (int(edge + Fraction(1, 2)) for edge in edges)
-        step = [(1 if i % 2 == 0 else -1) * (axis in groups[i // 2]) for axis in "THW"]
+        from_past = i % 2 == 1 or "-" in groups[i // 2]
+        step = [(-1 if from_past else 1) * (axis in groups[i // 2]) for axis in "THW"]
         for c in range(start, stop):
             for at in itertools.product(*map(range, sizes)):
                 source = tuple(p + s for p, s in zip(at, step, strict=True))
@@ -65,7 +67,7 @@ def as_videos(x, num_frames):
 
 
 def test_examples_of_the_docstrings_hold():
-    assert doctest.testmod(shift_slices) == (0, 2)
+    assert doctest.testmod(shift_slices) == (0, 3)
 
 
 # Which channels
@@ -106,6 +108,7 @@ def test_slices_of_a_group_share_its_axes():
         ("W+HT", "1/8", {"W": (1, 1), "HT": (1, 1)}),
         ("T+H", "3/32", {"T": (1, 1), "H": (0, 1)}),
         ("T", "0", {"T": (0, 0)}),
+        ("T-+H", "1/4", {"T-": (0, 4), "H": (2, 2)}),
     ],
 )
 def test_sizes_of_groups_are_in_their_order_and_direction(dims, alpha, sizes):
@@ -139,11 +142,23 @@ def test_slices_differ_by_one_at_most_and_sum_to_alpha(num_channels):
         assert sum(sizes) == int(Fraction(alpha) * num_channels + Fraction(1, 2))
 
 
+@pytest.mark.parametrize(
+    ("num_channels", "dims", "alpha", "slices"),
+    [
+        (64, "T-", "1/8", [((0,), -1, 0, 8)]),
+        (24, "T-+H", "1/2", [((0,), -1, 0, 6), ((1,), 1, 6, 9), ((1,), -1, 9, 12)]),
+        (5, "H+T-", "1/2", [((1,), 1, 0, 1), ((1,), -1, 1, 1), ((0,), -1, 1, 3)]),
+    ],
+)
+def test_a_group_from_the_past_has_one_slice_as_large_as_two(num_channels, dims, alpha, slices):
+    assert list(channel_slices(num_channels, dims, alpha)) == slices
+
+
 # What it computes
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dims", ALL)
+@pytest.mark.parametrize("dims", [*ALL, *PAST])
 @pytest.mark.parametrize(("num_channels", "alpha"), [(16, "3/8"), (7, "1"), (5, "1/2"), (1, "1")])
 def test_it_is_the_slow_loop(layout, dims, num_channels, alpha):
     videos = torch.randn(2, num_channels, 3, 4, 2)
@@ -187,7 +202,7 @@ def test_t_at_a_quarter_is_tsm(num_channels):
     assert torch.equal(shift(x, num_frames=8, dims="T", alpha="1/4"), tsm.view_as(x))
 
 
-@pytest.mark.parametrize("dims", ALL)
+@pytest.mark.parametrize("dims", [*ALL, *PAST])
 def test_it_is_a_convolution_with_one_hot_kernels(dims):
     kernels = torch.zeros(24, 1, 3, 3, 3)
     for c in range(24):
@@ -279,7 +294,7 @@ def test_the_gradient_is_right_twice(layout, dims):
     assert gradgradcheck(f, x)
 
 
-@pytest.mark.parametrize("dims", ALL)
+@pytest.mark.parametrize("dims", [*ALL, *PAST])
 def test_the_gradient_is_the_reversed_shift(dims):
     x, grad = torch.randn(2, 2, 16, 3, 4, 5)
     x.requires_grad_()
