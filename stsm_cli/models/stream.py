@@ -21,7 +21,7 @@ from stsm_cli.models.tsn import TSN
 TIME = 0  # among the axes of a shift
 
 
-class Stream:
+class FrameStream:
     """The scores of frames as they come.
 
     The mean of the scores of T frames is what the network says of a video of these T.

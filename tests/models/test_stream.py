@@ -7,7 +7,7 @@ import torch
 
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.build import build_model
-from stsm_cli.models.stream import Stream
+from stsm_cli.models.stream import FrameStream
 
 
 def network(dims="T-+H+W", *, backbone="resnet_small", num_frames=5, alpha="3/4", **keys):
@@ -28,7 +28,7 @@ def scores(stream, videos):
 @pytest.mark.parametrize("dims", ["T-", "T-+H+W", "W+HT-", "T-+TH-", "H+W", None])
 def test_the_mean_of_a_videos_scores_is_the_networks(dims):
     whole, videos = network(dims), torch.randn(2, 5, 3, 16, 12)
-    found = scores(Stream(whole), videos).mean(1)
+    found = scores(FrameStream(whole), videos).mean(1)
     torch.testing.assert_close(found, whole(videos), rtol=1e-5, atol=1e-5)
 
 
@@ -36,12 +36,12 @@ def test_it_is_of_any_length_and_any_2d_backbone():
     videos = torch.randn(1, 9, 3, 32, 32)
     short = network("T-", backbone="mobilenet_v2_small", num_frames=2)
     long = network("T-", backbone="mobilenet_v2_small", num_frames=9)
-    found = scores(Stream(short), videos).mean(1)
+    found = scores(FrameStream(short), videos).mean(1)
     torch.testing.assert_close(found, long(videos), rtol=1e-5, atol=1e-5)
 
 
 def test_scores_depend_on_the_frames_before_and_on_no_others():
-    stream, videos = Stream(network()), torch.randn(1, 4, 3, 16, 16)
+    stream, videos = FrameStream(network()), torch.randn(1, 4, 3, 16, 16)
     first, other = scores(stream, videos), videos.clone()
     other[:, 2] += 1
     stream.restart()
@@ -52,7 +52,7 @@ def test_scores_depend_on_the_frames_before_and_on_no_others():
 
 
 def test_a_restarted_stream_has_forgotten():
-    stream, frames = Stream(network()), torch.randn(2, 3, 16, 16)
+    stream, frames = FrameStream(network()), torch.randn(2, 3, 16, 16)
     first, again = stream.step(frames), stream.step(frames)
     assert not torch.equal(first, again)
     stream.restart()
@@ -64,7 +64,7 @@ def test_a_restarted_stream_has_forgotten():
 
 def test_it_keeps_the_channels_of_one_frame_that_move_in_time():
     whole = network("T-+H", alpha="1/2")
-    stream, kept = Stream(whole), []
+    stream, kept = FrameStream(whole), []
     for module in whole.modules():
         if hasattr(module, "slices"):
             moved = module.slices[0].stop
@@ -80,13 +80,13 @@ def test_it_keeps_the_channels_of_one_frame_that_move_in_time():
 def test_the_network_itself_stays_as_it_was():
     whole = network().train()
     names = [name for name, _ in whole.named_modules()]
-    Stream(whole)
+    FrameStream(whole)
     assert whole.training
     assert [name for name, _ in whole.named_modules()] == names
 
 
 def test_frames_of_another_size_are_refused():
-    stream = Stream(network())
+    stream = FrameStream(network())
     stream.step(torch.randn(2, 3, 16, 16))
     says = (
         "frames are (1, 3, 16, 16), those before it (2, 3, 16, 16); `restart` begins other videos"
@@ -99,7 +99,7 @@ def test_frames_of_another_size_are_refused():
 def test_a_shift_from_the_future_is_refused(dims):
     says = rf"backbone\.\S+ looks at the next frame: its dims are {re.escape(dims)}, T- is causal"
     with pytest.raises(ValueError, match=says):
-        Stream(network(dims))
+        FrameStream(network(dims))
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_a_shift_from_the_future_is_refused(dims):
 )
 def test_a_network_that_looks_at_all_frames_is_refused(keys, says):
     with pytest.raises(ValueError, match=re.escape(says)):
-        Stream(network(None, **{"backbone": "resnet_small", "num_frames": 8} | keys))
+        FrameStream(network(None, **{"backbone": "resnet_small", "num_frames": 8} | keys))
