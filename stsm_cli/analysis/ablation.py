@@ -1,15 +1,16 @@
 """An ablation: a base recipe and named rows of `--set` overrides, planned as runs.
 
 The one idea: a row is exactly what a user could type after `--set`. Each row and seed gives one
-recipe, and a run is known by the hash of that recipe.
+recipe, and a run is known by the hash of that recipe. A row of another system has a recipe of its
+own in place of the base, or two: of RGB and of optical flow, whose scores are fused.
 """
 
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -53,6 +54,15 @@ class Row(Section):
         return slug(self.name)
 
 
+class System(Row):
+    """A system that the paper compares with."""
+
+    overrides: tuple[str, ...] = Field(default=(), alias="set", max_length=0)
+    also: dict[DatasetName, tuple[str, ...]] = Field(default={}, max_length=0)
+    recipes: dict[DatasetName, Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]]
+    """By data set: its recipe, or of two streams RGB's and flow's."""
+
+
 def slug(row: str) -> str:
     """The name of a row as a file name."""
     return re.sub(r"[^A-Za-z0-9+]", "-", row)
@@ -71,11 +81,18 @@ class Ablation(Section):
     """Words that `--full` adds, by data set; where absent, the base recipe is the full budget."""
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(min_length=1)
+    systems: tuple[System, ...] = ()
+    """Rows of other systems, run where they are asked for."""
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """The rows of the base recipe, and those of other systems."""
+        return (*self.rows, *self.systems)
 
     @model_validator(mode="after")
     def _rows_differ(self) -> "Ablation":
-        slugs = [row.slug for row in self.rows]
-        for row in self.rows:
+        slugs = [row.slug for row in self.all_rows]
+        for row in self.all_rows:
             if slugs.count(row.slug) > 1:
                 raise ValueError(f"two rows share the name {row.name} (as files: {row.slug})")
         return self
@@ -117,23 +134,49 @@ def table_name(name: str, ablation: Ablation) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One row with one seed."""
+    """One row with one seed.
+
+    Attributes:
+        recipe: What is run; of two streams RGB's.
+        base: The recipe's name before the overrides.
+        overrides: Words that make `base` this recipe, as `--set` takes them.
+        flow: The second of two streams, whose scores are fused with those of this one.
+    """
 
     row: Row
     seed: int
     recipe: Recipe
+    base: str
     overrides: tuple[str, ...]
-    """Words that make the sweep's base recipe this one, as `--set` takes them."""
+    flow: "Run | None" = None
+
+    @property
+    def streams(self) -> "tuple[Run, ...]":
+        """The runs that are trained: itself, or of two streams each."""
+        return (self,) if self.flow is None else (replace(self, flow=None), self.flow)
 
     @property
     def recipe_hash(self) -> str:
         """Identity of the run on given videos; the weights it starts from by their content."""
-        return content_hash(self.recipe, init_sha256(self.recipe))
+        recipes = (stream.recipe for stream in self.streams)
+        return joined_hash(content_hash(recipe, init_sha256(recipe)) for recipe in recipes)
 
     @property
     def slug(self) -> str:
         """The run's name as a file name."""
         return f"{self.row.slug}-seed{self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder, which rows with the same recipe share."""
+        if isinstance(self.row, System):
+            return f"{slug(self.base)}-seed{self.seed}"
+        return self.slug
+
+
+def joined_hash(hashes: Iterable[str]) -> str:
+    """The identity of runs whose scores are fused."""
+    return "+".join(hashes)
 
 
 @dataclass(frozen=True)
@@ -162,6 +205,15 @@ class Sweep:
     data_id: str | None = None
 
     @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows that are run, in the table's order."""
+        return tuple({run.row.name: run.row for run in self.runs}.values())
+
+    def command_of(self, row: Row) -> str:
+        """The command that repeats a row of the sweep."""
+        return f"{self.command} --systems" if isinstance(row, System) else self.command
+
+    @property
     def table(self) -> str:
         """The name that the table's files share."""
         return table_name(self.name, self.ablation)
@@ -178,6 +230,7 @@ def plan_sweep(
     *,
     seeds: int = 1,
     full: bool = False,
+    systems: bool = False,
     overrides: Sequence[str] = (),
     data_id: str | None = None,
 ) -> Sweep:
@@ -188,6 +241,7 @@ def plan_sweep(
         dataset: Which of its base recipes.
         seeds: How many seeds, counted up from the base recipe's.
         full: The longer budget.
+        systems: Other systems that have a recipe for the data set, too.
         overrides: `--set` for every row; rows win. Such a sweep's budget is `custom`.
         data_id: What the videos are known by, where they are at hand.
 
@@ -212,10 +266,12 @@ def plan_sweep(
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
     loaded = load_recipe(base, shared)
     common = loaded.recipe
+    asked = [row for row in ablation.systems if systems and chosen in row.recipes]
     runs = tuple(
-        _plan_run(base, shared, row, row.on(chosen), seed)
+        _plan_run(row, row.recipes[chosen] if isinstance(row, System) else (base,), words, seed)
         for seed in range(common.seed, common.seed + seeds)
-        for row in ablation.rows
+        for row in (*ablation.rows, *asked)
+        for words in [(*shared, *row.on(chosen))]
     )
     is_full = full or chosen not in ablation.full
     budget: Budget = "custom" if overrides else "full" if is_full else "short"
@@ -248,6 +304,9 @@ def command_words(name: str, dataset: str) -> list[str]:
     return words
 
 
-def _plan_run(base: str, shared: Sequence[str], row: Row, own: Sequence[str], seed: int) -> Run:
-    overrides = (*shared, *own, f"seed={seed}")
-    return Run(row, seed, load_recipe(base, overrides).recipe, overrides)
+def _plan_run(row: Row, bases: Sequence[str], words: Sequence[str], seed: int) -> Run:
+    overrides = (*words, f"seed={seed}")
+    first, *second = (
+        Run(row, seed, load_recipe(base, overrides).recipe, base, overrides) for base in bases
+    )
+    return replace(first, flow=second[0]) if second else first

@@ -20,7 +20,7 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
         dataset: The paper's.
         group: What was measured.
     """
-    places = {row.name: place for place, row in enumerate(ablation.rows)}
+    places = {row.name: place for place, row in enumerate(ablation.all_rows)}
     records = sorted(group.records, key=lambda r: (places.get(r.row, len(places)), r.seed))
     first = records[0]
     data, optim = first.recipe.data, first.recipe.optim
@@ -31,11 +31,12 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
         lines[0] += f"; known as `{known_as}`"
     excluded = max(record.score.num_listed - record.score.num_videos for record in records)
     seeds = len(group.seeds)
+    printed, command = paper_protocol(ablation, dataset), records[-1].command  # systems stand last
+    sampling = _by_rows(records, lambda record: f"{record.recipe.data.sampling} sampling")
     return [
         *lines,
-        f"Protocol: {_by_rows(records, lambda record: f'`{record.protocol}`')}, {data.sampling} "
-        f"sampling; the paper's: `{paper_protocol(ablation, dataset)}`; videos that did not "
-        f"decode, counted as wrong: {excluded}",
+        f"Protocol: {_by_rows(records, lambda record: f'`{record.protocol}`')}, {sampling}; "
+        f"the paper's: `{printed}`; videos that did not decode, counted as wrong: {excluded}",
         f"Networks, a view of each: {_by_rows(records, _network)}",
         f"Recipe: `{first.base}`, {first.budget} budget: {group.epochs} epochs, "
         f"{optim.optimizer}, lr {optim.lr:g}, batch {optim.batch_size}, "
@@ -44,7 +45,7 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
         f"Seeds: {joined(map(str, group.seeds))}; {len(records)} runs, "
         f"{timedelta(seconds=round(sum(r.seconds for r in records)))} of training and testing",
         f"Environment: {_environments(records)}",
-        f"Command: `{first.command}{f' --seeds {seeds}' if seeds > 1 else ''}` (finished runs are "
+        f"Command: `{command}{f' --seeds {seeds}' if seeds > 1 else ''}` (finished runs are "
         f"read from `records/{first.table}/{first.dataset}-{first.budget}-{first.experiment}/`)",
     ]
 
@@ -67,11 +68,16 @@ def _by_rows(records: Sequence[RunRecord], text: Callable[[RunRecord], str]) -> 
 def _network(record: RunRecord) -> str:
     model, network = record.recipe.model, record.network
     blocks = " with non-local blocks" if model.non_local else ""
+    stream = "" if record.flow is None else ", RGB and flow together"
     return (
-        f"`{model.backbone}`{blocks}, {model.num_classes} classes, {model.num_frames} × "
-        f"{network.size_px}² pixels: {adds(network.macs)} multiply-adds, "
+        f"`{model.backbone}`{blocks}{_added(model)}{stream}, {model.num_classes} classes, "
+        f"{model.num_frames} × {network.size_px}² pixels: {adds(network.macs)} multiply-adds, "
         f"{mega(network.params)} parameters"
     )
+
+
+def _added(model: ModelConfig) -> str:
+    return "" if model.system is None else f" with {model.system.upper()}"
 
 
 def _start(model: ModelConfig) -> str:

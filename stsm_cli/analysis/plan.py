@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsm_cli.analysis.ablation import Row, Run, Sweep
+from stsm_cli.analysis.ablation import Row, Run, Sweep, System
 from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.records import RunRecord, finished_among, read_records
 from stsm_cli.config.load import load_yaml
@@ -42,7 +42,7 @@ class RowPlan:
         finished: Recipe hashes of its runs that are recorded, one a seed.
         missing: Of those that are to do.
         size_px: Side of the square that training sees.
-        macs: Multiply-adds of one training view forward.
+        macs: Multiply-adds of one training view forward, of two streams together.
         params: Of the network.
         num_videos: Training videos.
         epochs: Length of a run.
@@ -104,11 +104,11 @@ def describe_sweeps(
     """
     records = read_records(out)
     times = _times(records)
-    with progress.bar("counting multiply-adds", sum(len(s.ablation.rows) for s in sweeps)) as bar:
+    with progress.bar("counting multiply-adds", sum(len(s.rows) for s in sweeps)) as bar:
         plans = []
         for sweep in sweeps:
             rows, recorded = [], finished_among(records, sweep)
-            for row in sweep.ablation.rows:
+            for row in sweep.rows:
                 runs = [run for run in sweep.runs if run.row == row]
                 rows.append(_row_plan(runs, recorded, times))
                 bar.advance(1, sweep.name)
@@ -151,33 +151,45 @@ def moved_channels(shift: ShiftConfig | None, channels: int, num_sites: int) -> 
 
 
 def _row_plan(runs: Sequence[Run], recorded: Container[str], times: Sequence[Time]) -> RowPlan:
-    recipe = runs[0].recipe
-    cost = _cost_with_any_shift(recipe)
-    widths = sorted(Counter(site.channels for site in cost.sites).items())
+    recipes = [stream.recipe for stream in runs[0].streams]
+    recipe = recipes[0]
+    costs = [_cost(runs[0].row, recipe) for recipe in recipes]
+    widths = sorted(Counter(site.channels for site in costs[0].sites).items())
+    seconds = [_seconds(recipe, times) for recipe in recipes]
     hashes = [run.recipe_hash for run in runs]
     return RowPlan(
         row=runs[0].row,
         finished=tuple(run for run in hashes if run in recorded),
         missing=tuple(run for run in hashes if run not in recorded),
         size_px=recipe.data.crop_px,
-        macs=cost.macs,
-        params=cost.params,
+        macs=sum(cost.macs for cost in costs),
+        params=sum(cost.params for cost in costs),
         num_videos=num_train_videos(recipe),
         epochs=recipe.optim.epochs,
-        seconds=_seconds(recipe, times),
+        seconds=None if None in seconds else sum(filter(None, seconds)),
         moved=tuple(moved_channels(recipe.model.shift, *width) for width in widths),
     )
 
 
-def _cost_with_any_shift(recipe: Recipe) -> Cost:
-    """Of the row's network, with a shift even in TSN to see every site: no shift costs anything."""
-    anyhow = {"shift": ShiftConfig(), "weights": None, "init": None}  # so networks are counted once
+def _cost(row: Row, recipe: Recipe) -> Cost:
+    """Of the row's network, with a shift even in TSN to see every site: no shift costs anything.
+
+    Of a system it is as it is: not each has a place for a shift.
+    """
+    anyhow: dict[str, ShiftConfig | None] = {
+        "weights": None,
+        "init": None,
+    }  # so networks are counted once
+    if not isinstance(row, System):
+        anyhow |= {"shift": ShiftConfig()}
     return model_cost(recipe.model.model_copy(update=anyhow), size_px=recipe.data.crop_px)
 
 
 def _times(records: Sequence[RunRecord]) -> list[Time]:
     return [
-        (_work(record.recipe), record.seconds / len(record.curve.val_top1)) for record in records
+        (_work(record.recipe), record.seconds / len(record.curve.val_top1))
+        for record in records
+        if record.flow is None  # else they are of two runs
     ]
 
 

@@ -24,6 +24,7 @@ from stsm_cli.analysis.summary import (
     pair_group,
     standard,
     summarise,
+    without_systems,
 )
 from stsm_cli.analysis.tables import render
 
@@ -140,4 +141,6 @@ def _measured(out: Path) -> tuple[list[RowSummary], Group | None]:
     name = next(name for name in ablation_names() if load_ablation(name).table == TABLE)
     ablation = load_ablation(name)
     group = best_group(read_records(out, table_name(name, ablation)))
-    return summarise(ablation, load_paper_table(TABLE), group) if group else [], group
+    if group is None:
+        return [], None
+    return without_systems(summarise(ablation, load_paper_table(TABLE), group)), group

@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue, PositiveFloat, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
-from stsm_cli.analysis.ablation import Budget, Run, Sweep, slug
+from stsm_cli.analysis.ablation import Budget, Run, Sweep, joined_hash, slug
 from stsm_cli.atomic import folder_if_filled, whole_file
 from stsm_cli.config.kinds import Seed
 from stsm_cli.config.load import recipe_hash
@@ -26,6 +26,7 @@ from stsm_cli.config.schema import DatasetName, Recipe
 from stsm_cli.errors import DataError, UsageError
 from stsm_cli.stored import (
     STRICT,
+    Fusion,
     Machine,
     Percent,
     Score,
@@ -61,8 +62,30 @@ class NetworkCost:
 
 
 @dataclass(frozen=True, config=STRICT)
+class FlowStream:
+    """The second stream of a record of two, of optical flow."""
+
+    fusion: Fusion
+    score: Score
+    """Of flow alone; the record's is of both."""
+    curve: Curve
+    recipe: Recipe
+    environment: dict[str, JsonValue]
+    """Of its training, as a record's."""
+
+    @property
+    def recipe_hash(self) -> str:
+        """Identity of its recipe, recomputed."""
+        return content_hash(self.recipe, as_stored(Machine, self.environment).init_sha256)
+
+
+@dataclass(frozen=True, config=STRICT)
 class RunRecord:
-    """All that is kept of one run."""
+    """All that is kept of one run, or of two whose scores are fused.
+
+    Of two, `score`, `seconds` and `network` are of both, and `curve`, `recipe` and `environment` of
+    RGB's.
+    """
 
     schema: Literal["stsm.record/1"] = field(default="stsm.record/1", kw_only=True)
     table: str
@@ -84,6 +107,8 @@ class RunRecord:
     """With all keys of today, whatever version wrote it."""
     environment: dict[str, JsonValue]
     """As it was written: `machine` is what is read of it."""
+    flow: FlowStream | None = None
+    """None: one network was tested."""
 
     @cached_property
     def machine(self) -> Machine:
@@ -99,8 +124,9 @@ class RunRecord:
         """All that the run is known by, recomputed."""
         # before it was kept, the embedded set had one version
         data = self.machine.data_id or ("synth/1" if self.dataset == "synth" else UNKNOWN)
-        known = content_hash(self.recipe, self.machine.init_sha256)
-        return Identity(known, data, self.machine.numerics)
+        hashes = [content_hash(self.recipe, self.machine.init_sha256)]
+        hashes += [self.flow.recipe_hash] if self.flow else []
+        return Identity(joined_hash(hashes), data, self.machine.numerics)
 
 
 def record_path(out: Path, sweep: Sweep, run: Run) -> Path:
@@ -150,6 +176,8 @@ def read_record(path: Path) -> RunRecord:
         raise DataError(f"{path}: not a run record: {problem}", hint=AGAIN) from None
     _check_recipe(path, record, known.recipe)
     _check_curve(path, record.curve, record.recipe.optim.epochs)
+    if record.flow is not None:
+        _check_curve(path, record.flow.curve, record.flow.recipe.optim.epochs)
     if contradicts := contradiction(record.score):
         raise DataError(f"{path}: score.{contradicts}", hint=AGAIN)
     return record
@@ -190,9 +218,17 @@ def write_record(path: Path, record: RunRecord) -> None:
     Raises:
         UsageError: The folder cannot be written.
     """
-    plain = asdict(record) | {"recipe": record.recipe.model_dump(mode="json")}
+    plain = _plain(record)
+    if record.flow is None:  # as before there were two streams
+        del plain["flow"]
+    else:
+        plain["flow"] = _plain(record.flow)
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in plain.items()]
     write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _plain(stream: RunRecord | FlowStream) -> dict[str, Any]:
+    return asdict(stream) | {"recipe": stream.recipe.model_dump(mode="json")}
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -278,6 +314,6 @@ def _as_part_of(sweep: Sweep, run: Run, record: RunRecord) -> RunRecord:
         row=run.row.name,
         recipe_hash=run.recipe_hash,
         budget=sweep.budget,
-        command=sweep.command,
+        command=sweep.command_of(run.row),
         experiment=sweep.experiment,
     )

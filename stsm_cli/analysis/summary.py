@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import get_args
 
-from stsm_cli.analysis.ablation import Ablation, Budget, Row
+from stsm_cli.analysis.ablation import Ablation, Budget, Row, System
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.statistics import Spread
@@ -23,7 +23,7 @@ LABELS: dict[DatasetName, str] = {
 
 PAIRED_SET: DatasetName = "synth"
 """The data set whose pairs are shown: the one that is made of nothing else."""
-NETWORK = {"backbone": "resnet_small", "num_frames": 8, "non_local": False}
+NETWORK = {"backbone": "resnet_small", "num_frames": 8, "non_local": False, "system": None}
 SHIFTS = {
     "TSN": None,
     "TSM": ShiftConfig(dims="T", alpha=Fraction(1, 4)),
@@ -113,8 +113,13 @@ class RowSummary:
 
     @property
     def network(self) -> str:
-        """And its network with its frames; empty in a table of one network."""
-        return self.row.name.partition(" ")[2]
+        """And its network with its frames; empty in a table of one network, and of a system."""
+        return "" if self.is_system else self.row.name.partition(" ")[2]
+
+    @property
+    def is_system(self) -> bool:
+        """True if it is none of TSN, TSM and STSM, on which the claims are."""
+        return isinstance(self.row, System)
 
     @property
     def top1(self) -> Spread | None:
@@ -146,15 +151,24 @@ class RowSummary:
 
 
 def summarise(ablation: Ablation, paper: PaperTable, group: Group | None) -> list[RowSummary]:
-    """The table's rows in its order; without a group nothing is measured."""
-    return [
+    """The table's rows in its order, those of other systems where they are measured.
+
+    Without a group nothing is.
+    """
+    rows = [
         RowSummary(
             row,
             tuple(paper.row(setting) for setting in row.paper),
             tuple(group.of(row.name)) if group else (),
         )
-        for row in ablation.rows
+        for row in ablation.all_rows
     ]
+    return [row for row in rows if row.records or not row.is_system]
+
+
+def without_systems(rows: Iterable[RowSummary]) -> list[RowSummary]:
+    """The rows that are TSN, TSM and STSM."""
+    return [row for row in rows if not row.is_system]
 
 
 @dataclass(frozen=True)
@@ -164,7 +178,7 @@ class Line:
     printed: tuple[PaperRow, ...]
     """More than one where the paper prints several baselines for one setting."""
     row: RowSummary | None
-    """None: a system that is none of TSN, TSM and STSM."""
+    """None: a system that is not measured."""
 
     @property
     def name(self) -> str:
@@ -224,6 +238,6 @@ def method_of(record: RunRecord) -> str | None:
     """Which of SHIFTS a run is; None if it is none of them, or of another set or network."""
     model = record.recipe.model
     is_network = all(getattr(model, key) == value for key, value in NETWORK.items())
-    if record.dataset != PAIRED_SET or not is_network:
+    if record.dataset != PAIRED_SET or not is_network or record.recipe.data.sampling == "motion":
         return None
     return next((name for name, shift in SHIFTS.items() if model.shift == shift), None)

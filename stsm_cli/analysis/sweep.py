@@ -13,6 +13,7 @@ from stsm_cli.analysis.ablation import Run, Sweep
 from stsm_cli.analysis.cost import model_cost
 from stsm_cli.analysis.records import (
     Curve,
+    FlowStream,
     NetworkCost,
     RunRecord,
     finished,
@@ -21,8 +22,8 @@ from stsm_cli.analysis.records import (
     records_folder,
     write_record,
 )
-from stsm_cli.config.schema import ModelConfig
-from stsm_cli.stored import Score, as_stored
+from stsm_cli.config.schema import ModelConfig, Recipe
+from stsm_cli.stored import Fusion, Score, as_stored
 
 MACHINE_KEYS = ("command", "data", "recipe")  # of the environment: paths, and what records hold
 
@@ -35,11 +36,13 @@ class Outcome:
         result: The test's counts and accuracies, `seconds_train` and `seconds_eval`.
         epochs: One mapping an epoch with `train_loss`, `train_top1` and `val_top1`.
         environment: Versions, device, decoder.
+        flow: Of the second of two streams; `result` is then of both, the rest of the first.
     """
 
     result: Mapping[str, Any]
     epochs: Sequence[Mapping[str, Any]]
     environment: Mapping[str, Any]
+    flow: "Outcome | None" = None
 
 
 RunAll = Callable[[Sequence[tuple[Run, Path]]], Iterable[tuple[int, Outcome]]]
@@ -47,7 +50,7 @@ RunAll = Callable[[Sequence[tuple[Run, Path]]], Iterable[tuple[int, Outcome]]]
 
 def run_folder(out: Path, sweep: Sweep, run: Run) -> Path:
     """The run folder of `run`: recipe, metrics, checkpoints."""
-    return out / "runs" / f"{sweep.name}-{sweep.slug}" / run.slug
+    return out / "runs" / f"{sweep.name}-{sweep.slug}" / run.folder
 
 
 def run_sweep(
@@ -62,7 +65,8 @@ def run_sweep(
     Args:
         out: Records and run folders lie below it.
         run_all: Trains and tests runs, each inside a run folder, which it resumes if it exists;
-            gives the number and the outcome of each as it finishes.
+            gives the number and the outcome of each as it finishes. A run of two streams has no
+            folder of its own: beside the one it is given are those of its streams.
         on_record: Told of every finished run as soon as its record is written, and whether it was
             run now.
 
@@ -88,31 +92,57 @@ def run_sweep(
 
 def make_record(sweep: Sweep, run: Run, outcome: Outcome) -> RunRecord:
     """Record of a run; its network is counted here."""
-    result, model = outcome.result, run.recipe.model
-    curve = {
-        part.name: tuple(round(epoch[part.name], 4) for epoch in outcome.epochs)
-        for part in fields(Curve)
-    }
+    result = outcome.result
     return RunRecord(
         table=sweep.table,
         row=run.row.name,
         seed=run.seed,
         dataset=sweep.dataset,
         budget=sweep.budget,
-        base=sweep.base,
-        command=sweep.command,
+        base=" + ".join(stream.base for stream in run.streams),
+        command=sweep.command_of(run.row),
         experiment=sweep.experiment,
         recipe_hash=run.recipe_hash,
         protocol=run.recipe.protocol,
         score=as_stored(Score, result),
-        curve=Curve(**curve),
+        curve=_curve(outcome),
         seconds=round(result["seconds_train"] + result["seconds_eval"], 1),
-        network=network(model, run.recipe.test.crop_px),
+        network=_networks([stream.recipe for stream in run.streams]),
         recipe=run.recipe,
-        environment={
-            key: value for key, value in outcome.environment.items() if key not in MACHINE_KEYS
-        },
+        environment=_machine(outcome),
+        flow=None if run.flow is None else _flow_stream(run.flow, outcome),
     )
+
+
+def _flow_stream(run: Run, fused: Outcome) -> FlowStream:
+    outcome = fused.flow
+    assert outcome is not None  # it is of two streams
+    return FlowStream(
+        fusion=as_stored(Fusion, fused.result["fused"]),
+        score=as_stored(Score, outcome.result),
+        curve=_curve(outcome),
+        recipe=run.recipe,
+        environment=_machine(outcome),
+    )
+
+
+def _curve(outcome: Outcome) -> Curve:
+    parts = {
+        part.name: tuple(round(epoch[part.name], 4) for epoch in outcome.epochs)
+        for part in fields(Curve)
+    }
+    return Curve(**parts)
+
+
+def _machine(outcome: Outcome) -> dict[str, Any]:
+    return {key: value for key, value in outcome.environment.items() if key not in MACHINE_KEYS}
+
+
+def _networks(recipes: Sequence[Recipe]) -> NetworkCost:
+    """The cost of the networks together."""
+    costs = [network(recipe.model, recipe.test.crop_px) for recipe in recipes]
+    macs, params = (sum(getattr(cost, key) for cost in costs) for key in ("macs", "params"))
+    return NetworkCost(costs[0].size_px, macs, params)
 
 
 @lru_cache

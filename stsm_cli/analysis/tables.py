@@ -24,6 +24,7 @@ from stsm_cli.analysis.summary import (
     by_network,
     printed_lines,
     summarise,
+    without_systems,
 )
 from stsm_cli.analysis.system_cost import (
     COLUMNS,
@@ -159,7 +160,7 @@ class _Cells:
         self._bold = bold
         self._best_paper = max(row.percent for row in paper.rows)
         means: dict[str, list[float]] = {}  # by network
-        for row in rows:
+        for row in without_systems(rows):
             if row.top1:
                 means.setdefault(row.network, []).append(row.top1.mean)
         self._best = {name: max(found) for name, found in means.items() if len(found) > 1}
@@ -172,19 +173,22 @@ class _Cells:
         if row.top1 is None:
             return [NOT_RUN, *NOTHING]
         return [
-            self._mark(mean_cell(row.top1), row.top1.mean == self._best.get(row.network)),
+            self._mark(mean_cell(row.top1), self._is_best(row, row.top1.mean)),
             _spread(row, row.top1),
             str(len(row.records)),
             mean_cell(row.pair_accuracy) if row.pair_accuracy else "–",
             joined(adds(record.network.macs) for record in row.records),
         ]
 
+    def _is_best(self, row: RowSummary, mean: float) -> bool:
+        return not row.is_system and mean == self._best.get(row.network)
+
     def _mark(self, text: str, is_best: bool) -> str:
         return f"{self._bold}{text}{self._bold}" if is_best else text
 
 
 def _unmeasured(printed: PaperRow) -> list[str]:
-    """Cells of a row that is none of TSN, TSM and STSM."""
+    """Cells of a system that nobody has run."""
     return [NOT_RUN_YET if printed.is_built else NOT_BUILT, *NOTHING]
 
 

@@ -48,6 +48,13 @@ def ablate(
         int, typer.Option("--seeds", min=1, metavar="N", help="Seeds a row, the recipe's and up.")
     ] = 1,
     full: Annotated[bool, typer.Option("--full", help="The longer budget.")] = False,
+    systems: Annotated[
+        bool,
+        typer.Option(
+            "--systems",
+            help="Also the rows of other systems that have a recipe for the data set.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -81,6 +88,8 @@ def ablate(
 
     Tables share rows; a run that has finished for one table counts for the others, too.
 
+    Rows of two streams are trained on each and fused; flow must be there, by `stsm prepare flow`.
+
     With --slurm each run becomes a job, and --jobs limits how many of a table run at once; the same
     command, with --slurm or without, later collects what has finished.
 
@@ -88,6 +97,7 @@ def ablate(
       stsm ablate alpha
       stsm ablate all --dry-run
       stsm ablate spatial --full --seeds 3
+      stsm ablate sota-k400 --systems --dry-run
       stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8,time=48:00:00
     """
     from stsm_cli.data.content import data_id_at
@@ -95,7 +105,13 @@ def ablate(
     is_all, console = name == ALL, output.current()
     known_as = data_id_at(dataset, data or Path("data") / dataset)
     sweeps = _plan_sweeps(
-        name, dataset, seeds=seeds, full=full, overrides=overrides or [], data_id=known_as
+        name,
+        dataset,
+        seeds=seeds,
+        full=full,
+        systems=systems,
+        overrides=overrides or [],
+        data_id=known_as,
     )
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         console.message(note)

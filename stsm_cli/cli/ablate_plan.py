@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stsm_cli.cli import output
 
 if TYPE_CHECKING:
+    from stsm_cli.analysis.ablation import Row, Sweep
     from stsm_cli.analysis.plan import Moved, Plan, RowPlan, Workload
 
 NO_TIME = "not known"
@@ -62,6 +63,7 @@ def plan_record(plan: "Plan") -> dict[str, Any]:
 def _row_record(plan: "Plan", row: "RowPlan") -> dict[str, Any]:
     return {
         "name": row.row.name,
+        "recipes": _recipes(plan.sweep, row.row),
         "overrides": row.row.on(plan.sweep.dataset),
         "finished": len(row.finished),
         "seeds": len(row.finished) + len(row.missing),
@@ -95,12 +97,19 @@ def _print_rows(plan: "Plan") -> None:
     shared = sweep.ablation.shared.get(sweep.dataset, ())
     width = max(len(row.row.name) for row in plan.rows)
     notes = [f"overrides of {sweep.base}{''.join(f' {edit}' for edit in shared)}:"]
-    notes += [
-        f"{row.row.name.ljust(width)}  {' '.join(row.row.on(sweep.dataset))}" for row in plan.rows
-    ]
+    for row in plan.rows:
+        recipes = _recipes(sweep, row.row)
+        words = recipes if recipes != (sweep.base,) else row.row.on(sweep.dataset)
+        notes.append(f"{row.row.name.ljust(width)}  {' '.join(words)}")
     title = f"Table {sweep.ablation.table} ({sweep.name}): {sweep.ablation.title}; "
     title += f"{sweep.dataset}, {sweep.budget} budget"
     output.current().table(title, columns, rows, notes)
+
+
+def _recipes(sweep: "Sweep", row: "Row") -> tuple[str, ...]:
+    """The recipes that a row is of, before its overrides."""
+    run = next(run for run in sweep.runs if run.row == row)
+    return tuple(stream.base for stream in run.streams)
 
 
 def _width_rows(rows: "Sequence[RowPlan]") -> list[list[str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
+from stsm_cli.cli.ablate_streams import run_streams
 from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cli.submit import Submitter, refuse_queued
 from stsm_cli.cores import num_cores
@@ -77,7 +78,7 @@ class Runner:
             on_ctrl_c = partial(live.message, output.STOPPING)
 
             def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
-                return self._run(sweep, *tasks[number], splits[number], tell, on_ctrl_c)
+                return self._run(*tasks[number], splits[number], tell, on_ctrl_c)
 
             yield from run_side_by_side(
                 len(tasks),
@@ -89,7 +90,6 @@ class Runner:
 
     def _run(
         self,
-        sweep: "Sweep",
         run: "Run",
         folder: Path,
         splits: "tuple[Videos, Videos]",
@@ -113,7 +113,7 @@ class Runner:
                 run.recipe,
                 *splits,
                 out=folder,
-                name=sweep.base,
+                name=run.base,
                 device=choose_device(self._device),
                 workers=self._workers,
                 resume=is_begun,
@@ -149,11 +149,14 @@ def carry_out(
     from stsm_cli.data.dataset import check_place
 
     recorded = finished(out, sweep)
-    missing = [run for run in sweep.runs if run.recipe_hash not in recorded]
+    missing = [
+        stream for run in sweep.runs if run.recipe_hash not in recorded for stream in run.streams
+    ]
     for run in missing:
         check_place(run.recipe.data, data, run.recipe.model.view.flow_fields)
     paper = load_paper_table(sweep.ablation.table)
-    with LiveTable(sweep, paper, len(missing), output.current()) as live:
+    num_missing = len({run.folder for run in missing})
+    with LiveTable(sweep, paper, num_missing, output.current()) as live:
 
         def on_record(run: "Run", record: "RunRecord", is_new: bool) -> None:
             live.finish(run, record)
@@ -161,7 +164,8 @@ def carry_out(
                 publish(out, sweep.name, figures=False)
 
         try:
-            run_sweep(sweep, out, partial(runner.run_all, sweep, live=live), on_record=on_record)
+            each = partial(runner.run_all, sweep, live=live)
+            run_sweep(sweep, out, partial(run_streams, each), on_record=on_record)
             return publish(out, sweep.name)
         except (KeyboardInterrupt, InterruptedRunError, PreemptedError, TerminatedExit) as error:
             publish(out, sweep.name, figures=False)  # they take seconds

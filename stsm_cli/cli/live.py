@@ -107,7 +107,7 @@ class LiveTable:
         self.records: list[RunRecord] = []
         self._num_missing = num_missing
         self.clock: Clock | None = None  # from the first news on: data are made before
-        self._running: dict[str, tuple[Run, float, str]] = {}  # by slug: run, share, line
+        self._running: dict[str, tuple[Run, float, str]] = {}  # by folder: run, share, line
         self._next_picture = 0.0
         self._live: Any = None
 
@@ -146,17 +146,19 @@ class LiveTable:
     def news(self, run: "Run", news: tuple[float, str]) -> None:
         """A run has got on: the share that is done, and a line about now."""
         share, line = news
-        self._running[run.slug] = run, share, line
+        self._running[run.folder] = run, share, line
         self.clock = self.clock or Clock(self._num_missing, time.monotonic())
-        self.clock.update(run.slug, share, an_epoch=1 / run.recipe.optim.epochs)
+        self.clock.update(run.folder, share, an_epoch=1 / run.recipe.optim.epochs)
         if self._live is not None and time.monotonic() >= self._next_picture:
             self._draw()
 
     def finish(self, run: "Run", record: "RunRecord") -> None:
         """A run is finished, now or by an earlier command."""
-        was_running = self._running.pop(run.slug, None) is not None
-        if was_running and self.clock is not None:
-            self.clock.update(run.slug, 1.0)
+        streams = [stream.folder for stream in run.streams]
+        was_running = [name for name in streams if self._running.pop(name, None)]
+        for name in was_running:
+            if self.clock is not None:
+                self.clock.update(name, 1.0)
         self.records.append(record)
         if self._live is not None:
             self._draw()

@@ -102,7 +102,7 @@ class Submitter:
         new = []
         for run, folder in tasks:
             sets = [word for override in run.overrides for word in ("--set", override)]
-            new.append(train_job([sweep.base, *sets, *self._options], folder))
+            new.append(train_job([run.base, *sets, *self._options], folder))
         logs = new[0].out.parent / LOGS
         jobs = submit(new, self._cluster, logs, at_once=self._at_once)
         hashes = [run.recipe_hash for run, _ in tasks]

@@ -18,8 +18,11 @@ CLASSES = (("left_to_right", "right_to_left"), ("rotate_cw", "rotate_ccw"))
 def outcome(correct, run, **origin):
     """A test of 100 videos with `correct` right answers, at the end of `run`."""
     curve = [30.0 + epoch for epoch in range(run.recipe.optim.epochs)]
+    flow = run.flow and outcome(correct, run.flow, **origin)
+    names = {"names": ["rgb", "flow"], "weights": [1.0, 1.0], "by": "prob"}
     return Outcome(
         result={
+            **({"fused": names} if run.flow else {}),
             "num_videos": 99,
             "num_listed": 100,
             "correct": correct,
@@ -48,6 +51,7 @@ def outcome(correct, run, **origin):
             "decoder": "decord",
             **origin,
         },
+        flow=flow,
     )
 
 

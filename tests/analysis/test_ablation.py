@@ -1,10 +1,11 @@
 from fractions import Fraction
 
 import pytest
+from pydantic import ValidationError
 
-from stsm_cli.analysis.ablation import Row, ablation_names, load_ablation, plan_sweep
+from stsm_cli.analysis.ablation import Row, System, ablation_names, load_ablation, plan_sweep
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.config.load import load_recipe, recipe_hash
+from stsm_cli.config.load import load_recipe, recipe_hash, recipe_names
 from stsm_cli.errors import RecipeError, UsageError
 from stsm_cli.resources import resource_dir
 
@@ -164,3 +165,51 @@ def test_wrong_override():
 def test_slug():
     assert Row(name="3/8", set=()).slug == "3-8"
     assert Row(name="T+HW", set=()).slug == "T+HW"
+
+
+def test_systems_are_rows_with_recipes_of_their_own_where_they_are_asked_for():
+    sweep, plain = plan_sweep("sota-k400", systems=True), plan_sweep("sota-k400")
+    assert sweep.runs[: len(plain.runs)] == plain.runs
+    assert sweep.experiment == plain.experiment  # their records stand in the same table
+    fused = next(run for run in sweep.runs if run.row.name == "R(2+1)D RGB+flow")
+    alone = next(run for run in sweep.runs if run.row.name == "R(2+1)D")
+    rgb, flow = fused.streams
+    assert (rgb.base, flow.base) == ("synth/r2plus1d", "synth/r2plus1d_flow")
+    assert (rgb.recipe, rgb.folder) == (alone.recipe, alone.folder)  # is trained once
+    assert flow.recipe.model.stream == "flow"
+    assert fused.recipe_hash == f"{rgb.recipe_hash}+{flow.recipe_hash}"
+    assert sweep.command_of(fused.row) == "stsm ablate sota-k400 --systems"
+    assert sweep.command_of(plain.runs[0].row) == "stsm ablate sota-k400"
+
+
+def test_overrides_and_the_longer_budget_reach_systems():
+    sweep = plan_sweep("sota-k400", systems=True, full=True, overrides=["optim.batch_size=8"])
+    for run in sweep.runs:
+        for stream in run.streams:
+            assert (stream.recipe.optim.epochs, stream.recipe.optim.batch_size) == (20, 8)
+
+
+@pytest.mark.parametrize("name", ["sota-k400", "sota-sthv2"])
+def test_systems_are_the_papers_rows_by_their_recipes(name):
+    ablation = load_ablation(name)
+    paper = load_paper_table(ablation.table)
+    assert ablation.systems
+    for row in ablation.systems:
+        (label,) = row.paper
+        assert row.recipes[paper.dataset] == paper.row(label).recipes
+        for recipe in row.recipes.get("synth", ()):
+            assert recipe in recipe_names()
+    assert not {label for row in ablation.systems for label in row.paper} & {
+        label for row in ablation.rows for label in row.paper
+    }
+
+
+def test_a_system_without_a_recipe_for_the_data_set_is_left_out():
+    names = [run.row.name for run in plan_sweep("sota-sthv2", systems=True).runs]
+    assert "MG-TEA 8f" in names
+    assert "MG-TEA 16f" not in names
+
+
+def test_a_system_has_no_overrides():
+    with pytest.raises(ValidationError, match="set"):
+        System.model_validate({"name": "I3D", "set": ["seed=1"], "recipes": {}})

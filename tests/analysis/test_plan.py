@@ -175,3 +175,12 @@ def test_a_long_count_shows_how_it_gets_on(tmp_path):
     describe_sweeps([plan_sweep("spatial"), plan_sweep("alpha")], tmp_path, Told())
     assert told[0] == ("counting multiply-adds", 13)
     assert told[1:] == [(1, "spatial")] * 6 + [(1, "alpha")] * 7
+
+
+def test_two_streams_cost_what_both_do(tmp_path):
+    (plan,) = describe_sweeps([plan_sweep("sota-k400", systems=True)], tmp_path)
+    rows = {row.row.name: row for row in plan.rows}
+    alone, both = rows["R(2+1)D"], rows["R(2+1)D RGB+flow"]
+    assert alone.params < both.params < 2 * alone.params  # two channels of flow, three of RGB
+    assert alone.macs < both.macs < 2 * alone.macs
+    assert len(both.missing) == 1

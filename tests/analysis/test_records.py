@@ -290,3 +290,42 @@ def test_records_of_stsm_0_4_count_weights_by_their_path_and_say_their_content(m
 
 def test_all_records_of_the_repository_are_read():
     assert len(read_records(Path(__file__).parents[2] / "results")) >= 270
+
+
+def two_streams(measure, tmp_path):
+    is_fused = {"R(2+1)D RGB+flow": 60, "R(2+1)D": 50}
+    sweep = measure("sota-k400", lambda run: is_fused.get(run.row.name), systems=True)
+    fused = next(run for run in sweep.runs if run.row.name == "R(2+1)D RGB+flow")
+    return sweep, fused, record_path(tmp_path, sweep, fused)
+
+
+def test_a_record_of_two_streams_reads_back_equal(measure, tmp_path):
+    sweep, run, path = two_streams(measure, tmp_path)
+    record = read_record(path)
+    assert record.base == "synth/r2plus1d + synth/r2plus1d_flow"
+    assert record.command == "stsm ablate sota-k400 --systems"
+    assert record.recipe_hash == run.recipe_hash == record.identity.recipe
+    assert record.flow is not None
+    assert record.flow.recipe == run.flow.recipe
+    assert (record.flow.fusion.by, record.flow.fusion.weights) == ("prob", (1, 1))
+    assert finished(tmp_path, sweep).keys() >= {run.recipe_hash}
+    write_record(tmp_path / "again.json", record)
+    assert (tmp_path / "again.json").read_text() == path.read_text()
+
+
+def test_the_second_stream_of_a_record_is_checked_too(measure, tmp_path):
+    _, _, path = two_streams(measure, tmp_path)
+    content = json.loads(path.read_text())
+    content["flow"]["curve"]["val_top1"].pop()
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"curve\.val_top1 has 10 values, .* is 11"):
+        read_record(path)
+    content["flow"]["curve"]["val_top1"].append(1.0)
+    content["flow"]["recipe"]["optim"]["lr"] = 0.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"recipe_hash is .* but its recipe gives"):
+        read_record(path)
+
+
+def test_a_record_of_one_stream_says_nothing_of_another(path):
+    assert '\n"flow"' not in path.read_text()

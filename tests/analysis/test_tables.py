@@ -108,6 +108,37 @@ def test_other_systems_are_not_run_yet_or_not_built(measure, markdown, unbuilt):
     assert "of all 19 that the paper prints, best is TDN [30], 2D R-50, 8 frames (76.6)." in text
 
 
+def test_a_system_that_is_measured_stands_in_its_row(measure, markdown):
+    correct = {"TSN R-50": 40, "R(2+1)D": 50, "R(2+1)D RGB+flow": 60}
+    sweep = measure("sota-k400", lambda run: correct.get(run.row.name), systems=True, seeds=2)
+    text = markdown(sweep)
+    assert (
+        "| R(2+1)D [28] | (2+1)D R-50 | RGB | none | 16 | R(2+1)D | 72.0 [28] | 50.0 | "
+        "± 0.0 (50.0 – 50.0) | 2 | 75.0 | 160.4 M |"
+    ) in text
+    assert (
+        "| Two-Stream R(2+1)D [28] | (2+1)D R-50 | RGB+Flow | none | 16 | R(2+1)D RGB+flow | "
+        "73.9 [28] | 60.0 | ± 0.0 (60.0 – 60.0) | 2 | 80.0 | 320.7 M |"
+    ) in text
+    assert "| Two-Stream I3D [1] | 3D BNInception | RGB+Flow | ImageNet | 64 | – |" in text
+    assert "`r2plus1d_small`, RGB and flow together, 16 classes" in text
+    assert "Command: `stsm ablate sota-k400 --systems --seeds 2`" in text
+
+
+def test_claims_are_on_tsn_tsm_and_stsm_whatever_else_is_measured(measure, markdown):
+    text = markdown(measure("sota-sthv2", lambda run: 50))
+    beside = markdown(
+        measure("sota-sthv2", lambda run: 50 if "STSM" in run.row.name else 60, systems=True)
+    )
+    claim = "Paper: STSM R-50 16f is best (63.5)"
+    assert claim in text
+    assert claim in beside
+    assert "MG-TSM" in beside
+    assert "MG-TSM 8f is" not in beside
+    assert "uniform sampling (rows TSN" in beside
+    assert "motion sampling (rows MG-TSM 8f, MG-TEA 8f)" in beside
+
+
 def test_a_row_alone_in_its_network_is_no_best(measure, markdown):
     text = markdown(measure("sota-sthv2", lambda run: 50))
     assert (
