@@ -7,8 +7,8 @@ own in place of the base, or two: of RGB and of optical flow, whose scores are f
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Annotated, Literal, get_args
 
@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from stsm_cli.analysis.definition import read_definition
 from stsm_cli.config.generated_sets import GeneratedName
-from stsm_cli.config.kinds import Section
+from stsm_cli.config.kinds import FlowMethod, Section
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.run_identity import content_hash, init_sha256
 from stsm_cli.config.schema import DatasetName, Recipe
@@ -191,6 +191,7 @@ class Sweep:
         experiment: Hash of the recipe that the rows share; only runs with the same one compare.
         notes: How the overrides changed its schedule, a line each.
         data_id: What the videos are known by; None where they are not at hand.
+        flow_ids: What their flow is known by, by its method.
     """
 
     name: str
@@ -203,6 +204,13 @@ class Sweep:
     runs: tuple[Run, ...]
     notes: tuple[str, ...] = ()
     data_id: str | None = None
+    flow_ids: Mapping[FlowMethod, str] = field(default_factory=dict)
+
+    def data_of(self, run: Run) -> str | None:
+        """What all that a run of one stream reads is known by; None where it is not at hand."""
+        flow = self.flow_ids.get(run.recipe.data.flow)
+        reads_flow = run.recipe.model.stream == "flow" and flow is not None
+        return f"{self.data_id}+{flow}" if reads_flow and self.data_id else self.data_id
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -233,6 +241,7 @@ def plan_sweep(
     systems: bool = False,
     overrides: Sequence[str] = (),
     data_id: str | None = None,
+    flow_ids: Mapping[FlowMethod, str] | None = None,
 ) -> Sweep:
     """The runs of an ablation, seed by seed, so that a whole table stands after the first.
 
@@ -244,6 +253,7 @@ def plan_sweep(
         systems: Other systems that have a recipe for the data set, too.
         overrides: `--set` for every row; rows win. Such a sweep's budget is `custom`.
         data_id: What the videos are known by, where they are at hand.
+        flow_ids: What their flow is known by, by its method, where there is any.
 
     Raises:
         UsageError: No such ablation, it has no recipe for the data set, or each of its rows sets
@@ -289,6 +299,7 @@ def plan_sweep(
         runs=runs,
         notes=tuple(loaded.notes),
         data_id=data_id,
+        flow_ids=flow_ids or {},
     )
 
 

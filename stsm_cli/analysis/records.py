@@ -295,9 +295,18 @@ def finished_among(records: Sequence[RunRecord], sweep: Sweep) -> dict[str, RunR
     for record in sorted(records, key=lambda record: not is_of(record, sweep)):
         known = record.identity
         run = wanted.get(known.recipe)
-        if run and known.is_same(Identity(run.recipe_hash, sweep.data_id, NUMERICS)):
+        is_same = run and known.is_same(Identity(run.recipe_hash, sweep.data_id, NUMERICS))
+        if run and is_same and _has_its_flow(record, sweep, run):
             found.setdefault(run.recipe_hash, _as_part_of(sweep, run, record))
     return found
+
+
+def _has_its_flow(record: RunRecord, sweep: Sweep, run: Run) -> bool:
+    """True of one stream, and of two if flow was computed as it is now, where that is known."""
+    if record.flow is None or run.flow is None:
+        return True
+    was, now = as_stored(Machine, record.flow.environment).data_id, sweep.data_of(run.flow)
+    return None in (was, now) or now == sweep.data_id or was == now
 
 
 def is_of(record: RunRecord, sweep: Sweep) -> bool:

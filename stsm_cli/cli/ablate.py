@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -100,10 +100,12 @@ def ablate(
       stsm ablate sota-k400 --systems --dry-run
       stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8,time=48:00:00
     """
-    from stsm_cli.data.content import data_id_at
+    from stsm_cli.config.kinds import FlowMethod
+    from stsm_cli.data.content import data_id_at, flow_id
 
     is_all, console = name == ALL, output.current()
-    known_as = data_id_at(dataset, data or Path("data") / dataset)
+    root = data or Path("data") / dataset
+    found = {method: flow_id(method, root) for method in get_args(FlowMethod)}
     sweeps = _plan_sweeps(
         name,
         dataset,
@@ -111,7 +113,8 @@ def ablate(
         full=full,
         systems=systems,
         overrides=overrides or [],
-        data_id=known_as,
+        data_id=data_id_at(dataset, root),
+        flow_ids={method: known for method, known in found.items() if known},
     )
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         console.message(note)

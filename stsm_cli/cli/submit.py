@@ -86,7 +86,7 @@ class Submitter:
             else:
                 check_same(files, run.recipe)
                 if sweep.data_id is not None:
-                    check_origin(files, sweep.data_id)
+                    check_origin(files, sweep.data_of(run))
                 yield number, Outcome(result, files.finished_metrics(), files.environment())
         self._submit(sweep, [task for task in missing if task[0].recipe_hash not in self._jobs])
         self.pending = tuple(self._jobs[run.recipe_hash] for run, _ in missing)

@@ -4,9 +4,16 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
+
+from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.data.deadline import pool_of
+from stsm_cli.data.flow import flow_report_path
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
+from stsm_cli.errors import DataError
+from stsm_cli.stored import STRICT, read_stored
 
 THREADS = 16  # ours: a file system on the network answers one question after another, slowly
 
@@ -29,9 +36,37 @@ def split_id(dataset: str, manifest: Manifest) -> str:
     return digest.hexdigest()[:32]
 
 
-def data_id(split_ids: Sequence[str]) -> str:
-    """The identity of all splits of a run together."""
-    return "+".join(dict.fromkeys(split_ids))
+def data_id(ids: Sequence[str]) -> str:
+    """The identity of all that a run reads together: its splits, and their flow."""
+    return "+".join(dict.fromkeys(ids))
+
+
+def flow_id(method: FlowMethod, root: Path) -> str | None:
+    """The identity of a set's flow: method, size and version; None where it is not computed.
+
+    Raises:
+        DataError: Its report is damaged.
+    """
+    path = flow_report_path(root, method)
+    if not path.is_file():
+        return None
+    hint = f"`stsm prepare flow` by {method} writes it again"
+    made, _ = read_stored(path, _FlowReport, "a report on flow", DataError, hint)
+    return f"flow:{made.method}@{made.short_side_px}/{made.version}"
+
+
+def without_flow(data_id: str) -> str:
+    """The identity of the videos alone; all that is known of flow that stsm 0.6 read."""
+    return data_id.partition("+flow:")[0]
+
+
+@dataclass(frozen=True, config=STRICT)
+class _FlowReport:
+    """Facts of the report on flow that change numbers."""
+
+    method: FlowMethod
+    short_side_px: PositiveInt
+    version: PositiveInt
 
 
 def data_id_at(dataset: str, root: Path) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from stsm_cli.config.run_identity import NUMERICS, init_sha256
 from stsm_cli.config.schema import Recipe
+from stsm_cli.data.content import without_flow
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError
@@ -86,7 +87,7 @@ def check_origin(folder: RunFolder, data_id: str) -> None:
         CheckpointError: Names both versions of the numerics.
     """
     known, elsewhere = folder.about(), "choose another --out to begin anew"
-    if known.data_id not in (None, data_id):
+    if known.data_id not in (None, data_id, without_flow(data_id)):
         raise DataError(
             f"{folder.path}: was begun on videos known as {known.data_id}, the data set's are "
             f"{data_id}",

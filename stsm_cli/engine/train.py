@@ -11,7 +11,7 @@ import torch
 from stsm_cli.config.batch import BatchPlan, plan_batch
 from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.content import data_id, split_id
+from stsm_cli.data.content import data_id, flow_id, split_id
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
@@ -139,6 +139,7 @@ class _Start:
         notes: What a user should know of how the recipe was filled in.
         plan: How a batch is shared out.
         split_ids: What the videos of each split are known by.
+        data_id: What all that is read of them is known by.
         identity: Of the validation videos, as a result has it.
     """
 
@@ -147,6 +148,7 @@ class _Start:
     notes: tuple[str, ...]
     plan: BatchPlan
     split_ids: tuple[str, ...]
+    data_id: str
     identity: dict[str, Any]
 
     def about(
@@ -161,7 +163,7 @@ class _Start:
         }
         if self.recipe.model.init is not None:
             about["init_sha256"] = init_sha256(self.recipe)
-        about |= {"data_id": data_id(self.split_ids), "numerics": NUMERICS}
+        about |= {"data_id": self.data_id, "numerics": NUMERICS}
         return about | {"workers": workers, "compile": compile_with, "mirror": asdict(self.mirror)}
 
     def result(self, name: str, folder: RunFolder, tested: Tested, weights: str) -> Result:
@@ -197,10 +199,12 @@ def _start(
         plan = plan_batch(recipe.optim, current_world().size, len(manifest.records))
     split_ids = _split_ids(recipe, train_videos, val_videos)
     with together():
+        flow = train_videos.flow and flow_id(train_videos.flow.method, manifest.root)
+        known_as = data_id([*split_ids, *([flow] if flow else [])])
         if resume:
-            recipe = _begun(folder, recipe, manifest, data_id(split_ids), progress)
+            recipe = _begun(folder, recipe, manifest, known_as, progress)
         identity = identify_data(val_videos)
-    return _Start(recipe, fitted.mirror, fitted.notes, plan, tuple(split_ids), identity)
+    return _Start(recipe, fitted.mirror, fitted.notes, plan, tuple(split_ids), known_as, identity)
 
 
 def _claim(

@@ -329,3 +329,21 @@ def test_the_second_stream_of_a_record_is_checked_too(measure, tmp_path):
 
 def test_a_record_of_one_stream_says_nothing_of_another(path):
     assert '\n"flow"' not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "is_finished"),
+    [
+        ("flow:dis@256/1", "flow:dis@256/1", True),
+        ("flow:dis@256/1", "flow:dis@128/1", False),
+        ("flow:dis@256/1", None, True),
+    ],
+)
+def test_two_streams_are_known_by_their_flow(measure, tmp_path, was, now, is_finished):
+    _, run, path = two_streams(measure, tmp_path)
+    content = json.loads(path.read_text())
+    content["flow"]["environment"]["data_id"] = f"synth/1+{was}"
+    path.write_text(json.dumps(content))
+    flow_ids = {"dis": now} if now else {}
+    again = plan_sweep("sota-k400", systems=True, data_id="synth/1", flow_ids=flow_ids)
+    assert (run.recipe_hash in finished(tmp_path, again)) is is_finished

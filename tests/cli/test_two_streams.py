@@ -66,3 +66,20 @@ def test_two_streams_from_the_data_set_to_their_fusion(prepared, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["broken"] == ["val/00003.mp4", "val/00007.mp4"]
     assert (result["num_videos"], result["num_listed"]) == (14, 16)
+
+
+def test_a_run_is_known_by_the_size_of_its_flow(prepared, capsys):
+    assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
+    assert run(["train", *FLOW, "--out", "flow"]) == 0
+    known = json.loads(Path("flow/environment.json").read_text())
+    assert known["data_id"] == "synth/1+flow:dis@256/1"
+    report = Path("data/synth/manifest/flow_dis.json")
+    report.write_text(report.read_text().replace('"short_side_px": 256', '"short_side_px": 24'))
+    Path("flow/result.json").unlink()
+    capsys.readouterr()
+    assert run(["train", *FLOW, "--out", "flow", "--resume"]) == 1
+    text = capsys.readouterr().err
+    assert "known as synth/1+flow:dis@256/1, the data set's are synth/1+flow:dis@24/1" in text
+    known["data_id"] = "synth/1"  # as stsm 0.6 wrote it
+    Path("flow/environment.json").write_text(json.dumps(known))
+    assert run(["train", *FLOW, "--out", "flow", "--resume"]) == 0

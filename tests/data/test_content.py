@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from stsm_cli.data.content import data_id, data_id_at, split_id
+from stsm_cli.data.content import data_id, data_id_at, flow_id, split_id, without_flow
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+from stsm_cli.errors import DataError
 
 
 @pytest.fixture
@@ -60,3 +61,16 @@ def test_the_embedded_set_is_known_by_its_generator(root):
     manifest = Manifest(root, "val", ("a",), ())
     assert split_id("synth", manifest) == data_id_at("synth", root / "nowhere") == "synth/1"
     assert data_id(["synth/1", "synth/1"]) == "synth/1"
+
+
+def test_flow_is_known_by_method_size_and_version(tmp_path):
+    assert flow_id("dis", tmp_path) is None
+    report = tmp_path / "manifest/flow_dis.json"
+    report.parent.mkdir()
+    report.write_text('{"method": "dis", "short_side_px": 128, "version": 1, "bytes": 7}')
+    known = flow_id("dis", tmp_path)
+    assert known == "flow:dis@128/1"
+    assert without_flow(data_id(["ab", "cd", known])) == "ab+cd"
+    report.write_text('{"method": "dis", "short_side_px": 0, "version": 1}')
+    with pytest.raises(DataError, match=r"flow_dis\.json: not a report on flow: short_side_px"):
+        flow_id("dis", tmp_path)
