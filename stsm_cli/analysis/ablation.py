@@ -54,7 +54,7 @@ class Row(Section):
         return slug(self.name)
 
 
-class System(Row):
+class SystemRow(Row):
     """A system that the paper compares with."""
 
     overrides: tuple[str, ...] = Field(default=(), alias="set", max_length=0)
@@ -81,7 +81,7 @@ class Ablation(Section):
     """Words that `--full` adds, by data set; where absent, the base recipe is the full budget."""
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(min_length=1)
-    systems: tuple[System, ...] = ()
+    systems: tuple[SystemRow, ...] = ()
     """Rows of other systems, run where they are asked for."""
 
     @property
@@ -169,7 +169,7 @@ class Run:
     @property
     def folder(self) -> str:
         """The name of its folder, which rows with the same recipe share."""
-        if isinstance(self.row, System):
+        if isinstance(self.row, SystemRow):
             return f"{slug(self.base)}-seed{self.seed}"
         return self.slug
 
@@ -219,7 +219,7 @@ class Sweep:
 
     def command_of(self, row: Row) -> str:
         """The command that repeats a row of the sweep."""
-        return f"{self.command} --systems" if isinstance(row, System) else self.command
+        return f"{self.command} --systems" if isinstance(row, SystemRow) else self.command
 
     @property
     def table(self) -> str:
@@ -278,7 +278,7 @@ def plan_sweep(
     common = loaded.recipe
     asked = [row for row in ablation.systems if systems and chosen in row.recipes]
     runs = tuple(
-        _plan_run(row, row.recipes[chosen] if isinstance(row, System) else (base,), words, seed)
+        _plan_run(row, row.recipes[chosen] if isinstance(row, SystemRow) else (base,), words, seed)
         for seed in range(common.seed, common.seed + seeds)
         for row in (*ablation.rows, *asked)
         for words in [(*shared, *row.on(chosen))]

@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsm_cli.analysis.ablation import Row, Run, Sweep, System
+from stsm_cli.analysis.ablation import Row, Run, Sweep, SystemRow
 from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.records import RunRecord, finished_among, read_records
 from stsm_cli.config.load import load_yaml
@@ -180,7 +180,7 @@ def _cost(row: Row, recipe: Recipe) -> Cost:
         "weights": None,
         "init": None,
     }  # so networks are counted once
-    if not isinstance(row, System):
+    if not isinstance(row, SystemRow):
         anyhow |= {"shift": ShiftConfig()}
     return model_cost(recipe.model.model_copy(update=anyhow), size_px=recipe.data.crop_px)
 

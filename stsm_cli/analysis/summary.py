@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import get_args
 
-from stsm_cli.analysis.ablation import Ablation, Budget, Row, System
+from stsm_cli.analysis.ablation import Ablation, Budget, Row, SystemRow
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.statistics import Spread
@@ -119,7 +119,7 @@ class RowSummary:
     @property
     def is_system(self) -> bool:
         """True if it is none of TSN, TSM and STSM, on which the claims are."""
-        return isinstance(self.row, System)
+        return isinstance(self.row, SystemRow)
 
     @property
     def top1(self) -> Spread | None:

@@ -85,8 +85,8 @@ class Submitter:
                 missing.append((run, folder))
             else:
                 check_same(files, run.recipe)
-                if sweep.data_id is not None:
-                    check_origin(files, sweep.data_of(run))
+                if (known_as := sweep.data_of(run)) is not None:
+                    check_origin(files, known_as)
                 yield number, Outcome(result, files.finished_metrics(), files.environment())
         self._submit(sweep, [task for task in missing if task[0].recipe_hash not in self._jobs])
         self.pending = tuple(self._jobs[run.recipe_hash] for run, _ in missing)

@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 from pydantic import ValidationError
 
-from stsm_cli.analysis.ablation import Row, System, ablation_names, load_ablation, plan_sweep
+from stsm_cli.analysis.ablation import Row, SystemRow, ablation_names, load_ablation, plan_sweep
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.config.load import load_recipe, recipe_hash, recipe_names
 from stsm_cli.errors import RecipeError, UsageError
@@ -212,4 +212,4 @@ def test_a_system_without_a_recipe_for_the_data_set_is_left_out():
 
 def test_a_system_has_no_overrides():
     with pytest.raises(ValidationError, match="set"):
-        System.model_validate({"name": "I3D", "set": ["seed=1"], "recipes": {}})
+        SystemRow.model_validate({"name": "I3D", "set": ["seed=1"], "recipes": {}})
