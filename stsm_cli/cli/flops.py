@@ -12,7 +12,6 @@ import typer
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, Json
 from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
-from stsm_cli.config.networks_3d import WITHOUT_SHIFT
 from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.config.schema import (
     Backbone,
@@ -164,7 +163,7 @@ class _Question:
     def alone(self) -> str | None:
         """What the network is, where it is counted as it is and in no row of a shift."""
         network = self.network
-        return network.system or (network.backbone if network.backbone in WITHOUT_SHIFT else None)
+        return network.system or (None if network.takes_shift else network.backbone)
 
     @property
     def is_ceiling(self) -> bool:
@@ -266,7 +265,7 @@ def default_shifts(config: ModelConfig, asked: ShiftConfig) -> dict[str, ShiftCo
     """The shifts that a network is counted with, by their names: none, TSM's, and `asked`."""
     if config.system is not None:  # is counted as it is
         return {config.system.upper(): config.shift}
-    if config.backbone in WITHOUT_SHIFT:
+    if not config.takes_shift:
         return {config.backbone.upper(): None}
     if config.backbone in get_args(FrameBackbone):
         return {"TSN": None, "TSM": TSM, "STSM": asked}

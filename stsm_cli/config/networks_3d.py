@@ -41,12 +41,24 @@ class SlowFastConfig(Section):
     """Fast frames for each slow one, the authors' α."""
     lateral_kernel: Annotated[int, Field(gt=0, le=63)] = 5  # SlowFast: SLOWFAST_4x16_R50
     """Temporal size of the convolutions from the fast to the slow pathway, odd."""
+    lateral_norm: bool = True
+    """A norm and a ReLU behind each of these; MMAction2 has none."""
+    slow_frames: Literal["spread", "every"] = "spread"
+    """`spread`: the first fast frame, the last and some between, as its authors take them. `every`:
+    the first and each `ratio`th behind it, as in MMAction2."""
 
     @model_validator(mode="after")
     def _has_a_middle(self) -> "SlowFastConfig":
         if self.lateral_kernel % 2 == 0:
             raise ValueError(f"lateral_kernel ({self.lateral_kernel}) must be odd")
         return self
+
+
+class SmallBigConfig(Section):
+    """SmallBigNet's blocks."""
+
+    extra: bool = False
+    """Before each block with big views a unit that sees the maxima over a whole view."""
 
 
 def view_of(

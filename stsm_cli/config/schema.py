@@ -4,6 +4,7 @@ What changes only where or how fast a run goes (`--device`, `--workers`, `--out`
 the command line and has no place here. Loading, `extends:` and `--set` live in `load.py`.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
@@ -33,12 +34,15 @@ from stsm_cli.config.networks_3d import (
     TAKES_FLOW,
     WITHOUT_SHIFT,
     Backbone3D,
+    SlowBackbone,
     SlowFastBackbone,
     SlowFastConfig,
+    SmallBigBackbone,
+    SmallBigConfig,
     smallest_map,
     view_of,
 )
-from stsm_cli.config.view import View
+from stsm_cli.config.view import IMAGENET_MEAN, IMAGENET_STD, View
 
 WRITTEN = "written"
 """Context of a validation that also refuses what would have no effect; without it recipes of
@@ -78,6 +82,8 @@ BODIES: dict[System, tuple[Backbone, ...]] = {
 """By system: the backbones that it is put into."""
 SHIFTED: tuple[System, ...] = ("tpn", "selfy")
 """Systems whose authors put TSM's shift into the backbone, too."""
+NORMALISED_ANEW: tuple[Backbone, ...] = (*get_args(SlowBackbone), *get_args(SlowFastBackbone))
+"""Those that another project gives pixels of other statistics."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
 Sampling = Literal["uniform", "dense", "motion"]
@@ -134,8 +140,12 @@ class ModelConfig(Section):
     `atfr`: time steps of SlowFast sampled by similarity. `tpn`: TPN's pyramid of the last two
     stages. `selfy`: SELFYNet's self-similarities. A shift may stand beside the last two."""
     slowfast: SlowFastConfig = SlowFastConfig()
+    smallbig: SmallBigConfig = SmallBigConfig()
     stream: Stream = "rgb"
     """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D and I3D."""
+    statistics: Literal["own", "imagenet"] = "own"
+    """Mean and deviation by which pixels are normalised: those of the backbone's authors, or
+    ImageNet's, which MMAction2 takes for SlowOnly and SlowFast, too."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, for I3D those of its GoogLeNet,
@@ -154,14 +164,12 @@ class ModelConfig(Section):
             raise ValueError(f"shift: {self.backbone} has no residual branches to shift in")
         if self.system is not None:
             self._check_system(self.system)
-        if self.slowfast != SlowFastConfig() and self.backbone not in get_args(SlowFastBackbone):
-            raise ValueError(
-                f"slowfast belongs to backbone {' or '.join(get_args(SlowFastBackbone))}, "
-                f"not {self.backbone}"
-            )
+        self._check_sections()
         if self.stream == "flow" and self.backbone not in TAKES_FLOW:
             bodies = " or ".join(TAKES_FLOW)
             raise ValueError(f"stream flow belongs to backbone {bodies}, not {self.backbone}")
+        if self.statistics != "own":
+            self._check_statistics()
         if self.weights is not None and self.backbone not in WITH_WEIGHTS:
             raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
         if self.weights is not None and self.init is not None:
@@ -169,6 +177,28 @@ class ModelConfig(Section):
                 "weights and init exclude each other: a network starts from one of them"
             )
         return self
+
+    def _check_sections(self) -> None:
+        """Refuse a section of another backbone."""
+        for name, section, bodies in (
+            ("slowfast", self.slowfast, get_args(SlowFastBackbone)),
+            ("smallbig", self.smallbig, get_args(SmallBigBackbone)),
+        ):
+            if section != type(section)() and self.backbone not in bodies:
+                raise ValueError(
+                    f"{name} belongs to backbone {' or '.join(bodies)}, not {self.backbone}"
+                )
+        if self.smallbig.extra and self.shift is not None:  # it would see one frame of maxima
+            raise ValueError("smallbig.extra and shift exclude each other")
+
+    def _check_statistics(self) -> None:
+        if self.backbone not in NORMALISED_ANEW:
+            bodies = " or ".join(NORMALISED_ANEW)
+            raise ValueError(
+                f"statistics {self.statistics} belongs to backbone {bodies}, not {self.backbone}"
+            )
+        if self.system == "tpn":
+            raise ValueError(f"statistics {self.statistics} has no effect: system tpn has them")
 
     def _check_system(self, system: System) -> None:
         if self.backbone not in BODIES[system]:
@@ -185,13 +215,19 @@ class ModelConfig(Section):
             )
 
     @property
+    def takes_shift(self) -> bool:
+        """True where a shift may stand, as far as the backbone tells."""
+        return self.backbone not in WITHOUT_SHIFT and not self.smallbig.extra
+
+    @property
     def view(self) -> View:
         """The view that the network takes of a video."""
         if self.system == "tdn":
             return View(self.num_frames, consecutive=5)
-        if self.system == "tpn":  # over 3D bodies too, pixels are normalised as over 2D ones
-            return View(self.num_frames)
-        return view_of(self.backbone, self.num_frames, self.slowfast, self.stream)
+        view = view_of(self.backbone, self.num_frames, self.slowfast, self.stream)
+        if self.system == "tpn" or self.statistics == "imagenet":  # TPN: over 3D bodies, too
+            return replace(view, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        return view
 
 
 class DataConfig(Section):

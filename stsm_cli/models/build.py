@@ -113,7 +113,7 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
             if config.weights is not None:
                 inflate(body, of_googlenet(imagenet_weights("googlenet", progress)))
         case "smallbig_resnet50" | "smallbig_resnet_small" as small_big:
-            body = smallbig_backbone(small_big, config.num_frames)
+            body = smallbig_backbone(small_big, config.num_frames, config.smallbig)
             if config.weights is not None:
                 flat, _ = build_backbone("resnet50", weights=config.weights, progress=progress)
                 inflate(body, flat.state_dict())

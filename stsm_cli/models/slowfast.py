@@ -6,7 +6,8 @@ and temporal kernels everywhere. Before each stage the slow one is given the fas
 Shapes: N views, T slow frames and r·T fast frames a view, C channels.
 
 Source: facebookresearch/SlowFast, slowfast/models/video_model_builder.py (`SlowFast`),
-    datasets/utils.py (`pack_pathway_output`) and utils/weight_init_helper.py.
+    datasets/utils.py (`pack_pathway_output`) and utils/weight_init_helper.py; of the other rules,
+    mmaction2 v1.2.0, mmaction/models/backbones/resnet3d_slowfast.py.
 """
 
 from collections.abc import Sequence
@@ -34,15 +35,16 @@ class Lateral(nn.Module):
         channels: C of the fast pathway.
         ratio: Fast frames for each slow one.
         kernel: Temporal size of the convolution, odd.
+        norm: With a norm and a ReLU behind it.
     """
 
-    def __init__(self, channels: int, *, ratio: int, kernel: int) -> None:
+    def __init__(self, channels: int, *, ratio: int, kernel: int, norm: bool = True) -> None:
         super().__init__()
         num_out = LATERAL_RATIO * channels
         size, stride, padding = (kernel, 1, 1), (ratio, 1, 1), (kernel // 2, 0, 0)
         self.conv = nn.Conv3d(channels, num_out, size, stride, padding, bias=False)
-        self.bn = nn.BatchNorm3d(num_out)
-        self.relu = nn.ReLU(inplace=True)
+        self.bn = nn.BatchNorm3d(num_out) if norm else nn.Identity()
+        self.relu = nn.ReLU(inplace=True) if norm else nn.Identity()
 
     def forward(self, fast: Tensor) -> Tensor:
         """(N, 2·C, T, H, W) of features (N, C, r·T, H, W)."""
@@ -58,7 +60,7 @@ class SlowFastResNet(nn.Module):
         widths: Of the slow pathway's stages, multiples of 8.
         blocks: How many each stage has, in both.
         num_frames: T.
-        config: r, and the size of the lateral kernels.
+        config: r, the lateral connections, and which frames are slow.
         stem: Channels of the slow pathway's first convolution, a multiple of 8.
         small: For frames of 32 to 64 pixels; see `ResNet3D`.
 
@@ -87,11 +89,13 @@ class SlowFastResNet(nn.Module):
         self.slow = ResNet3D(block, slow, stem=stem, joined=joined, small=small)
         self.fast = ResNet3D(block, fast, stem=entering[0], temporal=5, small=small)
         self.laterals = nn.ModuleList(
-            Lateral(channels, ratio=config.ratio, kernel=config.lateral_kernel)
+            Lateral(
+                channels, ratio=config.ratio, kernel=config.lateral_kernel, norm=config.lateral_norm
+            )
             for channels in entering
         )
         self.num_features = self.slow.num_features + self.fast.num_features
-        positions = slow_positions(config.ratio * num_frames, num_frames)
+        positions = slow_positions(num_frames, config)
         self.register_buffer("positions", positions, persistent=False)
         _initialise(self)
 
@@ -105,12 +109,16 @@ class SlowFastResNet(nn.Module):
         return torch.cat([self.slow.pooled(slow), self.fast.pooled(fast)], dim=1)
 
 
-def slow_positions(num_fast: int, num_slow: int) -> Tensor:
-    """Positions of the slow pathway's frames among the fast ones, first to last: (num_slow,).
+def slow_positions(num_frames: int, config: SlowFastConfig) -> Tensor:
+    """Positions of the T slow frames among the r·T fast ones: (T,).
 
-    Trap: they are not equally spaced, since fractions are cut off: of 32 frames 0, 10, 20 and 31.
+    Trap: where they are spread from first to last, they are not equally spaced, since fractions are
+    cut off: of 32 frames 0, 10, 20 and 31.
     """
-    return torch.linspace(0, num_fast - 1, num_slow).long()
+    num_fast = config.ratio * num_frames
+    if config.slow_frames == "every":
+        return torch.arange(0, num_fast, config.ratio)
+    return torch.linspace(0, num_fast - 1, num_frames).long()
 
 
 def slowfast_backbone(
@@ -123,7 +131,7 @@ def slowfast_backbone(
     Args:
         name: Which.
         num_frames: T, those of the slow pathway.
-        config: r, and the size of the lateral kernels.
+        config: r, the lateral connections, and which frames are slow.
     """
     match name:
         case "slowfast_resnet50":

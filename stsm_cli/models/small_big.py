@@ -2,20 +2,21 @@
 
 The big view of features is their maxima around each place: over 3 frames and 3×3 pixels, and before
 a block's last convolution over all frames. Each view has norms of its own, and the two are added.
+An extra unit may stand before each such block.
 
 Shapes: N views, T frames, C channels.
 
-Source: xhl-video/SmallBigNet, models/blocks.py (`SmallBig_module`) and models/SmallBig.py
-    (`smallbig50_no_extra`).
+Source: xhl-video/SmallBigNet, models/blocks.py (`SmallBig_module`, `SmallBig_module_extra`) and
+    models/SmallBig.py (`smallbig50_no_extra`, `smallbig50_extra`).
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from stsm_cli.config.networks_3d import SmallBigBackbone
+from stsm_cli.config.networks_3d import SmallBigBackbone, SmallBigConfig
 from stsm_cli.models.backbones import SMALL_WIDTHS
-from stsm_cli.models.resnet_3d import Bottleneck3D, ResNet3D, Stage
+from stsm_cli.models.resnet_3d import Bottleneck3D, ResNet3D, Stage, convolution
 
 
 class SmallBig(nn.Module):
@@ -49,7 +50,29 @@ class SmallBig(nn.Module):
         return out
 
 
-def smallbig_backbone(name: SmallBigBackbone, num_frames: int) -> ResNet3D:
+class Extra(nn.Module):
+    """x + y: reduced features, gated by those of the maxima over a whole view, widened to y.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = convolution(channels, channels // 4, (1, 1, 1))
+        self.widen = convolution(channels // 4, channels, (1, 1, 1))
+        self.bn = _silent_norm(channels)
+        for conv in (self.reduce, self.widen):  # as the rest of the network
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, C, T, H, W) of the same shape."""
+        gate = self.reduce(x.amax((2, 3, 4), keepdim=True)).sigmoid()  # (N, C/4, 1, 1, 1)
+        out: Tensor = x + self.bn(self.widen(self.reduce(x) * gate))
+        return out
+
+
+def smallbig_backbone(name: SmallBigBackbone, num_frames: int, config: SmallBigConfig) -> ResNet3D:
     """SmallBigNet's ResNet-50, all stages but the first with big views, or a small one.
 
     ours: `smallbig_resnet_small`, for the embedded data set, has bottlenecks of `resnet_small`'s
@@ -58,6 +81,8 @@ def smallbig_backbone(name: SmallBigBackbone, num_frames: int) -> ResNet3D:
     Args:
         name: Which.
         num_frames: T.
+        config: Whether an extra unit stands before each block that has big views; as
+            `layer2.extra0` before the first, and so on.
     """
     match name:
         case "smallbig_resnet50":
@@ -66,10 +91,14 @@ def smallbig_backbone(name: SmallBigBackbone, num_frames: int) -> ResNet3D:
         case "smallbig_resnet_small":
             stages = _flat_stages(SMALL_WIDTHS, (1, 1, 1, 1))
             network = ResNet3D(Bottleneck3D, stages, stem=32, small=True)
-    for stage in (network.layer2, network.layer3, network.layer4):
-        for place, block in enumerate(stage):
+    for layer in ("layer2", "layer3", "layer4"):
+        stage = nn.Sequential()
+        for place, block in network.get_submodule(layer).named_children():
             assert isinstance(block, Bottleneck3D)
-            stage[place] = SmallBig(block, num_frames)
+            if config.extra:
+                stage.add_module(f"extra{place}", Extra(block.conv1.in_channels))
+            stage.add_module(place, SmallBig(block, num_frames))
+        network.set_submodule(layer, stage)
     return network
 
 

@@ -115,7 +115,7 @@ MMACTION2_MOBILENET = Layout(
 )
 MMACTION2 = Layout(
     source="mmaction2",
-    networks="TSN and TSM, 0.x and 1.x",
+    networks="TSN, TSM and SlowOnly, 0.x and 1.x",
     marks=(r"^cls_head\.",),
     rules=_MMACTION2,
     forms=_NON_LOCAL,
@@ -126,6 +126,8 @@ MMACTION2 = Layout(
         "sthv2/mmaction2_v1_tsm_r50_8f",
         "sthv2/mmaction2_v0_tsm_r50_8f",
         *_RESNETS,
+        "k400/mmaction2_v1_slowonly_r50_4x16",
+        "k400/mmaction2_v1_slowonly_r50_8x8",
     ),
     any_body=True,
 )

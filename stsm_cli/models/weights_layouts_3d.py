@@ -3,12 +3,18 @@
 Sources: facebookresearch/SlowFast, slowfast/models/video_model_builder.py and resnet_helper.py;
 SimilarityGuidedSampling/Similarity-Guided-Sampling, the same files below sgs/;
 facebookresearch/VMZ, pt/vmz/models/utils.py; xhl-video/SmallBigNet, models/blocks.py;
-piergiaj/pytorch-i3d, pytorch_i3d.py; hassony2/kinetics_i3d_pytorch, src/i3dpt.py.
+piergiaj/pytorch-i3d, pytorch_i3d.py; hassony2/kinetics_i3d_pytorch, src/i3dpt.py; mmaction2 v1.2.0,
+mmaction/models/backbones/resnet3d_slowfast.py and models/heads/slowfast_head.py.
 """
 
 import re
+from typing import TYPE_CHECKING
 
 from stsm_cli.models.weights_layout import Forms, Layout, Rules
+from stsm_cli.models.weights_layouts_2d import MMACTION2
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _PATHWAYS = ("slow", "fast")
 
@@ -20,6 +26,11 @@ def _from_pyslowfast(match: re.Match[str]) -> str:
     else:
         part = f"{'bn' if norm else 'conv'}{'abc'.index(branch[-1]) + 1}"
     return f"backbone.{_PATHWAYS[int(pathway)]}.layer{int(stage) - 1}.{block}.{part}."
+
+
+def _slow_first(weight: "Tensor") -> "Tensor":
+    """(K, C) with the slow features before the fast ones, which are an eighth of them."""
+    return weight.roll(-(weight.shape[1] // 9), 1)
 
 
 _PYSLOWFAST: Rules = (
@@ -47,7 +58,10 @@ _VMZ: Rules = (
 )
 _SMALLBIG: Rules = (
     (r"^(?!fc\.)", "backbone."),
-    (r"\.big(\d)\.1\.", r".big\1."),
+    (r"\.big([123])\.1\.", r".big\1."),
+    (r"\.(\d+)\.big4_1\.", r".extra\1.reduce."),
+    (r"\.(\d+)\.big4_2\.0\.", r".extra\1.widen."),
+    (r"\.(\d+)\.big4_2\.1\.", r".extra\1.bn."),
 )
 _STEPS = {"": "", "a": ".0", "b": ".1"}
 _I3D: Rules = (  # of both ports; the second writes it all small, and a branch in full
@@ -69,6 +83,13 @@ _I3D: Rules = (  # of both ports; the second writes it all small, and a branch i
 _I3D_FORMS: Forms = (
     (r"^fc\.weight$", lambda weight: weight.flatten(1)),  # (K, C, 1, 1, 1) -> (K, C)
 )
+_MMACTION2: Rules = (
+    (r"^backbone\.slow_path\.conv1_lateral\.", "backbone.laterals.0."),
+    (r"^backbone\.slow_path\.layer(\d)_lateral\.", r"backbone.laterals.\1."),
+    (r"^backbone\.(slow|fast)_path\.", r"backbone.\1."),
+    *MMACTION2.rules,
+)
+
 
 PYSLOWFAST_ATFR = Layout(
     source="pyslowfast",
@@ -82,14 +103,14 @@ PYSLOWFAST_SLOWFAST = Layout(
     networks="SlowFast of its authors",  # trap: no tensor tells its α, nor its frames
     marks=(r"^s1\.", r"\.pathway1_"),
     rules=_PYSLOWFAST,
-    recipes=("k400/slowfast_r50_4x16", "sthv2/slowfast_r50_16x8"),
+    recipes=("k400/slowfast_r50_4x16", "k400/slowfast_r50_8x8", "sthv2/slowfast_r50_16x8"),
 )
 PYSLOWFAST_SLOWONLY = Layout(
     source="pyslowfast",
     networks="SlowOnly of its authors",
     marks=(r"^s1\.",),
     rules=(*_PYSLOWFAST, (r"^backbone\.slow\.", "backbone.")),
-    recipes=("k400/slowonly_r50_4x16",),
+    recipes=("k400/slowonly_r50_4x16", "k400/slowonly_r50_8x8"),
 )
 VMZ = Layout(
     source="vmz",
@@ -103,7 +124,20 @@ SMALLBIG = Layout(
     networks="SmallBigNet of its authors",
     marks=(r"\.big[123]\.1\.",),
     rules=_SMALLBIG,
-    recipes=("k400/smallbig_r50_8f", "sthv2/smallbig_r50_8f", "sthv2/smallbig_r50_16f"),
+    recipes=(
+        "k400/smallbig_r50_8f",
+        "k400/smallbig_extra_r50_8f",
+        "sthv2/smallbig_r50_8f",
+        "sthv2/smallbig_r50_16f",
+    ),
+)
+MMACTION2_SLOWFAST = Layout(
+    source="mmaction2",
+    networks="SlowFast, 0.x and 1.x",
+    marks=(r"^cls_head\.", r"^backbone\.slow_path\."),
+    rules=_MMACTION2,
+    forms=((r"^fc\.weight$", _slow_first),),
+    recipes=("k400/mmaction2_v1_slowfast_r50_4x16", "k400/mmaction2_v1_slowfast_r50_8x8"),
 )
 I3D = Layout(
     source="i3d",

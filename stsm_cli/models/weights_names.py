@@ -6,6 +6,7 @@ from stsm_cli.models.weights_layout import Layout, bare
 from stsm_cli.models.weights_layouts_2d import MIT, MMACTION2, MMACTION2_MOBILENET, TORCHVISION
 from stsm_cli.models.weights_layouts_3d import (
     I3D,
+    MMACTION2_SLOWFAST,
     PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,
@@ -19,6 +20,7 @@ from stsm_cli.models.weights_layouts_tpn import MMACTION2_TPN, TPN
 LAYOUTS: tuple[Layout, ...] = (
     TPN,
     MMACTION2_TPN,
+    MMACTION2_SLOWFAST,
     MMACTION2_MOBILENET,
     MMACTION2,
     ACTION,

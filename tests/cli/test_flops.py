@@ -309,6 +309,22 @@ def test_a_system_takes_no_shift(option, capsys):
     assert "--shift and --alpha: synth/i3d is I3D_SMALL" in capsys.readouterr().err
 
 
+EXTRA = """
+extends: synth/tsn
+model: {backbone: smallbig_resnet_small, smallbig: {extra: true}}
+"""
+
+
+def test_smallbig_s_extra_units_are_counted_as_they_are(capsys):
+    Path("mine.yaml").write_text(EXTRA, encoding="utf-8")
+    assert run(["flops", "mine.yaml", "--alpha", "1/4"]) == 2
+    assert "--shift and --alpha: mine.yaml is SMALLBIG_RESNET_SMALL" in capsys.readouterr().err
+    assert run(["flops", "mine.yaml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["settings"]) == ["SMALLBIG_RESNET_SMALL"]
+    assert (told["shift"], told["uncounted"]) == (None, [])
+
+
 SAMPLED = """
 extends: synth/tsn
 model: {backbone: slowfast_resnet_small, num_frames: 2, system: atfr}

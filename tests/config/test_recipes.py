@@ -163,7 +163,8 @@ def test_a_name_means_what_the_network_is(name):
             (MECHANISMS[key] for key in MECHANISMS if re.search(f"[/_]{key}", name)), None
         )
         assert model.system == system
-        apart = 2 * model.slowfast.ratio  # slow frames, of a video of which each second one is read
+        # slow frames, of a video of which each second one is read; or those of a window of 64
+        apart = 2 * model.slowfast.ratio if "slowfast" in name else 64 // model.num_frames
         pathway = f"_{model.num_frames}x{apart}"
         has_pathway = "slow" in name and system != "tpn"
         assert name.endswith(pathway if has_pathway else f"_{model.num_frames}f")
@@ -374,7 +375,7 @@ def test_mmaction2_s_recipes_hold_its_values():
         "sthv2/mmaction2_v1_tsm_r50_8f": (0.02, 128, 128, 5e-4, 50, (25, 45), 5, 0.1, "epoch"),
         "sthv2/mmaction2_v0_tsm_r50_8f": (7.5e-3, 48, 48, 5e-4, 50, (20, 40), 0, 0, "step"),
     }
-    assert set(expected) == {name for name in NAMES if "mmaction2" in name and "_tpn_" not in name}
+    assert set(expected) == {name for name in NAMES if re.search("mmaction2_v._tsm_r50", name)}
     tests = []
     for name, values in expected.items():
         recipe = load_recipe(name).recipe
@@ -403,6 +404,34 @@ def test_mmaction2_s_recipes_of_tpn_hold_its_values():
         assert (*found, data.sampling, data.flip) == values
         assert (optim.lr, optim.batch_size, optim.lr_batch_size) == (0.01, 64, 64)
         assert (optim.epochs, optim.milestones_epochs, optim.policy) == (150, (75, 125), "plain")
+
+
+@pytest.mark.parametrize(
+    ("name", "lr", "batch_size", "warmup_by"),
+    [("slowfast", 0.1, 64, "step"), ("slowonly", 0.2, 128, "epoch")],
+)
+def test_mmaction2_s_recipes_of_slow_networks_hold_its_values(name, lr, batch_size, warmup_by):
+    longer, recipe = (
+        load_recipe(f"k400/mmaction2_v1_{name}_r50_{frames}").recipe for frames in ("8x8", "4x16")
+    )
+    assert longer.model_copy(update={"model": recipe.model}) == recipe
+    optim, data = recipe.optim, recipe.data
+    found = (optim.lr, optim.batch_size, optim.weight_decay, optim.epochs, optim.schedule)
+    assert found == (lr, batch_size, 1e-4, 256, "one_cycle")
+    assert (optim.warmup_epochs, optim.warmup_from, optim.warmup_by) == (34, 0.1, warmup_by)
+    assert (optim.clip_grad_norm, optim.nesterov, optim.policy) == (40, False, "plain")
+    assert (recipe.protocol, data.sampling, data.flip) == ("k400-10x3@256", "dense", "plain")
+    assert recipe.model.statistics == "imagenet"
+
+
+@pytest.mark.parametrize("network", ["slowonly", "slowfast"])
+def test_twice_the_slow_frames_are_trained_as_half_of_them(network):
+    one, two = (load_recipe(f"k400/{network}_r50_{frames}").recipe for frames in ("4x16", "8x8"))
+    assert two.model_copy(update={"model": one.model}) == one
+    assert (two.model.num_frames, two.model.view.num_frames) == (
+        8,
+        32 if network == "slowfast" else 8,
+    )
 
 
 def test_a_folder_s_classes_are_counted_when_it_is_opened():

@@ -1,6 +1,7 @@
 """The rules between keys; the kinds of values are tested in test_load.py."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from typing import get_args
 
@@ -11,6 +12,7 @@ from stsm_cli.config.schema import (
     AVERAGES,
     WRITTEN,
     DataConfig,
+    ModelConfig,
     OptimConfig,
     Recipe,
     ShiftConfig,
@@ -79,6 +81,26 @@ def test_the_protocol_is_named_after_data_views_and_size():
         ),
         ("data", {"flow": "tvl1"}, r"data.flow \(tvl1\) has no effect: model.stream is rgb"),
         ("model", {"slowfast": {"lateral_kernel": 6}}, r"lateral_kernel \(6\) must be odd"),
+        (
+            "model",
+            {"smallbig": {"extra": True}},
+            "smallbig belongs to backbone smallbig_resnet50 or smallbig_resnet_small, not resnet50",
+        ),
+        (
+            "model",
+            {"backbone": "smallbig_resnet50", "smallbig": {"extra": True}, "shift": {}},
+            "smallbig.extra and shift exclude each other",
+        ),
+        (
+            "model",
+            {"statistics": "imagenet"},
+            "statistics imagenet belongs to backbone slow_resnet50 or .*, not resnet50",
+        ),
+        (
+            "model",
+            {"backbone": "slow_resnet50", "system": "tpn", "statistics": "imagenet"},
+            "statistics imagenet has no effect: system tpn has them",
+        ),
         (
             "model",
             {"backbone": "slowfast_resnet50", "num_frames": 9},
@@ -216,8 +238,15 @@ def test_no_default_ever_changes():
             "shift": {"dims": "T+H+W", "alpha": "3/8", "shortcut": False},
             "non_local": False,
             "system": None,
-            "slowfast": {"ratio": 8, "lateral_kernel": 5},
+            "slowfast": {
+                "ratio": 8,
+                "lateral_kernel": 5,
+                "lateral_norm": True,
+                "slow_frames": "spread",
+            },
+            "smallbig": {"extra": False},
             "stream": "rgb",
+            "statistics": "own",
             "dropout": 0.5,
             "weights": None,
             "init": None,
@@ -403,3 +432,13 @@ def test_norms_need_more_than_one_value(backbone, num_frames, pixels, count):
     assert Recipe.model_validate(two)
     larger = recipe | {"data": recipe["data"] | {"crop_px": pixels + 1}}
     assert Recipe.model_validate(larger)
+
+
+@pytest.mark.parametrize("backbone", ["slow_resnet50", "slowfast_resnet50"])
+def test_statistics_are_the_view_s(backbone):
+    own = ModelConfig(backbone=backbone, num_classes=3)
+    other = own.model_copy(update={"statistics": "imagenet"})
+    assert (own.view.mean, own.view.std) == ((114.75,) * 3, (57.375,) * 3)
+    assert other.view.mean == (123.675, 116.28, 103.53)
+    assert other.view.std == (58.395, 57.12, 57.375)
+    assert replace(other.view, mean=own.view.mean, std=own.view.std) == own.view

@@ -35,7 +35,32 @@ def learnt(network):
     ],
 )
 def test_slow_frames_are_spread_from_the_first_to_the_last(num_fast, num_slow, positions):
-    assert slow_positions(num_fast, num_slow).tolist() == positions
+    config = SlowFastConfig(ratio=num_fast // num_slow)
+    assert slow_positions(num_slow, config).tolist() == positions
+
+
+@pytest.mark.parametrize(
+    ("ratio", "num_slow", "positions"),
+    [(8, 4, [0, 8, 16, 24]), (4, 8, [0, 4, 8, 12, 16, 20, 24, 28]), (8, 1, [0])],
+)
+def test_or_every_so_many_fast_frames_a_slow_one(ratio, num_slow, positions):
+    config = SlowFastConfig(ratio=ratio, slow_frames="every")
+    assert slow_positions(num_slow, config).tolist() == positions
+    module = small(num_frames=num_slow, slowfast=config).backbone
+    assert module.positions.tolist() == positions
+
+
+def test_a_lateral_connection_without_a_norm_is_its_convolution():
+    torch.manual_seed(0)
+    layer = Lateral(3, ratio=4, kernel=5, norm=False).double().eval()
+    fast = torch.randn(2, 3, 8, 2, 2, dtype=torch.float64)
+    assert torch.equal(layer(fast), layer.conv(fast))
+    assert (layer(fast) < 0).any()
+    bare = small(slowfast=SlowFastConfig(ratio=3, lateral_norm=False)).state_dict()
+    plain = small(slowfast=SlowFastConfig(ratio=3)).state_dict()
+    gone = {key for key in plain if ".laterals." in key and ".bn." in key}
+    assert bare.keys() == plain.keys() - gone
+    assert len(gone) == 4 * 5
 
 
 @pytest.mark.parametrize(("ratio", "kernel"), [(8, 5), (4, 7), (2, 1), (1, 3)])

@@ -1,18 +1,22 @@
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.models import get_model
 
+from stsm_cli.config.networks_3d import SmallBigConfig
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
 from stsm_cli.models.inflation import inflate
 from stsm_cli.models.resnet_3d import Bottleneck3D
 from stsm_cli.models.shift import shift
-from stsm_cli.models.small_big import SmallBig, smallbig_backbone
+from stsm_cli.models.small_big import Extra, SmallBig, smallbig_backbone
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
+EXTRA = SmallBigConfig(extra=True)
 
 
 def small(**changes):
@@ -77,7 +81,7 @@ def test_training_begins_with_the_small_views_alone():
 
 def test_all_stages_but_the_first_have_big_views():
     with torch.device("meta"):
-        network = smallbig_backbone("smallbig_resnet50", 8)
+        network = smallbig_backbone("smallbig_resnet50", 8, SmallBigConfig())
     blocks = {stage: {type(block) for block in getattr(network, stage)} for stage in STAGES}
     assert blocks == {"layer1": {Bottleneck3D}} | {stage: {SmallBig} for stage in STAGES[1:]}
     sizes = {conv.kernel_size[0] for conv in network.modules() if isinstance(conv, nn.Conv3d)}
@@ -93,8 +97,53 @@ def test_a_clip_and_its_reversal_are_one_and_another_order_is_not():
     assert (network(videos[:, [0, 2, 1, 3]]) - logits).abs().max() > 1e-6
 
 
-def test_everything_learns():
-    network = learnt(small()).train()
+def test_an_extra_unit_gates_each_place_by_the_maxima_over_the_view():
+    torch.manual_seed(0)
+    unit = learnt(Extra(8)).double().eval()
+    x = torch.randn(2, 8, 3, 4, 4, dtype=torch.float64)
+    reduce, widen = unit.reduce.weight[:, :, 0, 0, 0], unit.widen.weight[:, :, 0, 0, 0]
+    expected = x.clone()
+    for n in range(2):
+        gate = (reduce @ x[n].amax((1, 2, 3))).sigmoid()
+        for t, h, w in product(range(3), range(4), range(4)):
+            wide = widen @ ((reduce @ x[n, :, t, h, w]) * gate)
+            expected[n, :, t, h, w] += unit.bn.weight * wide / (1 + unit.bn.eps) ** 0.5
+            expected[n, :, t, h, w] += unit.bn.bias
+    torch.testing.assert_close(unit(x), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_extra_units_stand_before_blocks_with_big_views_and_do_nothing_at_first():
+    plain, network = small(dropout=0.0).train(), small(dropout=0.0, smallbig=EXTRA).train()
+    extra = [name for name, part in network.named_modules() if isinstance(part, Extra)]
+    assert extra == [f"backbone.layer{n}.extra0" for n in (2, 3, 4)]
+    assert [list(network.backbone.get_submodule(s)._modules) for s in STAGES[1:]] == [
+        ["extra0", "0"]
+    ] * 3
+    others = [key for key in network.state_dict() if ".extra" not in key]
+    assert others == list(plain.state_dict())
+    plain.load_state_dict({key: network.state_dict()[key] for key in others})
+    videos = torch.randn(2, 4, 3, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(network(videos), plain(videos), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "num_classes", "config", "params"),
+    [
+        (8, 400, SmallBigConfig(), 24_370_640),
+        (16, 174, SmallBigConfig(), 23_907_566),
+        (8, 400, EXTRA, 32_292_816),
+    ],
+)
+def test_parameters_to_the_unit(num_frames, num_classes, config, params):
+    options = {"num_frames": num_frames, "num_classes": num_classes, "smallbig": config}
+    with torch.device("meta"):
+        network = build_model(ModelConfig(backbone="smallbig_resnet50", **options))
+    assert sum(p.numel() for p in network.parameters()) == params
+
+
+@pytest.mark.parametrize("config", [SmallBigConfig(), EXTRA])
+def test_everything_learns(config):
+    network = learnt(small(smallbig=config)).train()
     network(torch.randn(2, 4, 3, 32, 32, dtype=torch.float64)).square().sum().backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
 
@@ -131,6 +180,7 @@ def test_imagenet_s_weights_get_a_time_axis(monkeypatch):
 
 def test_weights_without_a_place_are_refused():
     with torch.device("meta"):
-        network, flat = smallbig_backbone("smallbig_resnet_small", 4), get_model("resnet50")
+        network = smallbig_backbone("smallbig_resnet_small", 4, SmallBigConfig())
+        flat = get_model("resnet50")
         with pytest.raises(RuntimeError, match=r'Unexpected key.* "fc\.weight"'):
             inflate(network, flat.state_dict())

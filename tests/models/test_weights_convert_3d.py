@@ -56,7 +56,21 @@ def vmz_name(name):
 
 def smallbig_name(name):
     """SmallBigNet's name of ours."""
-    return "module." + re.sub(r"\.big(\d)\.", r".big\1.1.", name.removeprefix("backbone."))
+    name = re.sub(r"\.extra(\d+)\.reduce\.", r".\1.big4_1.", name.removeprefix("backbone."))
+    name = re.sub(r"\.extra(\d+)\.widen\.", r".\1.big4_2.0.", name)
+    name = re.sub(r"\.extra(\d+)\.bn\.", r".\1.big4_2.1.", name)
+    return "module." + re.sub(r"\.big([123])\.", r".big\1.1.", name)
+
+
+def mmaction2_name(name):
+    """MMAction2's name of ours, of SlowOnly or SlowFast."""
+    name = re.sub(r"\.laterals\.0\.", ".slow_path.conv1_lateral.", name)
+    name = re.sub(r"\.laterals\.(\d)\.", r".slow_path.layer\1_lateral.", name)
+    name = re.sub(r"^backbone\.(slow|fast)\.", r"backbone.\1_path.", name)
+    name = name.replace(".downsample.0.", ".downsample.conv.")
+    name = name.replace(".downsample.1.", ".downsample.bn.")
+    name = re.sub(r"(\.|^)(conv|bn)(\d)\.", r"\1conv\3.\2.", name)
+    return re.sub(r"^fc\.", "cls_head.fc_cls.", name)
 
 
 def i3d_name(name):
@@ -135,6 +149,39 @@ def test_atfr_is_recognised_and_every_tensor_finds_its_place(name, tmp_path):
     load_weights(weights, tmp_path / "ours.safetensors")
     assert weights.drop_bins
     assert torch.equal(weights.fc.weight, ours["fc.weight"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "also", "num_features"),
+    [
+        ("k400/mmaction2_v1_slowfast_r50_4x16", (), 2304),
+        ("k400/mmaction2_v1_slowfast_r50_8x8", (), 2304),
+        ("k400/mmaction2_v1_slowonly_r50_4x16", ("k400/mmaction2_v1_slowonly_r50_8x8",), 2048),
+    ],
+)
+def test_mmaction2_s_slow_networks_have_recipes_of_their_own(recipe, also, num_features, read):
+    with torch.device("meta"):
+        ours = build_model(load_recipe(recipe).recipe.model).state_dict()
+    state = {mmaction2_name(name): tensor for name, tensor in ours.items()}
+    assert len(state) == len(ours)
+    weight = torch.arange(400 * num_features).float().view(400, num_features)
+    state["cls_head.fc_cls.weight"] = weight
+    converted = read(state)
+    assert (converted.source, converted.recipe, converted.also) == ("mmaction2", recipe, also)
+    assert converted.weights.keys() == ours.keys()
+    fast = 256 if "slowfast" in recipe else 0  # whose features stand first in their classifier
+    expected = torch.cat([weight[:, fast:], weight[:, :fast]], 1)
+    assert torch.equal(converted.weights["fc.weight"], expected)
+
+
+def test_smallbig_s_extra_units_have_a_recipe_of_their_own(read):
+    recipe = "k400/smallbig_extra_r50_8f"
+    model = load_recipe(recipe).recipe.model.model_copy(update={"weights": None})
+    with torch.device("meta"):
+        ours = build_model(model).state_dict()
+    converted = read({smallbig_name(name): tensor for name, tensor in ours.items()})
+    assert (converted.source, converted.recipe, converted.also) == ("smallbig", recipe, ())
+    assert converted.weights.keys() == ours.keys()
 
 
 def test_a_missing_tensor_is_named(tmp_path):

@@ -5,9 +5,10 @@ import torch
 
 from stsm_cli.config.load import load_recipe
 from stsm_cli.models.build import build_model
-from stsm_cli.models.weights_layouts_2d import MIT, TORCHVISION
+from stsm_cli.models.weights_layouts_2d import MIT, MMACTION2, TORCHVISION
 from stsm_cli.models.weights_layouts_3d import (
     I3D,
+    MMACTION2_SLOWFAST,
     PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
     PYSLOWFAST_SLOWONLY,
@@ -36,7 +37,15 @@ def tensors(recipe, **changes):
         (PYSLOWFAST_ATFR, "sthv2/slowfast_atfr_r50_16x8", ()),
         (PYSLOWFAST_SLOWFAST, "k400/slowfast_r50_4x16", ()),
         (PYSLOWFAST_SLOWFAST, "sthv2/slowfast_r50_16x8", ()),
-        (PYSLOWFAST_SLOWONLY, "k400/slowonly_r50_4x16", ()),
+        (PYSLOWFAST_SLOWFAST, "k400/slowfast_r50_8x8", ()),
+        (PYSLOWFAST_SLOWONLY, "k400/slowonly_r50_4x16", ("k400/slowonly_r50_8x8",)),
+        (
+            MMACTION2,
+            "k400/mmaction2_v1_slowonly_r50_4x16",
+            ("k400/mmaction2_v1_slowonly_r50_8x8",),
+        ),
+        (MMACTION2_SLOWFAST, "k400/mmaction2_v1_slowfast_r50_4x16", ()),
+        (MMACTION2_SLOWFAST, "k400/mmaction2_v1_slowfast_r50_8x8", ()),
         (ACTION, "sthv2/action_r50_8f", ("sthv2/action_r50_16f",)),
         (ACTION, "sthv2/action_mobilenet_v2_8f", ()),
         (TEA, "k400/tea_r50_8f", ()),
@@ -47,6 +56,7 @@ def tensors(recipe, **changes):
         (I3D, "k400/i3d_64f", ()),
         (I3D, "k400/i3d_flow_64f", ()),
         (SMALLBIG, "k400/smallbig_r50_8f", ()),
+        (SMALLBIG, "k400/smallbig_extra_r50_8f", ()),
         (SMALLBIG, "sthv2/smallbig_r50_8f", ("sthv2/smallbig_r50_16f",)),
     ],
 )
@@ -65,7 +75,7 @@ def test_other_classes_have_no_recipe():
     assert (match.config.backbone, match.recipe, match.also) == ("resnet50", None, ())
     assert match.network.num_classes == 5
     wide = nearest(
-        tensors("sthv2/slowfast_r50_16x8", num_classes=400), PYSLOWFAST_SLOWFAST, shifted=False
+        tensors("sthv2/slowfast_r50_16x8", num_classes=5), PYSLOWFAST_SLOWFAST, shifted=False
     )
     assert (wide.config.slowfast.lateral_kernel, wide.recipe) == (7, None)
 

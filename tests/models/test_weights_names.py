@@ -92,6 +92,9 @@ NAMES = {
         "layer2.0.conv1.weight": "backbone.layer2.0.conv1.weight",
         "layer4.2.big3.1.running_var": "backbone.layer4.2.big3.running_var",
         "layer3.0.downsample.0.weight": "backbone.layer3.0.downsample.0.weight",
+        "layer2.0.big4_1.weight": "backbone.layer2.extra0.reduce.weight",
+        "layer3.5.big4_2.0.weight": "backbone.layer3.extra5.widen.weight",
+        "module.layer4.2.big4_2.1.running_mean": "backbone.layer4.extra2.bn.running_mean",
         "fc.weight": "fc.weight",
     },
     "i3d": {  # the first five in one port, the others in another
@@ -207,6 +210,21 @@ def test_names_of_mmaction2_s_mobilenet():
     assert layout_of(MOBILENET).our_names(MOBILENET) == MOBILENET
 
 
+def test_names_of_mmaction2_s_slowfast():
+    names = {
+        "backbone.slow_path.conv1.conv.weight": "backbone.slow.conv1.weight",
+        "backbone.fast_path.conv1.bn.running_var": "backbone.fast.bn1.running_var",
+        "backbone.slow_path.conv1_lateral.conv.weight": "backbone.laterals.0.conv.weight",
+        "backbone.slow_path.layer3_lateral.conv.weight": "backbone.laterals.3.conv.weight",
+        "backbone.slow_path.layer1.0.downsample.conv.weight": (
+            "backbone.slow.layer1.0.downsample.0.weight"
+        ),
+        "backbone.fast_path.layer4.2.conv3.bn.bias": "backbone.fast.layer4.2.bn3.bias",
+        "cls_head.fc_cls.weight": "fc.weight",
+    }
+    assert layout_of(names).our_names(names) == names
+
+
 def test_names_of_slowonly():
     """The one pathway of a network of that kind is its backbone."""
     names = {
@@ -232,6 +250,7 @@ def test_names_of_slowonly():
         (["conv1.weight", "layer2.0.big1.1.bias", "fc.bias"], "smallbig"),
         (["Conv3d_1a_7x7.conv3d.weight", "logits.conv3d.bias"], "i3d"),
         (["conv3d_1a_7x7.conv3d.weight", "conv3d_0c_1x1.conv3d.bias"], "i3d"),
+        (["backbone.slow_path.conv1.conv.weight", "cls_head.fc_cls.bias"], "mmaction2"),
         (["base_model.layer1.0.conv1.action_shift.weight"], "action"),
         (["base_model.layer1.0.me.conv1.weight"], "tea"),
         (["base_model.layer2_bak.0.mse.conv1.weight", "new_fc.bias"], "tdn"),
