@@ -25,7 +25,7 @@ from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.models.weights_layout import Layout
 from stsm_cli.models.weights_match import COUNTER, Match, nearest
 from stsm_cli.models.weights_names import LAYOUTS, known, layout_of, looks_like
-from stsm_cli.models.weights_stated import check_mode, check_stated
+from stsm_cli.models.weights_stated import check_mode, check_stated, stated_frames
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -97,7 +97,8 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
     names = layout.our_names(state)
     weights = _renamed(state, names, layout)
     shifted = {names[key] for key in names if layout.is_shifted(key) and state[key].ndim == 4}
-    match = nearest(weights, layout, shifted=bool(shifted))
+    frames = stated_frames(configuration)
+    match = nearest(weights, layout, shifted=bool(shifted), frames=frames)
     if not any(name.endswith(COUNTER) for name in weights):
         weights |= {name: torch.tensor(0) for name in match.tensors if name.endswith(COUNTER)}
     theirs = {ours: name for name, ours in names.items() if ours not in match.tensors}
@@ -176,7 +177,7 @@ def serialised(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 
 def _content(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The state dict in a file, whatever lies around it, and MMAction2's configuration or ``."""
+    """The state dict in a file, whatever lies around it, and the configuration beside it or ``."""
     if path.suffix == SAFETENSORS:
         return read_safetensors(path)[0], ""
     content = read_pickle(path)
@@ -187,7 +188,7 @@ def _content(path: Path) -> tuple[dict[str, Tensor], str]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: {name!r} is {type(value).__name__}, not a named tensor")
     meta = content.get("meta")
-    texts = meta.values() if isinstance(meta, dict) else ()
+    texts = [*(meta.values() if isinstance(meta, dict) else ()), content.get("cfg")]
     return state, "\n".join(text for text in texts if isinstance(text, str))
 
 

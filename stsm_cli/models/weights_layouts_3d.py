@@ -96,7 +96,11 @@ PYSLOWFAST_ATFR = Layout(
     networks="SlowFast + ATFR of its authors",
     marks=(r"^s1\.", r"^s2\.pathway1_ts_layer\."),
     rules=_ATFR,
-    recipes=("k400/slowfast_atfr_r50_4x16", "sthv2/slowfast_atfr_r50_16x8"),
+    recipes=(
+        "k400/slowfast_atfr_r50_4x16",
+        "k400/slowfast_atfr_r50_8x8",
+        "sthv2/slowfast_atfr_r50_16x8",
+    ),
 )
 PYSLOWFAST_SLOWFAST = Layout(
     source="pyslowfast",

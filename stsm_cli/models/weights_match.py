@@ -3,7 +3,8 @@
 Candidates are the networks of the recipes that its layout names, with as many classes as the file,
 and where the layout says so torchvision's networks without a recipe. The nearest is taken: that
 with the fewest tensors of other names or shapes. Of those that are equally near, one with the
-file's shift and the file's number of classes; of these the first of the layout's list.
+file's shift, its number of classes and, where it states them, its frames; of these the first of the
+layout's list.
 """
 
 from collections.abc import Mapping
@@ -57,11 +58,14 @@ class _Candidate:
     recipe: str | None = None
 
 
-def nearest(weights: Mapping[str, Tensor], layout: Layout, *, shifted: bool) -> Match:
+def nearest(
+    weights: Mapping[str, Tensor], layout: Layout, *, shifted: bool, frames: int | None = None
+) -> Match:
     """The network of `layout` that is nearest to `weights`, which have our names.
 
     Args:
         shifted: Whether the weights were trained with TSM's shift.
+        frames: Frames of a view, where they are known.
     """
     num_classes, found = _num_classes(weights), shapes(weights)
     ranks = {
@@ -69,12 +73,13 @@ def nearest(weights: Mapping[str, Tensor], layout: Layout, *, shifted: bool) -> 
             len(shapes(_tensors(candidate.config, num_classes, layout)) ^ found),
             (candidate.config.shift is not None) != shifted,
             candidate.config.num_classes != num_classes,
+            frames not in (candidate.config.view.num_frames, None),
         )
         for candidate in _candidates(layout)
     }
     best = min(ranks, key=lambda candidate: ranks[candidate])
     alike = [candidate.recipe for candidate, rank in ranks.items() if rank == ranks[best]]
-    named = [name for name in alike if name] if not any(ranks[best][1:]) else []
+    named = [name for name in alike if name] if not any(ranks[best][1:3]) else []
     return Match(
         config=best.config,
         network=_network(_plain(best.config, num_classes)),

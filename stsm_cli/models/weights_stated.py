@@ -1,4 +1,7 @@
-"""Facts of a checkpoint that no tensor tells, as MMAction2's configuration in it states them."""
+"""Facts of a checkpoint that no tensor tells, as the configuration in it states them.
+
+MMAction2's is a program's text, PySlowFast's YAML.
+"""
 
 import re
 from pathlib import Path
@@ -50,6 +53,16 @@ def check_mode(path: Path, configuration: str, mode: str | None, source: str | N
             hint=f"if its configuration has mode='{EMBEDDED_GAUSSIAN}' and use_scale=False, "
             f"add `--non-local {EMBEDDED_GAUSSIAN}`; others are unknown here",
         )
+
+
+def stated_frames(configuration: str) -> int | None:
+    """Frames of a view in training; None where they are not stated."""
+    if found := re.search(r"^ +NUM_FRAMES: (\d+)$", configuration, re.MULTILINE):  # PySlowFast
+        return int(found[1])
+    samplers = re.findall(r"dict\([^()]*SampleFrames[^()]*\)", configuration)
+    sizes = [[_stated(text, key) for key in ("clip_len", "num_clips")] for text in samplers]
+    # those of a test may be more, by as much as its clips
+    return min((int(length) * int(n) for length, n in sizes if length and n), default=None)
 
 
 def _stated(configuration: str, name: str) -> str | None:

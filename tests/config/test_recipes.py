@@ -309,7 +309,9 @@ def test_mgsampler_s_tsm_is_trained_as_mmaction2_s_and_tested_on_one_view():
     assert found.protocol == "sthv2-1x1@224"
 
 
-@pytest.mark.parametrize("name", ["k400/slowfast{}_r50_4x16", "sthv2/slowfast{}_r50_16x8"])
+@pytest.mark.parametrize(
+    "name", ["k400/slowfast{}_r50_4x16", "k400/slowfast{}_r50_8x8", "sthv2/slowfast{}_r50_16x8"]
+)
 def test_atfr_is_trained_as_slowfast(name):
     plain, sampled = (load_recipe(name.format(part)).recipe for part in ("", "_atfr"))
     assert sampled.model == plain.model.model_copy(update={"system": "atfr"})

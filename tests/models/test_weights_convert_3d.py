@@ -174,6 +174,31 @@ def test_mmaction2_s_slow_networks_have_recipes_of_their_own(recipe, also, num_f
     assert torch.equal(converted.weights["fc.weight"], expected)
 
 
+MMA_TEXT = """test_pipeline = [dict(type='SampleFrames', clip_len={0}, frame_interval=16,
+    num_clips=10, test_mode=True)]
+train_pipeline = [dict(clip_len={0}, frame_interval=16, num_clips=1, type='SampleFrames')]"""
+PYSF_TEXT = "DATA:\n  MEAN: [0.45, 0.45, 0.45]\n  NUM_FRAMES: {0}\n  SAMPLING_RATE: 8\n"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name_of", "around"),
+    [
+        ("mmaction2_v1_", mmaction2_name, lambda text: {"meta": {"cfg": MMA_TEXT.format(text)}}),
+        ("", slowfast_name, lambda text: {"cfg": PYSF_TEXT.format(text)}),
+    ],
+)
+def test_frames_that_a_configuration_states_choose_the_recipe(prefix, name_of, around, read):
+    names = [f"k400/{prefix}slowonly_r50_{frames}" for frames in ("4x16", "8x8")]
+    with torch.device("meta"):
+        ours = build_model(load_recipe(names[0]).recipe.model).state_dict()
+    state = {name_of(name): tensor for name, tensor in ours.items()}
+    for frames, recipe in zip((4, 8), names, strict=True):
+        converted = read(state, **around(frames))
+        assert (converted.recipe, converted.also) == (recipe, ())
+    others = read(state, **around(32))
+    assert (others.recipe, others.also) == (names[0], (names[1],))
+
+
 def test_smallbig_s_extra_units_have_a_recipe_of_their_own(read):
     recipe = "k400/smallbig_extra_r50_8f"
     model = load_recipe(recipe).recipe.model.model_copy(update={"weights": None})

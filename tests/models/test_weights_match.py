@@ -34,6 +34,7 @@ def tensors(recipe, **changes):
         (MIT, "k400/tsn_r50_nl_8f", ()),
         (MIT, "sthv2/tsm_mobilenet_v2_8f", ()),
         (PYSLOWFAST_ATFR, "k400/slowfast_atfr_r50_4x16", ()),
+        (PYSLOWFAST_ATFR, "k400/slowfast_atfr_r50_8x8", ()),
         (PYSLOWFAST_ATFR, "sthv2/slowfast_atfr_r50_16x8", ()),
         (PYSLOWFAST_SLOWFAST, "k400/slowfast_r50_4x16", ()),
         (PYSLOWFAST_SLOWFAST, "sthv2/slowfast_r50_16x8", ()),
