@@ -52,7 +52,7 @@ class SelfSimilarity(nn.Module):
         here = views.transpose(2, 3)[:, :, None].expand(-1, -1, NEAR, -1, -1).flatten(0, 2)
         similar = torch.bmm(here, near)  # (N·T·L, h·v, h·v)
         places, is_inside = _around(height, width, x.device)
-        around = similar.gather(2, places.expand(len(similar), -1, -1))  # (N·T·L, h·v, U·U)
+        around = similar.gather(2, places.expand(similar.shape[0], -1, -1))  # (N·T·L, h·v, U·U)
         around = around.masked_fill(~is_inside, 0).unflatten(2, (AROUND, AROUND))
         out: Tensor = around.unflatten(1, (height, width))
         return out
