@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import FrameBackbone, ModelConfig, ShiftConfig
+from stsm_cli.config.schema import FOR_SMALL_FRAMES, FrameBackbone, ModelConfig, ShiftConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.models.action import insert_action
 from stsm_cli.models.atfr import ATFR
@@ -17,7 +17,7 @@ from stsm_cli.models.network_3d import Network3D
 from stsm_cli.models.non_local import STAGES, insert_non_local
 from stsm_cli.models.r2plus1d import R2Plus1D, r2plus1d_backbone
 from stsm_cli.models.resnet_3d import ResNet3D
-from stsm_cli.models.selfy import insert_selfy
+from stsm_cli.models.selfy import AUTHORS, SMALL, insert_selfy
 from stsm_cli.models.shift import ShiftedConv, insert_shift
 from stsm_cli.models.slow_only import slow_backbone
 from stsm_cli.models.slowfast import SlowFastResNet, slowfast_backbone
@@ -151,7 +151,8 @@ def _with_system(backbone: nn.Module, config: ModelConfig) -> nn.Module:
         case "tdn":
             return TDN(backbone, num_frames=config.num_frames)
         case "selfy":
-            insert_selfy(backbone, num_frames=config.num_frames)
+            window = SMALL if config.backbone in FOR_SMALL_FRAMES else AUTHORS
+            insert_selfy(backbone, num_frames=config.num_frames, window=window)
     return backbone
 
 

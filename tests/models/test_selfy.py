@@ -9,7 +9,7 @@ from stsm_cli.analysis.counting import count_cost
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
-from stsm_cli.models.selfy import SelfSimilarity, Selfy
+from stsm_cli.models.selfy import AUTHORS, SMALL, SelfSimilarity, Selfy
 from stsm_cli.models.shift import ShiftedConv
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
@@ -26,36 +26,41 @@ def reduced(slow, module, frame):
     return picture / (picture.square().sum(0) + 1e-6).sqrt()
 
 
-def test_similarities_equal_a_loop_over_frames_places_and_offsets(slow):
-    module = slow.awake(SelfSimilarity(8, num_frames=3))
+@pytest.mark.parametrize(("window", "near", "size"), [(AUTHORS, 5, 9), (SMALL, 3, 5)])
+def test_similarities_equal_a_loop_over_frames_places_and_offsets(window, near, size, slow):
+    module = slow.awake(SelfSimilarity(8, num_frames=3, window=window))
     frames = torch.randn(2 * 3, 8, 6, 5, dtype=torch.float64)
-    found = module(frames).unflatten(0, (2, 3, 5))  # (N, T, L, h, v, U, U)
-    assert found.shape == (2, 3, 5, 3, 3, 9, 9)
+    found = module(frames).unflatten(0, (2, 3, near))  # (N, T, L, h, v, U, U)
+    assert found.shape == (2, 3, near, 3, 3, size, size)
     expected = torch.zeros_like(found)
     for n, view in enumerate(frames.split(3)):
         x = [reduced(slow, module, frame) for frame in view]
-        for t, near, i, j in product(range(3), range(5), range(3), range(3)):
-            if 0 <= t + near - 2 < 3:
-                other = x[t + near - 2]
-                for u, v in product(range(9), repeat=2):
-                    row, column = i + u - 4, j + v - 4
+        for t, step, i, j in product(range(3), range(near), range(3), range(3)):
+            if 0 <= t + step - near // 2 < 3:
+                other = x[t + step - near // 2]
+                for u, v in product(range(size), repeat=2):
+                    row, column = i + u - size // 2, j + v - size // 2
                     if 0 <= row < 3 and 0 <= column < 3:
                         value = x[t][:, i, j] @ other[:, row, column]
-                        expected[n, t, near, i, j, u, v] = value
+                        expected[n, t, step, i, j, u, v] = value
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [(8, 6), (5, 7)])
-def test_the_block_s_output_is_made_at_half_the_size_and_fills_every_second_place(slow, size):
-    module = slow.awake(Selfy(32, num_frames=3))
+@pytest.mark.parametrize(
+    ("window", "num_near", "size"), [(AUTHORS, 5, (8, 6)), (AUTHORS, 5, (5, 7)), (SMALL, 3, (5, 7))]
+)
+def test_the_block_s_output_is_made_at_half_the_size_and_fills_every_second_place(
+    window, num_near, size, slow
+):
+    module = slow.awake(Selfy(32, num_frames=3, window=window))
     frames = torch.randn(3, 32, *size, dtype=torch.float64)
     similar = module.similarity(frames)
     height, width = similar.shape[1:3]
     expected = frames.clone()
     for t in range(3):
         maps = []
-        for near in range(5):
-            pictures = similar[5 * t + near]  # (h, v, U, U)
+        for near in range(num_near):
+            pictures = similar[num_near * t + near]  # (h, v, U, U)
             features = [
                 module.extract(pictures[i, j][None, None])[0, :, 0, 0]
                 for i, j in product(range(height), range(width))
@@ -144,7 +149,7 @@ def test_imagenet_weights_load_first(monkeypatch):
     [
         ("resnet50", 8, 174, 224, 24_830_842, 36_103_962_240),
         ("resnet50", 16, 174, 224, 24_830_842, 72_207_924_480),
-        ("resnet_small", 8, 16, 32, 297_983, 83_900_544),
+        ("resnet_small", 8, 16, 32, 293_364, 78_878_208),
     ],
 )
 def test_parameters_and_multiply_adds_to_the_unit(
