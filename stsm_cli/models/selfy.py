@@ -137,7 +137,7 @@ def _conv(num_in: int, num_out: int, *, stride: int = 1, padding: int = 1) -> li
 
 
 def _around(height: int, width: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Numbers (h·v, U·U) of the U×U places around each, U = `size`, and which of them are inside."""
+    """Numbers (h·v, U·U) of the U = `size` places around each, and which of them are inside."""
     steps = torch.arange(size, device=device) - size // 2
     rows = (torch.arange(height, device=device)[:, None] + steps)[:, None, :, None]  # (h, 1, U, 1)
     columns = (torch.arange(width, device=device)[:, None] + steps)[None, :, None]  # (1, v, 1, U)

@@ -102,6 +102,19 @@ def test_every_recipe_reads_back_equal(name):
     assert read_recipe(Path("recipe.yaml")) == recipe
 
 
+def test_every_system_of_the_paper_has_a_small_recipe_of_its_row():
+    small = {
+        "slowonly": 4, "slowfast": 4, "slowfast_atfr": 4, "r2plus1d": 4, "smallbig": 4, "tpn": 4,
+        "tea": 4, "tdn": 4, "action": 5, "selfy": 5, "mg_tsm": 5, "mg_tea": 5,
+    }  # fmt: skip
+    for name, table in small.items():
+        loaded = load_recipe(f"synth/{name}")
+        assert table in tables_named(" ".join(loaded.card.split()))
+        assert loaded.recipe.model.backbone.endswith("_small")
+    slow = (load_recipe(f"synth/slowfast{end}").recipe.model for end in ("", "_atfr"))
+    assert [model.num_frames for model in slow] == [4, 4]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_card_tells_the_command_and_the_cost(name):
     text = card(resource_dir("recipes") / f"{name}.yaml")
@@ -286,6 +299,7 @@ def test_the_systems_recipes_hold_their_authors_values():
         sampling = "motion" if "mg_" in name else "dense" if is_k400_tpn else "uniform"
         assert recipe.data.sampling == sampling
         assert optim.policy == ("plain" if recipe.model.system == "tpn" else "tsm")
+        assert optim.nesterov == (recipe.model.system in ("tpn", "selfy"))
 
 
 def test_only_tpn_s_copy_of_tsm_shifts_projected_shortcuts():
@@ -404,7 +418,8 @@ def test_mmaction2_s_recipes_of_tpn_hold_its_values():
         optim, data = recipe.optim, recipe.data
         found = (optim.weight_decay, optim.clip_grad_norm, recipe.protocol)
         assert (*found, data.sampling, data.flip) == values
-        assert (optim.lr, optim.batch_size, optim.lr_batch_size) == (0.01, 64, 64)
+        assert (optim.lr, optim.batch_size, optim.nesterov) == (0.01, 64, True)
+        assert optim.lr_batch_size == 64
         assert (optim.epochs, optim.milestones_epochs, optim.policy) == (150, (75, 125), "plain")
 
 
