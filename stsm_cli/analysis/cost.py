@@ -78,7 +78,7 @@ def shipped_costs() -> Mapping[tuple[ModelConfig, int], Cost]:
 
 def what_costs(config: ModelConfig) -> ModelConfig:
     """The network with the defaults of all that costs nothing, but for its shift."""
-    free = ("dropout", "weights", "init")
+    free = ("statistics", "dropout", "weights", "init")
     defaults = {name: ModelConfig.model_fields[name].default for name in free}
     return config.model_copy(update=defaults)
 
