@@ -16,7 +16,7 @@ from typing import Any
 from stsm_cli.analysis.counting import count_cost
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.analysis.printed_cost import paper_costs, reason_networks, recipe_network, unshifted
-from stsm_cli.cli.flops import DEFAULT_CLASSES, STSM, default_shifts
+from stsm_cli.cli.flops import DEFAULT_CLASSES, STSM, TSM, default_shifts
 from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.resources import resource_dir
@@ -74,7 +74,8 @@ def gathered() -> dict[ModelConfig, Wanted]:
     for model, size_px in chain(printed(), of_recipes(), others()):
         network = unshifted(model).model_copy(update=default)
         wanted = networks.setdefault(network, Wanted({None: None}, set()))
-        wanted.shifts |= dict.fromkeys(default_shifts(model, STSM).values())
+        asked = STSM if model.shift in (None, TSM) else model.shift
+        wanted.shifts |= dict.fromkeys(default_shifts(model, asked).values())
         wanted.views.add((model.num_frames, size_px))
     return networks
 
