@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from stsm_cli.config.kinds import Section, Stream
 from stsm_cli.config.view import (
+    BNINCEPTION_MEAN,
+    BNINCEPTION_STD,
     FLOW_MEAN,
     FLOW_STD,
     I3D_MEAN,
@@ -28,9 +30,9 @@ I3DBackbone = Literal["i3d", "i3d_small"]
 Backbone3D = Literal[
     SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone, I3DBackbone
 ]
-TAKES_FLOW: tuple[str, ...] = (*get_args(R2Plus1DBackbone), *get_args(I3DBackbone))
+TAKES_FLOW: tuple[str, ...] = (*get_args(R2Plus1DBackbone), *get_args(I3DBackbone), "bninception")
 """Those that can be a stream of optical flow."""
-WITHOUT_SHIFT: tuple[str, ...] = get_args(I3DBackbone)
+WITHOUT_SHIFT: tuple[str, ...] = (*get_args(I3DBackbone), "bninception")
 """Those without residual branches, before which a shift would stand."""
 
 
@@ -78,6 +80,11 @@ def view_of(
             mean, std = 2 * FLOW_MEAN, 2 * FLOW_STD
             return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=1)
         return View(num_frames, window=num_frames, mean=I3D_MEAN, std=I3D_STD)
+    if backbone == "bninception":
+        if stream == "flow":
+            mean, std = 10 * FLOW_MEAN, 10 * BNINCEPTION_STD[:1]
+            return View(num_frames, mean=mean, std=std, flow_fields=5)
+        return View(num_frames, mean=BNINCEPTION_MEAN, std=BNINCEPTION_STD)
     return View(num_frames)
 
 

@@ -6,7 +6,7 @@ such a network. `weights_layouts_2d.py` and `weights_layouts_3d.py` hold the lay
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,13 +32,15 @@ class Layout:
         marks: Patterns, each of which one of its names matches.
         rules: From a name of theirs to ours; what none changes fits no network.
         forms: Tensors that lie otherwise here.
+        stacked: Pattern of our names of tensors of which ours has several in one, along its second
+            axis: the name of that, and the number of the part.
         folded: From our name of a convolution's weight, where theirs has a bias and ours has none,
             to the running mean that the bias goes into: exact in evaluation.
         unused: Pattern of their names of tensors that no test reads; left out, and counted.
         shifted: Pattern of their names behind which a convolution follows TSM's shift.
         recipes: Shipped recipes with such a network. Of those that a file fits alike, the first is
             named, and the others beside it.
-        any_body: Also in networks of torchvision that no recipe has.
+        any_body: Also in networks that no recipe has: torchvision's and BN-Inception.
     """
 
     source: str
@@ -46,6 +48,7 @@ class Layout:
     marks: tuple[str, ...]
     rules: Rules
     forms: Forms = ()
+    stacked: str | None = None
     folded: Rules = ()
     unused: str | None = None
     shifted: str | None = None
@@ -68,6 +71,21 @@ class Layout:
                 tensor = form(tensor)
         return tensor
 
+    def whole(self, tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        """Our tensors, those that theirs has in parts put together where no part is missing."""
+        if self.stacked is None:
+            return tensors
+        whole: dict[str, Tensor] = {}
+        parts: dict[str, dict[int, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if match := re.search(self.stacked, name):
+                parts.setdefault(match[1], {})[int(match[2])] = tensor
+            else:
+                whole[name] = tensor
+        for name, numbered in parts.items():
+            whole |= _stacked(name, numbered)
+        return whole
+
     def biases(self, names: Iterable[str]) -> dict[str, str]:
         """The biases beyond our `names` that this layout has, and where each goes."""
         means = {name: _replaced(name, self.folded) for name in names if name.endswith(".weight")}
@@ -83,6 +101,17 @@ class Layout:
 
     def _is_used(self, name: str) -> bool:
         return self.unused is None or re.search(self.unused, bare(name)) is None
+
+
+def _stacked(name: str, parts: "Mapping[int, Tensor]") -> "dict[str, Tensor]":
+    """The parts along the second axis of one tensor; or as they are, where they do not fit."""
+    import torch
+
+    ordered = [parts[number] for number in sorted(parts)]
+    is_whole = sorted(parts) == list(range(len(parts)))
+    if is_whole and ordered[0].ndim and len({part.shape for part in ordered}) == 1:
+        return {name: torch.stack(ordered, 1)}
+    return {f"{name}.{number}": part for number, part in parts.items()}
 
 
 def bare(name: str) -> str:

@@ -1,0 +1,139 @@
+"""BN-Inception: GoogLeNet with a batch norm behind every convolution, as its port from Caffe has it.
+
+Convolutions keep their biases, and pools their sizes rounded up. Pixels are of 0 to 255, less their
+mean. It pools for frames of 224 pixels; larger ones give larger maps, whose mean is taken.
+
+Shapes: frames (N·T, channels, H, W), C features.
+
+Source: yjxiong/tensorflow-model-zoo.torch, bninception/bn_inception.yaml and layer_factory.py.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Channels of a block's branches; one that halves the map has neither `one` nor `project`.
+
+    Attributes:
+        one: Of the 1×1 convolution.
+        three: Of a 1×1 and a 3×3 convolution.
+        double: Of a 1×1 and two 3×3 convolutions.
+        pool: Maximum or mean of 3×3 pixels.
+        project: Of the 1×1 convolution behind the pool.
+    """
+
+    one: int
+    three: tuple[int, int]
+    double: tuple[int, int, int]
+    pool: Literal["max", "mean"]
+    project: int
+
+
+BLOCKS = {
+    "3a": Widths(64, (64, 64), (64, 96, 96), "mean", 32),
+    "3b": Widths(64, (64, 96), (64, 96, 96), "mean", 64),
+    "3c": Widths(0, (128, 160), (64, 96, 96), "max", 0),
+    "4a": Widths(224, (64, 96), (96, 128, 128), "mean", 128),
+    "4b": Widths(192, (96, 128), (96, 128, 128), "mean", 128),
+    "4c": Widths(160, (128, 160), (128, 160, 160), "mean", 128),
+    "4d": Widths(96, (128, 192), (160, 192, 192), "mean", 128),
+    "4e": Widths(0, (128, 192), (192, 256, 256), "max", 0),
+    "5a": Widths(352, (192, 320), (160, 224, 224), "mean", 128),
+    "5b": Widths(352, (192, 320), (192, 224, 224), "max", 128),
+}
+
+
+class Conv(nn.Module):
+    """A convolution with bias, its norm and a ReLU: `conv`, `bn`."""
+
+    def __init__(self, num_in: int, num_out: int, side: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(num_in, num_out, side, stride, padding=side // 2)
+        self.bn = nn.BatchNorm2d(num_out)
+        self.relu = nn.ReLU(inplace=True)
+        # ours: for who starts without weights of ImageNet
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N·T, num_out, H / stride, W / stride), rounded up, of features (N·T, num_in, H, W)."""
+        out: Tensor = self.relu(self.bn(self.conv(x)))
+        return out
+
+
+class Block(nn.Module):
+    """Branches side by side: `branch1` to `branch3`, and `branch4` behind a pool."""
+
+    def __init__(self, num_in: int, widths: Widths) -> None:
+        super().__init__()
+        reduced, three = widths.three
+        less, first, second = widths.double
+        self.stride = 1 if widths.one else 2
+        self.branch1 = Conv(num_in, widths.one, 1) if widths.one else None
+        self.branch2 = nn.Sequential(Conv(num_in, reduced, 1), Conv(reduced, three, 3, self.stride))
+        self.branch3 = nn.Sequential(
+            Conv(num_in, less, 1), Conv(less, first, 3), Conv(first, second, 3, self.stride)
+        )
+        self.pool = _mean if widths.pool == "mean" else _maximum if widths.project else _half
+        self.branch4 = Conv(num_in, widths.project, 1) if widths.project else nn.Identity()
+        self.num_out = widths.one + three + second + (widths.project or num_in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N·T, num_out, H / stride, W / stride), rounded up, of features (N·T, num_in, H, W)."""
+        branches = [self.branch2(x), self.branch3(x), self.branch4(self.pool(x))]
+        return torch.cat(branches if self.branch1 is None else [self.branch1(x), *branches], 1)
+
+
+class BNInception(nn.Module):
+    """Frames (N·T, channels, H, W) in, pooled features (N·T, C) out.
+
+    Args:
+        channels: Of the frames: 3 of RGB, 10 of five fields of flow.
+
+    Attributes:
+        num_features: C.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.conv1 = Conv(channels, 64, 7, 2)
+        self.conv2 = Conv(64, 64, 1)
+        self.conv3 = Conv(64, 192, 3)
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        width = 192
+        for name, widths in BLOCKS.items():
+            block = Block(width, widths)
+            self.add_module(f"inception{name}", block)
+            width = block.num_out
+        self.num_features = width
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Pooled features (N·T, C) of frames (N·T, channels, H, W)."""
+        x = self.pool(self.conv3(self.conv2(self.pool(self.conv1(frames)))))
+        for name in BLOCKS:
+            x = self.get_submodule(f"inception{name}")(x)
+        return x.mean((2, 3))  # (N·T, C, H, W) -> (N·T, C)
+
+
+def _mean(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, 1, 1)  # trap: the zeros around the map count
+
+
+def _maximum(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, 1, 1)
+
+
+def _half(x: Tensor) -> Tensor:
+    """Maxima (N·T, C, H / 2, W / 2), rounded up, as many as the strided convolutions beside give.
+
+    The authors' pool lets windows reach over the end. ours: of an odd side, where it would give one
+    pixel less than the convolutions, they begin one before its start.
+    """
+    odd = [int(side) % 2 for side in x.shape[2:]]
+    return F.max_pool2d(x, 3, 2, odd, ceil_mode=True)
