@@ -33,6 +33,7 @@ from stsm_cli.config.networks_3d import (
     TAKES_FLOW,
     WITHOUT_SHIFT,
     Backbone3D,
+    BNInceptionBackbone,
     SlowFastBackbone,
     SlowFastConfig,
     smallest_map,
@@ -58,7 +59,7 @@ TorchvisionBackbone = Literal[
     "mobilenet_v2",
 ]
 SmallBackbone = Literal["resnet_small", "mobilenet_v2_small", "res2net_small"]
-FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone, "res2net50", "bninception"]
+FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone, "res2net50", BNInceptionBackbone]
 Backbone = Literal[FrameBackbone, Backbone3D]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
     name for name in get_args(Backbone) if name.endswith("_small")
@@ -74,7 +75,7 @@ BODIES: dict[System, tuple[Backbone, ...]] = {
     "atfr": ("slowfast_resnet50", "slowfast_resnet_small"),
     "tpn": ("resnet50", "resnet_small", "slow_resnet50", "slow_resnet_small"),
     "selfy": ("resnet50", "resnet_small"),
-    "trn": ("bninception", "resnet50", "resnet_small"),
+    "trn": (*get_args(BNInceptionBackbone), "resnet50", "resnet_small"),
 }
 """By system: the backbones that it is put into."""
 SHIFTED: tuple[System, ...] = ("tpn", "selfy")
@@ -116,8 +117,9 @@ class ModelConfig(Section):
 
     backbone: Backbone
     """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, `bninception`, or what stands for
-    them on the embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`. 3D: `slow_resnet50`
-    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, `i3d`, and theirs:
+    them on the embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`,
+    `bninception_small`. 3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`,
+    `smallbig_resnet50`, `i3d`, and theirs:
     `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`,
     `i3d_small`."""
     num_classes: NumClasses | None

@@ -64,8 +64,8 @@ def build_backbone(
         )
     if name == "resnet_small":
         return SmallResNet(), SMALL_WIDTHS[-1]
-    if name == "bninception":
-        inception = BNInception(channels)
+    if name in ("bninception", "bninception_small"):
+        inception = BNInception(channels, small=name == "bninception_small")
         return inception, inception.num_features
     if name in ("res2net50", "res2net_small"):
         res2net = res2net50() if name == "res2net50" else small_res2net(SMALL_WIDTHS)

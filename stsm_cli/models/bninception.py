@@ -1,4 +1,4 @@
-"""BN-Inception: GoogLeNet with a batch norm behind every convolution, as its port from Caffe has it.
+"""BN-Inception, as ported from Caffe: GoogLeNet with a batch norm behind every convolution.
 
 Convolutions keep their biases, and pools their sizes rounded up. Pixels are of 0 to 255, less their
 mean. It pools for frames of 224 pixels; larger ones give larger maps, whose mean is taken.
@@ -8,6 +8,7 @@ Shapes: frames (N·T, channels, H, W), C features.
 Source: yjxiong/tensorflow-model-zoo.torch, bninception/bn_inception.yaml and layer_factory.py.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +47,13 @@ BLOCKS = {
     "4e": Widths(0, (128, 192), (192, 256, 256), "max", 0),
     "5a": Widths(352, (192, 320), (160, 224, 224), "mean", 128),
     "5b": Widths(352, (192, 320), (192, 224, 224), "max", 128),
+}
+# ours: one block of each size, of the widths of `resnet_small`'s later stages
+SMALL_BLOCKS = {
+    "3c": Widths(0, (24, 32), (16, 16, 16), "max", 0),
+    "4a": Widths(32, (24, 40), (8, 16, 16), "mean", 8),
+    "4e": Widths(0, (24, 32), (16, 16, 16), "max", 0),
+    "5b": Widths(32, (24, 40), (8, 16, 16), "max", 8),
 }
 
 
@@ -95,29 +103,37 @@ class BNInception(nn.Module):
 
     Args:
         channels: Of the frames: 3 of RGB, 10 of five fields of flow.
+        small: For frames of 32 to 64 pixels: a stem of one 3×3 convolution, and fewer blocks.
 
     Attributes:
         num_features: C.
     """
 
-    def __init__(self, channels: int = 3) -> None:
+    def __init__(self, channels: int = 3, *, small: bool = False) -> None:
         super().__init__()
-        self.conv1 = Conv(channels, 64, 7, 2)
-        self.conv2 = Conv(64, 64, 1)
-        self.conv3 = Conv(64, 192, 3)
-        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        width = 192
-        for name, widths in BLOCKS.items():
+        width = 32 if small else 192
+        if small:
+            self.stem = nn.Sequential(OrderedDict(conv1=Conv(channels, width, 3, 2)))
+        else:
+            self.stem = nn.Sequential(
+                OrderedDict(
+                    conv1=Conv(channels, 64, 7, 2),
+                    pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
+                    conv2=Conv(64, 64, 1),
+                    conv3=Conv(64, width, 3),
+                    pool2=nn.MaxPool2d(3, 2, ceil_mode=True),
+                )
+            )
+        self.blocks = nn.Sequential()
+        for name, widths in (SMALL_BLOCKS if small else BLOCKS).items():
             block = Block(width, widths)
-            self.add_module(f"inception{name}", block)
+            self.blocks.add_module(name, block)
             width = block.num_out
         self.num_features = width
 
     def forward(self, frames: Tensor) -> Tensor:
         """Pooled features (N·T, C) of frames (N·T, channels, H, W)."""
-        x = self.pool(self.conv3(self.conv2(self.pool(self.conv1(frames)))))
-        for name in BLOCKS:
-            x = self.get_submodule(f"inception{name}")(x)
+        x: Tensor = self.blocks(self.stem(frames))
         return x.mean((2, 3))  # (N·T, C, H, W) -> (N·T, C)
 
 

@@ -27,12 +27,12 @@ _BRANCHES = {
 
 
 def _in_stem(match: re.Match[str]) -> str:
-    return f"backbone.{_STEM[match[1]]}.{'bn' if match[2] else 'conv'}."
+    return f"backbone.stem.{_STEM[match[1]]}.{'bn' if match[2] else 'conv'}."
 
 
 def _in_block(match: re.Match[str]) -> str:
     block, branch, norm = match.groups()
-    return f"backbone.inception{block}.{_BRANCHES[branch]}.{'bn' if norm else 'conv'}."
+    return f"backbone.blocks.{block}.{_BRANCHES[branch]}.{'bn' if norm else 'conv'}."
 
 
 def _rgb(weight: "Tensor") -> "Tensor":
@@ -51,7 +51,7 @@ _TRN: Rules = (
     (r"^consensus\.fc_fusion_scales\.(\d+)\.3\.(weight|bias)$", r"fc.\2.\1"),
 )
 _FORMS: Forms = (
-    (r"^backbone\.conv1\.conv\.weight$", _rgb),
+    (r"^backbone\.stem\.conv1\.conv\.weight$", _rgb),
     (r"\.bn\.", lambda tensor: tensor.flatten() if tensor.ndim else tensor),  # (1, C) -> (C)
 )
 
