@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stsm_cli.config.schema import Backbone
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -40,7 +42,8 @@ class Layout:
         shifted: Pattern of their names behind which a convolution follows TSM's shift.
         recipes: Shipped recipes with such a network. Of those that a file fits alike, the first is
             named, and the others beside it.
-        any_body: Also in networks that no recipe has: torchvision's and BN-Inception.
+        any_body: Also in networks of torchvision that no recipe has.
+        bodies: Others that no recipe has, and that it is in.
     """
 
     source: str
@@ -54,6 +57,7 @@ class Layout:
     shifted: str | None = None
     recipes: tuple[str, ...] = ()
     any_body: bool = False
+    bodies: tuple[Backbone, ...] = ()
 
     def fits(self, names: Iterable[str]) -> bool:
         """Tell whether a checkpoint's tensors are called so, as far as the marks tell."""

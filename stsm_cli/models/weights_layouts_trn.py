@@ -70,5 +70,5 @@ BNINCEPTION = Layout(
     marks=(r"^conv1_7x7_s2\.", r"^inception_3a_1x1\."),
     rules=_BODY,
     forms=_FORMS,
-    any_body=True,
+    bodies=("bninception",),
 )

@@ -6,7 +6,7 @@ with the fewest tensors of other names or shapes. Of those that are equally near
 file's shift and the file's number of classes; of these the first of the layout's list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import get_args
@@ -98,11 +98,14 @@ def shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
 def _candidates(layout: Layout) -> tuple[_Candidate, ...]:
     shipped = tuple(_Candidate(load_recipe(name).recipe.model, name) for name in layout.recipes)
     if not layout.any_body:
-        return shipped
-    bodies: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "bninception")
-    plain = [_Candidate(ModelConfig(backbone=name, num_classes=1)) for name in bodies]
+        return (*shipped, *_plain_bodies(layout.bodies))
+    plain = _plain_bodies(get_args(TorchvisionBackbone))
     non_local = ModelConfig(backbone="resnet50", num_classes=1, non_local=True)
     return (*shipped, *plain, _Candidate(non_local))
+
+
+def _plain_bodies(bodies: Iterable[Backbone]) -> list[_Candidate]:
+    return [_Candidate(ModelConfig(backbone=name, num_classes=1)) for name in bodies]
 
 
 @cache
