@@ -34,8 +34,8 @@ class Layout:
         marks: Patterns, each of which one of its names matches.
         rules: From a name of theirs to ours; what none changes fits no network.
         forms: Tensors that lie otherwise here.
-        stacked: Pattern of our names of tensors of which ours has several in one, along its second
-            axis: the name of that, and the number of the part.
+        stacked: Pattern of our names for parts that one tensor holds here, along its second axis;
+            its groups are the tensor's name and the part's number.
         folded: From our name of a convolution's weight, where theirs has a bias and ours has none,
             to the running mean that the bias goes into: exact in evaluation.
         unused: Pattern of their names of tensors that no test reads; left out, and counted.
@@ -43,7 +43,7 @@ class Layout:
         recipes: Shipped recipes with such a network. Of those that a file fits alike, the first is
             named, and the others beside it.
         any_body: Also in networks of torchvision that no recipe has.
-        bodies: Others that no recipe has, and that it is in.
+        bodies: Other networks without a recipe that are written so.
     """
 
     source: str
