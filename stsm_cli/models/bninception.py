@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Widths:
+class BlockWidths:
     """Channels of a block's branches; one that halves the map has neither `one` nor `project`.
 
     Attributes:
@@ -37,27 +37,27 @@ class Widths:
 
 
 BLOCKS = {
-    "3a": Widths(64, (64, 64), (64, 96, 96), "mean", 32),
-    "3b": Widths(64, (64, 96), (64, 96, 96), "mean", 64),
-    "3c": Widths(0, (128, 160), (64, 96, 96), "max", 0),
-    "4a": Widths(224, (64, 96), (96, 128, 128), "mean", 128),
-    "4b": Widths(192, (96, 128), (96, 128, 128), "mean", 128),
-    "4c": Widths(160, (128, 160), (128, 160, 160), "mean", 128),
-    "4d": Widths(96, (128, 192), (160, 192, 192), "mean", 128),
-    "4e": Widths(0, (128, 192), (192, 256, 256), "max", 0),
-    "5a": Widths(352, (192, 320), (160, 224, 224), "mean", 128),
-    "5b": Widths(352, (192, 320), (192, 224, 224), "max", 128),
+    "3a": BlockWidths(64, (64, 64), (64, 96, 96), "mean", 32),
+    "3b": BlockWidths(64, (64, 96), (64, 96, 96), "mean", 64),
+    "3c": BlockWidths(0, (128, 160), (64, 96, 96), "max", 0),
+    "4a": BlockWidths(224, (64, 96), (96, 128, 128), "mean", 128),
+    "4b": BlockWidths(192, (96, 128), (96, 128, 128), "mean", 128),
+    "4c": BlockWidths(160, (128, 160), (128, 160, 160), "mean", 128),
+    "4d": BlockWidths(96, (128, 192), (160, 192, 192), "mean", 128),
+    "4e": BlockWidths(0, (128, 192), (192, 256, 256), "max", 0),
+    "5a": BlockWidths(352, (192, 320), (160, 224, 224), "mean", 128),
+    "5b": BlockWidths(352, (192, 320), (192, 224, 224), "max", 128),
 }
 # ours: one block of each size, of the widths of `resnet_small`'s later stages
 SMALL_BLOCKS = {
-    "3c": Widths(0, (24, 32), (16, 16, 16), "max", 0),
-    "4a": Widths(32, (24, 40), (8, 16, 16), "mean", 8),
-    "4e": Widths(0, (24, 32), (16, 16, 16), "max", 0),
-    "5b": Widths(32, (24, 40), (8, 16, 16), "max", 8),
+    "3c": BlockWidths(0, (24, 32), (16, 16, 16), "max", 0),
+    "4a": BlockWidths(32, (24, 40), (8, 16, 16), "mean", 8),
+    "4e": BlockWidths(0, (24, 32), (16, 16, 16), "max", 0),
+    "5b": BlockWidths(32, (24, 40), (8, 16, 16), "max", 8),
 }
 
 
-class Conv(nn.Module):
+class NormedConv(nn.Module):
     """A convolution with bias, its norm and a ReLU: `conv`, `bn`."""
 
     def __init__(self, num_in: int, num_out: int, side: int, stride: int = 1) -> None:
@@ -78,18 +78,22 @@ class Conv(nn.Module):
 class Block(nn.Module):
     """Branches side by side: `branch1` to `branch3`, and `branch4` behind a pool."""
 
-    def __init__(self, num_in: int, widths: Widths) -> None:
+    def __init__(self, num_in: int, widths: BlockWidths) -> None:
         super().__init__()
         reduced, three = widths.three
         less, first, second = widths.double
         self.stride = 1 if widths.one else 2
-        self.branch1 = Conv(num_in, widths.one, 1) if widths.one else None
-        self.branch2 = nn.Sequential(Conv(num_in, reduced, 1), Conv(reduced, three, 3, self.stride))
+        self.branch1 = NormedConv(num_in, widths.one, 1) if widths.one else None
+        self.branch2 = nn.Sequential(
+            NormedConv(num_in, reduced, 1), NormedConv(reduced, three, 3, self.stride)
+        )
         self.branch3 = nn.Sequential(
-            Conv(num_in, less, 1), Conv(less, first, 3), Conv(first, second, 3, self.stride)
+            NormedConv(num_in, less, 1),
+            NormedConv(less, first, 3),
+            NormedConv(first, second, 3, self.stride),
         )
         self.pool = _mean if widths.pool == "mean" else _maximum if widths.project else _half
-        self.branch4 = Conv(num_in, widths.project, 1) if widths.project else nn.Identity()
+        self.branch4 = NormedConv(num_in, widths.project, 1) if widths.project else nn.Identity()
         self.num_out = widths.one + three + second + (widths.project or num_in)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,14 +117,14 @@ class BNInception(nn.Module):
         super().__init__()
         width = 32 if small else 192
         if small:
-            self.stem = nn.Sequential(OrderedDict(conv1=Conv(channels, width, 3, 2)))
+            self.stem = nn.Sequential(OrderedDict(conv1=NormedConv(channels, width, 3, 2)))
         else:
             self.stem = nn.Sequential(
                 OrderedDict(
-                    conv1=Conv(channels, 64, 7, 2),
+                    conv1=NormedConv(channels, 64, 7, 2),
                     pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
-                    conv2=Conv(64, 64, 1),
-                    conv3=Conv(64, width, 3),
+                    conv2=NormedConv(64, 64, 1),
+                    conv3=NormedConv(64, width, 3),
                     pool2=nn.MaxPool2d(3, 2, ceil_mode=True),
                 )
             )

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stsm_cli.models.bninception import BLOCKS, Block, BNInception, Widths
+from stsm_cli.models.bninception import BLOCKS, Block, BNInception, BlockWidths
 
 
 def test_it_has_the_parameters_of_its_authors():
@@ -40,7 +40,7 @@ def windows(x, before, size):
 @pytest.mark.parametrize(("side", "before"), [(8, 0), (7, 1)])
 def test_a_halving_block_passes_maxima_on_beside_its_convolutions(side, before):
     torch.manual_seed(0)
-    block = Block(5, Widths(0, (4, 6), (3, 4, 7), "max", 0)).eval()
+    block = Block(5, BlockWidths(0, (4, 6), (3, 4, 7), "max", 0)).eval()
     x = torch.rand(2, 5, side, side)
     out = block(x)
     assert out.shape == (2, 6 + 7 + 5, 4, 4) == (2, block.num_out, 4, 4)
@@ -52,7 +52,7 @@ def test_a_halving_block_passes_maxima_on_beside_its_convolutions(side, before):
 @pytest.mark.parametrize("pool", ["mean", "max"])
 def test_a_block_s_pool_counts_the_zeros_around_in_means(pool):
     torch.manual_seed(0)
-    block = Block(5, Widths(2, (4, 6), (3, 4, 7), pool, 8)).eval()
+    block = Block(5, BlockWidths(2, (4, 6), (3, 4, 7), pool, 8)).eval()
     x = torch.rand(1, 5, 6, 6)
     apart = F.unfold(F.pad(x, [1] * 4), 3).view(1, 5, 9, 6, 6)  # zeros: below every other value
     pooled = apart.sum(2) / 9 if pool == "mean" else apart.amax(2)
