@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stsm_cli.models.bninception import BLOCKS, Block, BNInception, BlockWidths
+from stsm_cli.models.bninception import BLOCKS, Block, BlockWidths, BNInception
 
 
 def test_it_has_the_parameters_of_its_authors():
