@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from stsm_cli.config.kinds import Section, Stream
 from stsm_cli.config.view import (
+    BNINCEPTION_MEAN,
+    BNINCEPTION_STD,
     FLOW_MEAN,
     FLOW_STD,
     I3D_MEAN,
@@ -25,12 +27,18 @@ SlowFastBackbone = Literal["slowfast_resnet50", "slowfast_resnet_small"]
 R2Plus1DBackbone = Literal["r2plus1d_34", "r2plus1d_small"]
 SmallBigBackbone = Literal["smallbig_resnet50", "smallbig_resnet_small"]
 I3DBackbone = Literal["i3d", "i3d_small"]
+BNInceptionBackbone = Literal["bninception", "bninception_small"]
+"""Of 2D convolutions, with a view of its own."""
 Backbone3D = Literal[
     SlowBackbone, SlowFastBackbone, R2Plus1DBackbone, SmallBigBackbone, I3DBackbone
 ]
-TAKES_FLOW: tuple[str, ...] = (*get_args(R2Plus1DBackbone), *get_args(I3DBackbone))
+TAKES_FLOW: tuple[str, ...] = (
+    *get_args(R2Plus1DBackbone),
+    *get_args(I3DBackbone),
+    *get_args(BNInceptionBackbone),
+)
 """Those that can be a stream of optical flow."""
-WITHOUT_SHIFT: tuple[str, ...] = get_args(I3DBackbone)
+WITHOUT_SHIFT: tuple[str, ...] = (*get_args(I3DBackbone), *get_args(BNInceptionBackbone))
 """Those without residual branches, before which a shift would stand."""
 
 
@@ -90,6 +98,11 @@ def view_of(
             mean, std = 2 * FLOW_MEAN, 2 * FLOW_STD
             return View(num_frames, window=num_frames, mean=mean, std=std, flow_fields=1)
         return View(num_frames, window=num_frames, mean=I3D_MEAN, std=I3D_STD)
+    if backbone in get_args(BNInceptionBackbone) and stream == "flow":
+        stacked = 2 * 5 * FLOW_MEAN  # TRN's code: five fields of two channels
+        return View(num_frames, mean=stacked, std=(1.0,) * len(stacked), flow_fields=5)
+    if backbone in get_args(BNInceptionBackbone):
+        return View(num_frames, mean=BNINCEPTION_MEAN, std=BNINCEPTION_STD)
     return View(num_frames)
 
 
@@ -101,6 +114,8 @@ def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
         num_frames: Frames a view; in SlowFast those of the slow pathway.
     """
     is_factored = backbone in get_args(R2Plus1DBackbone)
+    if backbone == "bninception_small":
+        return num_frames, 8
     pixels = 16 if is_factored or backbone.endswith("_small") else 32
     if is_factored:  # halves time three times
         return -(-num_frames // 8), pixels

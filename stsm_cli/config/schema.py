@@ -34,6 +34,7 @@ from stsm_cli.config.networks_3d import (
     TAKES_FLOW,
     WITHOUT_SHIFT,
     Backbone3D,
+    BNInceptionBackbone,
     SlowBackbone,
     SlowFastBackbone,
     SlowFastConfig,
@@ -62,7 +63,7 @@ TorchvisionBackbone = Literal[
     "mobilenet_v2",
 ]
 SmallBackbone = Literal["resnet_small", "mobilenet_v2_small", "res2net_small"]
-FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone, "res2net50"]
+FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone, "res2net50", BNInceptionBackbone]
 Backbone = Literal[FrameBackbone, Backbone3D]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
     name for name in get_args(Backbone) if name.endswith("_small")
@@ -70,7 +71,7 @@ FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
 """Those made for the embedded set's frames."""
 WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50", "i3d")
 """Those that can start from ImageNet's weights."""
-System = Literal["action", "tea", "tdn", "atfr", "tpn", "selfy"]
+System = Literal["action", "tea", "tdn", "atfr", "tpn", "selfy", "trn"]
 BODIES: dict[System, tuple[Backbone, ...]] = {
     "action": ("resnet50", "mobilenet_v2", "resnet_small", "mobilenet_v2_small"),
     "tea": ("res2net50", "res2net_small"),
@@ -78,6 +79,7 @@ BODIES: dict[System, tuple[Backbone, ...]] = {
     "atfr": ("slowfast_resnet50", "slowfast_resnet_small"),
     "tpn": ("resnet50", "resnet_small", "slow_resnet50", "slow_resnet_small"),
     "selfy": ("resnet50", "resnet_small"),
+    "trn": (*get_args(BNInceptionBackbone), "resnet50", "resnet_small"),
 }
 """By system: the backbones that it is put into."""
 SHIFTED: tuple[System, ...] = ("tpn", "selfy")
@@ -120,9 +122,10 @@ class ModelConfig(Section):
     """
 
     backbone: Backbone
-    """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, or what stands for them on the
-    embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`. 3D: `slow_resnet50`
-    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, `i3d`, and theirs:
+    """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, `bninception`, or what stands for
+    them on the embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`,
+    `bninception_small`. 3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`,
+    `smallbig_resnet50`, `i3d`, and theirs:
     `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`,
     `i3d_small`."""
     num_classes: NumClasses | None
@@ -138,11 +141,13 @@ class ModelConfig(Section):
     """Mechanism of another paper in the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
     excitations and convolutions along time. `tdn`: TDN's differences, five frames a position.
     `atfr`: time steps of SlowFast sampled by similarity. `tpn`: TPN's pyramid of the last two
-    stages. `selfy`: SELFYNet's self-similarities. A shift may stand beside the last two."""
+    stages. `selfy`: SELFYNet's self-similarities. `trn`: TRN's relations between frames in place
+    of their mean. A shift may stand beside `tpn` and `selfy`."""
     slowfast: SlowFastConfig = SlowFastConfig()
     smallbig: SmallBigConfig = SmallBigConfig()
     stream: Stream = "rgb"
-    """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D and I3D."""
+    """`flow`: the network takes optical flow, by `data.flow`; for R(2+1)D, I3D and
+    BN-Inception."""
     statistics: Literal["own", "imagenet"] = "own"
     """Mean and deviation by which pixels are normalised: those of the backbone's authors, or
     ImageNet's, which MMAction2 takes for SlowOnly and SlowFast, too."""

@@ -18,6 +18,9 @@ R2PLUS1D_STD = (58.14765, 56.46975, 55.332195)
 # -1 to 1, as google-deepmind/kinetics-i3d has its frames
 I3D_MEAN = (127.5,) * 3
 I3D_STD = (127.5,) * 3
+# of the port of BN-Inception from Caffe, whose pixels are of 0 to 255
+BNINCEPTION_MEAN = (128.0, 117.0, 104.0)
+BNINCEPTION_STD = (1.0,) * 3
 # of optical flow, whose level 128 is rest and 1 and 255 are 20 pixels: -1 to 1, as in I3D
 FLOW_MEAN = (128.0,)
 FLOW_STD = (127.0,)

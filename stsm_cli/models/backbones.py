@@ -20,6 +20,7 @@ from torchvision.models.resnet import BasicBlock
 
 from stsm_cli.config.schema import FrameBackbone, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError, RecipeError
+from stsm_cli.models.bninception import BNInception
 from stsm_cli.models.res2net import res2net50, small_res2net
 from stsm_cli.progress import SILENT, Progress
 
@@ -39,13 +40,15 @@ SMALL_INVERTED_RESIDUALS = [
 def build_backbone(
     name: FrameBackbone,
     *,
+    channels: int = 3,
     weights: Literal["imagenet"] | None = None,
     progress: Progress = SILENT,
 ) -> tuple[nn.Module, int]:
     """The feature network `name` and the number of its features C.
 
     Args:
-        name: A torchvision ResNet, `mobilenet_v2`, `res2net50`, or a small network.
+        name: A torchvision ResNet, `mobilenet_v2`, `res2net50`, `bninception`, or a small network.
+        channels: Of the frames, where they are not RGB.
         weights: `imagenet` loads torchvision's first ImageNet weights (`IMAGENET1K_V1`, those
             TSM starts from); None leaves torchvision's random initialisation.
         progress: Is told of a download.
@@ -61,6 +64,9 @@ def build_backbone(
         )
     if name == "resnet_small":
         return SmallResNet(), SMALL_WIDTHS[-1]
+    if name in ("bninception", "bninception_small"):
+        inception = BNInception(channels, small=name == "bninception_small")
+        return inception, inception.num_features
     if name in ("res2net50", "res2net_small"):
         res2net = res2net50() if name == "res2net50" else small_res2net(SMALL_WIDTHS)
         return res2net, res2net.num_features

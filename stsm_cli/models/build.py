@@ -25,6 +25,7 @@ from stsm_cli.models.small_big import smallbig_backbone
 from stsm_cli.models.tdn import TDN
 from stsm_cli.models.tea import insert_tea
 from stsm_cli.models.tpn import TPN, PyramidResNet
+from stsm_cli.models.trn import TRN
 from stsm_cli.models.tsn import TSN
 from stsm_cli.models.weights import load_init
 from stsm_cli.progress import SILENT, Progress
@@ -125,15 +126,17 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
 def _over_frames(
     name: FrameBackbone, config: ModelConfig, num_classes: int, progress: Progress
 ) -> Network:
-    backbone, num_features = build_backbone(name, weights=config.weights, progress=progress)
+    view, dropout = config.view, config.dropout
+    backbone, num_features = build_backbone(
+        name, channels=len(view.mean), weights=config.weights, progress=progress
+    )
     if config.non_local:
         insert_non_local(backbone, STAGES[name], num_frames=config.num_frames)
     if config.system == "tpn":
         return _tpn(backbone, config, num_classes)
+    network = TRN if config.system == "trn" else TSN
     backbone = _with_system(backbone, config)
-    return TSN(
-        config.view, num_classes, backbone, num_features=num_features, dropout=config.dropout
-    )
+    return network(view, num_classes, backbone, num_features=num_features, dropout=dropout)
 
 
 def _tpn(body: nn.Module, config: ModelConfig, num_classes: int) -> Network:

@@ -7,6 +7,8 @@ counting know no more of a network than what stands here; `build.py` makes one f
 Shapes: N views, T frames a view, C channels, K classes.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -17,6 +19,8 @@ from stsm_cli.models.shift_sites import shift_sites
 CLASSIFIER = ("fc.weight", "fc.bias")
 AUXILIARY = "auxiliary."
 """What the names of an auxiliary head's tensors begin with."""
+RELATIONS = "relations."
+"""What the names begin with of tensors between the features and a classifier of relations."""
 AUXILIARY_WEIGHT = 0.5  # TPN's tsm_tpn.py: loss_weight
 """Weight of an auxiliary head's loss in training, beside the network's own."""
 
@@ -48,6 +52,10 @@ class Network(nn.Module):
             ValueError: There is none.
         """
         return shift_sites(self)
+
+    def frames_of(self, weights: Mapping[str, Tensor]) -> int | None:
+        """Frames of the views that `weights` of such a network take; None: no shape tells."""
+        return None
 
     def channels_last(self) -> Self:
         """This network, its convolutions laid out as the frames come: channels last."""

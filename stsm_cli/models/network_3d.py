@@ -47,10 +47,10 @@ class Network3D(Network):
         return float32_scores(self.fc, self.dropout(features))
 
 
-def float32_scores(fc: nn.Linear, features: Tensor) -> Tensor:
-    """Scores (N, K) of features (N, C) in the type of the weights, under autocast too."""
+def float32_scores(fc: nn.Module, features: Tensor) -> Tensor:
+    """Scores (N, K) of features (N, ...) in the type of the weights, under autocast too."""
     # trap: bfloat16's 8 bits make ties between classes; autocast would round for `fc` alone
     is_real = not features.is_meta  # meta has no autocast
     with torch.autocast(features.device.type, enabled=False) if is_real else nullcontext():
-        scores: Tensor = fc(features.to(fc.weight.dtype))
+        scores: Tensor = fc(features.to(next(fc.parameters()).dtype))
     return scores

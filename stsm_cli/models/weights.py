@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.network import AUXILIARY, CLASSIFIER, Network
+from stsm_cli.models.network import AUXILIARY, CLASSIFIER, RELATIONS, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
@@ -59,6 +59,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise CheckpointError(
             f"{path}: trained {file} a shift, but the recipe's network has {network}", hint=hint
         )
+    _check_frames(path, model, weights)
     tensors = plain_state_dict(model)
     if problems := differences(tensors, weights):
         raise CheckpointError(f"{path}: does not fit the recipe's network: {problems}", hint=hint)
@@ -68,14 +69,17 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def load_init(model: Network, path: Path) -> tuple[str, ...]:
     """Start `model` from the weights at `path`; what stays as it was initialised is returned.
 
-    That is the classifier, where the classes differ in number, and the non-local blocks, where the
-    file has none at all. The shift is not compared: it has no weights.
+    That is the classifier, where the classes differ in number; the non-local blocks, and the
+    relations with their classifier, where the file has none at all. A first convolution of flow
+    starts from one of RGB, as the mean over colours. The shift is not compared: it has no weights.
 
     Raises:
         CheckpointError: As `read_weights`; or anything else is missing or does not fit.
     """
     weights, _ = _read(path)
+    _check_frames(path, model, weights)
     tensors = plain_state_dict(model)
+    weights |= _mean_of_colours(model, weights)
     new = {}
     if found := _other_classes(tensors, weights):
         heads = {f"{prefix}{name}" for prefix in ("", AUXILIARY) for name in CLASSIFIER}
@@ -83,6 +87,9 @@ def load_init(model: Network, path: Path) -> tuple[str, ...]:
     non_local = {name for name in tensors if NON_LOCAL in name}
     if non_local and not any(NON_LOCAL in name for name in weights):
         new["the non-local blocks"] = non_local
+    relations = {name for name in tensors if name.startswith(RELATIONS)}
+    if relations and not any(name.startswith(RELATIONS) for name in weights):
+        new["the relations and their classifier"] = relations | set(CLASSIFIER)
     fresh: set[str] = set().union(*new.values())
     loaded = {name: tensor for name, tensor in weights.items() if name not in fresh}
     expected = {name: tensor for name, tensor in tensors.items() if name not in fresh}
@@ -93,6 +100,33 @@ def load_init(model: Network, path: Path) -> tuple[str, ...]:
         )
     _fill(model, loaded)
     return tuple(new)
+
+
+def _check_frames(path: Path, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights whose shapes are those of the same network for another number of frames."""
+    if not isinstance(model, Network):
+        return
+    wanted, found = model.view.num_positions, model.frames_of(weights)
+    if found not in (None, wanted):
+        raise CheckpointError(
+            f"{path}: trained on {found} frames a view, but the recipe's network takes {wanted}",
+            hint=f"--set model.num_frames={found}",
+        )
+
+
+def _mean_of_colours(model: Network, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first convolution of flow made of one of RGB, where `weights` have that and `model` not.
+
+    Source: TSN's authors; yjxiong/tsn-pytorch, models.py, _construct_flow_model.
+    """
+    if not model.view.flow_fields:
+        return {}
+    name = next(name for name, tensor in model.state_dict().items() if tensor.ndim > 2)
+    weight, channels = weights.get(name), len(model.view.mean)
+    if weight is None or weight.ndim < 3 or weight.shape[1] != 3:
+        return {}
+    repeats = (1, channels, *[1] * (weight.ndim - 2))
+    return {name: weight.mean(1, keepdim=True).repeat(repeats)}
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

@@ -221,7 +221,7 @@ def _renamed(
     for theirs, name in names.items():
         ours = name if name not in weights else theirs
         weights[ours] = layout.our_form(ours, state[theirs].detach())
-    return weights
+    return layout.whole(weights)
 
 
 def _owned(tensor: Tensor) -> Tensor:

@@ -6,9 +6,11 @@ such a network. `weights_layouts_2d.py` and `weights_layouts_3d.py` hold the lay
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from stsm_cli.config.schema import Backbone
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +34,8 @@ class Layout:
         marks: Patterns, each of which one of its names matches.
         rules: From a name of theirs to ours; what none changes fits no network.
         forms: Tensors that lie otherwise here.
+        stacked: Pattern of our names for parts that one tensor holds here, along its second axis;
+            its groups are the tensor's name and the part's number.
         folded: From our name of a convolution's weight, where theirs has a bias and ours has none,
             to the running mean that the bias goes into: exact in evaluation.
         unused: Pattern of their names of tensors that no test reads; left out, and counted.
@@ -39,6 +43,7 @@ class Layout:
         recipes: Shipped recipes with such a network. Of those that a file fits alike, the first is
             named, and the others beside it.
         any_body: Also in networks of torchvision that no recipe has.
+        bodies: Other networks without a recipe that are written so.
     """
 
     source: str
@@ -46,11 +51,13 @@ class Layout:
     marks: tuple[str, ...]
     rules: Rules
     forms: Forms = ()
+    stacked: str | None = None
     folded: Rules = ()
     unused: str | None = None
     shifted: str | None = None
     recipes: tuple[str, ...] = ()
     any_body: bool = False
+    bodies: tuple[Backbone, ...] = ()
 
     def fits(self, names: Iterable[str]) -> bool:
         """Tell whether a checkpoint's tensors are called so, as far as the marks tell."""
@@ -68,6 +75,21 @@ class Layout:
                 tensor = form(tensor)
         return tensor
 
+    def whole(self, tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        """Our tensors, those that theirs has in parts put together where no part is missing."""
+        if self.stacked is None:
+            return tensors
+        whole: dict[str, Tensor] = {}
+        parts: dict[str, dict[int, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if match := re.search(self.stacked, name):
+                parts.setdefault(match[1], {})[int(match[2])] = tensor
+            else:
+                whole[name] = tensor
+        for name, numbered in parts.items():
+            whole |= _stacked(name, numbered)
+        return whole
+
     def biases(self, names: Iterable[str]) -> dict[str, str]:
         """The biases beyond our `names` that this layout has, and where each goes."""
         means = {name: _replaced(name, self.folded) for name in names if name.endswith(".weight")}
@@ -83,6 +105,17 @@ class Layout:
 
     def _is_used(self, name: str) -> bool:
         return self.unused is None or re.search(self.unused, bare(name)) is None
+
+
+def _stacked(name: str, parts: "Mapping[int, Tensor]") -> "dict[str, Tensor]":
+    """The parts along the second axis of one tensor; or as they are, where they do not fit."""
+    import torch
+
+    ordered = [parts[number] for number in sorted(parts)]
+    is_whole = sorted(parts) == list(range(len(parts)))
+    if is_whole and ordered[0].ndim and len({part.shape for part in ordered}) == 1:
+        return {name: torch.stack(ordered, 1)}
+    return {f"{name}.{number}": part for number, part in parts.items()}
 
 
 def bare(name: str) -> str:

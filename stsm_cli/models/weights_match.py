@@ -7,7 +7,7 @@ file's shift, its number of classes and, where it states them, its frames; of th
 layout's list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import get_args
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stsm_cli.config.load import load_recipe
-from stsm_cli.config.schema import ModelConfig, TorchvisionBackbone
+from stsm_cli.config.schema import Backbone, ModelConfig, TorchvisionBackbone
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import CLASSIFIER, Network
 from stsm_cli.models.weights_layout import Layout
@@ -78,12 +78,17 @@ def nearest(
         for candidate in _candidates(layout)
     }
     best = min(ranks, key=lambda candidate: ranks[candidate])
+    config = best.config
+    frames = _network(_plain(config, num_classes)).frames_of(weights)
+    if frames not in (None, config.num_frames):
+        config = config.model_copy(update={"num_frames": frames})
     alike = [candidate.recipe for candidate, rank in ranks.items() if rank == ranks[best]]
-    named = [name for name in alike if name] if not any(ranks[best][1:3]) else []
+    is_its = config == best.config and not any(ranks[best][1:3])
+    named = [name for name in alike if name] if is_its else []
     return Match(
-        config=best.config,
-        network=_network(_plain(best.config, num_classes)),
-        tensors=_tensors(best.config, num_classes, layout),
+        config=config,
+        network=_network(_plain(config, num_classes)),
+        tensors=_tensors(config, num_classes, layout),
         recipe=named[0] if named else None,
         also=tuple(named[1:]),
     )
@@ -98,12 +103,14 @@ def shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
 def _candidates(layout: Layout) -> tuple[_Candidate, ...]:
     shipped = tuple(_Candidate(load_recipe(name).recipe.model, name) for name in layout.recipes)
     if not layout.any_body:
-        return shipped
-    plain = [
-        _Candidate(ModelConfig(backbone=n, num_classes=1)) for n in get_args(TorchvisionBackbone)
-    ]
+        return (*shipped, *_plain_bodies(layout.bodies))
+    plain = _plain_bodies(get_args(TorchvisionBackbone))
     non_local = ModelConfig(backbone="resnet50", num_classes=1, non_local=True)
     return (*shipped, *plain, _Candidate(non_local))
+
+
+def _plain_bodies(bodies: Iterable[Backbone]) -> list[_Candidate]:
+    return [_Candidate(ModelConfig(backbone=name, num_classes=1)) for name in bodies]
 
 
 @cache

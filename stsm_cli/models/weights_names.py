@@ -16,6 +16,7 @@ from stsm_cli.models.weights_layouts_3d import (
 from stsm_cli.models.weights_layouts_selfy import SELFY
 from stsm_cli.models.weights_layouts_systems import ACTION, TDN, TEA
 from stsm_cli.models.weights_layouts_tpn import MMACTION2_TPN, TPN
+from stsm_cli.models.weights_layouts_trn import BNINCEPTION, TRN
 
 LAYOUTS: tuple[Layout, ...] = (
     TPN,
@@ -27,6 +28,7 @@ LAYOUTS: tuple[Layout, ...] = (
     TEA,
     TDN,
     SELFY,
+    TRN,
     MIT,
     PYSLOWFAST_ATFR,
     PYSLOWFAST_SLOWFAST,
@@ -34,6 +36,7 @@ LAYOUTS: tuple[Layout, ...] = (
     VMZ,
     SMALLBIG,
     I3D,
+    BNINCEPTION,
     TORCHVISION,
 )
 """The first whose marks a file has is its own: the more special ones stand before the plain."""

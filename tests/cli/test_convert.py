@@ -213,8 +213,8 @@ def test_a_file_of_nobody_known_is_one_line_and_a_list(tmp_path, capsys):
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: theirs.pth: its tensors are called as in no project known here"
     assert hint.startswith(
-        "hint: known: action (ACTION-Net); i3d (I3D of its ports to PyTorch); "
-        "mit (TSN and TSM of TSM's authors); mmaction2 ("
+        "hint: known: action (ACTION-Net); bninception (classifiers of pictures, ported from "
+        "Caffe); i3d (I3D of its ports to PyTorch); mit (TSN and TSM of TSM's authors); mmaction2 ("
     )
 
 

@@ -22,6 +22,7 @@ def test_r2plus1d_s_dense_views_are_frames_one_by_one():
     [
         ("resnet50", 8, (8, 32)),
         ("mobilenet_v2_small", 8, (8, 16)),
+        ("bninception_small", 8, (8, 8)),
         ("slowfast_resnet50", 4, (4, 32)),
         ("r2plus1d_34", 32, (4, 16)),
         ("r2plus1d_small", 9, (2, 16)),
@@ -43,3 +44,11 @@ def test_r2plus1d_takes_flow_from_minus_one_to_one():
     view = view_of("r2plus1d_small", 8, SlowFastConfig(), "flow")
     assert (view.num_frames, view.window, view.flow_fields) == (8, 8, 1)
     assert (view.mean, view.std) == ((128, 128), (127, 127))
+
+
+def test_bn_inception_reads_pixels_less_their_mean():
+    view = view_of("bninception_small", 8, SlowFastConfig())
+    assert (view.num_frames, view.mean, view.std) == (8, (128, 117, 104), (1, 1, 1))
+    flow = view_of("bninception", 8, SlowFastConfig(), "flow")
+    assert (flow.num_frames, flow.flow_fields) == (8, 5)
+    assert (flow.mean, flow.std) == ((128,) * 10, (1,) * 10)

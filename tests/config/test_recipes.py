@@ -33,7 +33,7 @@ NAMES = recipe_names()
 NETWORKS = {"r50": "r50", "r50-nl": "r50_nl", "mbv2": "mobilenet_v2"}
 BASES = [path for path in FILES if path.parent.name == "base" and path.stem in ("k400", "sthv2")]
 MECHANISMS = {"action_": "action", "tea_": "tea", "tdn_": "tdn", "atfr_": "atfr"}
-MECHANISMS |= {"tpn_": "tpn", "selfy_": "selfy"}
+MECHANISMS |= {"tpn_": "tpn", "selfy_": "selfy", "trn_": "trn"}
 """What a recipe's name holds, behind its body's or a sampler's, by the system of its network."""
 OTHERS = ("mmaction2", "mg_", "slowonly", "slowfast", "r2plus1d", "i3d", "smallbig", *MECHANISMS)
 OTHERS += ("tsm_tpn_", "tsm_selfy_")
@@ -156,6 +156,7 @@ SYSTEMS = {
     "slowfast": "slowfast_resnet50",
     "r2plus1d": "r2plus1d_34",
     "i3d": "i3d",
+    "bninception": "bninception",
     "smallbig": "smallbig_resnet50",
 }
 
@@ -209,7 +210,7 @@ def test_every_value_says_where_it_comes_from(path):
         if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
             assert line.startswith("#") or re.search(
                 r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s code"
-                r"|(TEA|TDN|ACTION-Net|TPN|SELFY)'s )",
+                r"|(TEA|TDN|ACTION-Net|TPN|SELFY|TRN)'s )",
                 line,
             ), line
 
@@ -255,6 +256,7 @@ def test_table_3_starts_from_tsm_s_weights_on_kinetics_alone():
         ("k400/tpn_r50_8f", 4, "TSN-50 + TPN [36]", "8"),
         ("sthv2/tpn_r50_8f", 5, "TSN-50 + TPN [36]", "8"),
         ("sthv2/selfy_r50_8f", 5, "SELFYNet-R50 [14]", "8"),
+        ("sthv2/trn_bninception_8f", 5, "MultiScale TRN [40]", "8"),
     ],
 )
 def test_a_system_s_card_quotes_the_printed_row_and_whose_number_it_is(name, number, title, frames):
@@ -281,6 +283,19 @@ def test_the_systems_recipes_hold_their_authors_values():
         "sthv2/tsm_tpn_r50_8f": (0.01, 256, 5e-4, 150, (75, 125), "sthv2-2x3@256", "plain"),
         "sthv2/selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-2x3@256", "label_aware"),
         "sthv2/tsm_selfy_r50_8f": (0.01, 64, 5e-4, 50, (30, 40), "sthv2-1x1@224", "label_aware"),
+        "sthv2/trn_bninception_8f": (
+            1e-3,
+            64,
+            5e-4,
+            120,
+            (50, 100),
+            "sthv2-1x10@224-score",
+            "plain",
+        ),
+        "sthv2/trn_flow_bninception_8f": (
+            *(1e-3, 64, 5e-4, 120, (50, 100)),
+            *("sthv2-1x10@224-score", "plain"),
+        ),
     }
     names = [name for name in NAMES if not name.startswith("synth/") and "mmaction2" not in name]
     systems = {name: load_recipe(name).recipe.model.system for name in names}
@@ -298,7 +313,7 @@ def test_the_systems_recipes_hold_their_authors_values():
         assert recipe.data.train_crop == "multi_scale"
         sampling = "motion" if "mg_" in name else "dense" if is_k400_tpn else "uniform"
         assert recipe.data.sampling == sampling
-        assert optim.policy == ("plain" if recipe.model.system == "tpn" else "tsm")
+        assert optim.policy == ("plain" if recipe.model.system in ("tpn", "trn") else "tsm")
         assert optim.nesterov == (recipe.model.system in ("tpn", "selfy"))
 
 

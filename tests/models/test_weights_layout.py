@@ -44,6 +44,22 @@ def test_biases_go_into_the_mean_that_the_rule_says():
     }
 
 
+def test_parts_become_one_tensor_where_none_is_missing_and_all_are_alike():
+    layout = Layout("a", "b", (), (), stacked=r"^(fc\.\w+)\.(\d+)$")
+    parts = {
+        "fc.weight.1": torch.ones(3, 2),
+        "x.0": torch.zeros(1),
+        "fc.weight.0": torch.zeros(3, 2),
+    }
+    found = layout.whole(parts)
+    assert list(found) == ["x.0", "fc.weight"]
+    assert torch.equal(found["fc.weight"], torch.stack([torch.zeros(3, 2), torch.ones(3, 2)], 1))
+    for other in ({"fc.weight.3": torch.ones(3, 2)}, {"fc.weight.2": torch.ones(4, 2)}):
+        apart = layout.whole(parts | other)
+        assert apart.keys() == (parts | other).keys()
+    assert LAYOUT.whole(parts) is parts
+
+
 @pytest.mark.parametrize("layout", [LAYOUT, Layout("a", "b", (), ())])
 def test_a_shift_stands_behind_its_pattern(layout):
     assert layout.is_shifted(NAMES[0]) == (layout is LAYOUT)

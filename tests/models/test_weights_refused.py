@@ -77,7 +77,7 @@ def test_names_of_nobody_known_are_refused(read):
     state = {"encoder.weight": torch.zeros(1, 1)}
     with pytest.raises(CheckpointError, match="pth: its tensors are called as in no pro") as caught:
         read(state)
-    assert caught.value.hint.startswith("known: action (ACTION-Net); mit (TSN")
+    assert caught.value.hint.startswith("known: action (ACTION-Net); bninception (")
     with pytest.raises(CheckpointError, match=r"not mit's .* 1 unexpected \(encoder.weight\)"):
         read(state, "mit")
 
