@@ -38,7 +38,9 @@ class Display:
         return (height, width) if self.is_transposed else (width, height)
 
     def show(self, picture: Frames) -> Frames:
-        """The picture as it is to be shown, contiguous."""
+        """The picture as it is to be shown: itself, or one that is turned, and contiguous."""
+        if self == Display():
+            return picture
         shown = picture.swapaxes(0, 1) if self.is_transposed else picture
         rows, columns = (-1 if flag else 1 for flag in (self.is_upside_down, self.is_mirrored))
         return np.ascontiguousarray(shown[::rows, ::columns])

@@ -67,6 +67,6 @@ def resize(frames: Frames, height: int, width: int) -> Frames:
     from torch import from_numpy
     from torch.nn.functional import interpolate
 
-    pixels = from_numpy(frames).permute(0, 3, 1, 2)  # (T, 3, H, W), channels-last in memory
+    pixels = from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)  # channels-last in memory
     resized = interpolate(pixels, (height, width), mode="bilinear").permute(0, 2, 3, 1)
     return resized.contiguous().numpy()

@@ -3,8 +3,8 @@
 One pass over the tensor, no parameters, no multiply-adds (paper section 3). `shift` is the
 function, `SpatioTemporalShift` the module, `insert_shift` puts it before the convolutions of a
 network. Eagerly the output is filled slice by slice (on CUDA by one kernel, `shift_triton.py`);
-what `torch.compile`, `torch.export` and ONNX see is built of slices, pads and one concatenation;
-for `torch.fx` it is one node.
+what `torch.compile`, `torch.export` and ONNX see is built of slices, pads and one concatenation,
+channels-last where it is compiled for a CPU; for `torch.fx` it is one node.
 
 Shapes: N videos, T frames a video, C channels, H rows, W columns.
     frames (N·T, C, H, W), the frames of a video one after the other; features (N, C, T, H, W).
@@ -23,7 +23,7 @@ from torch.overrides import handle_torch_function
 
 from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.models import shift_copies
-from stsm_cli.models.shift_graph import composed
+from stsm_cli.models.shift_graph import composed, composed_channels_last
 from stsm_cli.models.shift_sites import target_convs
 from stsm_cli.models.shift_slices import (
     AlphaLike,
@@ -43,6 +43,8 @@ __all__ = [
     "plain_state_dict",
     "shift",
 ]
+
+_CAN_TELL_EXPORTS = hasattr(torch.compiler, "is_exporting")  # since torch 2.7
 
 
 def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: AlphaLike) -> Tensor:
@@ -141,6 +143,8 @@ class ShiftedConv(SpatioTemporalShift):
             torch.is_grad_enabled() and x.requires_grad and self.net.weight.requires_grad
         )
         num_frames = frames_per_video(x, self.num_frames)
+        if x.device.type == "cpu" and _is_compiled() and self.slices[-1].stop > 0:
+            return self.net(composed_channels_last(x, num_frames, self.slices))  # type: ignore[no-any-return]
         shifted = _shifted(x, num_frames, self.slices, keep_input=keep_input)
         if not keep_input or shifted is x:
             return self.net(shifted)  # type: ignore[no-any-return]
@@ -255,6 +259,11 @@ def _shifted(
 
 def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _is_compiled() -> bool:
+    """Tell whether this is traced for `torch.compile`, and not for an export."""
+    return _CAN_TELL_EXPORTS and torch.compiler.is_compiling() and not torch.compiler.is_exporting()
 
 
 def _is_transformed() -> bool:

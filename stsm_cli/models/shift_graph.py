@@ -8,7 +8,22 @@ from stsm_cli.models.shift_slices import ChannelSlice
 
 
 def composed(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
-    """The shifted `x`, without a write into a tensor.
+    """The shifted `x`, without a write into a tensor."""
+    return torch.cat(_parts(x, num_frames, slices), dim=1)
+
+
+def composed_channels_last(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
+    """The same with channels last in memory, whatever the layout of `x`.
+
+    Compiled for a CPU, every convolution reads and writes channels-last, but a concatenation of
+    channels is contiguous: its parts would be gathered value by value, and then transposed again.
+    """
+    parts = [part.movedim(1, -1) for part in _parts(x, num_frames, slices)]
+    return torch.cat(parts, dim=-1).movedim(-1, 1)
+
+
+def _parts(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> list[Tensor]:
+    """The channels that move together, moved, and those that stay.
 
     The frames of all videos stay one axis; splitting it would leave a symbolic batch size with
     expressions that grow from site to site.
@@ -29,4 +44,4 @@ def composed(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Te
         parts.append(part)
     if (stop := slices[-1].stop) < x.shape[1]:
         parts.append(x.narrow(1, stop, x.shape[1] - stop))
-    return torch.cat(parts, dim=1)
+    return parts

@@ -55,6 +55,11 @@ def test_frames_are_shown_as_the_file_says(tmp_path, plain, decoder, matrix):
     assert (check.status, check.width, check.height) == ("ok", width, height)
 
 
+def test_a_picture_that_is_not_turned_is_not_copied():
+    picture = np.zeros((2, 3, 1), dtype=np.uint8)[:, :2]
+    assert Display().show(picture) is picture
+
+
 def test_a_picture_is_shown_row_by_row():
     picture = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
     assert Display(is_mirrored=True).show(picture)[..., 0].tolist() == [[2, 1, 0], [5, 4, 3]]

@@ -55,3 +55,9 @@ def test_resize_takes_a_part_of_a_picture_to_any_shape():
     assert (resize(part, 20, 31) == resize(part.copy(), 20, 31)).all()
     assert np.abs(resize(part, 20, 31) - bilinear(part, 20, 31)).max() < 1.001
     assert resize(part, 41, 52) is part
+
+
+def test_rows_with_a_gap_behind_them_are_resized_alike():
+    frames = np.random.default_rng(0).integers(0, 256, (1, 6, 10, 3), dtype=np.uint8)
+    cut = frames[:, :, :8]
+    assert np.array_equal(resize_short_side(cut, 4), resize_short_side(cut.copy(), 4))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from stsm_cli.models.shift import SpatioTemporalShift, insert_shift, shift
+from stsm_cli.models.shift import ShiftedConv, SpatioTemporalShift, insert_shift, shift
 
 BATCHES = (1, 2, 3)
 
@@ -60,6 +60,36 @@ def test_a_network_compiles_and_trains(network):
             torch.autograd.grad(model(frames).sum(), weight)[0] for model in (compiled, network)
         )
         torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.parametrize(
+    ("conv", "shape", "layout"),
+    [
+        (nn.Conv2d, (8, 16, 3, 3), torch.channels_last),
+        (nn.Conv3d, (2, 16, 4, 3, 3), torch.channels_last_3d),
+    ],
+)
+@pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="before torch 2.7")
+def test_compiled_for_a_cpu_the_convolution_reads_channels_last(conv, shape, layout):
+    network = ShiftedConv(conv(16, 3, 1), num_frames=4, dims="T+HW", alpha="3/4")
+    read = []
+
+    def backend(graph, _inputs):
+        (node,) = [node for node in graph.graph.nodes if "conv" in str(node.target)]
+        read.append(node.args[0].meta["example_value"].is_contiguous(memory_format=layout))
+        return graph.forward
+
+    x = torch.randn(shape)
+    compiled = torch.compile(network, backend=backend, fullgraph=True)
+    torch.testing.assert_close(compiled(x), network(x))
+    assert read == [True]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_exported_it_moves_no_axis(network, strict):
+    exported = torch.export.export(network, (torch.randn(8, 16, 6, 6),), strict=strict)
+    names = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
+    assert not {name for name in names if "permute" in name or "movedim" in name}
 
 
 def test_the_captured_graph_writes_into_no_tensor(network):
