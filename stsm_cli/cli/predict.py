@@ -121,6 +121,7 @@ def predict(
         others = (run, checkpoint, overrides, data, best, device not in ("auto", "cpu"))
         model = _opened(network, len(videos) - 1, any(others))
         subject = model.under(protocol=protocol, clips=clips, crops=crops)
+        _refuse_flow(subject)
         reader = choose_decoder(decoder)
         make = partial(_by_file, model, subject, reader)
     else:
