@@ -189,7 +189,7 @@ def _parse(protocol: str, dataset: str) -> dict[str, Any]:
     if match is None:
         raise UsageError(
             f"--protocol {protocol}: not of the form [data set-]<clips>x<crops>@<pixels>[-score]",
-            hint="for example `1x3@48` or `k400-10x3@256`",
+            hint="for example `1x10@32` or `k400-10x3@256`",
         )
     if match["dataset"] not in (None, dataset):
         raise UsageError(
