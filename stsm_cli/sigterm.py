@@ -16,6 +16,7 @@ from types import FrameType
 
 TWICE_SECONDS = 1.0  # ours: `timeout` and others tell a process, then its group: it, once more
 LOST_SECONDS = 0.25  # between two looks at what was raised
+_told: list[Callable[[], BaseException]] = []  # makers of what was raised in the running blocks
 
 
 class CtrlC(KeyboardInterrupt):
@@ -43,6 +44,12 @@ def ctrl_c_raises() -> Iterator[None]:
         yield
 
 
+def raise_if_told() -> None:
+    """Raise at once what a signal raised in the running block, in case it is lost."""
+    if _told:
+        raise _told[-1]()
+
+
 @contextmanager
 def _raising(
     number: signal.Signals, error: Callable[[], BaseException], twice_seconds: float
@@ -59,6 +66,7 @@ def _raising(
         if told_at - before < twice_seconds:
             return
         raised = error()
+        _told.append(error)
         start_new_thread(watch, (weakref.ref(raised),))
         try:
             raise raised
@@ -81,6 +89,7 @@ def _raising(
         with ending:
             is_over.set()
         signal.signal(number, previous)
+        _told[:] = [maker for maker in _told if maker is not error]
 
 
 def _tell_main_thread(number: signal.Signals) -> None:

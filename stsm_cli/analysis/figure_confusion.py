@@ -1,6 +1,7 @@
 """The confusion matrix as a figure: which class is taken for which, while names still fit."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from stsm_cli.analysis.figures import FAINT, INK, canvas, label_axes
 from stsm_cli.errors import UsageError
 
 MAX_CLASSES = 50  # more cannot be read
+LEAST_INCHES = 3.2  # of the matrix, and so of the title's lines above it
 
 
 def check_drawable(num_classes: int) -> None:
@@ -42,10 +44,12 @@ def confusion_figure(
         UsageError: There are too many classes.
     """
     check_drawable(len(classes))
-    matrix_inches, name_inches = 0.36 * len(classes), 0.08 * max(map(len, classes))
-    inches = max(3.2, matrix_inches + name_inches + 1.2)
+    inches, name_inches = max(LEAST_INCHES, 0.36 * len(classes)), 0.085 * max(map(len, classes))
+    title = fill(title, int(inches / 0.105))  # of bold letters, which are wider
+    subtitle = fill(subtitle, int(inches / 0.085))
+    line_inches = 0.19 * len(f"{title}\n{subtitle}".splitlines())
     shares, places = matrix / np.maximum(1, matrix.sum(1, keepdims=True)), range(len(classes))
-    with canvas(inches, inches + 0.2) as figure:
+    with canvas(inches + name_inches + 0.6, inches + name_inches + 0.6 + line_inches) as figure:
         axes = figure.subplots()
         label_axes(axes, title, subtitle, xlabel="predicted", ylabel="true")
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)  # dark, not black, at 1

@@ -72,7 +72,7 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
 
 def label_axes(axes: Axes, title: str, conditions: str, **names: str) -> None:
     """Write a title above a panel and its conditions below that; `names`: `xlabel`, `ylabel`."""
-    axes.set(title=f"{title}\n", **names)
+    axes.set(title=title + "\n" * (1 + conditions.count("\n")), **names)
     axes.annotate(
         conditions, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=SOFT
     )

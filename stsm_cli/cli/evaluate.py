@@ -27,7 +27,7 @@ ProtocolName = Annotated[
     typer.Option(
         "--protocol",
         metavar="NAME",
-        help="Clips × crops @ size in one word, such as `1x3@48` or `k400-10x3@256`.",
+        help="Clips × crops @ size in one word, such as `1x10@32` or `k400-10x3@256`.",
         show_default=False,
     ),
 ]
@@ -107,7 +107,7 @@ def evaluate(
 
     Examples:
       stsm eval --crops 3
-      stsm eval runs/synth-stsm-001 --protocol 1x10@48 --json
+      stsm eval runs/synth-stsm-001 --protocol 1x10@32 --json
       stsm eval --set test.average=score --per-class classes.csv --scores scores.npz
       stsm eval k400/tsm_r50_8f --checkpoint tsm.safetensors --data /data/k400 --nproc 8
     """

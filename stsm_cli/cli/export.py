@@ -169,8 +169,7 @@ def _print(subject: "Trained", out: Path, card: "ModelCard", exported: "Exported
     rows = [
         ["network", subject.recipe.model.backbone],
         ["classes", f"{len(card.classes):,}"],
-        ["takes", card.input],
-        ["gives", card.output],
+        *([] if out.suffix == SAFETENSORS else [["takes", card.input], ["gives", card.output]]),
         ["protocol", card.protocol],
         ["accuracy", accuracy],
         ["largest difference", f"{exported.difference:.1e} (at most {exported.bound:.0e})"],
@@ -180,7 +179,7 @@ def _print(subject: "Trained", out: Path, card: "ModelCard", exported: "Exported
     if exported.milliseconds is not None:
         network, own = exported.milliseconds
         rows.append(["one video here", f"{own:.1f} ms; the network in PyTorch {network:.1f} ms"])
-    if out.suffix == ONNX:
+    if out.suffix == ONNX and subject.recipe.model.stream != "flow":
         notes.append(f"`stsm predict {out} VIDEO` runs it")
     if subject.recipe.precision != "fp32":
         notes.append(f"it computes in float32, its recipe in {subject.recipe.precision}")

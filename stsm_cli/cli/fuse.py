@@ -35,7 +35,7 @@ def fuse(
 
     Examples:
       stsm fuse runs/rgb runs/flow
-      stsm fuse runs/rgb runs/flow --weights 1 1.5 --by logits --protocol 1x3@48
+      stsm fuse runs/rgb runs/flow --weights 1 1.5 --by logits --protocol 1x10@32
     """
     from stsm_cli.stored import By, result_record
 

@@ -121,6 +121,7 @@ def predict(
         others = (run, checkpoint, overrides, data, best, device not in ("auto", "cpu"))
         model = _opened(network, len(videos) - 1, any(others))
         subject = model.under(protocol=protocol, clips=clips, crops=crops)
+        _refuse_flow(subject)
         reader = choose_decoder(decoder)
         make = partial(_by_file, model, subject, reader)
     else:
@@ -301,6 +302,6 @@ def _print_table(likeliest: Ranked, saved: "Saved | None") -> None:
     if saved is not None:
         notes.append(f"{saved.scores} has the scores of all classes, {saved.windows} over time")
         shown = [out.name for out in saved.drawn.values()]
-        more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
-        notes += [f"{saved.scores.parent / shown[0]}{more} show them"] if shown else []
+        more = f" and {len(shown) - 1} more show" if len(shown) > 1 else " shows"
+        notes += [f"{saved.scores.parent / shown[0]}{more} them"] if shown else []
     output.current().table("Prediction", ["video", "class", "%"], rows, notes=notes)

@@ -19,12 +19,15 @@ ENOUGH_DISK, LITTLE_DISK = 0.5 * GB, 5 * GB
 ENOUGH_MEMORY, LITTLE_MEMORY = 0.7 * GB, 4 * GB
 # ours: 8 processes that read have two batches each in it, R-50's of 48 × 8 frames, 58 MB
 LITTLE_SHARED = 1 * GB
-EXTRAS = {
-    "slurm": ("submitit",),
-    "tensorboard": ("tensorboard",),
-    "export": ("onnx", "onnxscript", "onnxruntime"),
+_OPENCV = ("opencv-python-headless", "opencv-python")
+_OPENCV_CONTRIB = ("opencv-contrib-python-headless", "opencv-contrib-python")
+EXTRAS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "flow": ((*_OPENCV, *_OPENCV_CONTRIB),),
+    "slurm": (("submitit",),),
+    "tensorboard": (("tensorboard",),),
+    "export": (("onnx",), ("onnxscript",), ("onnxruntime",)),
 }
-"""Packages of the optional extras, by its name."""
+"""Packages of the optional extras, by its name; any of a group will do."""
 _CLIP = 12, 32, 40  # frames, height and width
 _STEP_PX = 32
 _REINSTALL = "install anew into a fresh environment: `pip install .` in the checkout"
@@ -207,10 +210,10 @@ def _data_set(root: Path) -> str:
 
 def _extras() -> Seen:
     told = []
-    for extra, packages in EXTRAS.items():
-        own = versions(packages)
-        is_whole = len(own) == len(packages)
-        told.append(f"{extra} ({', '.join(own.values())})" if is_whole else f"no {extra}")
+    for extra, groups in EXTRAS.items():
+        own = [versions(group) for group in groups]
+        named = ", ".join(f"{name} {number}" for any_of in own for name, number in any_of.items())
+        told.append(f"{extra} ({named})" if all(own) else f"no {extra}")
     return Seen("; ".join(told))
 
 

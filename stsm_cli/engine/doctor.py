@@ -19,6 +19,7 @@ from typing import Literal
 
 from stsm_cli.errors import DataError
 from stsm_cli.printable import one_line
+from stsm_cli.sigterm import raise_if_told
 
 SETTINGS = (
     *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"),
@@ -73,12 +74,17 @@ class Diagnosis:
 
 
 def examine(checks: Sequence[Checkup]) -> Iterator[Diagnosis]:
-    """The findings, one a check, in order."""
+    """The findings, one a check, in order.
+
+    Raises:
+        BaseException: A signal's: what an import leaves that swallows it is no finding.
+    """
     for check in checks:
         try:
             seen = check.look()
         except Exception as error:  # whatever is broken: that is the finding
             seen = Seen(error_text(error), check.remedy, works=False)
+        raise_if_told()
         state: State = "warning" if seen.remedy else "ok"
         if check.needed and not seen.works:
             state = "failed"

@@ -125,7 +125,7 @@ class RunFolder:
         if not self.recipe_file.is_file():
             raise CheckpointError(
                 f"{self.path}: not a run folder (no recipe.yaml)",
-                hint="name one that `stsm train` made; a recipe goes with --checkpoint FILE",
+                hint="name one that `stsm train` made",
             )
         try:
             return read_recipe(self.recipe_file)

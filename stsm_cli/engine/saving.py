@@ -1,6 +1,7 @@
 """What `stsm predict --save` leaves: scores as CSV, and videos with their class drawn on them.
 
-scores.csv             one line a video: its class, and the probabilities of all classes
+scores.csv             one line a video: the file it is drawn into, unless that fails, its class,
+                       and the probabilities of all classes
 windows.csv            one line a window: from when to when, then likewise
 NAME.predicted.mp4     a video, on each frame the class of the window around it
 
@@ -70,8 +71,10 @@ def save(
     classes, saved = predictor.classes, Saved(folder / SCORES, folder / WINDOWS)
     rows: list[list[str]] = []
     with progress.bar("drawing", len(probabilities)) as bar:
-        _write_csv(saved.scores, ["video"], classes, _score_rows(probabilities, classes))
-        for path, out in zip(probabilities, _names(folder, probabilities), strict=True):
+        outs = dict(zip(probabilities, _names(folder, probabilities), strict=True))
+        scores = _score_rows(probabilities, outs, classes)
+        _write_csv(saved.scores, ["video", "drawn"], classes, scores)
+        for path, out in outs.items():
             try:
                 info = look_at(path)
                 timeline = watch(predictor, path, info, window)
@@ -106,9 +109,11 @@ def _best(row: torch.Tensor, classes: tuple[str, ...]) -> tuple[str, float]:
 
 
 def _score_rows(
-    probabilities: Mapping[Path, torch.Tensor], classes: tuple[str, ...]
+    probabilities: Mapping[Path, torch.Tensor], outs: Mapping[Path, Path], classes: tuple[str, ...]
 ) -> list[list[str]]:
-    return [[str(path), *_cells(row, classes)] for path, row in probabilities.items()]
+    return [
+        [str(path), outs[path].name, *_cells(row, classes)] for path, row in probabilities.items()
+    ]
 
 
 def _window_rows(

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stsm_cli.config.load import describe, load_recipe
+from stsm_cli.config.load import describe, load_recipe, recipe_names
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
@@ -121,6 +121,11 @@ def trained(
         loaded = load_recipe(run, overrides)
         return Trained(loaded.title, loaded.recipe, checkpoint, None)
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
+    if run in recipe_names() and not folder.path.exists():
+        raise CheckpointError(
+            f"{run}: is a recipe, not a run folder",
+            hint=f"`stsm eval {run} --checkpoint FILE` tests weights by it",
+        )
     recipe, edits = _edited(folder, overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
     return Trained(folder.about().recipe, recipe, file, folder, edits)
@@ -189,7 +194,7 @@ def _parse(protocol: str, dataset: str) -> dict[str, Any]:
     if match is None:
         raise UsageError(
             f"--protocol {protocol}: not of the form [data set-]<clips>x<crops>@<pixels>[-score]",
-            hint="for example `1x3@48` or `k400-10x3@256`",
+            hint="for example `1x10@32` or `k400-10x3@256`",
         )
     if match["dataset"] not in (None, dataset):
         raise UsageError(

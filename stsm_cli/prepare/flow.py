@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from stsm_cli.atomic import whole_file
@@ -69,7 +70,7 @@ def prepare_flow(
     """
     require(settings.method)
     started = time.monotonic()
-    manifests = [read_manifest(root, split) for split in SPLITS]
+    manifests = _manifests(root)
     sides = {r.path: min(r.width, r.height) for m in manifests for r in m.records}
     task = flow_task(root, settings, sides)
     try:
@@ -84,6 +85,14 @@ def prepare_flow(
     finally:
         remove_drafts(root / flow_folder(settings.method))
     return report
+
+
+def _manifests(root: Path) -> list[Manifest]:
+    try:
+        return [read_manifest(root, split) for split in SPLITS]
+    except DataError as error:
+        hint = f"prepare the set first, for example `stsm prepare folder {quote(str(root))}`"
+        raise DataError(str(error), hint=error.hint and hint) from None
 
 
 def flow_task(root: Path, settings: FlowSettings, sides: Mapping[str, int]) -> Task:

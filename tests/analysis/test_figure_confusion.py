@@ -23,6 +23,27 @@ def test_counts_stand_where_they_belong():
     assert "8 videos" in counts.values()
 
 
+@pytest.mark.parametrize("length", [3, 30])
+@pytest.mark.parametrize("num_classes", [2, 3, 16])
+def test_all_that_is_written_is_in_the_picture(num_classes, length):
+    """Nor does matplotlib warn that it has no room, which would fail this test, too."""
+    names = [f"{label:02}{'abcdefg ' * 4}"[:length] for label in range(num_classes)]
+    title = "folder/stsm_r50_8f with model.backbone=resnet_small, optim.epochs=3, seed=17"
+    subtitle = "folder-1x3@256+precision=fp32, 12345 videos, top-1 98.2 %"
+    matrix = np.eye(num_classes, dtype=int)
+    figure = confusion_figure(matrix, names, title=title, subtitle=subtitle)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    written = [*axes.texts, *ticks, axes.xaxis.label, axes.yaxis.label, axes._left_title]
+    assert {" ".join(text.get_text().split()) for text in written} >= {title, subtitle, *names}
+    for text in written:
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.y0 >= 0, text
+        assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
+    assert axes.get_window_extent().width >= 36 * num_classes  # pixels: counts do not touch
+
+
 def test_the_same_matrix_gives_the_same_png():
     def draw():
         figure = confusion_figure(np.eye(2, dtype=int), ["a", "b"], title="t", subtitle="s")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 
 from stsm_cli.cli.app import run
+from stsm_cli.config.load import load_recipe
 from stsm_cli.engine.launch import launch
+from stsm_cli.engine.trained import edit_protocol
+from stsm_cli.errors import UsageError
 
 
 def last_error(capsys):
@@ -129,3 +133,17 @@ def test_a_run_that_has_not_finished_is_tested_with_a_warning(small_run, capsys)
     Path("runs/small/result.json").unlink()
     assert run(["eval", "runs/small", "-q"]) == 0
     assert capsys.readouterr().err == "warning: runs/small: its training has not finished\n"
+
+
+def test_protocols_that_are_shown_can_be_had(capsys):
+    """Those without a data set by a run of `stsm train`."""
+    for command in ("eval", "fuse"):
+        assert run([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    with pytest.raises(UsageError) as told:
+        edit_protocol(load_recipe("synth/stsm").recipe, protocol="three")
+    shown = set(re.findall(r"(?:\w+-)?\d+x\d+@\d+", f"{text} {told.value.hint}"))
+    assert {"1x10@32", "k400-10x3@256"} <= shown
+    for protocol in shown:
+        name = "k400/stsm_r50_8f" if protocol.startswith("k400") else "synth/stsm"
+        assert edit_protocol(load_recipe(name).recipe, protocol=protocol)

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from stsm_cli.cli.app import run
+from stsm_cli.config.load import load_recipe
 from stsm_cli.engine import export, onnx_session
+from stsm_cli.models.build import build_model
 from stsm_cli.models.weights import read_weights
 
 
@@ -63,6 +65,25 @@ def test_weights_by_themselves_go_with_a_recipe(small_run, capsys):
     assert run(["export", str(small_run.checkpoint), *recipe, "-o", "a.safetensors"]) == 0
     assert run(["export", "a.safetensors", *recipe, "-o", "b.safetensors"]) == 0
     assert read_weights(Path("b.safetensors")).keys() == read_weights(Path("a.safetensors")).keys()
+
+
+def test_a_file_of_weights_takes_and_gives_nothing(small_run, capsys):
+    assert run(["export", "-o", "a.safetensors"]) == 0
+    words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
+    assert "network" in words
+    assert not {"takes", "gives"} & set(words)
+
+
+def test_predict_is_named_for_what_it_runs(capsys, monkeypatch):
+    made = export.Exported(b"", 0.0, 1.0, None)
+    monkeypatch.setattr(export, "to_onnx", lambda *_: made)  # takes seconds
+    for stream, is_run in (("rgb", True), ("flow", False)):
+        edits = ["model.backbone=r2plus1d_small", "model.num_classes=2", f"model.stream={stream}"]
+        model = load_recipe("synth/tsn", edits).recipe.model
+        torch.save({"model": build_model(model).state_dict()}, "a.pt")
+        words = ["a.pt", "--recipe", "synth/tsn", *(w for edit in edits for w in ("--set", edit))]
+        assert run(["export", *words, "-o", f"{stream}.onnx"]) == 0
+        assert (f"`stsm predict {stream}.onnx VIDEO` runs it" in capsys.readouterr().out) == is_run
 
 
 def test_what_exists_is_kept_unless_forced(small_run, capsys):

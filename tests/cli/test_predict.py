@@ -205,6 +205,8 @@ def test_scores_over_time_are_saved_and_drawn(capsys):
         "error: --save out: exists and is not empty",
         "hint: choose another folder, or add --force",
     ]
+    assert run(["predict", A, "--save", "one"]) == 0
+    assert "one/00000.predicted.mp4 shows them\n" in capsys.readouterr().out
     assert run(["predict", A, "--save", "out", "--force", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["saved"] == {
         "scores": "out/scores.csv",

@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from stsm_cli.cli.app import run
+from stsm_cli.config.load import load_recipe
 from stsm_cli.engine import export, onnx_session
+from stsm_cli.engine.card import CARD, make_card
 from stsm_cli.engine.deployed import Port
+from stsm_cli.engine.trained import Trained
+from stsm_cli.progress import SILENT
 
 old_torch = pytest.mark.xfail(
     torch.__version__.startswith("2.6."),
@@ -108,7 +112,7 @@ def test_what_does_not_fit_the_file_is_one_line(capsys, words, message):
 def test_files_that_are_no_network_of_ours(capsys):
     Path("a.mp4").touch()
     Path("bytes.onnx").write_bytes(b"\x08\x07\xff\xff")
-    _write_without_card("foreign.onnx")
+    _write("foreign.onnx")
     for name, message in [
         ("gone.onnx", "gone.onnx: cannot be read (No such file or directory)"),
         ("bytes.onnx", "bytes.onnx: not a readable ONNX file ("),
@@ -118,14 +122,28 @@ def test_files_that_are_no_network_of_ours(capsys):
         assert f"error: {message}" in capsys.readouterr().err
 
 
-def _write_without_card(name):
+def test_a_network_of_flow_is_refused_as_its_run_is(capsys):
+    Path("a.mp4").touch()
+    edits = ["model.backbone=r2plus1d_small", "model.num_classes=2", "model.stream=flow"]
+    subject = Trained("flow", load_recipe("synth/tsn", edits).recipe, Path("flow.pt"), None)
+    told = {"takes": "videos", "gives": "logits", "with_preprocessing": False, "progress": SILENT}
+    _write("flow.onnx", make_card(subject, ("a", "b"), "0", **told))
+    assert run(["predict", "flow.onnx", "a.mp4"]) == 2
+    wanted = "error: predict: flow.onnx takes optical flow, which prepared sets alone have"
+    assert wanted in capsys.readouterr().err
+
+
+def _write(name, card=None):
     import onnx
     from onnx import TensorProto, helper
 
     ports = [helper.make_tensor_value_info(port, TensorProto.FLOAT, [1]) for port in "xy"]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
     opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), name)
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    if card is not None:
+        model.metadata_props.add(key=CARD, value=card.text())
+    onnx.save(model, name)
 
 
 def test_without_the_package_the_command_is_told(capsys, monkeypatch):

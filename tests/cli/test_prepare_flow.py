@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,8 +64,13 @@ def test_without_the_extra_it_is_one_line_with_the_cure(tiny_set, capsys, monkey
 
 
 def test_a_folder_that_is_not_prepared_is_told(capsys):
+    hint = "hint: prepare the set first, for example `stsm prepare folder tiny`"
     assert flow() == 1
-    assert "error: tiny: no such data root" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == ["error: tiny: no such data root", hint]
+    Path("tiny").mkdir()
+    assert flow() == 1
+    found = ["error: tiny/manifest/classes.txt: not found", hint]
+    assert capsys.readouterr().err.splitlines() == found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -134,6 +134,7 @@ def test_a_broken_test_video_is_listed(here, trained, capsys):
     ("command", "code", "message"),
     [
         (["eval", "nowhere"], 1, "nowhere: not a run folder"),
+        (["eval", "synth/tsm"], 1, "synth/tsm: is a recipe, not a run folder"),
         (["eval", "--checkpoint", "x.pt"], 2, "--checkpoint x.pt: needs a recipe"),
         (["eval", "synth/stsm", "--checkpoint", "x.pt"], 1, "x.pt: no such file of weights"),
         (["eval", "--crops", "4"], 2, "the protocol does not fit the recipe: test.crops"),

@@ -1,5 +1,6 @@
 import shutil
 from collections import namedtuple
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import pytest
@@ -143,5 +144,13 @@ def test_data_sets_are_found_and_broken_ones_told():
 
 
 def test_extras_that_are_absent_are_no_fault(monkeypatch):
-    monkeypatch.setattr(checkups, "EXTRAS", {"flying": ("no-such-package",)})
+    monkeypatch.setattr(checkups, "EXTRAS", {"flying": (("pytest",), ("no-such-package",))})
     assert look("extras").text == "no flying"
+
+
+def test_extras_are_told_by_their_packages(monkeypatch):
+    declared = metadata("stsm").get_all("Provides-Extra")
+    assert set(checkups.EXTRAS) == set(declared) - {"test", "dev"}
+    monkeypatch.setattr(checkups, "EXTRAS", {"running": (("pytest",), ("none", "numpy"))})
+    told = f"running (pytest {version('pytest')}, numpy {version('numpy')})"
+    assert look("extras").text == told

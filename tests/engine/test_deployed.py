@@ -1,6 +1,10 @@
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
+from stsm_cli.config.load import load_recipe
 from stsm_cli.data.loader import Batch
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.samples import TestSet
@@ -8,9 +12,10 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.engine.deployed import WithPreprocessing, as_port, example, ports
 from stsm_cli.engine.scores import class_orders, score_videos
 from stsm_cli.engine.testing import load_model
-from stsm_cli.engine.trained import trained
+from stsm_cli.engine.trained import Trained, trained
 
 CPU = torch.device("cpu")
+DOCS = Path(__file__).parents[2] / "docs" / "real-data.md"
 
 
 @pytest.fixture
@@ -50,3 +55,13 @@ def test_the_test_set_gives_what_a_file_takes(subject, small_run):
     assert torch.equal(as_port(pixels, takes)[0], torch.from_numpy(sample.pixels))
     alone = ports(subject.recipe, 16, with_preprocessing=True)[0]
     assert as_port(pixels[:, :1], alone).shape == (1, *alone.shape)
+
+
+def test_the_example_of_the_docs_feeds_what_its_file_takes():
+    text = DOCS.read_text()
+    pattern = r"stsm export runs/folder-(\w+)-001 -o stsm.onnx --with-preprocessing(?: --crops (\d))?"
+    name, crops = re.search(pattern, text).groups()
+    folder = Trained(name, load_recipe(f"folder/{name}").recipe, Path("last.pt"), None)
+    subject = folder.under(crops=int(crops) if crops else None)
+    takes, _ = ports(subject.recipe, 2, with_preprocessing=True)
+    assert f'{{"{takes.name}": frames}})  # {takes.dtype} {(1, *takes.shape)}\n' in text

@@ -1,11 +1,14 @@
 import getpass
 import platform
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from stsm_cli.engine.doctor import Checkup, Seen, bug_report, examine
 from stsm_cli.errors import DataError
+from stsm_cli.sigterm import ctrl_c_raises
 
 
 def broken(error):
@@ -30,6 +33,18 @@ def test_what_a_check_raises_is_its_finding(needed, state):
         ("three", state, "KeyError", "ask"),
         ("four", state, "a.csv: is empty", "prepare"),
     ]
+
+
+def test_ctrl_c_that_an_import_swallows_is_no_finding():
+    def swallow():
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("cannot load module more than once per process")
+
+    found = []
+    with pytest.raises(KeyboardInterrupt), ctrl_c_raises():
+        found += examine([Checkup("PyTorch", swallow, "install anew")])
+    assert found == []
 
 
 def test_the_report_names_nobody(monkeypatch):

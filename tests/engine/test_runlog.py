@@ -47,8 +47,9 @@ def test_create_says_what_cannot_be_written(recipe, tmp_path):
 
 
 def test_not_a_run_folder(tmp_path):
-    with pytest.raises(CheckpointError, match=r"not a run folder \(no recipe\.yaml\)"):
+    with pytest.raises(CheckpointError, match=r"not a run folder \(no recipe\.yaml\)") as caught:
         RunFolder(tmp_path).recipe()
+    assert caught.value.hint == "name one that `stsm train` made"  # true of every command
 
 
 def epoch(number):

@@ -36,9 +36,10 @@ def test_tables_and_copies(predictor):
     }
     assert found.failed == {}
     heading, first, second = table(found.scores)
-    assert heading[:6] == ["video", "class", "probability", "a", "b", "'=c"]
-    assert first[:5] == [str(A), "b", "0.500000", "0.000000", "0.500000"]
-    assert (second[:3], len(second)) == ([str(B), "a", "1.000000"], 19)
+    assert heading[:7] == ["video", "drawn", "class", "probability", "a", "b", "'=c"]
+    drawn_a, drawn_b = (path.name for path in found.drawn.values())
+    assert first[:6] == [str(A), drawn_a, "b", "0.500000", "0.000000", "0.500000"]
+    assert (second[:4], len(second)) == ([str(B), drawn_b, "a", "1.000000"], 20)
     heading, first, second, *rest = table(found.windows)
     assert heading[:7] == [
         *("video", "from_frame", "to_frame", "from_seconds", "to_seconds"),
