@@ -102,6 +102,8 @@ def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
     """
     is_factored = backbone in get_args(R2Plus1DBackbone)
     pixels = 16 if is_factored or backbone.endswith("_small") else 32
+    if backbone.startswith("bottleneck"):
+        pixels = 14  # a map of 4, halved twice; 15 pixels make one of 5
     if is_factored:  # halves time three times
         return -(-num_frames // 8), pixels
     if backbone in get_args(I3DBackbone):  # halves time three times, in small twice

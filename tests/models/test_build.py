@@ -36,6 +36,9 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("mobilenet_v2", False, 174, 2_446_766),
         ("resnet_small", False, 16, 270_352),
         ("resnet_small", True, 16, 283_544),
+        ("bottleneck_small", False, 16, 102_176),
+        ("bottleneck_small", True, 16, 195_344),
+        ("bottleneck_dilated_small", False, 16, 102_176),
         ("mobilenet_v2_small", False, 16, 213_872),
         ("res2net50", False, 400, 24_469_720),
         ("res2net_small", False, 16, 135_232),
@@ -93,7 +96,9 @@ def test_without_a_shift_it_is_torchvision_averaged_over_frames(backbone):
         torch.testing.assert_close(ours(videos), expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("backbone", ["resnet_small", "mobilenet_v2", "mobilenet_v2_small"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet_small", "bottleneck_small", "mobilenet_v2", "mobilenet_v2_small"]
+)
 def test_only_a_shift_sees_the_order_of_frames(backbone):
     torch.manual_seed(0)
     videos = torch.randn(2, 4, 3, 64, 64, dtype=torch.float64)
@@ -148,15 +153,18 @@ def test_channels_last_gives_the_same_logits(backbone, shift):
     torch.testing.assert_close(logits, expected, rtol=1e-8, atol=1e-12)
 
 
-def test_everything_learns():
+@pytest.mark.parametrize("backbone", ["resnet_small", "bottleneck_small"])
+def test_everything_learns(backbone):
     torch.manual_seed(0)
-    model = build_model(config("resnet_small", shift=STSM)).train()
+    model = build_model(config(backbone, shift=STSM)).train()
     model(torch.randn(2, 4, 3, 48, 48)).square().sum().backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in model.parameters())
 
 
 def test_non_local_in_another_network_is_refused():
-    with pytest.raises(ValueError, match="non_local belongs to backbone resnet50 or resnet_small"):
+    with pytest.raises(
+        ValueError, match="non_local belongs to backbone resnet50 or resnet_small or"
+    ):
         build_model(config("mobilenet_v2", non_local=True))
 
 
