@@ -125,7 +125,9 @@ def _window(func: Any, args: Sequence[Any]) -> tuple[Sequence[int], Sequence[int
         case torch.ops.aten.convolution.default:
             kernel, stride, dilation = args[1].shape[2:], args[3], args[5]
         case torch.ops.aten.max_pool2d_with_indices.default | torch.ops.aten.avg_pool2d.default:
-            kernel, stride, dilation = args[1], args[2], (1, 1)
+            kernel, stride, dilation = args[1], args[2] if len(args) > 2 else args[1], (1, 1)
+            if list(kernel) == list(args[0].shape[2:]):  # the mean over a map is no window
+                return (0, 0), (1, 1)
         case _:
             return (0, 0), (1, 1)
     return [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)], stride

@@ -62,7 +62,9 @@ TorchvisionBackbone = Literal[
     "mobilenet_v2",
 ]
 BottleneckBackbone = Literal["bottleneck_small", "bottleneck_dilated_small"]
-SmallBackbone = Literal["resnet_small", "mobilenet_v2_small", "res2net_small", BottleneckBackbone]
+SmallBackbone = Literal[
+    "resnet_small", "mobilenet_v2_small", "res2net_small", BottleneckBackbone, "inverted_small"
+]
 FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone, "res2net50"]
 Backbone = Literal[FrameBackbone, Backbone3D]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
@@ -77,7 +79,7 @@ System = Literal["action", "tea", "tdn", "atfr", "tpn", "selfy"]
 BODIES: dict[System, tuple[Backbone, ...]] = {
     "action": (
         *("resnet50", "mobilenet_v2", "resnet_small", "mobilenet_v2_small"),
-        "bottleneck_small",
+        *("bottleneck_small", "inverted_small"),
     ),
     "tea": ("res2net50", "res2net_small"),
     "tdn": ("resnet50", "resnet_small", "bottleneck_small"),
@@ -130,11 +132,11 @@ class ModelConfig(Section):
 
     backbone: Backbone
     """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, or what stands for them on the
-    embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`, `bottleneck_small`, and
-    `bottleneck_dilated_small`, a control that sees farther. 3D: `slow_resnet50`
-    (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, `i3d`, and theirs:
-    `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`,
-    `i3d_small`."""
+    embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`, `bottleneck_small`,
+    `inverted_small` (a MobileNetV2), and `bottleneck_dilated_small`, a control that sees farther.
+    3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, `i3d`,
+    and theirs: `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`,
+    `smallbig_resnet_small`, `i3d_small`."""
     num_classes: NumClasses | None
     """None: as many as the data set has, filled in when it is opened; for folders of one's own."""
     num_frames: NumFrames = 8

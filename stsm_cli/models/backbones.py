@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import MobileNetV2, get_model, get_model_weights
+from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from stsm_cli.config.schema import FrameBackbone, TorchvisionBackbone
@@ -71,6 +72,8 @@ def build_backbone(
     if name in ("res2net50", "res2net_small"):
         res2net = res2net50() if name == "res2net50" else small_res2net(SMALL_WIDTHS)
         return res2net, res2net.num_features
+    if name == "inverted_small":
+        return SmallInvertedResNet(), BOTTLENECK_WIDTHS[-1]
     network: Any = small_mobilenet_v2() if name == "mobilenet_v2_small" else get_model(name)
     if weights is not None:
         _load_imagenet(network, name, progress)
@@ -132,6 +135,33 @@ def _download(url: str, file: Path, sha256: str, name: str) -> None:
 def small_mobilenet_v2() -> MobileNetV2:
     """The embedded set's MobileNetV2: one shifted block at maps of 8, of 4 and of 2 pixels each."""
     return MobileNetV2(inverted_residual_setting=SMALL_INVERTED_RESIDUALS)
+
+
+class SmallInvertedResNet(nn.Module):
+    """The MobileNetV2 beside `bottleneck_small`: three of its blocks, each shifted, at maps of 12.
+
+    ours: made for frames of 48 pixels, of which one feature sees 28×28. The stem cuts the picture
+    into squares of 4×4 pixels: depthwise convolutions with a stride, and those of large maps, take
+    a CPU too long. Expands three times, as the bottlenecks, and ends in as many channels.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        width, last = BOTTLENECK_WIDTHS[0], BOTTLENECK_WIDTHS[-1]
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, width, 4, stride=4, bias=False), nn.BatchNorm2d(width), nn.ReLU6()),
+            *(InvertedResidual(width, width, stride=1, expand_ratio=3) for _ in range(3)),
+            *(nn.Conv2d(width, last, 1, bias=False), nn.BatchNorm2d(last), nn.ReLU6()),
+        )
+        self.avgpool = MapMean()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # as torchvision's MobileNetV2
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Pooled features (N·T, C) of frames (N·T, 3, H, W)."""
+        pooled: Tensor = self.avgpool(self.features(frames)).flatten(1)
+        return pooled
 
 
 class SmallResNet(nn.Module):
@@ -198,7 +228,7 @@ class SmallBottleneckResNet(nn.Module):
                 (stem, *BOTTLENECK_WIDTHS), BOTTLENECK_WIDTHS, (1, 2, 2), strict=False
             )
         )
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = MapMean()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # as torchvision's ResNet
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -209,6 +239,18 @@ class SmallBottleneckResNet(nn.Module):
         x = self.layer3(self.layer2(self.layer1(x)))
         pooled: Tensor = self.avgpool(x).flatten(1)  # (N·T, C, 1, 1) -> (N·T, C)
         return pooled
+
+
+class MapMean(nn.Module):
+    """The mean over a map.
+
+    trap: the gradient of torch's own is no memory but one value for all places; a CPU is slow where
+    a batch norm's backward pass reads that beside channels-last features.
+    """
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N·T, C, 1, 1) of frames (N·T, C, H, W)."""
+        return F.avg_pool2d(frames, list(map(int, frames.shape[2:])))
 
 
 class StridedPointwise(nn.Conv2d):

@@ -39,8 +39,8 @@ def test_it_is_what_the_gradient_of_one_feature_reaches(backbone, shift):
 
 
 def test_of_a_mobilenet_as_well():
-    model = config("mobilenet_v2_small", shift=STSM)
-    assert receptive_field(model, size_px=240).size == seen(model, 240)
+    model = config("inverted_small", shift=STSM)
+    assert receptive_field(model, size_px=96).size == seen(model, 96)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,9 @@ def test_of_a_mobilenet_as_well():
         ("bottleneck_small", STSM, 51),
         ("bottleneck_dilated_small", None, 51),
         ("resnet_small", None, 95),
+        ("mobilenet_v2_small", None, 91),
+        ("inverted_small", None, 28),
+        ("inverted_small", STSM, 52),
         ("resnet50", None, 427),
     ],
 )

@@ -109,7 +109,7 @@ def test_the_protocol_is_named_after_data_views_and_size():
         (
             "model",
             {"backbone": "resnet18", "system": "action"},
-            "system action belongs to backbone resnet50 or .* or bottleneck_small, not resnet18",
+            "system action belongs to backbone resnet50 or .* or inverted_small, not resnet18",
         ),
         (
             "model",

@@ -17,6 +17,7 @@ SITES = {
     "resnet_small": 4,
     "mobilenet_v2_small": 3,
     "bottleneck_small": 3,
+    "inverted_small": 3,
 }
 
 

@@ -169,6 +169,13 @@ def test_small_mobilenet_is_shifted_once_at_each_size_below_its_stem():
     assert seen == [(32, 8, 8), (48, 4, 4), (64, 2, 2)]
 
 
+def test_small_inverted_residuals_are_shifted_before_their_expansion():
+    network, width = build_backbone("inverted_small")
+    sites = [network.get_submodule(name) for name in shift_sites(network)]
+    assert [(conv.in_channels, conv.kernel_size) for conv in sites] == [(48, (1, 1))] * 3
+    assert network(torch.zeros(2, 3, 48, 48)).shape == (2, width)
+
+
 @pytest.mark.parametrize("name", get_args(SmallBackbone))
 def test_small_networks_have_no_imagenet_weights(name):
     with pytest.raises(RecipeError, match=f"no imagenet weights of {name}"):

@@ -11,6 +11,8 @@ from stsm_cli.errors import RecipeError
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
 from stsm_cli.models.non_local import STAGES
+from stsm_cli.models.shift import ShiftedConv
+from stsm_cli.models.shift_slices import group_sizes
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
 STSM = ShiftConfig(dims="T+H+W", alpha="3/8")
@@ -40,6 +42,7 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("bottleneck_small", True, 16, 195_344),
         ("bottleneck_dilated_small", False, 16, 102_176),
         ("mobilenet_v2_small", False, 16, 213_872),
+        ("inverted_small", False, 16, 47_184),
         ("res2net50", False, 400, 24_469_720),
         ("res2net_small", False, 16, 135_232),
         ("slow_resnet50", False, 400, 32_454_096),
@@ -112,6 +115,16 @@ def test_only_a_shift_sees_the_order_of_frames(backbone):
     assert difference(None) < 1e-12
     assert difference(TSM) > 1e-6
     assert difference(STSM) > 1e-6
+
+
+@pytest.mark.parametrize("backbone", ["bottleneck_small", "inverted_small"])
+def test_the_control_has_as_many_channels_in_time_as_stsm(backbone):
+    def in_time(dims, alpha):
+        model = build_model(config(backbone, shift=ShiftConfig(dims=dims, alpha=alpha)))
+        shifted = [module for module in model.modules() if isinstance(module, ShiftedConv)]
+        return [sum(group_sizes(conv.slices, dims)["T"]) for conv in shifted]
+
+    assert in_time("T", "1/8") == in_time("T+H+W", "3/8")
 
 
 def test_a_shift_of_no_channels_changes_nothing():
