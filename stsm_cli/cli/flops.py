@@ -19,6 +19,7 @@ from stsm_cli.config.schema import (
     ModelConfig,
     Recipe,
     ShiftConfig,
+    SmallBackbone,
     System,
 )
 from stsm_cli.errors import UsageError
@@ -176,12 +177,14 @@ class _Answer:
     """What a network costs, by the shifts that it was counted with; and the paper's figures.
 
     Attributes:
+        fields: Rows and columns that a feature sees; None: not told of this network.
         mean: Of views of real videos, and how many they were; None: not asked for.
     """
 
     shifts: Mapping[str, ShiftConfig | None]
     costs: Mapping[str, "Cost"]
     paper: Sequence["Comparison"]
+    fields: Mapping[str, tuple[int, int]] | None
     mean: tuple[float, int] | None = None
 
 
@@ -225,7 +228,8 @@ def _counted(question: _Question) -> _Answer:
             bar.advance()
         paper = compare_with_paper(question.network)
         bar.advance()
-    return _Answer(shifts, costs, paper)
+    fields = _fields(question.network, shifts, question.size)
+    return _Answer(shifts, costs, paper, fields)
 
 
 def _check_mean(
@@ -259,6 +263,23 @@ def _mean_macs(
         network, split, recipe, num_videos=num_videos, size_px=size_px, progress=console
     )
     return mean_macs(network, views)
+
+
+def _fields(
+    config: ModelConfig, shifts: Mapping[str, ShiftConfig | None], size_px: int
+) -> dict[str, tuple[int, int]] | None:
+    """Rows and columns that a feature of the last map sees, by setting; None: it sees all, or more.
+
+    Of the embedded sets' 2D networks: others see more than their picture.
+    """
+    if config.backbone not in get_args(SmallBackbone) or config.system or config.non_local:
+        return None
+    from stsm_cli.analysis.receptive_field import receptive_field
+
+    return {
+        name: receptive_field(config.model_copy(update={"shift": shift}), size_px=size_px).size
+        for name, shift in shifts.items()
+    }
 
 
 def default_shifts(config: ModelConfig, asked: ShiftConfig) -> dict[str, ShiftConfig | None]:
@@ -327,6 +348,7 @@ def _record(question: _Question, answer: _Answer, per_layer: bool) -> dict[str, 
         "views": question.views,
         "shift": shift and shift.model_dump(mode="json", include={"dims", "alpha"}),
         "is_ceiling": question.is_ceiling,
+        "receptive_field": answer.fields,
     }
     if mean is not None:
         record["mean"] = {"macs": mean[0], "videos": mean[1]}
@@ -393,6 +415,10 @@ def _print_costs(question: _Question, answer: _Answer) -> None:
     title += f"{network.num_classes} classes"
     columns = ["", "shift", "MACs a view", f"MACs, {views} views", "parameters", "channels shifted"]
     notes = [*_notes_of_videos(question, answer), *_notes(answer.costs)]
+    if answer.fields is not None:
+        fields = ((name, *sides) for name, sides in answer.fields.items())
+        seen = ", ".join(f"{rows}×{columns} ({name})" for name, rows, columns in fields)
+        notes.insert(0, f"a feature of the last map sees {seen} of {question.size}×{question.size}")
     output.current().table(title, columns, rows, notes)
 
 

@@ -117,6 +117,10 @@ def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
     if backbone == "bninception_small":
         return num_frames, 8
     pixels = 16 if is_factored or backbone.endswith("_small") else 32
+    if backbone.startswith("bottleneck"):
+        pixels = 14  # a map of 4, halved twice; 15 pixels make one of 5
+    if backbone == "inverted_small":
+        pixels = 4
     if is_factored:  # halves time three times
         return -(-num_frames // 8), pixels
     if backbone in get_args(I3DBackbone):  # halves time three times, in small twice

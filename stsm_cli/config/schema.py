@@ -62,7 +62,10 @@ TorchvisionBackbone = Literal[
     "wide_resnet101_2",
     "mobilenet_v2",
 ]
-SmallBackbone = Literal["resnet_small", "mobilenet_v2_small", "res2net_small"]
+BottleneckBackbone = Literal["bottleneck_small", "bottleneck_dilated_small"]
+SmallBackbone = Literal[
+    "resnet_small", "mobilenet_v2_small", "res2net_small", BottleneckBackbone, "inverted_small"
+]
 FrameBackbone = Literal[TorchvisionBackbone, SmallBackbone, "res2net50", BNInceptionBackbone]
 Backbone = Literal[FrameBackbone, Backbone3D]
 FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
@@ -71,14 +74,22 @@ FOR_SMALL_FRAMES: tuple[Backbone, ...] = tuple(
 """Those made for the embedded set's frames."""
 WITH_WEIGHTS: tuple[Backbone, ...] = (*get_args(TorchvisionBackbone), "smallbig_resnet50", "i3d")
 """Those that can start from ImageNet's weights."""
+WITH_NON_LOCAL: tuple[Backbone, ...] = ("resnet50", "resnet_small", "bottleneck_small")
+"""Those that may have non-local blocks."""
 System = Literal["action", "tea", "tdn", "atfr", "tpn", "selfy", "trn"]
 BODIES: dict[System, tuple[Backbone, ...]] = {
-    "action": ("resnet50", "mobilenet_v2", "resnet_small", "mobilenet_v2_small"),
+    "action": (
+        *("resnet50", "mobilenet_v2", "resnet_small", "mobilenet_v2_small"),
+        *("bottleneck_small", "inverted_small"),
+    ),
     "tea": ("res2net50", "res2net_small"),
-    "tdn": ("resnet50", "resnet_small"),
+    "tdn": ("resnet50", "resnet_small", "bottleneck_small"),
     "atfr": ("slowfast_resnet50", "slowfast_resnet_small"),
-    "tpn": ("resnet50", "resnet_small", "slow_resnet50", "slow_resnet_small"),
-    "selfy": ("resnet50", "resnet_small"),
+    "tpn": (
+        *("resnet50", "resnet_small", "slow_resnet50", "slow_resnet_small"),
+        "bottleneck_small",
+    ),
+    "selfy": ("resnet50", "resnet_small", "bottleneck_small"),
     "trn": (*get_args(BNInceptionBackbone), "resnet50", "resnet_small"),
 }
 """By system: the backbones that it is put into."""
@@ -124,8 +135,9 @@ class ModelConfig(Section):
     backbone: Backbone
     """2D: a torchvision ResNet, `mobilenet_v2`, `res2net50`, `bninception`, or what stands for
     them on the embedded set: `resnet_small`, `mobilenet_v2_small`, `res2net_small`,
-    `bninception_small`. 3D: `slow_resnet50` (SlowOnly), `slowfast_resnet50`, `r2plus1d_34`,
-    `smallbig_resnet50`, `i3d`, and theirs:
+    `bninception_small`, `bottleneck_small`, `inverted_small` (a MobileNetV2), and
+    `bottleneck_dilated_small`, a control that sees farther. 3D: `slow_resnet50` (SlowOnly),
+    `slowfast_resnet50`, `r2plus1d_34`, `smallbig_resnet50`, `i3d`, and theirs:
     `slow_resnet_small`, `slowfast_resnet_small`, `r2plus1d_small`, `smallbig_resnet_small`,
     `i3d_small`."""
     num_classes: NumClasses | None
@@ -136,7 +148,7 @@ class ModelConfig(Section):
     """None: TSN. `{dims: T, alpha: 1/4}`: TSM. `{dims: T+H+W, alpha: 3/8}`: STSM."""
     non_local: bool = False
     """Five non-local blocks in layers 2 and 3 of a ResNet-50 (`+NL` in the paper), or two in those
-    of `resnet_small`."""
+    of `resnet_small` or `bottleneck_small`."""
     system: System | None = None
     """Mechanism of another paper in the backbone. `action`: ACTION-Net's gates. `tea`: TEA's
     excitations and convolutions along time. `tdn`: TDN's differences, five frames a position.
@@ -161,10 +173,9 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _backbone_allows(self) -> "ModelConfig":
-        if self.non_local and self.backbone not in ("resnet50", "resnet_small"):
-            raise ValueError(
-                f"non_local belongs to backbone resnet50 or resnet_small, not {self.backbone}"
-            )
+        if self.non_local and self.backbone not in WITH_NON_LOCAL:
+            bodies = " or ".join(WITH_NON_LOCAL)
+            raise ValueError(f"non_local belongs to backbone {bodies}, not {self.backbone}")
         if self.shift is not None and self.backbone in WITHOUT_SHIFT:
             raise ValueError(f"shift: {self.backbone} has no residual branches to shift in")
         if self.system is not None:

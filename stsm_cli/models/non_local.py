@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from stsm_cli.models.backbones import SMALL_WIDTHS
+from stsm_cli.models.backbones import BOTTLENECK_WIDTHS, SMALL_WIDTHS
 
 Stages = Mapping[str, tuple[int, tuple[int, ...]]]
 """By stage: its channels, and the residual blocks that a non-local block follows."""
@@ -23,6 +23,10 @@ STAGES: dict[str, Stages] = {
     "resnet_small": {  # ours: the same two stages
         "layer2": (SMALL_WIDTHS[1], (0,)),
         "layer3": (SMALL_WIDTHS[2], (0,)),
+    },
+    "bottleneck_small": {  # ours: the same two, its last ones
+        "layer2": (BOTTLENECK_WIDTHS[1], (0,)),
+        "layer3": (BOTTLENECK_WIDTHS[2], (0,)),
     },
 }
 """By backbone."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stsm_cli.models.backbones import stages
 from stsm_cli.models.temporal import Motion, TemporalConv, reduced, to_next, to_previous
 
 CONSECUTIVE = 5
@@ -91,8 +92,8 @@ class ExcitedConv(nn.Module):
 class TDN(nn.Module):
     """Frames (N·T·5, 3, H, W) in, pooled features (N·T, C) out.
 
-    The ResNet's keys stay, but for `conv2` of the blocks in its last three stages, which becomes
-    `conv2.conv`; `stem_difference` and `layer1_difference` are new.
+    The ResNet's keys stay, but for `conv2` of the blocks in the stages behind its first, which
+    becomes `conv2.conv`; `stem_difference` and `layer1_difference` are new.
 
     Args:
         network: A ResNet without its classifier; its weights start the differences' path, too.
@@ -104,20 +105,17 @@ class TDN(nn.Module):
     relu: nn.Module
     maxpool: nn.Module
     layer1: nn.Module
-    layer2: nn.Module
-    layer3: nn.Module
-    layer4: nn.Module
     avgpool: nn.Module
 
     def __init__(self, network: nn.Module, *, num_frames: int) -> None:
         super().__init__()
         self.own = 0.5 if num_frames <= 8 else 0.75  # the authors' for 8 and 16; ours: for others
-        self.maxpool = nn.Identity()  # `resnet_small` has none
+        self.maxpool = nn.Identity()  # small ones have none
         for name, part in network.named_children():
             self.add_module(name, part)
         self.stem_difference = _difference_stem(self.conv1)
         self.layer1_difference = deepcopy(self.layer1)
-        for stage in (self.layer2, self.layer3, self.layer4):
+        for stage in stages(self)[1:]:
             for block in stage.children():
                 conv = block.get_submodule("conv2")
                 assert isinstance(conv, nn.Conv2d)  # in both of torchvision's blocks
@@ -131,7 +129,8 @@ class TDN(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(runs[:, CONSECUTIVE // 2]))))
         x = self._mixed(x, near)
         x = self._mixed(self.layer1(x), self.layer1_difference(near))
-        x = self.layer4(self.layer3(self.layer2(x)))
+        for stage in stages(self)[1:]:
+            x = stage(x)
         pooled: Tensor = self.avgpool(x).flatten(1)  # (N·T, C, 1, 1) -> (N·T, C)
         return pooled
 

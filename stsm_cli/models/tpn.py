@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from stsm_cli.config.view import View
-from stsm_cli.models.backbones import stage_width
+from stsm_cli.models.backbones import stage_width, stages
 from stsm_cli.models.network_3d import Network3D, float32_scores
 
 Kernel = tuple[int, int, int]
@@ -98,27 +98,25 @@ class PyramidResNet(nn.Module):
     bn1: nn.Module
     relu: nn.Module
     maxpool: nn.Module
-    layer1: nn.Module
-    layer2: nn.Module
-    layer3: nn.Module
-    layer4: nn.Module
 
     def __init__(self, network: nn.Module, *, num_frames: int) -> None:
         super().__init__()
-        self.maxpool = nn.Identity()  # `resnet_small` has none
+        self.maxpool = nn.Identity()  # small ones have none
         for name, part in network.named_children():
             if name not in ("avgpool", "fc"):
                 self.add_module(name, part)
         self.num_frames, self.is_flat = num_frames, isinstance(self.conv1, nn.Conv2d)
-        self.num_fine, self.num_features = stage_width(self.layer3), stage_width(self.layer4)
+        self.num_fine, self.num_features = map(stage_width, stages(self)[-2:])
         self.pyramid = Pyramid(self.num_fine, self.num_features, num_frames=num_frames)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, C) and level 4 (N, D, T, ~2h, ~2w), of features (N, 3, T, H, W)."""
         x = x.transpose(1, 2).flatten(0, 1) if self.is_flat else x  # -> (N·T, 3, H, W)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        fine, coarse = self._in_time(x), self._in_time(self.layer4(x))
+        *before, last = stages(self)
+        for stage in before:
+            x = stage(x)
+        fine, coarse = self._in_time(x), self._in_time(last(x))
         return self.pyramid(fine, coarse), fine
 
     def _in_time(self, x: Tensor) -> Tensor:

@@ -331,6 +331,23 @@ model: {backbone: slowfast_resnet_small, num_frames: 2, system: atfr}
 """
 
 
+def test_a_small_network_s_receptive_field_is_told_beside_the_picture_s_size(capsys):
+    arguments = ["flops", "bottleneck_small", "--frames", "2", "--size", "48"]
+    found = record(capsys, *arguments)
+    assert found["receptive_field"] == {"TSN": [27, 27], "TSM": [27, 27], "STSM": [51, 51]}
+    assert run([*arguments, "--shift", "T+H"]) == 0
+    seen = "sees 27×27 (TSN), 27×27 (TSM), 51×27 (STSM) of 48×48"
+    assert seen in capsys.readouterr().out
+
+
+def test_networks_that_see_all_of_the_picture_tell_no_receptive_field(capsys):
+    Path("mine.yaml").write_text(
+        "extends: synth/tsn\nmodel: {backbone: bottleneck_small, system: action}", encoding="utf-8"
+    )
+    for model in ("r18", "mine.yaml"):
+        assert record(capsys, "flops", model, "--frames", "2")["receptive_field"] is None
+
+
 def test_a_cost_that_depends_on_the_view_is_said_to_be_the_most(capsys):
     Path("mine.yaml").write_text(SAMPLED, encoding="utf-8")
     assert run(["flops", "mine.yaml", "--json"]) == 0

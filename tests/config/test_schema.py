@@ -67,7 +67,7 @@ def test_the_protocol_is_named_after_data_views_and_size():
         (
             "model",
             {"backbone": "resnet18", "non_local": True},
-            "non_local .* or resnet_small, not resnet18",
+            "non_local .* or bottleneck_small, not resnet18",
         ),
         (
             "model",
@@ -109,7 +109,7 @@ def test_the_protocol_is_named_after_data_views_and_size():
         (
             "model",
             {"backbone": "resnet18", "system": "action"},
-            "system action belongs to backbone resnet50 or .* or mobilenet_v2_small, not resnet18",
+            "system action belongs to backbone resnet50 or .* or inverted_small, not resnet18",
         ),
         (
             "model",
@@ -320,6 +320,7 @@ def test_absurd_sizes_are_refused(section, values, message):
         ("resnet18", 32),
         ("mobilenet_v2", 32),
         ("resnet_small", 16),
+        ("bottleneck_small", 14),
         ("res2net_small", 16),
         ("mobilenet_v2_small", 16),
     ],

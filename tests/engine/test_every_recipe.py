@@ -29,8 +29,14 @@ NETWORKS |= {
     for body in bodies
     if body in FOR_SMALL_FRAMES
 }
-ALONE = ("res2net_small",)
-"""Those that stand in no recipe without a system."""
+WITHOUT_RECIPE = ("bottleneck_small", "bottleneck_dilated_small", "inverted_small")
+"""Bodies that no recipe has, for networks that are named by `--set`."""
+ALONE = {
+    f"{body}, {system}": (body, system)
+    for body, system in sorted(NETWORKS, key=str)
+    if body in WITHOUT_RECIPE or (body, system) == ("res2net_small", None)
+}
+"""Networks that stand in no recipe, by a name for them."""
 CROP_PX, SHORT_SIDE_PX = 32, 36
 MOST_FRAMES = 8
 
@@ -49,8 +55,11 @@ def tiny(name):
 
     The name is a recipe's, or one of `ALONE`.
     """
-    edits = [f"model.backbone={name}"] if name in ALONE else []
-    recipe = load_recipe("synth/tsn" if edits else name, edits).recipe
+    edits = []
+    if name in ALONE:
+        body, system = ALONE[name]
+        name, edits = "synth/tsn", [f"model.backbone={body}", f"model.system={system or 'null'}"]
+    recipe = load_recipe(name, edits).recipe
     model = recipe.model.model_dump()
     model |= {"backbone": small_backbone(model["backbone"]), "num_classes": len(CLASSES)}
     model |= {"num_frames": min(model["num_frames"], MOST_FRAMES), "weights": None, "init": None}

@@ -11,7 +11,14 @@ from stsm_cli.models import backbones
 from stsm_cli.models.action import Action
 from stsm_cli.models.build import build_model
 
-SITES = {"resnet50": 16, "mobilenet_v2": 10, "resnet_small": 4, "mobilenet_v2_small": 3}
+SITES = {
+    "resnet50": 16,
+    "mobilenet_v2": 10,
+    "resnet_small": 4,
+    "mobilenet_v2_small": 3,
+    "bottleneck_small": 3,
+    "inverted_small": 3,
+}
 
 
 def config(backbone="resnet_small", **changes):

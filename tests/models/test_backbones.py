@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import re
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
@@ -20,7 +21,13 @@ from torchvision.models import (
 from stsm_cli.config.schema import FrameBackbone, SmallBackbone, TorchvisionBackbone
 from stsm_cli.errors import CheckpointError, RecipeError
 from stsm_cli.models import backbones
-from stsm_cli.models.backbones import SMALL_WIDTHS, build_backbone
+from stsm_cli.models.backbones import (
+    BOTTLENECK_WIDTHS,
+    SMALL_WIDTHS,
+    StridedPointwise,
+    build_backbone,
+)
+from stsm_cli.models.shift import channel_slices
 from stsm_cli.models.shift_sites import shift_sites
 
 TORCHVISION = get_args(TorchvisionBackbone)
@@ -100,6 +107,57 @@ def test_small_resnet_halves_the_picture_four_times():
     assert not any(isinstance(module, nn.MaxPool2d) for module in network.modules())
 
 
+@pytest.mark.parametrize("name", ["bottleneck_small", "bottleneck_dilated_small"])
+def test_small_bottlenecks_are_shifted_before_their_first_pointwise_convolution(name):
+    network, width = build_backbone(name)
+    seen = []
+    for site in shift_sites(network):
+        conv = network.get_submodule(site)
+        assert (conv.kernel_size, conv.stride) == ((1, 1), (1, 1))
+        conv.register_forward_hook(
+            lambda _module, inputs, _out: seen.append(tuple(inputs[0].shape[1:]))
+        )
+    assert network(torch.zeros(2, 3, 48, 48)).shape == (2, width)
+    assert seen == [(48, 16, 16), (48, 16, 16), (96, 8, 8)]
+
+
+def test_the_dilated_control_differs_in_the_reach_of_its_convolutions_alone():
+    torch.manual_seed(0)
+    plain, _ = build_backbone("bottleneck_small")
+    dilated, _ = build_backbone("bottleneck_dilated_small")
+    dilated.load_state_dict(plain.state_dict())
+    for name, module in dilated.named_modules():
+        if isinstance(module, nn.Conv2d) and name.endswith("conv2"):
+            assert (module.dilation, module.padding) == ((2, 2), (2, 2))
+            module.dilation = module.padding = (1, 1)
+    frames = torch.randn(2, 3, 48, 48)
+    assert torch.equal(dilated(frames), plain(frames))
+
+
+@pytest.mark.parametrize("dims", ["T", "H", "W", "T+H+W"])
+@pytest.mark.parametrize("alpha", ["1/8", "1/4", "3/8", "1/2", "3/4", "1"])
+def test_shares_of_the_bottlenecks_channels_are_whole(dims, alpha):
+    for width in BOTTLENECK_WIDTHS:
+        slices = channel_slices(width, dims, alpha)
+        assert len({part.stop - part.start for part in slices}) == 1
+        assert slices[-1].stop == width * Fraction(alpha)
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_a_strided_pointwise_convolution_is_torch_s_with_its_gradients(size):
+    torch.manual_seed(0)
+    ours, theirs = StridedPointwise(3, 5, 1, 2), nn.Conv2d(3, 5, 1, 2)
+    theirs.load_state_dict(ours.state_dict())
+    frames = [torch.randn(2, 3, size, size, dtype=torch.float64)] * 2
+    frames = [frame.clone().requires_grad_() for frame in frames]
+    outs = [conv.double()(x) for conv, x in zip((ours, theirs), frames, strict=True)]
+    torch.testing.assert_close(*outs)
+    for out in outs:
+        out.square().sum().backward()
+    torch.testing.assert_close(frames[0].grad, frames[1].grad)
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+
+
 def test_small_mobilenet_is_shifted_once_at_each_size_below_its_stem():
     network, width = build_backbone("mobilenet_v2_small")
     seen = []
@@ -109,6 +167,13 @@ def test_small_mobilenet_is_shifted_once_at_each_size_below_its_stem():
         )
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, width)
     assert seen == [(32, 8, 8), (48, 4, 4), (64, 2, 2)]
+
+
+def test_small_inverted_residuals_are_shifted_before_their_expansion():
+    network, width = build_backbone("inverted_small")
+    sites = [network.get_submodule(name) for name in shift_sites(network)]
+    assert [(conv.in_channels, conv.kernel_size) for conv in sites] == [(48, (1, 1))] * 3
+    assert network(torch.zeros(2, 3, 48, 48)).shape == (2, width)
 
 
 @pytest.mark.parametrize("name", get_args(SmallBackbone))

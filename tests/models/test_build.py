@@ -11,6 +11,8 @@ from stsm_cli.errors import RecipeError
 from stsm_cli.models import backbones
 from stsm_cli.models.build import build_model
 from stsm_cli.models.non_local import STAGES
+from stsm_cli.models.shift import ShiftedConv
+from stsm_cli.models.shift_slices import group_sizes
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
 STSM = ShiftConfig(dims="T+H+W", alpha="3/8")
@@ -36,7 +38,11 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("mobilenet_v2", False, 174, 2_446_766),
         ("resnet_small", False, 16, 270_352),
         ("resnet_small", True, 16, 283_544),
+        ("bottleneck_small", False, 16, 102_176),
+        ("bottleneck_small", True, 16, 195_344),
+        ("bottleneck_dilated_small", False, 16, 102_176),
         ("mobilenet_v2_small", False, 16, 213_872),
+        ("inverted_small", False, 16, 47_184),
         ("res2net50", False, 400, 24_469_720),
         ("res2net_small", False, 16, 135_232),
         ("slow_resnet50", False, 400, 32_454_096),
@@ -93,7 +99,9 @@ def test_without_a_shift_it_is_torchvision_averaged_over_frames(backbone):
         torch.testing.assert_close(ours(videos), expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("backbone", ["resnet_small", "mobilenet_v2", "mobilenet_v2_small"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet_small", "bottleneck_small", "mobilenet_v2", "mobilenet_v2_small"]
+)
 def test_only_a_shift_sees_the_order_of_frames(backbone):
     torch.manual_seed(0)
     videos = torch.randn(2, 4, 3, 64, 64, dtype=torch.float64)
@@ -107,6 +115,16 @@ def test_only_a_shift_sees_the_order_of_frames(backbone):
     assert difference(None) < 1e-12
     assert difference(TSM) > 1e-6
     assert difference(STSM) > 1e-6
+
+
+@pytest.mark.parametrize("backbone", ["bottleneck_small", "inverted_small"])
+def test_the_control_has_as_many_channels_in_time_as_stsm(backbone):
+    def in_time(dims, alpha):
+        model = build_model(config(backbone, shift=ShiftConfig(dims=dims, alpha=alpha)))
+        shifted = [module for module in model.modules() if isinstance(module, ShiftedConv)]
+        return [sum(group_sizes(conv.slices, dims)["T"]) for conv in shifted]
+
+    assert in_time("T", "1/8") == in_time("T+H+W", "3/8")
 
 
 def test_a_shift_of_no_channels_changes_nothing():
@@ -148,15 +166,18 @@ def test_channels_last_gives_the_same_logits(backbone, shift):
     torch.testing.assert_close(logits, expected, rtol=1e-8, atol=1e-12)
 
 
-def test_everything_learns():
+@pytest.mark.parametrize("backbone", ["resnet_small", "bottleneck_small"])
+def test_everything_learns(backbone):
     torch.manual_seed(0)
-    model = build_model(config("resnet_small", shift=STSM)).train()
+    model = build_model(config(backbone, shift=STSM)).train()
     model(torch.randn(2, 4, 3, 48, 48)).square().sum().backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in model.parameters())
 
 
 def test_non_local_in_another_network_is_refused():
-    with pytest.raises(ValueError, match="non_local belongs to backbone resnet50 or resnet_small"):
+    with pytest.raises(
+        ValueError, match="non_local belongs to backbone resnet50 or resnet_small or"
+    ):
         build_model(config("mobilenet_v2", non_local=True))
 
 
