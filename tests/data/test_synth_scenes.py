@@ -5,7 +5,7 @@ from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.catalog import load_card, reverse_labels
 from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.render import render
-from stsm_cli.data.scenes import CLASSES, draw_scene, frame_size, make_frames, orient
+from stsm_cli.data.synth_scenes import CLASSES, draw_scene, frame_size, make_frames, orient
 
 TINY = SynthConfig(train=16, val=16, frames=4, short_side_px=32)
 CLEAN = SynthConfig(difficulty=0.0, short_side_px=100)
