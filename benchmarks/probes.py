@@ -17,6 +17,7 @@ from stsm_cli.data.generated import GENERATED
 
 
 def main() -> None:
+    """Prints the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

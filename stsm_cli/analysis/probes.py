@@ -171,7 +171,7 @@ def _accuracy(numbers: Numbers, labels: npt.NDArray[np.int64], first: int, secon
 
 
 def as_markdown(table: Table) -> str:
-    """The table, a line a probe: mean over the pairs of a factor, and the pair that is told best."""
+    """The table, a line a probe: mean over the pairs of a factor, and its pair told best."""
     factors = list(next(iter(table.values())))
     lines = ["| probe | " + " | ".join(factors) + " |", "| --- |" + " --- |" * len(factors)]
     for name, by_factor in table.items():

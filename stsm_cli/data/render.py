@@ -1,9 +1,9 @@
-"""Pictures of the embedded data set: a scene (what stands where, when) to frames to H.264.
+"""Pictures of the drawn data sets: a scene (what stands where, when) to frames to H.264.
 
 Everything is an array over time, so a sprite costs one evaluation of its signed distance function
 on a (T, P, P) patch around it, not one a frame. Lengths here are pixels; what a scene contains is
-decided in `synth_scenes.py`. Layouts: `canvas` (3, H, W) and `video` (T, 3, H, W) float32 in [0, 1];
-frames (T, H, W, 3) uint8 RGB.
+decided in `synth_scenes.py`, `scenes.py` and `order.py`. Layouts: `canvas` (3, H, W) and `video`
+(T, 3, H, W) float32 in [0, 1]; frames (T, H, W, 3) uint8 RGB.
 """
 
 import io
@@ -172,8 +172,9 @@ def render(scene: Scene) -> Frames:
 def encode(frames: Frames, fps: int, quantiser: int = QUANTISER) -> bytes:
     """An MP4 file with H.264 video of `frames` (T, H, W, 3) uint8 RGB; H and W even.
 
-    Equal frames give equal bytes; a higher `quantiser`, up to 51, gives fewer. Each frame is coded by itself with a constant quantiser, so a
-    decoded frame does not depend on the order of the frames.
+    Equal frames give equal bytes; a higher `quantiser`, up to 51, gives fewer. Each frame is coded
+    by itself with a constant quantiser, so a decoded frame does not depend on the order of the
+    frames.
     """
     import av
 

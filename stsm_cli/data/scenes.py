@@ -122,7 +122,7 @@ class _Cast:
     def turn(self, number: int) -> Floats:
         """One hop, 0 to 1 to 0, in the first half of the time (`number` 0) or the second (1)."""
         x: Floats = np.clip((self.local - _FADE) / (1 - 2 * _FADE), 0, 1)
-        return np.sin(np.pi * np.clip(2 * x - number, 0, 1))
+        return np.asarray(np.sin(np.pi * np.clip(2 * x - number, 0, 1)))
 
     def actor(self, digit: int, spot: _Spot, radius: float, colors: Floats | None = None) -> Sprite:
         """A digit that is there while the action lasts."""

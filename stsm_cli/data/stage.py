@@ -86,6 +86,7 @@ class Stage:
         )
 
     def uniform(self, low: float, high: float) -> float:
+        """A number between the two."""
         return float(self.rng.uniform(low, high))
 
     def progress(self, shortest: float = 0.4, longest: float = 0.9) -> Floats:
@@ -131,6 +132,7 @@ class Stage:
         )
 
     def radius(self) -> float:
+        """Half the size of an actor."""
         return self.uniform(14 / 96, 21 / 96)
 
     def place(self, reach_x: float, reach_y: float) -> tuple[float, float]:

@@ -198,7 +198,8 @@ def _parse(protocol: str, dataset: str) -> dict[str, Any]:
     match = _NAME.fullmatch(protocol)
     if match is None:
         raise UsageError(
-            f"--protocol {protocol}: not of the form [data set-]<clips>x<crops>@<pixels>[-score][-test]",
+            f"--protocol {protocol}: not of the form "
+            "[data set-]<clips>x<crops>@<pixels>[-score][-test]",
             hint="for example `1x3@48` or `k400-10x3@256`",
         )
     if match["dataset"] not in (None, dataset):
