@@ -240,7 +240,7 @@ def test_no_default_ever_changes():
                 "seed": 0,
             },
         },
-        "test": {"clips": 1, "crops": 1, "crop_px": 256, "average": "prob"},
+        "test": {"clips": 1, "crops": 1, "crop_px": 256, "split": "val", "average": "prob"},
         "optim": {
             "optimizer": "sgd",
             "lr": 1.0,

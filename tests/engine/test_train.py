@@ -37,6 +37,22 @@ def test_the_seed_decides(recipe, train_videos, val_videos, tmp_path, comparable
     assert a[0] != c[0]
 
 
+def test_epochs_are_tested_on_val_and_the_result_is_of_the_test_split(
+    recipe, train_videos, val_videos, make_split, tmp_path, run, optim_edited
+):
+    data = recipe.data.model_dump() | {"dataset": "order", "synth": None}
+    data["order"] = {"train": 20, "val": 11, "test": 13, "frames": 8, "short_side_px": 18}
+    edited = optim_edited(recipe, epochs=1).model_dump(mode="json", exclude={"data"})
+    edited |= {"data": data, "test": {"crop_px": 16, "split": "test"}}
+    test_videos = make_split("test", 13, seed=2)
+    wanted = type(recipe).model_validate(edited)
+    result = run(wanted, train_videos, val_videos, tmp_path / "a", test_videos=test_videos)
+    assert (result.num_listed, result.protocol) == (13, "order-1x1@16-test")
+    folder = RunFolder(tmp_path / "a")
+    assert folder.metrics()[0]["val_top1"] in {100 * n / 11 for n in range(12)}
+    assert folder.outcome() == result
+
+
 def test_each_epoch_is_saved_once_and_the_best_is_kept(
     recipe, train_videos, val_videos, tmp_path, monkeypatch, optim_edited, run
 ):
