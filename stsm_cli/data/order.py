@@ -155,8 +155,9 @@ def _speeding_up(stage: Stage, motion: float) -> list[Sprite]:
 
 
 def _disc_leads(stage: Stage, motion: float) -> list[Sprite]:
-    radius, gap = stage.uniform(0.12, 0.15), stage.uniform(0.32, 0.38)
-    way = stage.uniform(0.3, 0.42) * motion * (stage.progress(0.5, 0.9) - 0.5)
+    # Small enough to stay in the picture whole: a leader that leaves it would darken the end.
+    radius, gap = stage.uniform(0.11, 0.14), stage.uniform(0.3, 0.34)
+    way = stage.uniform(0.24, 0.32) * motion * (stage.progress(0.5, 0.9) - 0.5)
     along = np.stack([way + gap / 2, way - gap / 2])
     cos, sin = _direction(stage)
     reach = float(np.abs(along).max())
