@@ -61,7 +61,7 @@ class _WithTest(GeneratedConfig):
 
 
 class ScenesConfig(_WithTest):
-    """Settings of the scenes of handwriting, told apart by appearance, by motion, or by both."""
+    """Settings of the scenes of handwriting and motion."""
 
     train: NumVideos = 1920
     """Training videos."""
@@ -80,7 +80,7 @@ class ScenesConfig(_WithTest):
 
 
 class OrderConfig(_WithTest):
-    """Settings of the set of actions that the order of frames alone tells apart."""
+    """Settings of the set that order alone tells apart."""
 
     train: NumVideos = 1920
     """Training videos."""

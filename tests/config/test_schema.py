@@ -239,6 +239,8 @@ def test_no_default_ever_changes():
                 "difficulty": 0.15,
                 "seed": 0,
             },
+            "scenes": None,
+            "order": None,
         },
         "test": {"clips": 1, "crops": 1, "crop_px": 256, "split": "val", "average": "prob"},
         "optim": {
@@ -403,3 +405,24 @@ def test_norms_need_more_than_one_value(backbone, num_frames, pixels, count):
     assert Recipe.model_validate(two)
     larger = recipe | {"data": recipe["data"] | {"crop_px": pixels + 1}}
     assert Recipe.model_validate(larger)
+
+
+@pytest.mark.parametrize("name", ["scenes", "order"])
+def test_no_default_of_a_set_with_a_test_split_ever_changes(name):
+    data = {"dataset": name, "sampling": "uniform", name: {}}
+    counts = {"train": 1920, "val": 480, "test": 960, "short_side_px": 64, "draw": 0}
+    own = {
+        "scenes": {"frames": 128, "difficulty": 0.2, "size": 1.0, "motion": 1.0},
+        "order": {"frames": 48, "difficulty": 0.2, "motion": 1.0},
+    }
+    generated = DataConfig.model_validate(data).generated
+    assert generated.model_dump() == counts | own[name]
+    assert generated.splits == ("train", "val", "test")
+
+
+def test_only_a_generated_set_has_a_test_split():
+    message = r"test\.split \(test\): data set sthv2 has the splits train and val"
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(
+            edited("test", split="test") | {"data": {"dataset": "sthv2", "sampling": "uniform"}}
+        )
