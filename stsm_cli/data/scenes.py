@@ -246,8 +246,10 @@ def _passes_above(cast: _Cast, second: int) -> list[Sprite]:
     lane = (2 * second - 1) * radius * cast.stage.uniform(1.0, 1.2)  # above is less y
     x, y = cast.stage.place(way / 2 + radius, abs(lane) + radius)
     along = cast.sign() * way * cast.way()
+    # Anywhere on the way, as the mover is: else one frame shows by its middle which one stands.
+    met = way * cast.stage.uniform(-0.42, 0.42)
     return [
-        cast.actor(cast.other(), _Spot(x, y - lane), radius),
+        cast.actor(cast.other(), _Spot(x + met, y - lane), radius),
         cast.actor(cast.other(), _Spot(x + along, y + lane), radius),
     ]
 

@@ -36,7 +36,7 @@ def turning(actor):
 def test_a_video_is_its_pair_s_process_turned_by_the_coin_and_the_label(label):
     sides, is_second = set(), label % 2 == 1
     swaps = find_mirror("order", CLASSES).labels(CLASSES)[label] != label
-    for index in range(label, label + 96, 16):
+    for index in range(label, label + 192, 16):
         frames, found = make_frames(TINY, "val", index)
         rng = np.random.default_rng([0, 1, index])
         is_mirrored = bool(rng.integers(2))
