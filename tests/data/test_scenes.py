@@ -54,7 +54,7 @@ def test_actions_begin_anywhere_in_the_video_and_the_picture():
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_mirrored_video_shows_the_class_whose_image_is_wanted(name):
     label = CLASSES.index(name)
-    image = find_mirror("scenes", CLASSES).labels(CLASSES)[label]
+    image = int(find_mirror("scenes", CLASSES).labels(CLASSES)[label])
     sides = set()
     for index in range(label, label + 24 * 12, 24):
         frames, found = make_frames(TINY, "test", index)
