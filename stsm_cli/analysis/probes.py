@@ -20,7 +20,7 @@ from stsm_cli.data.manifest import VideoRecord, read_manifest
 from stsm_cli.progress import SILENT, Progress
 
 Numbers = npt.NDArray[np.float64]
-Table = dict[str, dict[str, dict[str, float]]]
+Accuracies = dict[str, dict[str, dict[str, float]]]
 """Accuracy in percent by probe, factor, and pair (`first/second`)."""
 
 SMALL = (
@@ -141,7 +141,7 @@ def _rows(root: Path, records: list[VideoRecord], num_frames: int) -> Iterator[d
         yield numbers_of(read_frames(path, at), packet_sizes(path), path.stat().st_size)
 
 
-def probe(probed: Probed, dataset: str) -> Table:
+def probe(probed: Probed, dataset: str) -> Accuracies:
     """Accuracy of every probe in every pair of classes of the data set's card."""
     label = {name: index for index, name in enumerate(probed.classes)}
     return {
@@ -170,7 +170,7 @@ def _accuracy(numbers: Numbers, labels: npt.NDArray[np.int64], first: int, secon
     return 100 * float(scores.mean())
 
 
-def as_markdown(table: Table) -> str:
+def as_markdown(table: Accuracies) -> str:
     """The table, a line a probe: mean over the pairs of a factor, and its pair told best."""
     factors = list(next(iter(table.values())))
     lines = ["| probe | " + " | ".join(factors) + " |", "| --- |" + " --- |" * len(factors)]

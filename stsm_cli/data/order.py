@@ -14,7 +14,7 @@ from stsm_cli.config.generated_sets import OrderConfig
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.render import SHAPES, Floats, Scene, Sprite, render
 from stsm_cli.data.rendered_set import RenderedSet
-from stsm_cli.data.stage import Stage, Track, picture_size, turned
+from stsm_cli.data.scenery import Scenery, Track, picture_size, turned
 
 CLASSES: tuple[str, ...] = (
     "orbit_cw",
@@ -61,7 +61,7 @@ def make_frames(config: OrderConfig, split: str, index: int) -> tuple[Frames, in
 
 def draw_scene(label: int, config: OrderConfig, rng: np.random.Generator) -> Scene:
     """A draw of the process of the pair whose first class is `label`."""
-    stage = Stage(
+    stage = Scenery(
         rng,
         num_frames=config.frames,
         short_side_px=config.short_side_px,
@@ -71,16 +71,16 @@ def draw_scene(label: int, config: OrderConfig, rng: np.random.Generator) -> Sce
     return stage.scene(_ACTIONS[label // 2](stage, config.motion))
 
 
-def _direction(stage: Stage) -> tuple[float, float]:
+def _direction(stage: Scenery) -> tuple[float, float]:
     angle = stage.uniform(0, 2 * np.pi)
     return float(np.cos(angle)), float(np.sin(angle))
 
 
-def _sign(stage: Stage) -> int:
+def _sign(stage: Scenery) -> int:
     return 2 * int(stage.rng.integers(2)) - 1
 
 
-def _line(stage: Stage, along: Floats, radius: float) -> Track:
+def _line(stage: Scenery, along: Floats, radius: float) -> Track:
     """A track along a line of random place and direction; `along` (T,), 0 is its middle."""
     cos, sin = _direction(stage)
     reach = float(np.abs(along).max())
@@ -88,7 +88,7 @@ def _line(stage: Stage, along: Floats, radius: float) -> Track:
     return Track(x + along * cos, y + along * sin)
 
 
-def _orbit(stage: Stage, motion: float) -> list[Sprite]:
+def _orbit(stage: Scenery, motion: float) -> list[Sprite]:
     radius, ring = stage.uniform(0.1, 0.15), stage.uniform(0.18, 0.26)
     x, y = stage.place(ring + radius, ring + radius)
     turn = np.radians(stage.uniform(140, 230)) * motion
@@ -96,7 +96,7 @@ def _orbit(stage: Stage, motion: float) -> list[Sprite]:
     return [stage.sprite(Track(x + ring * np.cos(angle), y + ring * np.sin(angle)), radius)]
 
 
-def _rotate(stage: Stage, motion: float) -> list[Sprite]:
+def _rotate(stage: Scenery, motion: float) -> list[Sprite]:
     radius = stage.uniform(0.2, 0.28)
     x, y = stage.place(radius, radius)
     turn = np.radians(stage.uniform(110, 170)) * motion
@@ -104,7 +104,7 @@ def _rotate(stage: Stage, motion: float) -> list[Sprite]:
     return [stage.sprite(track, radius, [SHAPES[name] for name in ("triangle", "bar", "ell")])]
 
 
-def _left_first(stage: Stage, motion: float) -> list[Sprite]:
+def _left_first(stage: Scenery, motion: float) -> list[Sprite]:
     height = stage.uniform(0.2, 0.32) * motion * _sign(stage)
     duration = stage.uniform(0.25, 0.4)
     start = stage.uniform(0, 1 - 2 * duration)
@@ -118,7 +118,7 @@ def _left_first(stage: Stage, motion: float) -> list[Sprite]:
     return sprites
 
 
-def _quick_out(stage: Stage, motion: float) -> list[Sprite]:
+def _quick_out(stage: Scenery, motion: float) -> list[Sprite]:
     radius, way = stage.radius(), stage.uniform(0.35, 0.5) * motion
     out, back = stage.uniform(0.1, 0.2), stage.uniform(0.4, 0.6)
     start = stage.uniform(0, 1 - out - back)
@@ -126,7 +126,7 @@ def _quick_out(stage: Stage, motion: float) -> list[Sprite]:
     return [stage.sprite(_line(stage, along, radius), radius)]
 
 
-def _strong_first(stage: Stage, motion: float) -> list[Sprite]:
+def _strong_first(stage: Scenery, motion: float) -> list[Sprite]:
     radius, duration = stage.uniform(0.13, 0.17), stage.uniform(0.25, 0.4)
     start = stage.uniform(0, 1 - 2 * duration)
     x, y = stage.place(radius * 1.5, radius * 1.5)
@@ -136,7 +136,7 @@ def _strong_first(stage: Stage, motion: float) -> list[Sprite]:
     return [stage.sprite(Track(x, y, scale=np.exp(swelling)), radius)]
 
 
-def _sideways_first(stage: Stage, motion: float) -> list[Sprite]:
+def _sideways_first(stage: Scenery, motion: float) -> list[Sprite]:
     radius, duration = stage.uniform(0.12, 0.17), stage.uniform(0.25, 0.4)
     start = stage.uniform(0, 1 - 2 * duration)
     way = stage.uniform(0.35, 0.5) * motion
@@ -148,13 +148,13 @@ def _sideways_first(stage: Stage, motion: float) -> list[Sprite]:
     return [stage.sprite(Track(x + first, y + then), radius)]
 
 
-def _speeding_up(stage: Stage, motion: float) -> list[Sprite]:
+def _speeding_up(stage: Scenery, motion: float) -> list[Sprite]:
     radius, way = stage.uniform(0.12, 0.17), stage.uniform(0.5, 0.65)
     along = way * (stage.time ** (1 + 2 * motion) - 0.5)
     return [stage.sprite(_line(stage, along, radius), radius)]
 
 
-def _disc_leads(stage: Stage, motion: float) -> list[Sprite]:
+def _disc_leads(stage: Scenery, motion: float) -> list[Sprite]:
     # Small enough to stay in the picture whole: a leader that leaves it would darken the end.
     radius, gap = stage.uniform(0.11, 0.14), stage.uniform(0.3, 0.34)
     way = stage.uniform(0.24, 0.32) * motion * (stage.progress(0.5, 0.9) - 0.5)
@@ -169,7 +169,7 @@ def _disc_leads(stage: Stage, motion: float) -> list[Sprite]:
 
 
 # In the order of the pairs.
-_ACTIONS: tuple[Callable[[Stage, float], list[Sprite]], ...] = (
+_ACTIONS: tuple[Callable[[Scenery, float], list[Sprite]], ...] = (
     _orbit,
     _rotate,
     _left_first,

@@ -22,7 +22,7 @@ from stsm_cli.data.digits import handwritten
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.render import Floats, Scene, Sprite, render
 from stsm_cli.data.rendered_set import RenderedSet
-from stsm_cli.data.stage import Stage, Track, picture_size, turned
+from stsm_cli.data.scenery import Scenery, Track, picture_size, turned
 
 CLASSES: tuple[str, ...] = (
     "four",
@@ -79,7 +79,7 @@ def make_frames(config: ScenesConfig, split: str, index: int) -> tuple[Frames, i
 
 def draw_scene(label: int, config: ScenesConfig, split: str, rng: np.random.Generator) -> Scene:
     """A draw of class `label`, not mirrored, with handwriting of the split."""
-    stage = Stage(
+    stage = Scenery(
         rng,
         num_frames=config.frames,
         short_side_px=config.short_side_px,
@@ -102,7 +102,7 @@ class _Spot:
 class _Cast:
     """Handwritten actors, and the stretch of time in which they act."""
 
-    def __init__(self, stage: Stage, config: ScenesConfig, split: str) -> None:
+    def __init__(self, stage: Scenery, config: ScenesConfig, split: str) -> None:
         self.stage, self.split = stage, split
         self.size, self.motion = config.size, config.motion
         length = stage.uniform(_SHORTEST, _LONGEST)

@@ -27,7 +27,7 @@ from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.data.render import SHAPES, Scene, Sprite, render
-from stsm_cli.data.stage import Stage, Track, picture_size, turned
+from stsm_cli.data.scenery import Scenery, Track, picture_size, turned
 
 CLASSES: tuple[str, ...] = (
     "left_to_right",
@@ -87,7 +87,7 @@ def orient(frames: Frames, label: int, *, is_mirrored: bool) -> Frames:
 
 def draw_scene(label: int, config: SynthConfig, rng: np.random.Generator) -> Scene:
     """A draw of the process of the pair whose first class is `label`."""
-    stage = Stage(
+    stage = Scenery(
         rng,
         num_frames=config.frames,
         short_side_px=config.short_side_px,
@@ -97,26 +97,26 @@ def draw_scene(label: int, config: SynthConfig, rng: np.random.Generator) -> Sce
     return stage.scene(_ACTIONS[label // 2](stage))
 
 
-def _left_to_right(stage: Stage) -> list[Sprite]:
+def _left_to_right(stage: Scenery) -> list[Sprite]:
     radius, way = stage.radius(), stage.uniform(0.35, 0.6)
     x, y = stage.place(way / 2 + radius, radius)
     return [stage.sprite(Track(x + way * (stage.progress() - 0.5), y), radius)]
 
 
-def _downward(stage: Stage) -> list[Sprite]:
+def _downward(stage: Scenery) -> list[Sprite]:
     radius, way = stage.radius(), stage.uniform(0.3, 0.5)
     x, y = stage.place(radius, way / 2 + radius)
     return [stage.sprite(Track(x, y + way * (stage.progress() - 0.5)), radius)]
 
 
-def _approach(stage: Stage) -> list[Sprite]:
+def _approach(stage: Scenery) -> list[Sprite]:
     radius, growth = stage.radius(), stage.uniform(1.7, 2.6)
     x, y = stage.place(radius * 1.3, radius * 1.3)
     scale = np.exp(np.log(growth) * (stage.progress() - 0.5))
     return [stage.sprite(Track(x, y, scale=scale), radius)]
 
 
-def _rotate_cw(stage: Stage) -> list[Sprite]:
+def _rotate_cw(stage: Scenery) -> list[Sprite]:
     radius, turn = stage.radius(), np.radians(stage.uniform(80, 140))
     x, y = stage.place(radius, radius)
     track = Track(x, y, angle=turn * stage.progress())
@@ -126,14 +126,14 @@ def _rotate_cw(stage: Stage) -> list[Sprite]:
     ]
 
 
-def _appear(stage: Stage) -> list[Sprite]:
+def _appear(stage: Scenery) -> list[Sprite]:
     radius = stage.radius()
     x, y = stage.place(radius, radius)
     opacity = stage.progress(0.15, 0.5)
     return [stage.sprite(Track(x, y, opacity=opacity), radius)]
 
 
-def _together(stage: Stage) -> list[Sprite]:
+def _together(stage: Scenery) -> list[Sprite]:
     radii = stage.radius(), stage.radius()
     way, tilt = stage.uniform(0.3, 0.45), stage.uniform(-0.6, 0.6)
     cos, sin = float(np.cos(tilt)), float(np.sin(tilt))
@@ -146,7 +146,7 @@ def _together(stage: Stage) -> list[Sprite]:
     ]
 
 
-def _left_first(stage: Stage) -> list[Sprite]:
+def _left_first(stage: Scenery) -> list[Sprite]:
     height, duration = stage.uniform(0.16, 0.28), stage.uniform(0.25, 0.4)
     start = stage.uniform(0, 1 - 2 * duration)
     gap = stage.uniform(0.4, 0.6)
@@ -160,7 +160,7 @@ def _left_first(stage: Stage) -> list[Sprite]:
     return sprites
 
 
-def _cover(stage: Stage) -> list[Sprite]:
+def _cover(stage: Scenery) -> list[Sprite]:
     radius, way = stage.uniform(10 / 96, 13 / 96), stage.uniform(0.38, 0.5)
     tilt = stage.uniform(0, 2 * np.pi)
     cos, sin = float(np.cos(tilt)), float(np.sin(tilt))
@@ -175,7 +175,7 @@ def _cover(stage: Stage) -> list[Sprite]:
 
 
 # In the order of the pairs.
-_ACTIONS: tuple[Callable[[Stage], list[Sprite]], ...] = (
+_ACTIONS: tuple[Callable[[Scenery], list[Sprite]], ...] = (
     _left_to_right,
     _downward,
     _approach,

@@ -45,7 +45,7 @@ def test_epochs_are_tested_on_val_and_the_result_is_of_the_test_split(
     edited = optim_edited(recipe, epochs=1).model_dump(mode="json", exclude={"data"})
     edited |= {"data": data, "test": {"crop_px": 16, "split": "test"}}
     test_videos = make_split("test", 13, seed=2)
-    wanted = type(recipe).model_validate(edited)
+    wanted = Recipe.model_validate_json(json.dumps(edited))
     result = run(wanted, train_videos, val_videos, tmp_path / "a", test_videos=test_videos)
     assert (result.num_listed, result.protocol) == (13, "order-1x1@16-test")
     folder = RunFolder(tmp_path / "a")

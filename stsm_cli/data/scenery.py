@@ -38,7 +38,7 @@ class Track:
     opacity: Floats | float = 1.0
 
 
-class Stage:
+class Scenery:
     """The random pieces that all actions of the drawn sets share."""
 
     def __init__(
