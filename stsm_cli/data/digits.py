@@ -1,8 +1,7 @@
 """Handwritten digits as shapes: scikit-learn's copy of the test set of UCI's `optdigits`.
 
-1,797 samples of 8×8 pixels by 13 writers. They lie in the order in which they were collected, a
-writer's samples together, so each split takes a stretch of its own and the writers of one are
-hardly among those of another.
+1,797 samples of 8×8 pixels by 13 writers, who are not named. Like samples lie side by side, so each
+split takes a stretch of its own: the writers of one are hardly among those of another.
 """
 
 from functools import cache, partial

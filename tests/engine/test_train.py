@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from stsm_cli.config.schema import Recipe
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
