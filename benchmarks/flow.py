@@ -34,7 +34,7 @@ from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.decode import read_frames
 from stsm_cli.data.flow import Fields, FlowPx, as_levels, as_pixels, flow_path, packed, read_fields
 from stsm_cli.data.render import EXTENT, SHAPES, Scene, encode, render
-from stsm_cli.data.scenes import CLASSES, draw_scene
+from stsm_cli.data.synth_scenes import CLASSES, draw_scene
 from stsm_cli.prepare.flow_file import FlowSettings, make_flow
 from stsm_cli.prepare.flow_methods import Picture, flow_of_pair, require
 from stsm_cli.prepare.transcode import Encoding, reencode

@@ -18,7 +18,7 @@ from stsm_cli.errors import UsageError
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
     from stsm_cli.config.schema import Recipe
-    from stsm_cli.data.videos import Videos
+    from stsm_cli.data.dataset import Splits
     from stsm_cli.engine.slurm import Submitted
 
 ALL = "all"
@@ -138,8 +138,12 @@ def ablate(
     # cached: runs that read the same open it once
     opened = cache(partial(open_splits, root=data, decoder=reader, progress=console))
 
-    def open_data(recipe: "Recipe") -> "tuple[Videos, Videos]":
-        return opened(recipe.data, flow_fields=recipe.model.view.flow_fields)
+    def open_data(recipe: "Recipe") -> "Splits":
+        return opened(
+            recipe.data,
+            flow_fields=recipe.model.view.flow_fields,
+            test_split=recipe.test.split,
+        )
 
     runner: Runner | Submitter
     if slurm is None:

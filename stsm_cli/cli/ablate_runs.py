@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.records import RunRecord
     from stsm_cli.analysis.sweep import Outcome
     from stsm_cli.cli.submit import OpenData
-    from stsm_cli.data.videos import Videos
+    from stsm_cli.data.dataset import Splits
     from stsm_cli.engine.slurm import Submitted
 
 RUN_AGAIN = "run the same command again: finished runs are kept, unfinished ones continue"
@@ -35,7 +35,7 @@ class Runner:
     """Trains and tests runs of any number of sweeps.
 
     Args:
-        open_data: Opens the training and the validation videos that a recipe reads.
+        open_data: Opens the videos that a recipe reads.
         jobs: How many runs go side by side; None: one a CPU, or one on a GPU.
 
     Attributes:
@@ -92,7 +92,7 @@ class Runner:
         self,
         run: "Run",
         folder: Path,
-        splits: "tuple[Videos, Videos]",
+        splits: "Splits",
         tell: "Callable[[Any], None]",
         on_ctrl_c: "Callable[[], None]",
     ) -> "Outcome":
@@ -111,8 +111,10 @@ class Runner:
             progress = RunProgress(run.recipe.optim.epochs, len(files.metrics()), tell)
             result = train(
                 run.recipe,
-                *splits,
+                splits.train,
+                splits.val,
                 out=folder,
+                test_videos=splits.test,
                 name=run.base,
                 device=choose_device(self._device),
                 workers=self._workers,

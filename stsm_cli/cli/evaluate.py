@@ -22,6 +22,15 @@ Clips = Annotated[
     int | None,
     typer.Option("--clips", help="1, 2 (uniform) or 10 (dense) clips.", show_default=False),
 ]
+SplitName = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="val|test",
+        help="Split of the data set; `test` of the sets that have one.",
+        show_default=False,
+    ),
+]
 ProtocolName = Annotated[
     str | None,
     typer.Option(
@@ -60,6 +69,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    split: SplitName = None,
     crops: Crops = None,
     clips: Clips = None,
     protocol: ProtocolName = None,
@@ -108,6 +118,7 @@ def evaluate(
     Examples:
       stsm eval --crops 3
       stsm eval runs/synth-stsm-001 --protocol 1x10@32 --json
+      stsm eval runs/scenes-stsm-001 --split test
       stsm eval --set test.average=score --per-class classes.csv --scores scores.npz
       stsm eval k400/tsm_r50_8f --checkpoint tsm.safetensors --data /data/k400 --nproc 8
     """
@@ -126,14 +137,16 @@ def evaluate(
 
             check_device(device)
             subject = trained(run, checkpoint, overrides=overrides or (), best=best)
-            subject = subject.under(protocol=protocol, clips=clips, crops=crops)
+            subject = subject.under(protocol=protocol, clips=clips, crops=crops, split=split)
             reader = choose_decoder(decoder or subject.decoder)
             _check_files(per_class, confusion, scores, subject.recipe.model.num_classes)
             subject.check()
             if world.is_main:
                 fields = subject.recipe.model.view.flow_fields
                 root = data or subject.data_root
-                check_split(subject.recipe.data, root, "val", flow_fields=fields)
+                check_split(
+                    subject.recipe.data, root, subject.recipe.test.split, flow_fields=fields
+                )
             # only now what takes seconds to import
             from stsm_cli.engine.testing import run_test
             from stsm_cli.stored import result_record

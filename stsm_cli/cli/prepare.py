@@ -110,6 +110,8 @@ def prepare(context: typer.Context) -> None:
       stsm prepare sthv2 /data/sthv2
       stsm prepare folder my_videos --val-share 0.1 --quick
       stsm prepare synth data/tiny --train 32 --val 16 --short-side 32 --preview tiny.png
+      stsm prepare scenes data/scenes --preview scenes.png
+      stsm prepare order data/order-1 --draw 1
       stsm prepare flow my_videos
     """
     if context.invoked_subcommand is None:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
     from stsm_cli.analysis.sweep import Outcome
     from stsm_cli.config.schema import Recipe
-    from stsm_cli.data.videos import Videos
+    from stsm_cli.data.dataset import Splits
     from stsm_cli.engine.slurm import Submitted
     from stsm_cli.engine.slurm_options import Cluster
 
-    OpenData = Callable[[Recipe], tuple[Videos, Videos]]
+    OpenData = Callable[[Recipe], Splits]
 
 Slurm = Annotated[
     str | None,
@@ -41,7 +41,7 @@ class Submitter:
 
     Args:
         settings: What `--slurm` was given.
-        open_data: Opens the training and the validation videos that a recipe reads.
+        open_data: Opens the videos that a recipe reads.
         at_once: How many jobs of a sweep may run side by side.
 
     Attributes:

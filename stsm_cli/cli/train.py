@@ -130,8 +130,10 @@ def train(
         with _claimed(job, resume) as folder:
             result = run(
                 job.recipe,
-                *splits,
+                splits.train,
+                splits.val,
                 folder.path,
+                test_videos=splits.test,
                 name=job.name,
                 device=where,
                 workers=choose_workers(workers),
@@ -143,7 +145,7 @@ def train(
                 on_ctrl_c=partial(console.at_once, output.STOPPING),
             )
     if world.is_main:
-        num_classes = len(splits[-1].manifest.classes)
+        num_classes = len(splits.val.manifest.classes)
         record = folder.result() if as_json else None
         print_result(result, folder.path, num_classes=num_classes, record=record)
 

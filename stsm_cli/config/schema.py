@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from typing_extensions import assert_never
 
-from stsm_cli.config.generated_sets import GeneratedConfig, GeneratedName, SynthConfig
+from stsm_cli.config.generated_sets import (
+    GeneratedConfig,
+    GeneratedName,
+    OrderConfig,
+    ScenesConfig,
+    SynthConfig,
+)
 from stsm_cli.config.kinds import (
     MAX_FRAMES,
     Alpha,
@@ -268,6 +274,8 @@ class DataConfig(Section):
     flow: FlowMethod = "dis"
     """Method of the optical flow that `model.stream: flow` reads, from `stsm prepare flow`."""
     synth: SynthConfig | None = None
+    scenes: ScenesConfig | None = None
+    order: OrderConfig | None = None
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "DataConfig":
@@ -301,6 +309,10 @@ AVERAGES = {"prob": "", "score": "-score"}
 """Ending of a protocol's name, by the average over views."""
 
 
+SPLIT_ENDINGS = {"val": "", "test": "-test"}
+"""Likewise, by the split."""
+
+
 class TestConfig(Section):
     """The multi-view protocol: clips in time × crops in space, averaged after softmax."""
 
@@ -312,6 +324,8 @@ class TestConfig(Section):
     crops: NumCrops = 1
     """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
     crop_px: Pixels = 256  # paper 4.2
+    split: Literal["val", "test"] = "val"
+    """Split that the result is of; `test` of the sets that have one. Epochs are tested on `val`."""
     average: Literal["prob", "score"] = "prob"
     """Views are averaged after the softmax (`prob`, MMAction2's TSM) or before it (`score`: MIT's
     TSM; and MMAction2's TSN, which averages features first: logits are linear in them)."""
@@ -437,6 +451,11 @@ class Recipe(Section):
             raise ValueError(
                 f"data.flow ({self.data.flow}) has no effect: model.stream is {self.model.stream}"
             )
+        generated = self.data.generated
+        if self.test.split == "test" and (generated is None or "test" not in generated.splits):
+            raise ValueError(
+                f"test.split (test): data set {self.data.dataset} has the splits train and val"
+            )
         allowed, most_frames = sampling_limits(self.data.sampling)
         if self.test.clips not in allowed:
             raise ValueError(
@@ -472,7 +491,11 @@ class Recipe(Section):
 
     @property
     def protocol(self) -> str:
-        """The test protocol's name: data set, clips × crops, crop size, `-score` if averaged so."""
+        """The test protocol's name: data set, clips × crops, crop size, `-score` if averaged so.
+
+        And `-test` where it is not of the split `val`.
+        """
         test = self.test
         name = f"{self.data.dataset}-{test.clips}x{test.crops}@{test.crop_px}"
-        return name + AVERAGES[test.average] if test.clips * test.crops > 1 else name
+        average = AVERAGES[test.average] if test.clips * test.crops > 1 else ""
+        return name + average + SPLIT_ENDINGS[test.split]

@@ -29,6 +29,8 @@ class DatasetCard:
         num_classes: Classes; None where the videos decide.
         mirror_pairs: Names of classes that a mirror swaps.
         reverse_pairs: Names of classes that playing backwards swaps.
+        factors: Pairs of classes by what tells them apart: `appearance`, `motion`, `both`; where
+            the card does not say, all reverse pairs by `order`.
     """
 
     name: str
@@ -36,6 +38,7 @@ class DatasetCard:
     num_classes: int | None
     mirror_pairs: Pairs
     reverse_pairs: Pairs
+    factors: dict[str, Pairs]
 
 
 def load_card(dataset: str) -> DatasetCard:
@@ -45,12 +48,14 @@ def load_card(dataset: str) -> DatasetCard:
         DataError: There is no such data set.
     """
     card = _read(dataset)
+    factors = card.get("pairs", {"order": card["reverse_pairs"]} if card["reverse_pairs"] else {})
     return DatasetCard(
         name=dataset,
         title=card["title"],
         num_classes=card["num_classes"],
         mirror_pairs=_pairs(card["mirror_pairs"]),
         reverse_pairs=_pairs(card["reverse_pairs"]),
+        factors={factor: _pairs(pairs) for factor, pairs in factors.items()},
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.cores import num_cores
@@ -35,7 +36,7 @@ def open_split(
     Args:
         config: The recipe's `data` section.
         root: The data set's folder; None: `data/<data set>` below the current folder.
-        split: `train` or `val`.
+        split: `train`, `val` or `test`.
         decoder: Which library decodes.
         flow_fields: Fields of optical flow, one after the other, that are read instead of a frame;
             0: the frame.
@@ -99,16 +100,25 @@ def check_split(config: DataConfig, root: Path | None, split: str, *, flow_field
         read_manifest(root, split)
 
 
+class Splits(NamedTuple):
+    """The videos that a training reads; without `test` its result is of `val`."""
+
+    train: Videos
+    val: Videos
+    test: Videos | None = None
+
+
 def open_splits(
     config: DataConfig,
     root: Path | None,
     *,
     decoder: Decoder,
     flow_fields: int = 0,
+    test_split: str = "val",
     processes: int = 1,
     progress: Progress = SILENT,
-) -> tuple[Videos, Videos]:
-    """The `train` and the `val` split, each as `open_split` gives it; one budget for both."""
+) -> Splits:
+    """The splits of a training, each as `open_split` gives it; one budget for all."""
     opened = partial(
         open_split,
         config,
@@ -120,4 +130,8 @@ def open_splits(
     )
     budget = cache_budget(processes)
     train = opened(split="train", budget_bytes=budget)
-    return train, opened(split="val", budget_bytes=budget - held_bytes(train))
+    budget -= held_bytes(train)
+    val = opened(split="val", budget_bytes=budget)
+    if test_split == "val":
+        return Splits(train, val)
+    return Splits(train, val, opened(split=test_split, budget_bytes=budget - held_bytes(val)))

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stsm_cli.config.schema import DataConfig
+from stsm_cli.data.order import ORDER
 from stsm_cli.data.rendered_set import Settings
+from stsm_cli.data.scenes import SCENES
 from stsm_cli.data.synth import SYNTH
 from stsm_cli.progress import SILENT, Progress
 
@@ -81,6 +83,8 @@ class GeneratedSet(Protocol[Settings]):
 
 GENERATED: dict[str, GeneratedSet[Any]] = {
     "synth": SYNTH,
+    "scenes": SCENES,
+    "order": ORDER,
 }
 """Every `GeneratedName` of the schema."""
 

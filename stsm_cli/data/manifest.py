@@ -27,6 +27,7 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.errors import DataError
 
 SPLITS = ("train", "val")
+"""Those of every data set; generated ones may have `test`, too."""
 _COLUMNS = ("path", "label", "frames", "fps", "width", "height")
 _PAIR_COLUMNS = ("class", "mirror_image")
 _PROBLEMS_SHOWN = 5
@@ -99,7 +100,7 @@ class Manifest:
 
     Attributes:
         root: The data root.
-        split: `train` or `val`.
+        split: `train`, `val` or `test`.
         classes: Names of the classes; a label is an index into them.
         records: The videos, in the order of the file.
         from_start: Paths of videos that have to be decoded from their start.

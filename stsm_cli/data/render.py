@@ -1,9 +1,9 @@
-"""Pictures of the embedded data set: a scene (what stands where, when) to frames to H.264.
+"""Pictures of the drawn data sets: a scene (what stands where, when) to frames to H.264.
 
 Everything is an array over time, so a sprite costs one evaluation of its signed distance function
 on a (T, P, P) patch around it, not one a frame. Lengths here are pixels; what a scene contains is
-decided in `scenes.py`. Layouts: `canvas` (3, H, W) and `video` (T, 3, H, W) float32 in [0, 1];
-frames (T, H, W, 3) uint8 RGB.
+decided in `synth_scenes.py`, `scenes.py` and `order.py`. Layouts: `canvas` (3, H, W) and `video`
+(T, 3, H, W) float32 in [0, 1]; frames (T, H, W, 3) uint8 RGB.
 """
 
 import io
@@ -17,10 +17,12 @@ import numpy.typing as npt
 from stsm_cli.data.frames import Frames
 
 Floats = npt.NDArray[np.floating[Any]]
+Shape = Callable[[Floats, Floats], Floats]
+"""A signed distance at points (u, v), in units of the radius, negative inside."""
 
+QUANTISER = 28
 ENCODER_OPTIONS = {
     "preset": "veryfast",
-    "qp": "28",  # ours: constant, so that a frame's quality does not depend on its neighbours
     "g": "1",  # ours: every frame a key frame; prediction would tell the direction of time
     "threads": "1",
     "x264-params": "log-level=error",
@@ -32,7 +34,7 @@ class Sprite:
     """One textured object and its path.
 
     Attributes:
-        shape: A key of `SHAPES`.
+        shape: One of `SHAPES`, or another that reaches no further than `EXTENT`.
         texture: A key of `TEXTURES`.
         colors: (2, 3) RGB in [0, 1], mixed by the texture.
         radius: Pixels at scale 1.
@@ -43,7 +45,7 @@ class Sprite:
         opacity: (T,) from 0 to 1.
     """
 
-    shape: str
+    shape: Shape
     texture: str
     colors: Floats
     radius: float
@@ -87,7 +89,7 @@ def _petals(u: Floats, v: Floats, *waves: tuple[int, float, float]) -> Floats:
 
 
 # Signed distances, in units of the radius, negative inside.
-SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
+SHAPES: dict[str, Shape] = {
     "disc": lambda u, v: np.hypot(u, v) - 0.95,
     "square": lambda u, v: _box(u, v, 0.8, 0.8),
     "triangle": lambda u, v: np.maximum(-v - 0.5, 0.866 * np.abs(u) + 0.5 * v - 0.5),
@@ -120,7 +122,7 @@ def draw(video: Floats, sprite: Sprite, offset: Floats) -> None:
     radius = (sprite.radius * sprite.scale)[:, None, None]
     cos, sin = np.cos(sprite.angle)[:, None, None], np.sin(sprite.angle)[:, None, None]
     u, v = (cos * dx + sin * dy) / radius, (cos * dy - sin * dx) / radius  # (T, P, P)
-    alpha = np.clip(0.5 - SHAPES[sprite.shape](u, v) * radius, 0, 1)
+    alpha = np.clip(0.5 - sprite.shape(u, v) * radius, 0, 1)
     alpha *= sprite.opacity[:, None, None]
     mix = TEXTURES[sprite.texture](u, v)[:, None]  # (T, 1, P, P)
     first, second = sprite.colors[:, :, None, None]
@@ -167,17 +169,20 @@ def render(scene: Scene) -> Frames:
     return np.ascontiguousarray(video.astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def encode(frames: Frames, fps: int) -> bytes:
+def encode(frames: Frames, fps: int, quantiser: int = QUANTISER) -> bytes:
     """An MP4 file with H.264 video of `frames` (T, H, W, 3) uint8 RGB; H and W even.
 
-    Equal frames give equal bytes. Each frame is coded by itself with a constant quantiser, so a
-    decoded frame does not depend on the order of the frames.
+    Equal frames give equal bytes; a higher `quantiser`, up to 51, gives fewer. Each frame is coded
+    by itself with a constant quantiser, so a decoded frame does not depend on the order of the
+    frames.
     """
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options=ENCODER_OPTIONS)
+        # ours: constant, so that a frame's quality does not depend on its neighbours
+        options = ENCODER_OPTIONS | {"qp": str(quantiser)}
+        stream = container.add_stream("libx264", rate=fps, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames:

@@ -1,6 +1,6 @@
 """A generated set of videos on disk: drawn one by one, and continued where that was interrupted.
 
-Leaves `ROOT/{train,val}/00000.mp4`..., `NAME.json` (what the set is made from, written first),
+Leaves `ROOT/SPLIT/00000.mp4`..., `NAME.json` (what the set is made from, written first),
 `report.json`, and `manifest/` (written last: where it stands, the set is whole). A video depends
 only on the settings, its split and its number, and takes its name when it is complete, so the
 files are the same however many workers made them and however often they were stopped.
@@ -29,8 +29,8 @@ from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
-from stsm_cli.data.manifest import SPLITS, Manifest, VideoRecord, has_manifest, write_manifest
-from stsm_cli.data.render import encode
+from stsm_cli.data.manifest import Manifest, VideoRecord, has_manifest, write_manifest
+from stsm_cli.data.render import QUANTISER, encode
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
 from stsm_cli.progress import SILENT, Progress
@@ -63,6 +63,7 @@ class RenderedSet(Generic[Settings]):
         make_frames: From settings, split and number to a video, frames (T, H, W, 3) uint8 RGB, and
             its label. It depends on nothing else, and stands at the top of a module: workers call
             it, too.
+        quantiser: Of the coding, from 0 (exact) to 51.
         video_bytes: From settings to about what a video takes on disk; None where not known.
     """
 
@@ -73,6 +74,7 @@ class RenderedSet(Generic[Settings]):
     classes: tuple[str, ...]
     frame_shape: Callable[[Settings], tuple[int, int, int]]
     make_frames: MakeFrames[Settings]
+    quantiser: int = QUANTISER
     video_bytes: Callable[[Settings], float | None] = _not_measured
 
     def identify(self) -> str:
@@ -81,7 +83,8 @@ class RenderedSet(Generic[Settings]):
 
     def extent(self, settings: Settings) -> str:
         """The amount to be made: videos, and megabytes where they are known."""
-        num_videos, num_bytes = settings.train + settings.val, self.video_bytes(settings)
+        num_bytes = self.video_bytes(settings)
+        num_videos = sum(map(settings.num_videos, settings.splits))
         if num_bytes is None:
             return f"{num_videos:,} videos"
         return f"{num_videos:,} videos, about {max(1, round(num_videos * num_bytes / 1e6))} MB"
@@ -103,7 +106,7 @@ class RenderedSet(Generic[Settings]):
             _check_claim(self, root, settings)
         else:
             _check_can_be_made(root)
-        return all(has_manifest(root, split) for split in SPLITS)
+        return all(has_manifest(root, split) for split in settings.splits)
 
     def make(
         self,
@@ -141,7 +144,7 @@ class RenderedSet(Generic[Settings]):
         except OSError as error:
             path = error.filename or root
             raise DataError(f"{path}: cannot be written ({error.strerror})") from error
-        for split in SPLITS:
+        for split in settings.splits:
             write_manifest(_manifest(self, root, split, settings))
         return report
 
@@ -198,7 +201,7 @@ def _claim(made: RenderedSet[Settings], root: Path, settings: Settings) -> None:
     made.check(root, settings)
     root.mkdir(parents=True, exist_ok=True)
     _write_json(_claim_path(made, root), _origin(made, settings))
-    for split in SPLITS:
+    for split in settings.splits:
         (root / split).mkdir(exist_ok=True)
 
 
@@ -237,7 +240,7 @@ def _check_claim(made: RenderedSet[Settings], root: Path, settings: Settings) ->
 
 
 def _jobs(settings: GeneratedConfig) -> list[_Job]:
-    return [(split, i) for split in SPLITS for i in range(settings.num_videos(split))]
+    return [(split, i) for split in settings.splits for i in range(settings.num_videos(split))]
 
 
 def _video_path(job: _Job) -> str:
@@ -254,7 +257,9 @@ def _make_videos(
     progress: Progress,
 ) -> None:
     shape, num_classes = made.frame_shape(settings), len(made.classes)
-    make = partial(_make_video, made.make_frames, shape, num_classes, root, settings)
+    make = partial(
+        _make_video, made.make_frames, made.quantiser, shape, num_classes, root, settings
+    )
     num_workers = min(workers, -(-len(jobs) // _CHUNK))
     with progress.bar("rendering videos", len(jobs)) as bar:
         for _ in map(make, jobs) if num_workers <= 1 else _parallel(make, jobs, num_workers):
@@ -282,6 +287,7 @@ def _parallel(make: "partial[None]", jobs: list[_Job], num_workers: int) -> Iter
 
 def _make_video(
     draw: MakeFrames[Settings],
+    quantiser: int,
     shape: tuple[int, int, int],
     num_classes: int,
     root: Path,
@@ -297,7 +303,7 @@ def _make_video(
             f"{_video_path(job)}: drawn as class {label} of shape {frames.shape[:3]}, its place in "
             f"the set is class {job[1] % num_classes} of shape {shape}"
         )
-    _write(path, encode(frames, FPS))
+    _write(path, encode(frames, FPS, quantiser))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -345,7 +351,7 @@ def _report(
         "config": settings.model_dump(mode="json"),
         "generator": made.version,
         "encoder": f"libx264 by PyAV {av.__version__}, libavcodec {codec_version}",
-        "videos": {split: settings.num_videos(split) for split in SPLITS},
+        "videos": {split: settings.num_videos(split) for split in settings.splits},
         "made": num_made,
         "bytes": sum((root / _video_path(job)).stat().st_size for job in _jobs(settings)),
         "seconds": round(seconds, 1),

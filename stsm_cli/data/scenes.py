@@ -1,22 +1,15 @@
-"""The scenes of the embedded data set: sixteen actions in eight pairs.
+"""The generated set of scenes: appearance first, motion too, as on Kinetics.
 
-The second class of a pair is the first one played backwards: its videos are fresh draws of the
-first's process, reversed as a whole, camera, distractors and noise included. So a frame taken at
-random shows the same distribution of pictures in both, and only the order of frames tells them
-apart.
+Twenty-four classes in twelve pairs. Four pairs differ in how parts are arranged in any one frame
+(two digits in handwriting, two figures of the same parts, two orders of the same digits), four in
+motion alone, and four in both at once: which of two moves, passes above or below, or comes first.
+All have the same colours and, within a pair, the same mass.
 
-Mirroring, too, maps classes onto classes exactly. Write P for the drawn process of a pair's first
-class, R for reversal, M for mirroring. A fair coin turns P into
-
-    Q = P or M P        where mirroring keeps the class: then M Q ~ Q;
-    Q = P or M R P      where mirroring swaps the pair (left/right, clockwise): then M Q ~ R Q.
-
-Both follow from M M = R R = identity and M R = R M, whatever P is. The first class shows Q, the
-second R Q: every parasitic motion is symmetric with it. (A draw of M R P still shows the first
-class: a mirrored, reversed motion to the right goes to the right.) Coding keeps the reversal exact,
-frame by frame (`render.encode`); the mirror holds for the frames before it.
-
-Lengths are in units of the picture's short side, time runs from 0 to 1.
+The action takes a random stretch of the video, somewhere in the picture; before and after it only
+what distracts is there, so begin and end of a video tell nothing. What tells the classes of a pair
+apart is drawn from the same process with one coin turned: a motion played backwards, or two roles
+exchanged. Mirroring maps classes onto classes: half of the videos are mirror images, of the class
+whose image is the wanted one.
 """
 
 from collections.abc import Callable
@@ -24,285 +17,292 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.generated_sets import ScenesConfig
+from stsm_cli.data.digits import handwritten
 from stsm_cli.data.frames import Frames
-from stsm_cli.data.manifest import SPLITS
-from stsm_cli.data.render import SHAPES, TEXTURES, Floats, Scene, Sprite, draw, render
+from stsm_cli.data.render import Floats, Scene, Sprite, render
+from stsm_cli.data.rendered_set import RenderedSet
+from stsm_cli.data.scenery import Scenery, Track, picture_size, turned
 
 CLASSES: tuple[str, ...] = (
-    "left_to_right",
-    "right_to_left",
+    "four",
+    "nine",
+    "three",
+    "five",
+    "ell",
+    "jay",
+    "rows",
+    "diagonals",
+    "rightward",
+    "leftward",
     "downward",
     "upward",
     "approach",
     "recede",
-    "rotate_cw",
-    "rotate_ccw",
-    "appear",
-    "disappear",
     "together",
     "apart",
-    "left_first",
-    "right_first",
-    "cover",
-    "uncover",
+    "zero_moves",
+    "one_moves",
+    "passes_above",
+    "passes_below",
+    "zero_first",
+    "one_first",
+    "zero_rightward",
+    "one_rightward",
 )
-"""Classes 2k and 2k + 1 are each other's time reversal."""
+"""Classes 2k and 2k + 1 are a pair: four by appearance, four by motion, four by both."""
 
-MIRROR_SWAPS = frozenset({"left_to_right", "rotate_cw", "left_first"})
+MIRROR_SWAPS = frozenset({"ell", "rightward", "zero_rightward"})
 """First classes of the pairs that mirroring swaps; it keeps every other class."""
 
-WIDTH = 7 / 6  # ours: of the picture, in short sides
+WIDTH = 4 / 3
+_SPLITS = ("train", "val", "test")
+_OTHERS = (2, 6, 7, 8)  # digits that no class is told by
+_SHORTEST, _LONGEST = 50 / 128, 80 / 128  # of a video, the stretch of its action
+_FADE = 0.12  # of the stretch, in which the actors come, and again in which they go
 
 
-def frame_size(config: SynthConfig) -> tuple[int, int]:
-    """Height and width of the videos in pixels, both even."""
-    return config.short_side_px, 2 * round(config.short_side_px * WIDTH / 2)
+def frame_shape(config: ScenesConfig) -> tuple[int, int, int]:
+    """Frames, height and width of the videos."""
+    return config.frames, *picture_size(config.short_side_px, WIDTH)
 
 
-def make_frames(config: SynthConfig, split: str, index: int) -> tuple[Frames, int]:
-    """Video `index` of a split, as frames (T, H, W, 3) uint8 RGB, and its label.
-
-    It depends on nothing but the arguments, so videos can be made in any order, anywhere.
-    """
+def make_frames(config: ScenesConfig, split: str, index: int) -> tuple[Frames, int]:
+    """Video `index` of a split, as frames (T, H, W, 3) uint8 RGB, and its label."""
     label = index % len(CLASSES)
-    rng = np.random.default_rng([config.seed, SPLITS.index(split), index])
+    rng = np.random.default_rng([config.draw, _SPLITS.index(split), index])
     is_mirrored = bool(rng.integers(2))
-    scene = draw_scene(label - label % 2, config, rng)
-    return orient(render(scene), label, is_mirrored=is_mirrored), label
+    shown = label ^ 1 if is_mirrored and CLASSES[label - label % 2] in MIRROR_SWAPS else label
+    frames = render(draw_scene(shown, config, split, rng))
+    return turned(frames, is_mirrored=is_mirrored, is_reversed=False), label
 
 
-def orient(frames: Frames, label: int, *, is_mirrored: bool) -> Frames:
-    """Frames of the drawn process of a pair, turned into those of class `label`.
-
-    Args:
-        frames: (T, H, W, 3) a draw of the process P of `label`'s pair.
-        label: Which class of the pair.
-        is_mirrored: The coin of this module's docstring.
-    """
-    swaps = CLASSES[label - label % 2] in MIRROR_SWAPS
-    is_reversed = (label % 2 == 1) != (is_mirrored and swaps)
-    if is_mirrored:
-        frames = frames[:, :, ::-1]
-    if is_reversed:
-        frames = frames[::-1]
-    return np.ascontiguousarray(frames)
-
-
-def draw_scene(label: int, config: SynthConfig, rng: np.random.Generator) -> Scene:
-    """A draw of the process of the pair whose first class is `label`."""
-    stage = _Stage(config, rng)
-    height, width = frame_size(config)
-    hard = config.difficulty
-    actors = _ACTIONS[label // 2](stage)
-    distractors = [stage.wanderer() for _ in range(rng.integers(round(3 * hard) + 1))]
-    jitter = 0.008 * hard * rng.standard_normal((config.frames, 2))
-    camera = np.clip(stage.wander(0.1 * hard) + jitter, -0.14, 0.14)
-    margin = round(0.15 * height) + 1
-    noise = rng.random((config.frames, 1, height, width), np.float32) - np.float32(0.5)
-    return Scene(
-        canvas=stage.backdrop(height + 2 * margin, width + 2 * margin),
-        margin=margin,
-        camera=(camera * height).astype(np.float32),
-        sprites=(*distractors, *actors),
-        gain=(1 + stage.wander(0.2 * hard)[:, 0]).astype(np.float32),
-        noise=np.float32(0.25 * hard) * noise,
+def draw_scene(label: int, config: ScenesConfig, split: str, rng: np.random.Generator) -> Scene:
+    """A draw of class `label`, not mirrored, with handwriting of the split."""
+    stage = Scenery(
+        rng,
+        num_frames=config.frames,
+        short_side_px=config.short_side_px,
+        width=WIDTH,
+        difficulty=config.difficulty,
     )
+    cast = _Cast(stage, config, split)
+    return stage.scene(_ACTIONS[label // 2](cast, label % 2))
 
 
 @dataclass(frozen=True)
-class _Path:
-    """Place and look of a sprite over time: arrays (T,) or constants."""
+class _Spot:
+    """Place of an actor over time, (T,) or constant, in short sides."""
 
     x: Floats | float
     y: Floats | float
-    angle: Floats | float = 0.0
     scale: Floats | float = 1.0
-    opacity: Floats | float = 1.0
 
 
-class _Stage:
-    """The random pieces that all actions share."""
+class _Cast:
+    """Handwritten actors, and the stretch of time in which they act."""
 
-    def __init__(self, config: SynthConfig, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.hard = config.difficulty
-        self.short_side_px = config.short_side_px
-        self.time = ((np.arange(config.frames) + 0.5) / config.frames).astype(np.float32)
-        self.ground = rng.uniform(0.1, 0.4, 3)  # ours: darker than objects, so they are soon found
+    def __init__(self, stage: Scenery, config: ScenesConfig, split: str) -> None:
+        self.stage, self.split = stage, split
+        self.size, self.motion = config.size, config.motion
+        length = stage.uniform(_SHORTEST, _LONGEST)
+        margin = 1 / stage.num_frames  # first and last frame are without actors
+        start = stage.uniform(margin, 1 - margin - length)
+        self.local: Floats = (stage.time - start) / length
+        near_end = np.minimum(self.local, 1 - self.local)
+        self.presence: Floats = np.clip(near_end / _FADE, 0, 1)
 
-    def uniform(self, low: float, high: float) -> float:
-        return float(self.rng.uniform(low, high))
+    def way(self, *, backwards: bool = False) -> Floats:
+        """From -1/2 to 1/2 in the time between coming and going, with or without haste."""
+        x: Floats = np.clip((self.local - _FADE) / (1 - 2 * _FADE), 0, 1)
+        x = 1 - x if backwards else x
+        ease = self.stage.uniform(0, 1)
+        return x + ease * (x * x * (3 - 2 * x) - x) - 0.5
 
-    def progress(self, shortest: float = 0.4, longest: float = 0.9) -> Floats:
-        """From 0 to 1 over time: rest, a more or less eased motion, rest."""
-        duration = self.uniform(shortest, longest)
-        start = self.uniform(0, 1 - duration)
-        x: Floats = np.clip((self.time - start) / duration, 0, 1)
-        ease = self.uniform(0, 1)
-        return x + ease * (x * x * (3 - 2 * x) - x)
+    def turn(self, number: int) -> Floats:
+        """One hop, 0 to 1 to 0, in the first half of the time (`number` 0) or the second (1)."""
+        x: Floats = np.clip((self.local - _FADE) / (1 - 2 * _FADE), 0, 1)
+        return np.asarray(np.sin(np.pi * np.clip(2 * x - number, 0, 1)))
 
-    def wander(self, size: float) -> Floats:
-        """A smooth random path (T, 2) of about `size` around its middle."""
-        speed, phase = self.rng.uniform(0.3, 1.0, (3, 2)), self.rng.uniform(0, 1, (3, 2))
-        waves: Floats = np.sin(2 * np.pi * (self.time[:, None, None] * speed + phase))
-        return np.asarray(1.2 * size * waves.mean(1), np.float32)
+    def actor(self, digit: int, spot: _Spot, radius: float, colors: Floats | None = None) -> Sprite:
+        """A digit that is there while the action lasts."""
+        track = Track(spot.x, spot.y, scale=spot.scale, opacity=self.presence)
+        shape = handwritten(digit, self.split, self.stage.rng)
+        sprite = self.stage.sprite(track, radius, [shape], ("plain", "gradient"))
+        lean = self.stage.uniform(-0.25, 0.25) + self.stage.wander(0.15)[:, 0]
+        return replace(sprite, angle=lean, colors=sprite.colors if colors is None else colors)
 
-    def colors(self) -> Floats:
-        """Two RGB colours (2, 3), the first of them unlike the background."""
-        candidates = self.rng.uniform(0.45, 1, (6, 3))
-        by_distance = np.argsort(np.abs(candidates - self.ground).sum(1))
-        return candidates[by_distance[[-1, int(self.rng.integers(5))]]].astype(np.float32)
+    def radius(self, low: float = 0.2, high: float = 0.26) -> float:
+        return self.stage.uniform(low, high) * self.size
 
-    def sprite(
-        self,
-        path: _Path,
-        radius: float,
-        shapes: tuple[str, ...] = tuple(SHAPES),
-        textures: tuple[str, ...] = tuple(TEXTURES),
-    ) -> Sprite:
-        """An object of random looks on a path, with small motions of its own added."""
-        size = self.short_side_px
-        drift, turn = self.wander(0.02), self.wander(0.25)
-        return Sprite(
-            shape=str(self.rng.choice(shapes)),
-            texture=str(self.rng.choice(textures)),
-            colors=self.colors(),
-            radius=radius * size,
-            x=((path.x + drift[:, 0]) * size).astype(np.float32),
-            y=((path.y + drift[:, 1]) * size).astype(np.float32),
-            angle=(self.uniform(0, 2 * np.pi) + path.angle + turn[:, 0]).astype(np.float32),
-            scale=(path.scale * np.exp(0.3 * turn[:, 1])).astype(np.float32),
-            opacity=np.broadcast_to(np.float32(path.opacity), self.time.shape),
-        )
+    def other(self) -> int:
+        """A digit that no class is told by."""
+        return int(self.stage.rng.choice(_OTHERS))
 
-    def radius(self) -> float:
-        return self.uniform(14 / 96, 21 / 96)
+    def pair(self, second: int) -> tuple[int, int]:
+        """The digits 0 and 1, or 1 and 0."""
+        return (1, 0) if second else (0, 1)
 
-    def place(self, reach_x: float, reach_y: float) -> tuple[float, float]:
-        """A point at least `reach_x`, `reach_y` from the picture's sides where there is room."""
-        free_x, free_y = max(0.0, WIDTH / 2 - reach_x), max(0.0, 0.5 - reach_y)
-        return (
-            WIDTH / 2 + self.uniform(-free_x, free_x),
-            0.5 + self.uniform(-free_y, free_y),
-        )
-
-    def wanderer(self) -> Sprite:
-        """A distractor: smaller than the actors, anywhere, on a smooth random way."""
-        x, y = self.place(0.1, 0.1)
-        way = self.wander(0.3)
-        return self.sprite(_Path(x + way[:, 0], y + way[:, 1]), self.uniform(0.05, 0.09))
-
-    def backdrop(self, height: int, width: int) -> Floats:
-        """A still background (3, height, width): value noise in three octaves, and clutter."""
-        picture = np.repeat(self.ground[:, None, None], height, 1).repeat(width, 2)
-        for octave, cells in enumerate((3, 6, 12)):
-            lattice = self.rng.uniform(-1, 1, (3, cells + 1, cells + 1))
-            rows, columns = _interpolation(height, cells), _interpolation(width, cells)
-            picture += (0.1 + 0.6 * self.hard) * 0.5**octave * (rows @ lattice @ columns.T)
-        canvas = np.clip(picture, 0, 1).astype(np.float32)
-        for _ in range(round(self.hard * self.uniform(6, 20))):
-            self._clutter(canvas)
-        return canvas
-
-    def _clutter(self, canvas: Floats) -> None:
-        size = self.short_side_px
-        x, y = self.uniform(0, canvas.shape[2] / size), self.uniform(0, canvas.shape[1] / size)
-        spot = self.sprite(_Path(x, y), self.uniform(0.03, 0.12))
-        tracks = {name: getattr(spot, name)[:1] for name in ("x", "y", "angle", "scale", "opacity")}
-        draw(canvas[None], replace(spot, **tracks), np.zeros((1, 2), np.float32))
+    def sign(self) -> int:
+        return 2 * int(self.stage.rng.integers(2)) - 1
 
 
-def _interpolation(length: int, cells: int) -> Floats:
-    """Weights (length, cells + 1) that interpolate lattice values linearly over `length` pixels."""
-    position: Floats = (np.arange(length) + 0.5) * (cells / length)
-    weights: Floats = np.clip(1 - np.abs(position[:, None] - np.arange(cells + 1)), 0, 1)
-    return weights
+def _alone(cast: _Cast, digit: int) -> list[Sprite]:
+    radius = cast.radius()
+    x, y = cast.stage.place(radius, radius)
+    way = cast.stage.wander(0.06 * cast.motion)
+    return [cast.actor(digit, _Spot(x + way[:, 0], y + way[:, 1]), radius)]
 
 
-def _left_to_right(stage: _Stage) -> list[Sprite]:
-    radius, way = stage.radius(), stage.uniform(0.35, 0.6)
-    x, y = stage.place(way / 2 + radius, radius)
-    return [stage.sprite(_Path(x + way * (stage.progress() - 0.5), y), radius)]
+def _four(cast: _Cast, second: int) -> list[Sprite]:
+    return _alone(cast, (4, 9)[second])
 
 
-def _downward(stage: _Stage) -> list[Sprite]:
-    radius, way = stage.radius(), stage.uniform(0.3, 0.5)
-    x, y = stage.place(radius, way / 2 + radius)
-    return [stage.sprite(_Path(x, y + way * (stage.progress() - 0.5)), radius)]
+def _three(cast: _Cast, second: int) -> list[Sprite]:
+    return _alone(cast, (3, 5)[second])
 
 
-def _approach(stage: _Stage) -> list[Sprite]:
-    radius, growth = stage.radius(), stage.uniform(1.7, 2.6)
-    x, y = stage.place(radius * 1.3, radius * 1.3)
-    scale = np.exp(np.log(growth) * (stage.progress() - 0.5))
-    return [stage.sprite(_Path(x, y, scale=scale), radius)]
-
-
-def _rotate_cw(stage: _Stage) -> list[Sprite]:
-    radius, turn = stage.radius(), np.radians(stage.uniform(80, 140))
-    x, y = stage.place(radius, radius)
-    path = _Path(x, y, angle=turn * stage.progress())
-    # A turning plain disc or a ring would look still; a star or square too much the same.
-    return [stage.sprite(path, radius, ("triangle", "bar", "ell", "blob"))]
-
-
-def _appear(stage: _Stage) -> list[Sprite]:
-    radius = stage.radius()
-    x, y = stage.place(radius, radius)
-    opacity = stage.progress(0.15, 0.5)
-    return [stage.sprite(_Path(x, y, opacity=opacity), radius)]
-
-
-def _together(stage: _Stage) -> list[Sprite]:
-    radii = stage.radius(), stage.radius()
-    way, tilt = stage.uniform(0.3, 0.45), stage.uniform(-0.6, 0.6)
-    cos, sin = float(np.cos(tilt)), float(np.sin(tilt))
-    apart = (sum(radii) + way) / 2
-    x, y = stage.place(apart * cos + max(radii), apart * abs(sin) + max(radii))
-    distance = apart - way / 2 * stage.progress()
+def _parts(cast: _Cast, places: Floats, digits: list[int], radius: float) -> list[Sprite]:
+    """Digits at `places` (N, 2), in units of the radius, that move together."""
+    places = 2 * radius * (places - places.mean(0))
+    reach_x, reach_y = np.abs(places).max(0) + radius
+    x, y = cast.stage.place(float(reach_x), float(reach_y))
+    way = cast.stage.wander(0.05 * cast.motion)
+    colors = cast.stage.colors()
     return [
-        stage.sprite(_Path(x + side * distance * cos, y + side * distance * sin), radius)
-        for side, radius in zip((-1, 1), radii, strict=True)
+        cast.actor(digit, _Spot(x + way[:, 0] + dx, y + way[:, 1] + dy), radius, colors)
+        for digit, (dx, dy) in zip(digits, places, strict=True)
     ]
 
 
-def _left_first(stage: _Stage) -> list[Sprite]:
-    height, duration = stage.uniform(0.16, 0.28), stage.uniform(0.25, 0.4)
-    start = stage.uniform(0, 1 - 2 * duration)
-    gap = stage.uniform(0.4, 0.6)
-    x, y = stage.place(gap / 2 + 0.15, 0.18)
-    sprites = []
-    for side in (0, 1):
-        phase = np.clip((stage.time - start - side * duration) / duration, 0, 1)
-        hop = height * np.sin(np.pi * phase)
-        path = _Path(x + (side - 0.5) * gap, y + height / 2 - hop)
-        sprites.append(stage.sprite(path, stage.radius()))
-    return sprites
+def _ell(cast: _Cast, second: int) -> list[Sprite]:
+    column = np.array([[0, 0], [0, 1], [0, 2], [1, 2]], float)  # x, y downwards: an L
+    column[:, 0] *= 1 - 2 * second
+    for _ in range(int(cast.stage.rng.integers(4))):  # quarter turns keep which it is
+        column = np.stack([-column[:, 1], column[:, 0]], 1)
+    return _parts(cast, column, [cast.other()] * 4, cast.radius(0.1, 0.12))
 
 
-def _cover(stage: _Stage) -> list[Sprite]:
-    radius, way = stage.uniform(10 / 96, 13 / 96), stage.uniform(0.38, 0.5)
-    tilt = stage.uniform(0, 2 * np.pi)
+def _rows(cast: _Cast, second: int) -> list[Sprite]:
+    square = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], float)
+    first, then = cast.pair(int(cast.stage.rng.integers(2)))
+    if second:
+        digits = [first, then, then, first]
+    else:
+        digits = [first, first, then, then]
+        square = square[:, :: cast.sign()]  # rows, or columns
+    return _parts(cast, square, digits, cast.radius(0.13, 0.15))
+
+
+def _rightward(cast: _Cast, second: int) -> list[Sprite]:
+    radius, way = cast.radius(), cast.stage.uniform(0.5, 0.7) * cast.motion
+    x, y = cast.stage.place(way / 2 + radius, radius)
+    along = way * cast.way(backwards=bool(second))
+    return [cast.actor(cast.other(), _Spot(x + along, y), radius)]
+
+
+def _downward(cast: _Cast, second: int) -> list[Sprite]:
+    radius, way = cast.radius(), cast.stage.uniform(0.4, 0.55) * cast.motion
+    x, y = cast.stage.place(radius, way / 2 + radius)
+    along = way * cast.way(backwards=bool(second))
+    return [cast.actor(cast.other(), _Spot(x, y + along), radius)]
+
+
+def _approach(cast: _Cast, second: int) -> list[Sprite]:
+    radius, growth = cast.radius(), cast.stage.uniform(0.8, 1.1) * cast.motion
+    x, y = cast.stage.place(radius * 1.5, radius * 1.5)
+    scale = np.exp(growth * cast.way(backwards=bool(second)))
+    return [cast.actor(cast.other(), _Spot(x, y, scale), radius)]
+
+
+def _together(cast: _Cast, second: int) -> list[Sprite]:
+    radius, way = cast.radius(0.15, 0.19), cast.stage.uniform(0.2, 0.28) * cast.motion
+    tilt = cast.stage.uniform(-0.5, 0.5)
     cos, sin = float(np.cos(tilt)), float(np.sin(tilt))
-    x, y = stage.place(way / 2 * abs(cos) + 2 * radius, way / 2 * abs(sin) + 2 * radius)
-    left = way * (0.5 - stage.progress())  # from half a way before the middle to half behind it
-    actor = _Path(x + left * cos, y + left * sin)
-    screen = _Path(x - way / 2 * cos, y - way / 2 * sin)
+    x, y = cast.stage.place((way + radius) * cos + radius, (way + radius) * abs(sin) + radius)
+    distance = radius + way * (0.5 - cast.way(backwards=bool(second)))
     return [
-        stage.sprite(actor, radius),
-        stage.sprite(screen, 1.7 * radius, ("disc", "square")),
+        cast.actor(
+            cast.other(), _Spot(x + side * distance * cos, y + side * distance * sin), radius
+        )
+        for side in (-1, 1)
     ]
 
 
-# In the order of the pairs.
-_ACTIONS: tuple[Callable[[_Stage], list[Sprite]], ...] = (
-    _left_to_right,
+def _zero_moves(cast: _Cast, second: int) -> list[Sprite]:
+    radius, way = cast.radius(0.16, 0.2), cast.stage.uniform(0.3, 0.4) * cast.motion
+    gap, side = cast.stage.uniform(0.4, 0.5), cast.sign()
+    x, y = cast.stage.place(gap / 2 + radius, way / 2 + radius)
+    swing = cast.sign() * way / 2 * np.sin(2 * np.pi * cast.way())  # to and fro
+    mover, stander = cast.pair(second)
+    return [
+        cast.actor(mover, _Spot(x + side * gap / 2, y + swing), radius),
+        cast.actor(stander, _Spot(x - side * gap / 2, y), radius),
+    ]
+
+
+def _passes_above(cast: _Cast, second: int) -> list[Sprite]:
+    radius, way = cast.radius(0.15, 0.18), cast.stage.uniform(0.55, 0.7) * cast.motion
+    lane = (2 * second - 1) * radius * cast.stage.uniform(1.0, 1.2)  # above is less y
+    x, y = cast.stage.place(way / 2 + radius, abs(lane) + radius)
+    along = cast.sign() * way * cast.way()
+    # Anywhere on the way, as the mover is: else one frame shows by its middle which one stands.
+    met = way * cast.stage.uniform(-0.42, 0.42)
+    return [
+        cast.actor(cast.other(), _Spot(x + met, y - lane), radius),
+        cast.actor(cast.other(), _Spot(x + along, y + lane), radius),
+    ]
+
+
+def _zero_first(cast: _Cast, second: int) -> list[Sprite]:
+    radius, height = cast.radius(0.16, 0.2), cast.stage.uniform(0.25, 0.35) * cast.motion
+    gap, side, up = cast.stage.uniform(0.4, 0.5), cast.sign(), cast.sign()
+    x, y = cast.stage.place(gap / 2 + radius, height / 2 + radius)
+    return [
+        cast.actor(
+            digit,
+            _Spot(x + side * place * gap, y + up * height * (cast.turn(number) - 0.5)),
+            radius,
+        )
+        for number, (digit, place) in enumerate(zip(cast.pair(second), (0.5, -0.5), strict=True))
+    ]
+
+
+def _zero_rightward(cast: _Cast, second: int) -> list[Sprite]:
+    radius, way = cast.radius(0.15, 0.18), cast.stage.uniform(0.5, 0.65) * cast.motion
+    lane = cast.sign() * radius * cast.stage.uniform(1.0, 1.2)
+    x, y = cast.stage.place(way / 2 + radius, abs(lane) + radius)
+    along = way * cast.way()
+    right, left = cast.pair(second)
+    return [
+        cast.actor(right, _Spot(x + along, y + lane), radius),
+        cast.actor(left, _Spot(x - along, y - lane), radius),
+    ]
+
+
+# In the order of the pairs: by appearance, by motion, by both.
+_ACTIONS: tuple[Callable[[_Cast, int], list[Sprite]], ...] = (
+    _four,
+    _three,
+    _ell,
+    _rows,
+    _rightward,
     _downward,
     _approach,
-    _rotate_cw,
-    _appear,
     _together,
-    _left_first,
-    _cover,
+    _zero_moves,
+    _passes_above,
+    _zero_first,
+    _zero_rightward,
+)
+
+SCENES = RenderedSet(
+    name="scenes",
+    label="set of scenes",
+    version=1,
+    settings=ScenesConfig,
+    classes=CLASSES,
+    frame_shape=frame_shape,
+    make_frames=make_frames,
+    quantiser=34,  # ours: files of half the size, the actors as clear
 )

@@ -1,8 +1,8 @@
-"""The embedded data set as one that is generated; what its videos show is in `scenes.py`."""
+"""The embedded data set as one that is generated; what its videos show is in `synth_scenes.py`."""
 
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.rendered_set import RenderedSet
-from stsm_cli.data.scenes import CLASSES, frame_size, make_frames
+from stsm_cli.data.synth_scenes import CLASSES, frame_size, make_frames
 
 _BYTES = 9  # a frame and pixel of its short side, at the default difficulty
 

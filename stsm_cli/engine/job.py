@@ -6,9 +6,8 @@ from pathlib import Path
 
 from stsm_cli.config.load import EDITS, LoadedRecipe, load_recipe
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.dataset import check_split, open_splits
+from stsm_cli.data.dataset import Splits, check_split, open_splits
 from stsm_cli.data.decode import choose_decoder
-from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
 from stsm_cli.engine.resuming import check_same
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
@@ -50,11 +49,11 @@ class Job:
         """
         choose_decoder(self.decoder)
         if current_world().is_main:
-            for split in ("train", "val"):
+            for split in dict.fromkeys(("train", "val", self.recipe.test.split)):
                 check_split(self.recipe.data, self.data, split, flow_fields=self._flow_fields)
 
-    def open(self, progress: Progress) -> tuple[Videos, Videos]:
-        """The splits `train` and `val`.
+    def open(self, progress: Progress) -> Splits:
+        """The splits that the recipe trains and is tested on.
 
         Raises:
             UsageError: There is no such decoder here.
@@ -68,6 +67,7 @@ class Job:
                 self.data,
                 decoder=decoder,
                 flow_fields=self._flow_fields,
+                test_split=self.recipe.test.split,
                 processes=processes,
                 progress=progress,
             )

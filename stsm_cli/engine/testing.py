@@ -73,7 +73,7 @@ def run_test(
     decoder: Decoder,
     progress: Progress = SILENT,
 ) -> Evaluation:
-    """Evaluate on the validation split; a run folder keeps it as `eval-<protocol>.json`.
+    """Evaluate on the split of the protocol; a run folder keeps it as `eval-<protocol>.json`.
 
     Beside it stand the scores, as `eval-<protocol>.npz`.
 
@@ -93,7 +93,7 @@ def run_test(
         lambda: open_split(
             recipe.data,
             root,
-            "val",
+            recipe.test.split,
             decoder=decoder,
             flow_fields=recipe.model.view.flow_fields,
             processes=current_world().local_size,

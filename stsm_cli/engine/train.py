@@ -1,6 +1,6 @@
 """A run from its recipe to its result: what is checked, recorded and resumed around the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +44,7 @@ def train(
     *,
     name: str,
     device: torch.device,
+    test_videos: Videos | None = None,
     workers: int = 0,
     resume: bool = False,
     compile_with: str | None = None,
@@ -58,6 +59,7 @@ def train(
 
     Args:
         name: The recipe's name, for the result.
+        test_videos: Those that the result is of; None: the validation videos.
         workers: Processes that read videos which are not in memory, for each of those that train.
         resume: Continue the run in `out` (or return its result); otherwise `out` must be new. Where
             nothing was trained it is begun again.
@@ -84,7 +86,9 @@ def train(
     with together():
         if tensorboard:
             require_tensorboard()
-    start = _start(recipe, train_videos, val_videos, folder, resume=resume, progress=progress)
+    tested_on = val_videos if test_videos is None else test_videos
+    opened = [train_videos, val_videos, *([] if test_videos is None else [test_videos])]
+    start = _start(recipe, opened, folder, resume=resume, progress=progress)
     is_main = current_world().is_main
     with ExitStack() as held:
         if (finished := _claim(folder, held, start.recipe, device, resume=resume)) is not None:
@@ -98,6 +102,7 @@ def train(
             train_videos,
             val_videos,
             folder,
+            test_videos=tested_on,
             device=device,
             workers=workers,
             compile_with=compile_with,
@@ -123,7 +128,7 @@ def train(
         with together():
             if is_main:
                 folder.hold.check()
-                evaluation = Evaluation(result, tested.scores, val_videos.manifest)
+                evaluation = Evaluation(result, tested.scores, tested_on.manifest)
                 write_scores(folder.scores_file, evaluation)
                 write_result(folder.result_file, result)
         return result
@@ -140,7 +145,7 @@ class _Start:
         plan: How a batch is shared out.
         split_ids: What the videos of each split are known by.
         data_id: What all that is read of them is known by.
-        identity: Of the validation videos, as a result has it.
+        identity: Of the videos that are tested, as a result has it.
     """
 
     recipe: Recipe
@@ -184,26 +189,25 @@ class _Start:
 
 def _start(
     recipe: Recipe,
-    train_videos: Videos,
-    val_videos: Videos,
+    opened: Sequence[Videos],
     folder: RunFolder,
     *,
     resume: bool,
     progress: Progress,
 ) -> _Start:
     """Fit the recipe to the videos and, to resume, to the run in `folder`; nothing is written."""
-    manifest = train_videos.manifest
+    manifest = opened[0].manifest
     with together():
         fitted = fit_recipe(recipe, manifest)
         recipe = fitted.recipe
         plan = plan_batch(recipe.optim, current_world().size, len(manifest.records))
-    split_ids = _split_ids(recipe, train_videos, val_videos)
+    split_ids = _split_ids(recipe, *opened)
     with together():
-        flow = train_videos.flow and flow_id(train_videos.flow.method, manifest.root)
+        flow = opened[0].flow and flow_id(opened[0].flow.method, manifest.root)
         known_as = data_id([*split_ids, *([flow] if flow else [])])
         if resume:
             recipe = _begun(folder, recipe, manifest, known_as, progress)
-        identity = identify_data(val_videos)
+        identity = identify_data(opened[-1])
     return _Start(recipe, fitted.mirror, fitted.notes, plan, tuple(split_ids), known_as, identity)
 
 

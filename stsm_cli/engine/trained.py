@@ -1,8 +1,8 @@
 """The subject of `stsm eval` and `stsm predict`: a run or weights, and the protocol of a test.
 
 Found and checked before torch is imported. Protocols have names, as in `Recipe.protocol`:
-`[data set-]<clips>x<crops>@<pixels>[-score]`; `-score` says that views are averaged before the
-softmax.
+`[data set-]<clips>x<crops>@<pixels>[-score][-test]`; `-score` says that views are averaged before
+the softmax, `-test` that the videos are those of the split `test`.
 """
 
 import re
@@ -24,6 +24,7 @@ from stsm_cli.models.weights_kind import check_weights
 
 _NAME = re.compile(
     r"(?:(?P<dataset>\w+)-)?(?P<clips>\d+)x(?P<crops>\d+)@(?P<crop_px>\d+)(?P<score>-score)?"
+    r"(?P<test>-test)?"
 )
 TEST_KEYS = ("data.short_side_px", "data.sampling", "precision")  # and all of `test`
 
@@ -66,14 +67,21 @@ class Trained:
         return "+".join((self.recipe.protocol, *self.edits))
 
     def under(
-        self, *, protocol: str | None = None, clips: int | None = None, crops: int | None = None
+        self,
+        *,
+        protocol: str | None = None,
+        clips: int | None = None,
+        crops: int | None = None,
+        split: str | None = None,
     ) -> "Trained":
         """The same to be tested under another protocol.
 
         Raises:
             UsageError: As `edit_protocol`.
         """
-        recipe = edit_protocol(self.recipe, protocol=protocol, clips=clips, crops=crops)
+        recipe = edit_protocol(
+            self.recipe, protocol=protocol, clips=clips, crops=crops, split=split
+        )
         return replace(self, recipe=recipe)
 
     @property
@@ -168,8 +176,9 @@ def edit_protocol(
     protocol: str | None = None,
     clips: int | None = None,
     crops: int | None = None,
+    split: str | None = None,
 ) -> Recipe:
-    """The recipe under another protocol: a whole name, then single edits of clips and crops.
+    """The recipe under another protocol: a whole name, then single edits of its parts.
 
     Raises:
         UsageError: The name is not a protocol's, belongs to another data set, or the protocol does
@@ -178,7 +187,8 @@ def edit_protocol(
     test = recipe.test.model_dump()
     if protocol is not None:
         test = _parse(protocol, recipe.data.dataset)
-    test |= {key: n for key, n in (("clips", clips), ("crops", crops)) if n is not None}
+    parts = {"clips": clips, "crops": crops, "split": split}
+    test |= {key: part for key, part in parts.items() if part is not None}
     try:
         return Recipe.model_validate(recipe.model_dump() | {"test": test})
     except ValidationError as error:
@@ -193,7 +203,8 @@ def _parse(protocol: str, dataset: str) -> dict[str, Any]:
     match = _NAME.fullmatch(protocol)
     if match is None:
         raise UsageError(
-            f"--protocol {protocol}: not of the form [data set-]<clips>x<crops>@<pixels>[-score]",
+            f"--protocol {protocol}: not of the form "
+            "[data set-]<clips>x<crops>@<pixels>[-score][-test]",
             hint="for example `1x10@32` or `k400-10x3@256`",
         )
     if match["dataset"] not in (None, dataset):
@@ -201,4 +212,5 @@ def _parse(protocol: str, dataset: str) -> dict[str, Any]:
             f"--protocol {protocol}: belongs to {match['dataset']}, the run's data set is {dataset}"
         )
     numbers = {key: int(match[key]) for key in ("clips", "crops", "crop_px")}
-    return numbers | {"average": "score" if match["score"] else "prob"}
+    average, split = ("score" if match["score"] else "prob"), ("test" if match["test"] else "val")
+    return numbers | {"average": average, "split": split}

@@ -65,6 +65,7 @@ class Trainer:
         val_videos: Videos,
         folder: RunFolder,
         *,
+        test_videos: Videos,
         device: torch.device,
         workers: int,
         compile_with: str | None,
@@ -73,6 +74,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.train_videos, self.val_videos = train_videos, val_videos
+        self.test_videos = test_videos
         self.workers, self.progress, self.world = workers, progress, current_world()
         model = self._build_model(reads_weights=not resume).to(device).channels_last()
         self.stepper = Stepper(model, recipe, device, compile_with)
@@ -134,7 +136,7 @@ class Trainer:
             self._save()
             started = time.perf_counter()
             label = f"validating epoch {self.position.epoch + 1}"
-            tested = self._evaluate(self._validation(), label, stop)
+            tested = self._evaluate(self.val_videos, self._validation(), label, stop)
             metrics = self._metrics(tested[1], time.perf_counter() - started)
             if self.world.is_main:
                 self._log(metrics)
@@ -250,8 +252,10 @@ class Trainer:
             clips=1, crops=1, crop_px=self.recipe.data.crop_px, average=self.recipe.test.average
         )
 
-    def _evaluate(self, test: TestConfig, label: str, stop: StopRequest) -> _Evaluated:
-        """Scores of the validation split, the same in all processes."""
+    def _evaluate(
+        self, videos: Videos, test: TestConfig, label: str, stop: StopRequest
+    ) -> _Evaluated:
+        """Scores of a split, the same in all processes."""
 
         def check() -> None:  # all that counts is in the checkpoint, and each process is told
             if stop.signal is not None:
@@ -261,7 +265,7 @@ class Trainer:
         try:
             scores = score_split(
                 self.stepper.model,
-                self.val_videos,
+                videos,
                 self.recipe,
                 test,
                 self.device,
@@ -274,7 +278,7 @@ class Trainer:
             if stop.came():  # as in `_read`
                 check()
             raise
-        return scores, summary(scores, self.val_videos.manifest, self.recipe)
+        return scores, summary(scores, videos.manifest, self.recipe)
 
     def _metrics(self, scores: SplitScore, seconds_val: float) -> dict[str, Any]:
         position = self.position
@@ -314,7 +318,7 @@ class Trainer:
         """The result under the recipe's protocol; the last validation's where that is the same."""
         epochs, started = gather_objects(self.folder.metrics())[0], time.perf_counter()
         if tested is None or self.recipe.test != self._validation():
-            tested = self._evaluate(self.recipe.test, "testing", stop)
+            tested = self._evaluate(self.test_videos, self.recipe.test, "testing", stop)
             seconds = time.perf_counter() - started
         else:
             seconds = epochs[-1]["seconds_val"]

@@ -174,7 +174,7 @@ def trained(monkeypatch):
     """Hashes of the runs that were trained, in no time, and at which of them Ctrl-C is pressed."""
     done, interrupted_at = [], set()
 
-    def outcome(runner, sweep, run, *rest):
+    def outcome(runner, run, *rest):
         done.append(run.recipe_hash)
         if len(done) in interrupted_at:
             raise KeyboardInterrupt

@@ -14,7 +14,8 @@ from stsm_cli.cli.app import run
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.motion import motion_path
 
-SETS = ["k400", "sthv2", "folder", "synth"]
+GENERATED = ["synth", "scenes", "order"]
+SETS = ["k400", "sthv2", "folder", *GENERATED]
 COMMANDS = [*SETS, "flow"]
 
 
@@ -25,9 +26,15 @@ def prepare(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["k4000"], "DATASET: must be k400, sthv2, folder, synth or flow, got 'k4000'"),
-        (["imagenet"], "DATASET: must be k400, sthv2, folder, synth or flow, got 'imagenet'"),
-        (["folder", "--train", "3"], "--train: is for synth, not folder"),
+        (
+            ["k4000"],
+            "DATASET: must be k400, sthv2, folder, synth, scenes, order or flow, got 'k4000'",
+        ),
+        (
+            ["imagenet"],
+            "DATASET: must be k400, sthv2, folder, synth, scenes, order or flow, got 'imagenet'",
+        ),
+        (["folder", "--train", "3"], "--train: is for synth, scenes or order, not folder"),
         (["sthv2", "--seed", "3"], "--seed: is for folder or synth, not sthv2"),
         (["k400", "--val-share", "0.5"], "--val-share: is for folder, not k400"),
         (["sthv2", "--download"], "--download: is for k400, not sthv2"),
@@ -169,7 +176,7 @@ def test_the_examples_in_the_help_are_options_that_exist(capsys):
         shown += examples(capsys.readouterr().out)
     assert len(shown) == 3 * len(COMMANDS)
     for example in shown:
-        stop = ["--train", "0"] if example[1] == "synth" else ["--short-side", "15"]
+        stop = ["--train", "0"] if example[1] in GENERATED else ["--short-side", "15"]
         assert run([*example, *stop]) == 2
         assert f"error: {stop[0]}: must be " in capsys.readouterr().err
 
@@ -189,6 +196,14 @@ OWN = {
     "folder": REAL | {"--val-share", "--seed"},
     "synth": {
         *("--train", "--val", "--frames", "--short-side", "--difficulty", "--seed", "--preview"),
+    },
+    "scenes": {
+        *("--train", "--val", "--test", "--frames", "--short-side", "--difficulty", "--size"),
+        *("--motion", "--draw", "--preview"),
+    },
+    "order": {
+        *("--train", "--val", "--test", "--frames", "--short-side", "--difficulty", "--motion"),
+        *("--draw", "--preview"),
     },
     "flow": {"--method", "--short-side"},
 }
@@ -220,13 +235,19 @@ def test_options_may_stand_anywhere(name, capsys):
         (["k400"], ["error: missing argument 'ROOT'", "hint: `stsm prepare k400 --help` tells"]),
         (
             ["floder", "folder"],
-            ["error: DATASET: must be k400, sthv2, folder, synth or flow, got", "hint"],
+            [
+                "error: DATASET: must be k400, sthv2, folder, synth, scenes, order or flow, got",
+                "hint",
+            ],
         ),
         (
             ["folder", "x", "--val-shar"],
             ["error: no such option: --val-shar", "hint: did you mean --val-share?"],
         ),
-        (["folder", "--train=3", "x"], ["error: --train: is for synth, not folder"]),
+        (
+            ["folder", "--train=3", "x"],
+            ["error: --train: is for synth, scenes or order, not folder"],
+        ),
     ],
 )
 def test_a_wrong_command_line_is_told_in_a_line_with_the_cure(capsys, arguments, lines):

@@ -268,8 +268,10 @@ def test_no_default_ever_changes():
                 "difficulty": 0.15,
                 "seed": 0,
             },
+            "scenes": None,
+            "order": None,
         },
-        "test": {"clips": 1, "crops": 1, "crop_px": 256, "average": "prob"},
+        "test": {"clips": 1, "crops": 1, "crop_px": 256, "split": "val", "average": "prob"},
         "optim": {
             "optimizer": "sgd",
             "lr": 1.0,
@@ -443,3 +445,24 @@ def test_statistics_are_the_view_s(backbone):
     assert other.view.mean == (123.675, 116.28, 103.53)
     assert other.view.std == (58.395, 57.12, 57.375)
     assert replace(other.view, mean=own.view.mean, std=own.view.std) == own.view
+
+
+@pytest.mark.parametrize("name", ["scenes", "order"])
+def test_no_default_of_a_set_with_a_test_split_ever_changes(name):
+    data = {"dataset": name, "sampling": "uniform", name: {}}
+    counts = {"train": 1920, "val": 480, "test": 960, "short_side_px": 64, "draw": 0}
+    own = {
+        "scenes": {"frames": 128, "difficulty": 0.2, "size": 1.0, "motion": 1.0},
+        "order": {"frames": 48, "difficulty": 0.2, "motion": 1.0},
+    }
+    generated = DataConfig.model_validate(data).generated
+    assert generated.model_dump() == counts | own[name]
+    assert generated.splits == ("train", "val", "test")
+
+
+def test_only_a_generated_set_has_a_test_split():
+    message = r"test\.split \(test\): data set sthv2 has the splits train and val"
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(
+            edited("test", split="test") | {"data": {"dataset": "sthv2", "sampling": "uniform"}}
+        )

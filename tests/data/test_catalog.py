@@ -21,20 +21,21 @@ def test_there_is_a_card_for_every_data_set_of_a_recipe():
 @pytest.mark.parametrize("name", CARDS)
 def test_a_card_says_what_a_reader_needs(name):
     content = load_yaml(resource_dir("datasets") / f"{name}.yaml")
-    assert set(content) - {"paper"} == KEYS | {"mirror_pairs", "reverse_pairs"}
+    assert set(content) - {"paper", "pairs"} == KEYS | {"mirror_pairs", "reverse_pairs"}
     assert all(counts["present"] <= counts["listed"] for counts in content["videos"].values())
 
 
 @pytest.mark.parametrize("name", CARDS)
 def test_no_class_is_in_two_pairs(name):
     card = load_card(name)
-    for pairs in (card.mirror_pairs, card.reverse_pairs):
+    factors = tuple(pair for pairs in card.factors.values() for pair in pairs)
+    for pairs in (card.mirror_pairs, card.reverse_pairs, factors):
         names = [name for pair in pairs for name in pair]
         assert len(names) == len(set(names))
 
 
 def test_kinetics_has_400_classes_and_no_pairs():
-    assert load_card("k400") == DatasetCard("k400", "Kinetics-400", 400, (), ())
+    assert load_card("k400") == DatasetCard("k400", "Kinetics-400", 400, (), (), {})
 
 
 def test_something_something_mirrors_three_pairs_of_neighbours():

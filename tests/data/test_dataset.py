@@ -77,6 +77,22 @@ def test_both_splits_share_one_budget_and_all_processes_the_cores(monkeypatch):
     assert opened == [("train", 500, 3), ("val", 200, 3), ("val", 125, 1)]
 
 
+def test_the_split_that_is_tested_is_opened_too(monkeypatch):
+    budgets = {}
+
+    def open_split(config, root, split, *, budget_bytes, **options):
+        budgets[split] = budget_bytes
+        return split
+
+    monkeypatch.setattr(dataset, "open_split", open_split)
+    monkeypatch.setattr(dataset, "cache_budget", lambda processes: 1000)
+    monkeypatch.setattr(dataset, "held_bytes", {"train": 300, "val": 200}.__getitem__)
+    opened = open_splits(config(dataset="k400"), None, decoder="pyav", test_split="test")
+    assert opened == ("train", "val", "test")
+    assert budgets == {"train": 1000, "val": 700, "test": 500}
+    assert open_splits(config(dataset="k400"), None, decoder="pyav").test is None
+
+
 def test_motion_is_measured_where_the_sampler_follows_it_and_once(monkeypatch, tmp_path):
     settings = SynthConfig(train=2, val=2, frames=8, short_side_px=16)
     opened = partial(open_split, root=tmp_path / "set", split="val", decoder="pyav")

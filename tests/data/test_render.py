@@ -18,7 +18,7 @@ def track(*values):
 
 
 def sprite(**changes):
-    looks = {"shape": "disc", "texture": "plain", "colors": WHITE, "radius": 10.0}
+    looks = {"shape": SHAPES["disc"], "texture": "plain", "colors": WHITE, "radius": 10.0}
     path = {"x": track(20), "y": track(20), "angle": track(0), "scale": track(1)}
     return Sprite(**(looks | path | {"opacity": track(1)} | changes))
 
@@ -62,7 +62,7 @@ def test_scale_and_opacity():
 
 
 def test_a_positive_angle_turns_clockwise_on_the_screen():
-    bar = drawn(shape="bar", angle=track(np.pi / 4))
+    bar = drawn(shape=SHAPES["bar"], angle=track(np.pi / 4))
     assert (bar[26, 26], bar[26, 14]) == (1, 0)  # down and right; down and left
 
 
@@ -70,7 +70,7 @@ def test_a_positive_angle_turns_clockwise_on_the_screen():
 def test_no_shape_leaves_its_patch(shape):
     angle = np.linspace(0, 2 * np.pi, 1000, dtype=np.float32)
     assert (SHAPES[shape](EXTENT * np.cos(angle), EXTENT * np.sin(angle)) > 0).all()
-    assert 0.1 < drawn(shape=shape).mean() * SIZE**2 / (np.pi * 10**2) < 1.1
+    assert 0.1 < drawn(shape=SHAPES[shape]).mean() * SIZE**2 / (np.pi * 10**2) < 1.1
 
 
 @pytest.mark.parametrize("texture", TEXTURES)

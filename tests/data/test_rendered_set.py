@@ -15,8 +15,8 @@ from stsm_cli.data.decode import probe, read_frames
 from stsm_cli.data.generated import GENERATED, make_where_absent
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.rendered_set import RenderedSet
-from stsm_cli.data.scenes import CLASSES, make_frames
 from stsm_cli.data.synth import SYNTH
+from stsm_cli.data.synth_scenes import CLASSES, make_frames
 from stsm_cli.errors import DataError
 
 TINY = SynthConfig(train=32, val=16, frames=8, short_side_px=32, difficulty=0.3)
@@ -127,7 +127,7 @@ def test_a_deleted_video_is_made_again(whole, tmp_path):
 
 
 def test_a_video_that_another_process_has_made_is_kept(whole):
-    rendered_set._make_video(None, (), 16, whole, TINY, ("val", 0))
+    rendered_set._make_video(None, 28, (), 16, whole, TINY, ("val", 0))
 
 
 def test_a_whole_set_is_left_alone(whole, monkeypatch):

@@ -6,10 +6,12 @@ These counterparts are all the small networks that there are.
 import re
 from math import isfinite
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.config.schema import BODIES, FOR_SMALL_FRAMES, Recipe
 from stsm_cli.data.flow import Flow
@@ -64,12 +66,13 @@ def tiny(name):
     model |= {"backbone": small_backbone(model["backbone"]), "num_classes": len(CLASSES)}
     model |= {"num_frames": min(model["num_frames"], MOST_FRAMES), "weights": None, "init": None}
     data = recipe.data.model_dump()
+    data |= dict.fromkeys(get_args(GeneratedName))
     data |= {"dataset": "synth", "synth": {"train": 6, "val": 2, "frames": 12}}
     data |= {"crop_px": CROP_PX, "short_side_px": SHORT_SIDE_PX}
     if data["jitter_px"]:
         share = CROP_PX / recipe.data.crop_px
         data["jitter_px"] = tuple(round(px * share) for px in data["jitter_px"])
-    test = recipe.test.model_dump() | {"crops": 1, "crop_px": CROP_PX}
+    test = recipe.test.model_dump() | {"crops": 1, "crop_px": CROP_PX, "split": "val"}
     optim = recipe.optim.model_dump() | {"epochs": 1, "batch_size": 3, "accumulate": 1}
     optim |= {"milestones_epochs": (), "warmup_epochs": 0.0}
     precision = "fp32" if recipe.precision == "fp16" else recipe.precision  # for a CPU

@@ -19,6 +19,16 @@ def test_averaging_by_score_is_part_of_the_name(recipe):
     assert edit_protocol(by_score, crops=1).protocol == "synth-1x1@16"  # nothing to average
 
 
+def test_the_split_is_part_of_the_name():
+    recipe = load_recipe("order/tsn").recipe
+    assert (recipe.test.split, recipe.protocol) == ("test", "order-2x3@64-test")
+    assert edit_protocol(recipe, protocol="order-2x3@64").test.split == "val"
+    assert edit_protocol(recipe, split="val").protocol == "order-2x3@64"
+    by_score = edit_protocol(recipe, protocol="1x3@56-score-test")
+    assert by_score.protocol == "order-1x3@56-score-test"
+    assert edit_protocol(by_score, clips=2).protocol == "order-2x3@56-score-test"
+
+
 @pytest.mark.parametrize(
     ("name", "test"),
     [
@@ -49,6 +59,8 @@ def test_nothing_asked_is_the_recipes_own(recipe):
         ({"protocol": "three"}, r"--protocol three: not of the form"),
         ({"protocol": "1x3@16-mean"}, r"--protocol 1x3@16-mean: not of the form"),
         ({"protocol": "k400-10x3@256"}, "belongs to k400, the run's data set is synth"),
+        ({"split": "test"}, r"test\.split \(test\): data set synth has the splits train and val"),
+        ({"split": "tset"}, r"test\.split must be 'val' or 'test', got tset"),
         ({"crops": 4}, r"test\.crops must be 1, 3 or 10, got 4"),
         (
             {"clips": 3},

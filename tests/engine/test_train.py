@@ -4,6 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from stsm_cli.config.schema import Recipe
+from stsm_cli.data.order import ORDER
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
@@ -35,6 +37,25 @@ def test_the_seed_decides(recipe, train_videos, val_videos, tmp_path, comparable
     a, b, c = (comparable(RunFolder(tmp_path / name)) for name in "abc")
     assert_same(a, b)
     assert a[0] != c[0]
+
+
+def test_epochs_are_tested_on_val_and_the_result_is_of_the_test_split(
+    recipe, train_videos, val_videos, make_split, tmp_path, run, optim_edited
+):
+    data = recipe.data.model_dump() | {"dataset": "order", "synth": None}
+    data["order"] = {"train": 20, "val": 11, "test": 13, "frames": 8, "short_side_px": 18}
+    edited = optim_edited(recipe, epochs=1).model_dump(mode="json", exclude={"data"})
+    edited |= {"data": data, "test": {"crop_px": 16, "split": "test"}}
+    wanted = Recipe.model_validate_json(json.dumps(edited))
+    train_split, val_split, test_split = (
+        replace(videos, manifest=replace(videos.manifest, classes=ORDER.classes))
+        for videos in (train_videos, val_videos, make_split("test", 13, seed=2))
+    )
+    result = run(wanted, train_split, val_split, tmp_path / "a", test_videos=test_split)
+    assert (result.num_listed, result.protocol) == (13, "order-1x1@16-test")
+    folder = RunFolder(tmp_path / "a")
+    assert folder.metrics()[0]["val_top1"] in {100 * n / 11 for n in range(12)}
+    assert folder.outcome() == result
 
 
 def test_each_epoch_is_saved_once_and_the_best_is_kept(
