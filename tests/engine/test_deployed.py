@@ -59,9 +59,7 @@ def test_the_test_set_gives_what_a_file_takes(subject, small_run):
 
 def test_the_example_of_the_docs_feeds_what_its_file_takes():
     text = DOCS.read_text()
-    pattern = (
-        r"stsm export runs/folder-(\w+)-001 -o stsm.onnx --with-preprocessing(?: --crops (\d))?"
-    )
+    pattern = r"stsm export runs/folder-(\w+)-001 .*--with-preprocessing(?: --crops (\d))?"
     name, crops = re.search(pattern, text).groups()
     folder = Trained(name, load_recipe(f"folder/{name}").recipe, Path("last.pt"), None)
     subject = folder.under(crops=int(crops) if crops else None)
