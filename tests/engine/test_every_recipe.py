@@ -33,10 +33,11 @@ NETWORKS |= {
 }
 WITHOUT_RECIPE = ("bottleneck_small", "bottleneck_dilated_small", "inverted_small")
 """Bodies that no recipe has, for networks that are named by `--set`."""
+OTHERS = {("res2net_small", None), ("bninception_small", None), ("resnet_small", "trn")}
 ALONE = {
     f"{body}, {system}": (body, system)
     for body, system in sorted(NETWORKS, key=str)
-    if body in WITHOUT_RECIPE or (body, system) == ("res2net_small", None)
+    if body in WITHOUT_RECIPE or (body, system) in OTHERS
 }
 """Networks that stand in no recipe, by a name for them."""
 CROP_PX, SHORT_SIDE_PX = 32, 36

@@ -42,7 +42,7 @@ def num_parameters(model: torch.nn.Module) -> int:
         ("bottleneck_small", True, 16, 195_344),
         ("bottleneck_dilated_small", False, 16, 102_176),
         ("mobilenet_v2_small", False, 16, 213_872),
-        ("inverted_small", False, 16, 47_184),
+        ("inverted_small", False, 16, 62_464),
         ("res2net50", False, 400, 24_469_720),
         ("res2net_small", False, 16, 135_232),
         ("slow_resnet50", False, 400, 32_454_096),
