@@ -79,7 +79,7 @@ def test_help_imports_nothing_heavy(arguments):
         ("train synth/ts", ["synth/tsm", "synth/tsn"]),
         ("recipes copy synth/ts", ["synth/tsm", "synth/tsn"]),
         ("flops r5", ["r50", "r50-nl"]),
-        ("prepare s", ["sthv2", "synth"]),
+        ("prepare s", ["scenes", "sthv2", "synth"]),
         ("prepare synth data --se", ["--seed"]),
         ("prepare folder data --train 3 --va", ["--val-share"]),
     ],
