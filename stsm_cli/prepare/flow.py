@@ -26,7 +26,7 @@ from stsm_cli.data.flow import (
     flow_path,
     flow_report_path,
 )
-from stsm_cli.data.manifest import SPLITS, Manifest, read_manifest
+from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.drafts import remove_drafts
@@ -88,8 +88,9 @@ def prepare_flow(
 
 
 def _manifests(root: Path) -> list[Manifest]:
+    splits = [*SPLITS, "test"] if has_manifest(root, "test") else SPLITS
     try:
-        return [read_manifest(root, split) for split in SPLITS]
+        return [read_manifest(root, split) for split in splits]
     except DataError as error:
         hint = f"prepare the set first, for example `stsm prepare folder {quote(str(root))}`"
         raise DataError(str(error), hint=error.hint and hint) from None

@@ -156,6 +156,15 @@ def _interrupted(*arguments, **options):
     raise KeyboardInterrupt
 
 
+def test_a_test_split_has_flow_too(prepared):
+    record = VideoRecord("c/3.mp4", 0, 3, 8.0, *SIZE)
+    write_manifest(Manifest(prepared, "test", ("a", "b"), [record]))
+    encode(prepared / "c/3.mp4", num_frames=3)
+    report = prepare_flow(prepared, FlowSettings(), workers=1)
+    assert list(report["splits"]) == ["train", "val", "test"]
+    assert "c/3.mp4.mp4" in made(prepared)
+
+
 def test_a_set_that_is_not_prepared_is_told(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such data root"):
         prepare_flow(tmp_path / "nowhere", FlowSettings(), workers=1)
