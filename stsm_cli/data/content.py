@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
+from shlex import quote
 
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
@@ -11,7 +13,13 @@ from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.flow import flow_report_path
 from stsm_cli.data.generated import GENERATED
-from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
+from stsm_cli.data.manifest import (
+    SPLITS,
+    Manifest,
+    has_manifest,
+    manifest_digest,
+    read_manifest,
+)
 from stsm_cli.errors import DataError
 from stsm_cli.stored import STRICT, read_stored
 
@@ -47,12 +55,34 @@ def flow_id(method: FlowMethod, root: Path) -> str | None:
     Raises:
         DataError: Its report is damaged.
     """
+    if (made := _flow_report(method, root)) is None:
+        return None
+    return f"flow:{made.method}@{made.short_side_px}/{made.version}"
+
+
+def check_flow(method: FlowMethod, root: Path) -> None:
+    """Refuse flow of other videos than the manifests list: the set was prepared again since.
+
+    Raises:
+        DataError: It is; or its report is damaged.
+    """
+    made = _flow_report(method, root)
+    for split, digest in (made.manifests if made else {}).items():
+        if manifest_digest(root, split) != digest:
+            option = "" if method == "dis" else f" --method {method}"
+            raise DataError(
+                f"{root}: its optical flow by {method} is of another list of {split} videos than "
+                "the manifest holds now",
+                hint=f"`stsm prepare flow {quote(str(root))}{option}` makes what is missing",
+            )
+
+
+def _flow_report(method: FlowMethod, root: Path) -> "_FlowReport | None":
     path = flow_report_path(root, method)
     if not path.is_file():
         return None
     hint = f"`stsm prepare flow` by {method} writes it again"
-    made, _ = read_stored(path, _FlowReport, "a report on flow", DataError, hint)
-    return f"flow:{made.method}@{made.short_side_px}/{made.version}"
+    return read_stored(path, _FlowReport, "a report on flow", DataError, hint)[0]
 
 
 def without_flow(data_id: str) -> str:
@@ -67,6 +97,8 @@ class _FlowReport:
     method: FlowMethod
     short_side_px: PositiveInt
     version: PositiveInt
+    manifests: dict[str, str] = field(default_factory=dict)
+    """Digests of the manifests whose videos it is of, by split; stsm 0.7 wrote none."""
 
 
 def data_id_at(dataset: str, root: Path) -> str | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.cores import num_cores
+from stsm_cli.data.content import check_flow
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.flow import Flow
@@ -86,6 +87,7 @@ def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> 
         GENERATED[config.dataset].check(root, config.generated)
     if flow := _flow(config, flow_fields):
         flow.check(root)
+        check_flow(flow.method, root)
     return root
 
 

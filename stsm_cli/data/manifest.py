@@ -123,6 +123,16 @@ def has_manifest(root: Path, split: str) -> bool:
     return (_folder(root) / f"{split}.csv").is_file()
 
 
+def manifest_digest(root: Path, split: str) -> str:
+    """A digest of a split's manifest, byte by byte.
+
+    Raises:
+        DataError: It is missing, or no text.
+    """
+    content = _read_bytes(_folder(root) / f"{split}.csv")
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def read_manifest(root: Path, split: str) -> Manifest:
     """The manifest of a split.
 

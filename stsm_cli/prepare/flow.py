@@ -26,7 +26,13 @@ from stsm_cli.data.flow import (
     flow_path,
     flow_report_path,
 )
-from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
+from stsm_cli.data.manifest import (
+    SPLITS,
+    Manifest,
+    has_manifest,
+    manifest_digest,
+    read_manifest,
+)
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.drafts import remove_drafts
@@ -76,7 +82,7 @@ def prepare_flow(
     try:
         flow_report_path(root, settings.method).unlink(missing_ok=True)
         checks = examine(root, sides, task, workers=workers or num_cores(), progress=progress)
-        report = _report(manifests, checks, settings) | {
+        report = _report(root, manifests, checks, settings) | {
             "seconds": round(time.monotonic() - started, 1)
         }
         _write(root, settings, manifests, checks, report)
@@ -117,7 +123,9 @@ def flow_task(root: Path, settings: FlowSettings, sides: Mapping[str, int]) -> T
     return Task("computing flow", settings.how, {settings.how: stands}, work, settings.how)
 
 
-def _report(manifests: list[Manifest], checks: Checks, settings: FlowSettings) -> dict[str, Any]:
+def _report(
+    root: Path, manifests: list[Manifest], checks: Checks, settings: FlowSettings
+) -> dict[str, Any]:
     problems = _problems(manifests, checks)
     return {
         "schema": "stsm.flow/1",
@@ -126,6 +134,7 @@ def _report(manifests: list[Manifest], checks: Checks, settings: FlowSettings) -
         "limit_px": LIMIT_PX,
         "quantum_px": QUANTUM_PX,
         "version": VERSION,
+        "manifests": {m.split: manifest_digest(root, m.split) for m in manifests},
         "splits": {manifest.split: _count(manifest, checks).as_dict() for manifest in manifests},
         "fields": sum(check.num_frames for check in checks.values()),
         "bytes": sum(check.made_bytes for check in checks.values()),

@@ -68,6 +68,21 @@ def test_two_streams_from_the_data_set_to_their_fusion(prepared, capsys):
     assert (result["num_videos"], result["num_listed"]) == (14, 16)
 
 
+def test_flow_of_a_set_that_was_prepared_again_is_refused(prepared, capsys):
+    assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
+    manifest = Path("data/synth/manifest/val.csv")
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(lines[:-1]))
+    capsys.readouterr()
+    assert run(["train", *FLOW, "--out", "flow"]) == 1
+    text = capsys.readouterr().err
+    assert "its optical flow by dis is of another list of val videos than" in text
+    assert "hint: `stsm prepare flow data/synth` makes what is missing" in text
+    assert not Path("flow").exists()
+    assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
+    assert run(["train", *FLOW, "--out", "flow", "--dry-run"]) == 0
+
+
 def test_a_run_is_known_by_the_size_of_its_flow(prepared, capsys):
     assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
     assert run(["train", *FLOW, "--out", "flow"]) == 0

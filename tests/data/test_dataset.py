@@ -109,7 +109,8 @@ def test_motion_is_measured_where_the_sampler_follows_it_and_once(monkeypatch, t
 
 def test_flow_is_opened_by_the_recipe_s_method(monkeypatch, tmp_path):
     (tmp_path / "manifest").mkdir()
-    (tmp_path / "manifest" / "flow_farneback.json").touch()
+    report = tmp_path / "manifest" / "flow_farneback.json"
+    report.write_text('{"method": "farneback", "short_side_px": 256, "version": 1}')
     monkeypatch.setattr(dataset, "open_videos", lambda *arguments, flow, **options: flow)
     k400 = config(dataset="k400", flow="farneback")
     opened = open_split(k400, tmp_path, "val", decoder="pyav", flow_fields=5)
