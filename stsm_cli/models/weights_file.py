@@ -126,5 +126,6 @@ def _refused(path: Path, name: str) -> CheckpointError:
         f"{path}: refused, since it asks for {name}, which is neither a tensor nor plain data; "
         "nothing of it was run",
         hint="if you trust the file, strip it where it was made: "
-        "torch.save({'state_dict': torch.load(FILE, weights_only=False)['state_dict']}, STRIPPED)",
+        "made = torch.load(FILE, weights_only=False); torch.save(made['state_dict'], STRIPPED), "
+        "or made.state_dict() where the file holds a network",
     )
