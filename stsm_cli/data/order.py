@@ -40,7 +40,6 @@ MIRROR_SWAPS = frozenset({"orbit_cw", "rotate_cw", "left_first"})
 """First classes of the pairs that mirroring swaps; it keeps every other class."""
 
 WIDTH = 4 / 3
-_SPLITS = ("train", "val", "test")
 
 
 def frame_shape(config: OrderConfig) -> tuple[int, int, int]:
@@ -51,7 +50,7 @@ def frame_shape(config: OrderConfig) -> tuple[int, int, int]:
 def make_frames(config: OrderConfig, split: str, index: int) -> tuple[Frames, int]:
     """Video `index` of a split, as frames (T, H, W, 3) uint8 RGB, and its label."""
     label = index % len(CLASSES)
-    rng = np.random.default_rng([config.draw, _SPLITS.index(split), index])
+    rng = np.random.default_rng([config.draw, config.splits.index(split), index])
     is_mirrored = bool(rng.integers(2))
     swaps = CLASSES[label - label % 2] in MIRROR_SWAPS
     is_reversed = (label % 2 == 1) != (is_mirrored and swaps)

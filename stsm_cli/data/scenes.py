@@ -56,7 +56,6 @@ MIRROR_SWAPS = frozenset({"ell", "rightward", "zero_rightward"})
 """First classes of the pairs that mirroring swaps; it keeps every other class."""
 
 WIDTH = 4 / 3
-_SPLITS = ("train", "val", "test")
 _OTHERS = (2, 6, 7, 8)  # digits that no class is told by
 _SHORTEST, _LONGEST = 50 / 128, 80 / 128  # of a video, the stretch of its action
 _FADE = 0.12  # of the stretch, in which the actors come, and again in which they go
@@ -70,7 +69,7 @@ def frame_shape(config: ScenesConfig) -> tuple[int, int, int]:
 def make_frames(config: ScenesConfig, split: str, index: int) -> tuple[Frames, int]:
     """Video `index` of a split, as frames (T, H, W, 3) uint8 RGB, and its label."""
     label = index % len(CLASSES)
-    rng = np.random.default_rng([config.draw, _SPLITS.index(split), index])
+    rng = np.random.default_rng([config.draw, config.splits.index(split), index])
     is_mirrored = bool(rng.integers(2))
     shown = label ^ 1 if is_mirrored and CLASSES[label - label % 2] in MIRROR_SWAPS else label
     frames = render(draw_scene(shown, config, split, rng))
