@@ -4,14 +4,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from shlex import quote
 
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.data.deadline import pool_of
-from stsm_cli.data.flow import flow_report_path
+from stsm_cli.data.flow import flow_command, flow_report_path
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.data.manifest import (
     SPLITS,
@@ -69,11 +68,10 @@ def check_flow(method: FlowMethod, root: Path) -> None:
     made = _flow_report(method, root)
     for split, digest in (made.manifests if made else {}).items():
         if manifest_digest(root, split) != digest:
-            option = "" if method == "dis" else f" --method {method}"
             raise DataError(
                 f"{root}: its optical flow by {method} is of another list of {split} videos than "
                 "the manifest holds now",
-                hint=f"`stsm prepare flow {quote(str(root))}{option}` makes what is missing",
+                hint=f"{flow_command(root, method)} makes what is missing",
             )
 
 

@@ -76,12 +76,17 @@ class Flow:
             DataError: There is no report on it; names the command that computes it.
         """
         if not flow_report_path(root, self.method).is_file():
-            option = "" if self.method == "dis" else f" --method {self.method}"
             first = "" if has_manifest(root, "val") else "prepare the data set there, then "
             raise DataError(
                 f"{root}: has no optical flow by {self.method}, which the recipe reads",
-                hint=f"{first}`stsm prepare flow {quote(str(root))}{option}`",
+                hint=f"{first}{flow_command(root, self.method)}",
             )
+
+
+def flow_command(root: Path, method: FlowMethod) -> str:
+    """The command that computes a method's flow of a data root, as a hint shows it."""
+    option = "" if method == "dis" else f" --method {method}"
+    return f"`stsm prepare flow {quote(str(root))}{option}`"
 
 
 def flow_folder(method: FlowMethod) -> str:
