@@ -13,8 +13,8 @@ AXES = "THW"
 BOTH_WAYS, FROM_THE_PAST = (+1, -1), (-1,)
 """Directions in which a group's channels look: +1 at the next position, -1 at the previous."""
 
-Groups = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-"""Groups of axes, each with its directions."""
+Groups = tuple[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...]
+"""Groups of axes, each with its directions, and with those of its axes that move against them."""
 
 _LARGEST_DENOMINATOR = 10**6
 _NUMBER = re.compile(r"[-+]?[0-9./]{1,40}([eE][-+]?[0-9]{1,3})?")  # trap: of 1e9999999, 4 MB
@@ -28,35 +28,45 @@ def parse_dims(dims: str) -> Groups:
             diagonally; their order does not matter (`TH` is `HT`). The order of the groups does: it
             is the order of their channels. One half of a group's channels looks at the next
             position, the other at the previous; behind a `-` all look at the previous one, so that
-            `T-` needs no frame of the future.
+            `T-` needs no frame of the future. A lower-case axis moves the other way: `HW` takes two
+            of the four diagonals, `Hw` the other two, and `HW+Hw` moves along all four. The first
+            axis of a group, in the order of `AXES`, is upper case, so that `hW` is not one, too.
 
     Raises:
         ValueError: A group is empty, an axis unknown or repeated in its group, or a group repeated.
 
     Examples:
         >>> parse_dims("T-+HW")
-        (((0,), (-1,)), ((1, 2), (1, -1)))
+        (((0,), (-1,), ()), ((1, 2), (1, -1), ()))
+        >>> parse_dims("Hw")
+        (((1, 2), (1, -1), (2,)),)
     """
-    groups: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    groups: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = []
     for name in dims.split("+"):
-        axes = _parse_axes(dims, name)
-        if axes in (known for known, _ in groups):
+        axes, against = _parse_axes(dims, name)
+        if (axes, against) in ((known, opposed) for known, _, opposed in groups):
             raise ValueError(f"dims {brief(dims)}: group {brief(name)} is repeated")
-        groups.append((axes, FROM_THE_PAST if name.endswith("-") else BOTH_WAYS))
+        groups.append((axes, FROM_THE_PAST if name.endswith("-") else BOTH_WAYS, against))
     return tuple(groups)
 
 
-def _parse_axes(dims: str, name: str) -> tuple[int, ...]:
+def _parse_axes(dims: str, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of a group, and those of them that are lower case."""
     letters = name.removesuffix("-")
     if not letters:
         raise ValueError(f"dims {brief(dims)}: a group is empty; write axes of {AXES} such as T+HW")
-    if unknown := [axis for axis in letters if axis not in AXES]:
+    first = min(letters, key=lambda axis: AXES.find(axis.upper()))
+    known = AXES + AXES.lower() if first in AXES else AXES
+    if unknown := [axis for axis in letters if axis not in known]:
         raise ValueError(
             f"dims {brief(dims)}: unknown axis {unknown[0]!r}; the axes are T, H and W"
+            + ", the first of a group in upper case" * (unknown[0].upper() in AXES)
         )
-    if len(set(letters)) < len(letters):
+    axes = [AXES.index(axis) for axis in letters.upper()]
+    if len(set(axes)) < len(axes):
         raise ValueError(f"dims {brief(dims)}: an axis is repeated in group {brief(name)}")
-    return tuple(sorted(AXES.index(axis) for axis in letters))
+    against = [AXES.index(axis.upper()) for axis in letters if axis not in AXES]
+    return tuple(sorted(axes)), tuple(sorted(against))
 
 
 def parse_alpha(value: Fraction | str | int | float) -> Fraction:

@@ -125,7 +125,7 @@ class ShiftConfig(Section):
 
     dims: Dims = "T+H+W"  # paper 5.1
     """Sum of groups of axes that move together: `T`, `T+H+W`, `HW`, `TH+TW+HW`, ...; `T-` looks at
-    the past alone."""
+    the past alone. A lower-case axis moves the other way: `HW+Hw` takes all four diagonals."""
     alpha: Alpha = Fraction(3, 8)  # paper 5.1
     """Fraction of all channels that move."""
     shortcut: bool = False

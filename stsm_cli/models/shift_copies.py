@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from stsm_cli.models.shift_slices import ChannelSlice
+from stsm_cli.models.shift_slices import ChannelSlice, steps_of
 
 
 def shifted(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Tensor:
@@ -12,9 +12,10 @@ def shifted(x: Tensor, num_frames: int, slices: tuple[ChannelSlice, ...]) -> Ten
     if x.numel() == 0:
         return out
     source, target = _features(x, num_frames), _features(out, num_frames)
-    for axes, direction, start, stop in slices:
-        if start < stop:
-            _move(target[:, start:stop], source[:, start:stop], axes, direction)
+    for part in slices:
+        if part.start < part.stop:
+            own = slice(part.start, part.stop)
+            _move(target[:, own], source[:, own], steps_of(part))
     stop = slices[-1].stop
     target[:, stop:].copy_(source[:, stop:])
     return out
@@ -28,13 +29,14 @@ def _features(x: Tensor, num_frames: int) -> Tensor:
     return videos.transpose(1, 2)
 
 
-def _move(target: Tensor, source: Tensor, axes: tuple[int, ...], direction: int) -> None:
+def _move(target: Tensor, source: Tensor, steps: tuple[tuple[int, int], ...]) -> None:
     """Write what stands in `source` one position on (or back) into `target`; zeros enter."""
-    if not axes:
+    if not steps:
         target.copy_(source)
         return
-    dim = axes[0] + 2
+    (axis, step), *others = steps
+    dim = axis + 2
     last = source.shape[dim] - 1
-    to, start, border = (0, 1, last) if direction > 0 else (1, 0, 0)
-    _move(target.narrow(dim, to, last), source.narrow(dim, start, last), axes[1:], direction)
+    to, start, border = (0, 1, last) if step > 0 else (1, 0, 0)
+    _move(target.narrow(dim, to, last), source.narrow(dim, start, last), tuple(others))
     target.narrow(dim, border, 1).zero_()  # last: its memory is in the cache by now

@@ -23,9 +23,11 @@ class ChannelSlice(NamedTuple):
     axes: tuple[int, ...]
     """Along which they move, one position each: 0 time, 1 height, 2 width."""
     direction: int
-    """+1: the value comes from the next position along every axis; -1: from the previous."""
+    """+1: the value comes from the next position along the axes; -1: from the previous."""
     start: int
     stop: int
+    against: tuple[int, ...] = ()
+    """Those of `axes` along which it is the other way round."""
 
 
 def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[ChannelSlice, ...]:
@@ -56,13 +58,28 @@ def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[Chan
 
 def slices_of(num_channels: int, groups: Groups, over: int, under: int) -> tuple[ChannelSlice, ...]:
     """`channel_slices` of what is parsed already: the groups of axes, and α as `over`/`under`."""
-    moves = [(axes, direction) for axes, directions in groups for direction in directions]
-    halves = [2 // len(directions) for _, directions in groups for _ in directions]
+    moves = [(axes, way, against) for axes, ways, against in groups for way in ways]
+    halves = [2 // len(ways) for _, ways, _ in groups for _ in ways]
     under *= 2 * len(groups)  # half i begins at i·C·over/under, rounded in whole numbers
     bounds = [
         (2 * i * num_channels * over + under) // (2 * under) for i in accumulate(halves, initial=0)
     ]
-    return tuple(ChannelSlice(*move, bounds[i], bounds[i + 1]) for i, move in enumerate(moves))
+    return tuple(
+        ChannelSlice(axes, way, bounds[i], bounds[i + 1], against)
+        for i, (axes, way, against) in enumerate(moves)
+    )
+
+
+def steps_of(part: ChannelSlice) -> tuple[tuple[int, int], ...]:
+    """The axes along which a slice looks, each with +1 (at the next position) or -1.
+
+    Examples:
+        >>> steps_of(channel_slices(64, "Hw", "1/4")[0])
+        ((1, 1), (2, -1))
+    """
+    return tuple(
+        (axis, -part.direction if axis in part.against else part.direction) for axis in part.axes
+    )
 
 
 def group_sizes(slices: Sequence[ChannelSlice], dims: str) -> dict[str, tuple[int, int]]:
@@ -78,7 +95,7 @@ def group_sizes(slices: Sequence[ChannelSlice], dims: str) -> dict[str, tuple[in
     """
     sizes = iter(part.stop - part.start for part in slices)
     names = zip(dims.split("+"), parse_dims(dims), strict=True)
-    return {name: (next(sizes) if 1 in ways else 0, next(sizes)) for name, (_, ways) in names}
+    return {name: (next(sizes) if 1 in ways else 0, next(sizes)) for name, (_, ways, _) in names}
 
 
 def frames_per_video(x: "Tensor", num_frames: int | None) -> int:

@@ -21,7 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from stsm_cli.models.shift_slices import ChannelSlice
+from stsm_cli.models.shift_slices import ChannelSlice, steps_of
 
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _TILE = 2048  # elements of one program
@@ -139,10 +139,9 @@ def _layout(
 def _moves(num_channels: int, slices: tuple[ChannelSlice, ...], device: torch.device) -> Tensor:
     """Source of each channel's values: 1 + the step along T, H, W in two bits each."""
     codes = [0b010101] * num_channels
-    for axes, direction, start, stop in slices:
-        codes[start:stop] = [0b010101 + sum(direction << 2 * axis for axis in axes)] * (
-            stop - start
-        )
+    for part in slices:
+        code = 0b010101 + sum(step << 2 * axis for axis, step in steps_of(part))
+        codes[part.start : part.stop] = [code] * (part.stop - part.start)
     return torch.tensor(codes, dtype=torch.int8, device=device)
 
 

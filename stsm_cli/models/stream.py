@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from stsm_cli.models.network import Network
 from stsm_cli.models.shift import ShiftedConv
 from stsm_cli.models.shift_copies import shifted
-from stsm_cli.models.shift_slices import ChannelSlice
 from stsm_cli.models.tsn import TSN
 
 TIME = 0  # among the axes of a shift
@@ -88,7 +87,7 @@ class _StreamedConv(nn.Module):
         """Output of `net` for the shifted frames (N, C, H, W)."""
         moved = shifted(x, 1, self.slices)  # zeros enter along time
         for part, past in zip(self.in_time, self.past, strict=False):
-            own = ChannelSlice(part.axes[1:], part.direction, 0, past.shape[1])
+            own = part._replace(axes=part.axes[1:], start=0, stop=past.shape[1])
             moved[:, part.start : part.stop] = shifted(past, 1, (own,))
         self.past = [x[:, part.start : part.stop].clone() for part in self.in_time]
         out: Tensor = self.net(moved)

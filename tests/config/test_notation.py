@@ -26,12 +26,34 @@ def test_examples_of_the_docstrings_hold():
     ],
 )
 def test_dims(dims, groups):
-    assert parse_dims(dims) == tuple((axes, (1, -1)) for axes in groups)
+    assert parse_dims(dims) == tuple((axes, (1, -1), ()) for axes in groups)
 
 
 def test_dims_from_the_past_alone():
-    assert parse_dims("T-") == (((0,), (-1,)),)
-    assert parse_dims("W+HT-") == (((2,), (1, -1)), ((0, 1), (-1,)))
+    assert parse_dims("T-") == (((0,), (-1,), ()),)
+    assert parse_dims("W+HT-") == (((2,), (1, -1), ()), ((0, 1), (-1,), ()))
+
+
+@pytest.mark.parametrize(
+    ("group", "axes", "against"),
+    [
+        ("Hw", (1, 2), (2,)),
+        ("wH", (1, 2), (2,)),
+        ("Th", (0, 1), (1,)),
+        ("wTh", (0, 1, 2), (1, 2)),
+        ("ThW", (0, 1, 2), (1,)),
+    ],
+)
+def test_a_lower_case_axis_moves_against_the_first(group, axes, against):
+    assert parse_dims(group) == ((axes, (1, -1), against),)
+    assert parse_dims(f"{group}-") == ((axes, (-1,), against),)
+
+
+def test_all_diagonals_are_groups_of_their_own():
+    assert [against for _, _, against in parse_dims("HW+Hw+THW+THw+ThW+Thw")] == [
+        *((), (2,)),
+        *((), (2,), (1,), (1, 2)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +73,14 @@ def test_dims_from_the_past_alone():
         ("T-T", "dims 'T-T': unknown axis '-'"),
         ("T+T-", "dims 'T+T-': group 'T-' is repeated"),
         ("+", "dims '+': a group is empty"),
+        ("hW", "dims 'hW': unknown axis 'h'; the axes are T, H and W, the first of a group in"),
+        ("Wh", "dims 'Wh': unknown axis 'h'"),
+        ("tH-", "dims 'tH-': unknown axis 't'"),
+        ("hw", "dims 'hw': unknown axis 'h'"),
+        ("Hx", "dims 'Hx': unknown axis 'x'; the axes are T, H and W"),
+        ("Hh", "dims 'Hh': an axis is repeated in group 'Hh'"),
+        ("Hw+wH", "dims 'Hw+wH': group 'wH' is repeated"),
+        ("Th+Th-", "dims 'Th+Th-': group 'Th-' is repeated"),
     ],
 )
 def test_wrong_dims_are_named(dims, says):

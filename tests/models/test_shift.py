@@ -22,10 +22,11 @@ from stsm_cli.models.shift import (
     insert_shift,
     shift,
 )
-from stsm_cli.models.shift_slices import group_sizes
+from stsm_cli.models.shift_slices import group_sizes, steps_of
 
 ALL = ["T", "H", "W", "T+H+W", "HW", "H+W", "T+HW", "TH+TW+HW", "THW", "T+H+W+TH+TW+HW"]
 PAST = ["T-", "T-+H+W", "W+HT-"]
+AGAINST = ["HW+Hw", "Th+wT-", "TH+Th+THw+wTh"]
 LAYOUTS = ["frames", "frames channels-last", "features", "features channels-last", "strided"]
 
 
@@ -39,7 +40,9 @@ def slow_shift(videos, dims, alpha):
         edges = [Fraction(alpha) * num_channels * k / num_slices for k in (i, i + 1)]
         start, stop = (int(edge + Fraction(1, 2)) for edge in edges)
         from_past = i % 2 == 1 or "-" in groups[i // 2]
-        step = [(-1 if from_past else 1) * (axis in groups[i // 2]) for axis in "THW"]
+        ways = {axis: 1 for axis in groups[i // 2] if axis != "-"}
+        ways |= {axis.upper(): -1 for axis in ways if axis.islower()}
+        step = [(-1 if from_past else 1) * ways.get(axis, 0) for axis in "THW"]
         for c in range(start, stop):
             for at in itertools.product(*map(range, sizes)):
                 source = tuple(p + s for p, s in zip(at, step, strict=True))
@@ -67,7 +70,7 @@ def as_videos(x, num_frames):
 
 
 def test_examples_of_the_docstrings_hold():
-    assert doctest.testmod(shift_slices) == (0, 3)
+    assert doctest.testmod(shift_slices) == (0, 4)
 
 
 # Which channels
@@ -109,6 +112,7 @@ def test_slices_of_a_group_share_its_axes():
         ("T+H", "3/32", {"T": (1, 1), "H": (0, 1)}),
         ("T", "0", {"T": (0, 0)}),
         ("T-+H", "1/4", {"T-": (0, 4), "H": (2, 2)}),
+        ("HW+Hw", "1/4", {"HW": (2, 2), "Hw": (2, 2)}),
     ],
 )
 def test_sizes_of_groups_are_in_their_order_and_direction(dims, alpha, sizes):
@@ -145,9 +149,10 @@ def test_slices_differ_by_one_at_most_and_sum_to_alpha(num_channels):
 @pytest.mark.parametrize(
     ("num_channels", "dims", "alpha", "slices"),
     [
-        (64, "T-", "1/8", [((0,), -1, 0, 8)]),
-        (24, "T-+H", "1/2", [((0,), -1, 0, 6), ((1,), 1, 6, 9), ((1,), -1, 9, 12)]),
-        (5, "H+T-", "1/2", [((1,), 1, 0, 1), ((1,), -1, 1, 1), ((0,), -1, 1, 3)]),
+        (64, "T-", "1/8", [((0,), -1, 0, 8, ())]),
+        (24, "T-+H", "1/2", [((0,), -1, 0, 6, ()), ((1,), 1, 6, 9, ()), ((1,), -1, 9, 12, ())]),
+        (5, "H+T-", "1/2", [((1,), 1, 0, 1, ()), ((1,), -1, 1, 1, ()), ((0,), -1, 1, 3, ())]),
+        (32, "Th-", "1/4", [((0, 1), -1, 0, 8, (1,))]),
     ],
 )
 def test_a_group_from_the_past_has_one_slice_as_large_as_two(num_channels, dims, alpha, slices):
@@ -158,7 +163,7 @@ def test_a_group_from_the_past_has_one_slice_as_large_as_two(num_channels, dims,
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dims", [*ALL, *PAST])
+@pytest.mark.parametrize("dims", [*ALL, *PAST, *AGAINST])
 @pytest.mark.parametrize(("num_channels", "alpha"), [(16, "3/8"), (7, "1"), (5, "1/2"), (1, "1")])
 def test_it_is_the_slow_loop(layout, dims, num_channels, alpha):
     videos = torch.randn(2, num_channels, 3, 4, 2)
@@ -191,6 +196,29 @@ def test_directions_on_a_tensor_that_holds_its_own_indices():
     ]
 
 
+@pytest.mark.parametrize("axis", [3, 4])
+@pytest.mark.parametrize("dims", ["HW+Hw", "H+W", "T+HW+Hw"])
+def test_all_four_diagonals_are_symmetric_under_a_mirror(dims, axis):
+    """Each channel of a mirrored video moves as another one does in the video itself."""
+    videos = torch.randn(2, 1, 3, 4, 5).expand(2, 24, 3, 4, 5)
+    plain = shift(videos, dims=dims, alpha=1)
+    mirrored = shift(videos.flip(axis), dims=dims, alpha=1).flip(axis)
+    assert not torch.equal(mirrored, plain)
+    assert {*map(_key, mirrored.unbind(1))} == {*map(_key, plain.unbind(1))}
+
+
+@pytest.mark.parametrize("dims", ["HW", "Hw"])
+def test_two_diagonals_are_not(dims):
+    videos = torch.randn(2, 1, 3, 4, 5).expand(2, 24, 3, 4, 5)
+    plain = shift(videos, dims=dims, alpha=1)
+    mirrored = shift(videos.flip(4), dims=dims, alpha=1).flip(4)
+    assert not {*map(_key, mirrored.unbind(1))} & {*map(_key, plain.unbind(1))}
+
+
+def _key(x):
+    return x.numpy().tobytes()
+
+
 @pytest.mark.parametrize("num_channels", [8, 24, 64])
 def test_t_at_a_quarter_is_tsm(num_channels):
     x = torch.randn(2 * 8, num_channels, 3, 3)
@@ -202,15 +230,13 @@ def test_t_at_a_quarter_is_tsm(num_channels):
     assert torch.equal(shift(x, num_frames=8, dims="T", alpha="1/4"), tsm.view_as(x))
 
 
-@pytest.mark.parametrize("dims", [*ALL, *PAST])
+@pytest.mark.parametrize("dims", [*ALL, *PAST, *AGAINST])
 def test_it_is_a_convolution_with_one_hot_kernels(dims):
     kernels = torch.zeros(24, 1, 3, 3, 3)
     for c in range(24):
         (part,) = [s for s in channel_slices(24, dims, "3/4") if s.start <= c < s.stop] or [None]
-        at = (
-            [1, 1, 1] if part is None else [1 + part.direction * (a in part.axes) for a in range(3)]
-        )
-        kernels[(c, 0, *at)] = 1
+        steps = dict(steps_of(part)) if part else {}
+        kernels[(c, 0, *(1 + steps.get(axis, 0) for axis in range(3)))] = 1
     x = torch.randn(2, 24, 3, 5, 4)
     expected = F.conv3d(x, kernels, padding=1, groups=24)
     assert torch.equal(shift(x, dims=dims, alpha="3/4"), expected)
@@ -294,7 +320,7 @@ def test_the_gradient_is_right_twice(layout, dims):
     assert gradgradcheck(f, x)
 
 
-@pytest.mark.parametrize("dims", [*ALL, *PAST])
+@pytest.mark.parametrize("dims", [*ALL, *PAST, *AGAINST])
 def test_the_gradient_is_the_reversed_shift(dims):
     x, grad = torch.randn(2, 2, 16, 3, 4, 5)
     x.requires_grad_()

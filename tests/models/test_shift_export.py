@@ -20,7 +20,7 @@ def _version(package):
 @pytest.fixture
 def network():
     blocks = nn.Sequential(BasicBlock(16, 16), BasicBlock(16, 16))
-    return insert_shift(blocks, num_frames=4, dims="T+HW", alpha="3/4").eval()
+    return insert_shift(blocks, num_frames=4, dims="T+HW+Hw", alpha="3/4").eval()
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def fresh_compiler():
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize(("dims", "shape"), [("T+H+TW", (4, 5)), ("T+HW+THW", (4, 4, 5))])
+@pytest.mark.parametrize(("dims", "shape"), [("T+H+Tw", (4, 5)), ("T+HW+Hw+THW", (4, 4, 5))])
 def test_compiled_it_is_the_same_at_any_batch_and_width(dims, shape):
     def f(x):
         return shift(x, num_frames=4, dims=dims, alpha="3/4")

@@ -33,7 +33,7 @@ for (c, t, h, w), dims, alpha in [
     ((24, 3, 5, 4), "T+H+W", "3/8"),
     ((7, 1, 3, 2), "TH+TW+HW", "1"),
     ((1, 4, 7, 9), "T", "1"),
-    ((16, 2, 40, 41), "THW+W", "3/4"),  # more columns than one program takes
+    ((16, 2, 40, 41), "THw+Th-+W", "3/4"),  # more columns than one program takes
 ]:
     slices = channel_slices(c, dims, alpha)
     frames, features = torch.randn(2 * t, c, h, w), torch.randn(2, c, t, h, w)
