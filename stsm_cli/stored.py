@@ -6,7 +6,8 @@ are passed over: other versions of stsm wrote more, or will.
 
 import json
 import math
-from collections.abc import Hashable, Mapping
+from base64 import b64decode
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -37,13 +38,34 @@ _SAME = 1e-3  # percent; the mean of 0 and 1 in float32 is that far from its fra
 
 @dataclass(frozen=True, config=STRICT)
 class Pair:
-    """Counts of a test on the videos of two classes that are each other's time reversal."""
+    """Counts of a test on the videos of two classes that one thing alone tells apart."""
 
     classes: tuple[str, str]
     videos: NonNegativeInt
     correct: NonNegativeInt
     ordered: NonNegativeInt
-    """Videos that score their own class above its reversal."""
+    """Videos that score their own class above the other of the pair."""
+    factor: str | None = None
+    """What tells them apart, by the data set's card; None in results from before it was kept."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class FactorScore:
+    """Counts of a test on the videos of all pairs that the same thing tells apart."""
+
+    videos: NonNegativeInt
+    correct: NonNegativeInt
+    ordered: NonNegativeInt
+
+    @property
+    def top1(self) -> float:
+        """Percentage of these videos that are right, among all classes of the set."""
+        return 100 * self.correct / max(1, self.videos)
+
+    @property
+    def in_pair(self) -> float:
+        """Percentage of these videos that score their class above the other of its pair."""
+        return 100 * self.ordered / max(1, self.videos)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -61,9 +83,18 @@ class Score:
     top5: Percent
     mean_class: Percent
     pair_accuracy: Percent | None
-    """Share of videos whose class scores above its time reversal; None on sets without pairs."""
+    """Share of videos whose class scores above the other of its pair; None on sets without any."""
     pairs: tuple[Pair, ...] | None = None
     """One a pair; None on sets without any, and in records from before pairs were counted."""
+    hits: str | None = None
+    """The listed videos that are right, by the order of their paths: bits, packed, in base64. None
+    in results from before they were kept."""
+
+    @property
+    def factors(self) -> dict[str, FactorScore]:
+        """Its pairs by what tells them apart, in their order; empty where nothing says so."""
+        names = dict.fromkeys(pair.factor for pair in self.pairs or () if pair.factor)
+        return {name: _together(self.pairs or (), name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -120,7 +151,7 @@ class Result(SplitScore):
 
 _SCORE_KEYS = (
     *("num_videos", "num_listed", "correct", "top1", "top1_interval", "top5", "top5_interval"),
-    *("mean_class", "pair_accuracy", "pairs", "broken"),
+    *("mean_class", "pair_accuracy", "pairs", "hits", "broken"),
 )
 _DATA_KEYS = ("list_sha256", "class_hash", "num_in_lists", "decoder")
 _TRAINING_KEYS = (
@@ -162,6 +193,14 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Batch:
+    """The batch of an optimiser step, and the learning rate that goes with it."""
+
+    batch_size: PositiveInt
+    lr: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Machine(Origin):
     """And on what it ran, as its record tells."""
 
@@ -171,6 +210,7 @@ class Machine(Origin):
     device: str | None = None
     cpu_capability: str | None = None
     decoder: str | None = None
+    batch: Batch | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -288,6 +328,14 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def _together(pairs: Iterable[Pair], factor: str) -> FactorScore:
+    own = [pair for pair in pairs if pair.factor == factor]
+    videos, correct, ordered = (
+        sum(getattr(pair, count) for pair in own) for count in ("videos", "correct", "ordered")
+    )
+    return FactorScore(videos, correct, ordered)
+
+
 def contradiction(score: Score) -> str | None:
     """The first contradiction between counts and accuracies of a test; None where they agree."""
     total, correct = score.num_listed, score.correct
@@ -302,11 +350,30 @@ def contradiction(score: Score) -> str | None:
         )
     if score.top5 < top1 - _SAME:
         return f"top5 is {score.top5:g}, less than top1, {top1:g}"
-    return _pairs_contradict(score)
+    return _hits_contradict(score) or _pairs_contradict(score)
+
+
+def _hits_contradict(score: Score) -> str | None:
+    if score.hits is None:
+        return None
+    try:
+        packed = b64decode(score.hits, validate=True)
+    except ValueError:
+        return f"hits is {score.hits:.40}, not base64"
+    if len(packed) != -(-score.num_listed // 8):
+        return f"hits has {len(packed)} bytes, for {score.num_listed} listed videos"
+    bits = int.from_bytes(packed, "big")
+    if bits & ((1 << 8 * len(packed) - score.num_listed) - 1):
+        return f"hits marks videos behind the last of {score.num_listed}"
+    if (right := bits.bit_count()) != score.correct:
+        return f"hits has {right} videos right, but correct is {score.correct}"
+    return None
 
 
 def _pairs_contradict(score: Score) -> str | None:
     if score.pairs is None:
+        if score.pair_accuracy is not None and score.pair_accuracy < score.top1 - _SAME:
+            return f"pair_accuracy is {score.pair_accuracy:g}, less than top1, {score.top1:g}"
         return None
     for pair in score.pairs:
         if not pair.correct <= pair.ordered <= pair.videos:
@@ -314,10 +381,11 @@ def _pairs_contradict(score: Score) -> str | None:
                 f"pairs of {' and '.join(pair.classes)}: {pair.correct} correct, "
                 f"{pair.ordered} ordered, of {pair.videos} videos"
             )
-    if sum(pair.videos for pair in score.pairs) > score.num_listed:
+    videos, correct = (sum(getattr(p, key) for p in score.pairs) for key in ("videos", "correct"))
+    if videos > score.num_listed:
         return f"pairs: they hold more than the {score.num_listed} listed videos"
-    if sum(pair.correct for pair in score.pairs) > score.correct:
-        return f"pairs: more are correct than the {score.correct} of all"
+    if correct > score.correct or (videos == score.num_listed and correct < score.correct):
+        return f"pairs: {correct} of their {videos} videos are correct, {score.correct} of all"
     counted = 100 * sum(pair.ordered for pair in score.pairs) / score.num_listed
     if score.pair_accuracy is None or not _same(score.pair_accuracy, counted):
         return f"pair_accuracy is {score.pair_accuracy}, but its pairs give {counted:g}"

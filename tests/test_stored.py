@@ -6,7 +6,16 @@ from dataclasses import fields, replace
 import pytest
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.stored import Fusion, Pair, Result, read_stored, result_record
+from stsm_cli.stored import (
+    FactorScore,
+    Fusion,
+    Pair,
+    Result,
+    contradiction,
+    read_stored,
+    result_record,
+    wilson_interval,
+)
 
 SCORE = {
     "num_videos": 3,
@@ -18,7 +27,8 @@ SCORE = {
     "top5_interval": (30.1, 95.4),
     "mean_class": 50.0,
     "pair_accuracy": 50.0,
-    "pairs": (Pair(("a", "b"), 4, 2, 2),),
+    "pairs": (Pair(("a", "b"), 4, 2, 2, "order"),),
+    "hits": "oA==",
     "broken": ("val/1.mp4",),
 }
 DATA = {"list_sha256": "l", "class_hash": "c", "num_in_lists": None, "decoder": "pyav"}
@@ -55,13 +65,63 @@ def test_a_result_is_read_as_it_was_written(tmp_path, result):
     (tmp_path / "result.json").write_text(json.dumps(result_record(result)))
     typed, plain = read_stored(tmp_path / "result.json", Result, "a result", CheckpointError)
     assert typed == result
-    assert plain["pairs"] == [{"classes": ["a", "b"], "videos": 4, "correct": 2, "ordered": 2}]
+    counts = {"videos": 4, "correct": 2, "ordered": 2, "factor": "order"}
+    assert plain["pairs"] == [{"classes": ["a", "b"], **counts}]
 
 
 def test_a_result_of_an_older_version_is_read(tmp_path):
-    new = ("schema", "numerics", "split_id", "pairs", "top5_interval", "weights_sha256", *DATA)
+    new = (
+        *("schema", "numerics", "split_id", "pairs", "hits", "top5_interval", "weights_sha256"),
+        *DATA,
+    )
     old = {key: value for key, value in result_record(TRAINED).items() if key not in new}
     (tmp_path / "result.json").write_text(json.dumps(old))
     typed, plain = read_stored(tmp_path / "result.json", Result, "a result", CheckpointError)
     assert (typed.top1, typed.numerics, typed.split_id, typed.decoder) == (50.0, 1, None, None)
     assert plain == json.loads(json.dumps(old))
+
+
+def score(**changes):
+    interval = tuple(100 * bound for bound in wilson_interval(2, 4))
+    return replace(TRAINED, top1_interval=interval, **changes)
+
+
+PAIRS = (Pair(("a", "b"), 2, 1, 1, "look"), Pair(("c", "d"), 2, 1, 2, "move"))
+
+
+def test_pairs_that_the_same_thing_tells_apart_are_counted_together():
+    more = Pair(("e", "f"), 6, 3, 4, "look")
+    assert score(pairs=(*PAIRS, more)).factors == {
+        "look": FactorScore(8, 4, 5),
+        "move": FactorScore(2, 1, 2),
+    }
+    assert FactorScore(8, 4, 5).top1 == 50.0
+    assert FactorScore(8, 4, 5).in_pair == 62.5
+    assert score(pairs=None).factors == {}
+    assert score(pairs=(Pair(("a", "b"), 4, 2, 2),)).factors == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"hits": "oA="}, "hits is oA=, not base64"),
+        ({"hits": "oKA="}, "hits has 2 bytes, for 4 listed videos"),
+        ({"hits": "4A=="}, "hits has 3 videos right, but correct is 2"),
+        ({"hits": "AQ=="}, "hits marks videos behind the last of 4"),
+        ({"hits": None, "pairs": PAIRS, "pair_accuracy": 75.0}, None),
+        (
+            {"pairs": (PAIRS[0], replace(PAIRS[1], correct=0)), "pair_accuracy": 75.0},
+            "pairs: 1 of their 4 videos are correct, 2 of all",
+        ),
+        ({"pairs": (PAIRS[0],), "pair_accuracy": 25.0}, None),
+        (
+            {"pairs": (replace(PAIRS[0], videos=3), PAIRS[1]), "pair_accuracy": 75.0},
+            "pairs: they hold more than the 4 listed videos",
+        ),
+        ({"pairs": None, "pair_accuracy": 40.0}, "pair_accuracy is 40, less than top1, 50"),
+        ({"pairs": None, "pair_accuracy": None}, None),
+    ],
+)
+def test_what_a_score_says_of_itself_is_computed(changes, problem):
+    assert contradiction(score()) is None
+    assert contradiction(score(**changes)) == problem

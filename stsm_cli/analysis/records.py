@@ -7,6 +7,7 @@ hash of the recipe: a run is finished if, and only if, its record is there with 
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, field, replace
@@ -175,12 +176,24 @@ def read_record(path: Path) -> RunRecord:
         problem = f"environment.{first_problem(error)}"
         raise DataError(f"{path}: not a run record: {problem}", hint=AGAIN) from None
     _check_recipe(path, record, known.recipe)
-    _check_curve(path, record.curve, record.recipe.optim.epochs)
+    _check_stream(path, record, "")
     if record.flow is not None:
-        _check_curve(path, record.flow.curve, record.flow.recipe.optim.epochs)
-    if contradicts := contradiction(record.score):
-        raise DataError(f"{path}: score.{contradicts}", hint=AGAIN)
+        _check_stream(path, record.flow, "flow.")
     return record
+
+
+def _check_stream(path: Path, stream: RunRecord | FlowStream, prefix: str) -> None:
+    """Refuse a curve, a score or a learning rate that is not what the rest of the stream gives."""
+    _check_curve(path, stream.curve, stream.recipe.optim.epochs, prefix)
+    if contradicts := contradiction(stream.score):
+        raise DataError(f"{path}: {prefix}score.{contradicts}", hint=AGAIN)
+    batch, optim = as_stored(Machine, stream.environment).batch, stream.recipe.optim
+    if batch is None:  # stsm 0.2 did not keep it
+        return
+    lr = optim.lr * batch.batch_size / optim.lr_batch_size
+    if not math.isclose(batch.lr, lr):
+        told = f"{prefix}environment.batch.lr is {batch.lr:g}, but its recipe gives {lr:g}"
+        raise DataError(f"{path}: {told}", hint=AGAIN)
 
 
 def _check_recipe(path: Path, record: RunRecord, known: str) -> None:
@@ -200,12 +213,13 @@ def _check_recipe(path: Path, record: RunRecord, known: str) -> None:
             raise DataError(f"{path}: {told}", hint=AGAIN)
 
 
-def _check_curve(path: Path, curve: Curve, epochs: int) -> None:
+def _check_curve(path: Path, curve: Curve, epochs: int, prefix: str) -> None:
     """Refuse a record of a run that lost its metrics, or that two wrote at once (stsm 0.3)."""
     for name, values in asdict(curve).items():
         if len(values) != epochs:
             raise DataError(
-                f"{path}: curve.{name} has {len(values)} values, the recipe's optim.epochs is "
+                f"{path}: {prefix}curve.{name} has {len(values)} values, the recipe's "
+                "optim.epochs is "
                 f"{epochs}",
                 hint="move the file and the run's folder below runs/ away; the same "
                 "`stsm ablate` does the run again",

@@ -140,6 +140,19 @@ class RowSummary:
         return Spread(known) if known else None
 
     @property
+    def factors(self) -> dict[str, tuple[Spread, Spread]]:
+        """Top-1 and accuracy in pair of the pairs of each factor; empty unless all runs tell."""
+        runs = [record.score.factors for record in self.records]
+        names = [name for name in (runs[0] if runs else ()) if all(name in run for run in runs)]
+        return {
+            name: (
+                Spread(tuple(run[name].top1 for run in runs)),
+                Spread(tuple(run[name].in_pair for run in runs)),
+            )
+            for name in names
+        }
+
+    @property
     def strongest(self) -> PaperRow | None:
         """Printed row; of several baselines for one setting the best."""
         return max(self.paper, key=lambda printed: printed.percent, default=None)

@@ -90,6 +90,8 @@ class _Section:
 
     title: str
     table: str
+    factors: str
+    """Accuracy by what tells the classes apart; empty where one thing does, or none is known."""
     figures: Sequence[str]
     sentences: Sequence[str]
     conclusion: str
@@ -105,11 +107,35 @@ def _section(
     return _Section(
         title=f"{label[0].upper()}{label[1:]}, {group.first.budget} budget: {group.extent}",
         table=markdown(*_whole_table(rows, paper, group)),
+        factors=_factors(rows),
         figures=figures,
         sentences=[*sentences, *still_rising(group)],
         conclusion=conclusion,
         conditions=conditions(ablation, paper.dataset, group),
     )
+
+
+def _factors(rows: Sequence[RowSummary]) -> str:
+    """Top-1 of the videos of each factor's classes, with the accuracy in pair in brackets."""
+    names = list(dict.fromkeys(name for row in rows for name in row.factors))
+    if len(names) < 2:
+        return ""
+    return markdown(
+        ["setting", *names],
+        [
+            [row.row.name, *(_factor_cell(row.factors.get(name)) for name in names)]
+            for row in rows
+            if row.records
+        ],
+    )
+
+
+def _factor_cell(of: tuple[Spread, Spread] | None) -> str:
+    if of is None:
+        return "–"
+    top1, in_pair = of
+    spread = "" if top1.sd is None else f" ± {top1.sd:.1f}"
+    return f"{mean_cell(top1)}{spread} ({mean_cell(in_pair)})"
 
 
 def _sentences(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:

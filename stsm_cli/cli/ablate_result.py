@@ -82,6 +82,10 @@ def _row_record(sweep: "Sweep", row: "RowSummary") -> dict[str, Any]:
         "sd": top1 and top1.sd,
         "seeds": {record.seed: record.score.top1 for record in row.records},
         "pair_accuracy": pair and pair.mean,
+        "factors": {
+            name: {"top1": top1.mean, "pair_accuracy": in_pair.mean}
+            for name, (top1, in_pair) in row.factors.items()
+        },
         "macs": row.records[0].network.macs if row.records else None,
         "params": row.records[0].network.params if row.records else None,
     }

@@ -324,6 +324,13 @@ def print_result(
     if result.num_in_lists or result.broken:  # results of old runs have no lists
         notes.append(_which_videos(result))
     console.table("Test", list(columns), [list(columns.values())], notes=notes)
+    if len(factors := result.factors) > 1:
+        cells = [
+            [name, str(score.videos), f"{score.top1:.1f}", f"{score.in_pair:.1f}"]
+            for name, score in factors.items()
+        ]
+        heads = ["told apart by", "videos", "top-1", "in pair"]
+        console.table("By what tells the two classes of a pair apart", heads, cells)
 
 
 def _which_videos(result: "Result") -> str:

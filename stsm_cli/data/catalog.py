@@ -69,13 +69,14 @@ def known_counts(dataset: str) -> dict[str, dict[str, int]]:
     return counts
 
 
-def reverse_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
-    """For each label the label of its time reversal, (K,).
+def partner_labels(card: DatasetCard, classes: Sequence[str]) -> IntArray:
+    """For each label that of the other class of its pair, whatever tells them apart, (K,).
 
     Raises:
         DataError: The card pairs a class that `classes` lacks.
     """
-    return swapped_labels(f"datasets/{card.name}.yaml", card.reverse_pairs, classes)
+    pairs = tuple(pair for pairs in card.factors.values() for pair in pairs)
+    return swapped_labels(f"datasets/{card.name}.yaml", pairs, classes)
 
 
 def swapped_labels(source: str, pairs: Pairs, classes: Sequence[str]) -> IntArray:

@@ -3,7 +3,7 @@
 A video that does not decode stays in the total and counts as wrong.
 """
 
-from collections.abc import Sequence
+from base64 import b64encode
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.catalog import IntArray, load_card, reverse_labels
+from stsm_cli.data.catalog import DatasetCard, IntArray, load_card, partner_labels
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.scores import Scores
 from stsm_cli.stored import Pair, SplitScore, wilson_interval
@@ -21,20 +21,37 @@ _NEVER = torch.iinfo(torch.int64).max
 
 
 def summary(scores: Scores, manifest: Manifest, recipe: Recipe) -> SplitScore:
-    """Score of a split, by pairs of classes too where the set has time-reversal pairs."""
+    """Score of a split, video by video, and by pairs of classes where the set's card has some."""
     card = load_card(recipe.data.dataset)
-    partners = reverse_labels(card, manifest.classes) if card.reverse_pairs else None
+    partners = partner_labels(card, manifest.classes) if card.factors else None
     broken = sorted(manifest.records[index].path for index in scores.broken_labels)
-    pairs = None if partners is None else _pairs(scores, partners, manifest.classes)
-    return replace(summarise(scores, partners), pairs=pairs, broken=tuple(broken))
-
-
-def _pairs(scores: Scores, partners: IntArray, classes: Sequence[str]) -> tuple[Pair, ...]:
-    return tuple(
-        Pair((classes[first], classes[second]), pair.videos, pair.correct, pair.ordered)
-        for pair in pair_results(scores, partners)
-        for first, second in [pair.labels]
+    return replace(
+        summarise(scores, partners),
+        pairs=None if partners is None else _pairs(scores, partners, manifest, card),
+        hits=_hits(scores, manifest),
+        broken=tuple(broken),
     )
+
+
+def _pairs(
+    scores: Scores, partners: IntArray, manifest: Manifest, card: DatasetCard
+) -> tuple[Pair, ...]:
+    factors = {name: factor for factor, pairs in card.factors.items() for name, _ in pairs}
+    factors |= {name: factor for factor, pairs in card.factors.items() for _, name in pairs}
+    results = []
+    for pair in pair_results(scores, partners):
+        first, second = (manifest.classes[label] for label in pair.labels)
+        counts = pair.videos, pair.correct, pair.ordered
+        results.append(Pair((first, second), *counts, factors[first]))
+    return tuple(results)
+
+
+def _hits(scores: Scores, manifest: Manifest) -> str:
+    """The videos that are right as `Score.hits` has them."""
+    right = _rank(*_all_listed(scores)) == 1
+    paths = [manifest.records[i].path for i in (*scores.indices, *scores.broken_labels)]
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    return b64encode(np.packbits(right.numpy()[order]).tobytes()).decode()
 
 
 def summarise(scores: Scores, partners: IntArray | None) -> SplitScore:
@@ -42,14 +59,12 @@ def summarise(scores: Scores, partners: IntArray | None) -> SplitScore:
 
     Args:
         scores: Of the videos that decode; the broken ones count as wrong.
-        partners: (K,) the class that is each class's time reversal, where the set has such pairs.
+        partners: (K,) the other class of each class's pair, where the set has such pairs.
     """
     probabilities, labels = _all_listed(scores)
     num_listed = len(labels)
-    own = probabilities.gather(1, labels[:, None])
-    # ours: ties count against us, so a constant score is never right; nor is NaN
-    rank = (probabilities >= own).sum(1).masked_fill(own.isnan()[:, 0], _NEVER)
-    hit = rank == 1  # 1 is best
+    rank = _rank(probabilities, labels)
+    hit = rank == 1
     per_class = [hit[labels == k].float().mean().item() for k in labels.unique().tolist()]
     correct, among_five = int(hit.sum()), int((rank <= 5).sum())
     return SplitScore(
@@ -84,14 +99,14 @@ def confusion_matrix(scores: Scores, num_classes: int) -> IntArray:
 
 
 class PairResult(NamedTuple):
-    """Counts of the two classes of a time-reversal pair together."""
+    """Counts of the two classes of a pair together."""
 
     labels: tuple[int, int]
     videos: int
     """Listed videos of both classes."""
     correct: int
     ordered: int
-    """Videos that score their own class above its reversal; half of them by chance."""
+    """Videos that score their own class above the other; half of them by chance."""
 
 
 def pair_results(scores: Scores, partners: IntArray) -> list[PairResult]:
@@ -147,13 +162,20 @@ def _all_listed(scores: Scores) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([scores.probabilities, nothing]), torch.cat([scores.labels, missing])
 
 
+def _rank(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(N,) the place of each video's own class among its scores; 1 is best."""
+    own = probabilities.gather(1, labels[:, None])
+    # ours: ties count against us, so a constant score is never right; nor is NaN
+    return (probabilities >= own).sum(1).masked_fill(own.isnan()[:, 0], _NEVER)
+
+
 def _percent_interval(correct: int, total: int) -> tuple[float, float]:
     low, high = wilson_interval(correct, total)
     return 100 * low, 100 * high
 
 
 def _ordered(probabilities: torch.Tensor, labels: torch.Tensor, partners: IntArray) -> torch.Tensor:
-    """(N,) whether each video's own class scores above its time reversal."""
+    """(N,) whether each video's own class scores above the other of its pair."""
     own = probabilities.gather(1, labels[:, None])
     other = probabilities.gather(1, torch.from_numpy(partners)[labels][:, None])
     return (own > other)[:, 0]

@@ -189,6 +189,13 @@ def edited(path, *keys, to):
         (("score", "top5"), 60.0, r"score\.top5 is 60, less than top1, 70"),
         (("score", "mean_class"), 170.0, r"score\.mean_class: Input should be less than or equal"),
         (("score", "top1"), float("nan"), r"score\.top1: Input should be a finite number"),
+        (("score", "hits"), "oKA=", r"score\.hits has 2 bytes, for 100 listed videos"),
+        (("score", "pair_accuracy"), 60.0, r"score\.pair_accuracy is 60, less than top1, 70"),
+        (
+            ("environment", "batch"),
+            {"batch_size": 8, "lr": 0.004},
+            r"environment\.batch\.lr is 0\.004, but its recipe gives 0\.002",
+        ),
         (("seconds",), 0.0, "seconds: Input should be greater than 0"),
         (("curve", "val_top1"), [True] * 11, r"curve\.val_top1\.0: Input should be a valid number"),
     ],
@@ -325,6 +332,21 @@ def test_the_second_stream_of_a_record_is_checked_too(measure, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"recipe_hash is .* but its recipe gives"):
         read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "to", "problem"),
+    [
+        (("score", "correct"), 61, "flow.score.top1 is 60 in "),
+        (("environment", "batch"), {"batch_size": 1, "lr": 1.0}, "flow.environment.batch.lr is 1,"),
+    ],
+)
+def test_the_score_of_the_second_stream_is_checked_too(measure, tmp_path, keys, to, problem):
+    _, _, path = two_streams(measure, tmp_path)
+    edited(path, "flow", *keys, to=to)
+    with pytest.raises(DataError) as caught:
+        read_record(path)
+    assert str(caught.value).startswith(f"{path}: {problem}")
 
 
 def test_a_record_of_one_stream_says_nothing_of_another(path):

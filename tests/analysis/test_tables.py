@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 
@@ -212,6 +213,33 @@ def test_without_reversed_classes_there_is_no_pair_accuracy(measure, tmp_path):
     paper = load_paper_table(1)
     _, cells = main_table(summarise(sweep.ablation, paper, group), paper, group)
     assert {row[5] for row in cells} == {"–"}
+
+
+def by_factor(path, **counts):
+    """Write pairs into the record at `path`: of each factor, of 40 videos, the right and ordered."""
+    content = json.loads(path.read_text())
+    content["score"]["pairs"] = [
+        {"classes": [name, f"{name}s"], "videos": 40, "correct": c, "ordered": o, "factor": name}
+        for name, (c, o) in counts.items()
+    ]
+    ordered = sum(o for _, o in counts.values())
+    path.write_text(json.dumps(content | {"score": content["score"] | {"pair_accuracy": ordered}}))
+
+
+def test_a_set_of_several_factors_has_accuracy_by_each(measure, markdown, tmp_path):
+    sweep = measure("alpha", lambda run: 70 if run.row.name == "3/8" else None, seeds=2)
+    assert "By what tells" not in markdown(sweep)
+    assert "class scores above its time reversal (chance: 50)" in markdown(sweep)
+    first, second = sorted(tmp_path.glob("records/*/*/*.json"))
+    by_factor(first, look=(30, 36), move=(20, 38))
+    by_factor(second, look=(34, 40), move=(20, 36))
+    assert (
+        "and in brackets “in pair”:\n\n| setting | look | move |\n| --- | --- | --- |\n"
+        "| 3/8 | 80.0 ± 7.1 (95.0) | 50.0 ± 0.0 (92.5) |\n\n![a.svg](a.svg)\n"
+    ) in markdown(sweep)
+    assert "class scores above the other class of its pair (chance: 50)" in markdown(sweep)
+    by_factor(second, move=(20, 36))  # what not all runs tell is left out
+    assert "By what tells" not in markdown(sweep)
 
 
 def costs(name):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from stsm_cli.cli.app import run
 from stsm_cli.cli.train import print_result
-from stsm_cli.stored import Result
+from stsm_cli.stored import Pair, Result
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +210,18 @@ def test_a_table_names_the_recipe_and_below_it_what_was_changed(capsys, num_clas
     assert ("top-5" in lines[2]) == (num_classes > 5)
     assert lines[4].startswith("folder/a  folder-1x1@32")
     assert lines[6] == "recipe folder/a with model.backbone=resnet_small, optim.epochs=3"
+
+
+def test_a_set_of_several_factors_has_a_table_of_each(capsys):
+    score = {"num_videos": 8, "num_listed": 8, "correct": 5, "top1_interval": (30.6, 86.3)}
+    score |= {"top1": 62.5, "top5": 75.0, "mean_class": 62.5, "pair_accuracy": 75.0}
+    pairs = (Pair(("a", "b"), 4, 3, 4, "motion"), Pair(("c", "d"), 4, 2, 2, "both"))
+    whose = {"name": "a", "protocol": "scenes-1x1@32", "recipe_hash": "0", "broken": ()}
+    result = Result(**score, **whose, pairs=pairs, seconds_eval=1.0)
+    print_result(result, Path("runs/a"), num_classes=4, record=None)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["motion", "4", "75.0", "100.0"] in lines
+    assert ["both", "4", "50.0", "50.0"] in lines
+    one = replace(result, pairs=pairs[:1])
+    print_result(one, Path("runs/a"), num_classes=4, record=None)
+    assert "told apart by" not in capsys.readouterr().out

@@ -4,7 +4,7 @@ import pytest
 
 from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import DatasetName
-from stsm_cli.data.catalog import DatasetCard, load_card, reverse_labels
+from stsm_cli.data.catalog import DatasetCard, load_card, partner_labels
 from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.errors import DataError
@@ -56,7 +56,7 @@ def test_something_something_mirrors_three_pairs_of_neighbours():
 def test_the_embedded_set_reverses_neighbours():
     card = load_card("synth")
     assert card.num_classes == len(CLASSES)
-    assert reverse_labels(card, CLASSES).tolist() == [label ^ 1 for label in range(16)]
+    assert partner_labels(card, CLASSES).tolist() == [label ^ 1 for label in range(16)]
 
 
 def test_the_embedded_set_mirrors_what_goes_sideways():
@@ -74,7 +74,7 @@ def test_the_embedded_set_mirrors_what_goes_sideways():
 
 def test_swapping_twice_is_the_identity():
     mirrored = find_mirror("synth", CLASSES).labels(CLASSES)
-    for swapped in (mirrored, reverse_labels(load_card("synth"), CLASSES)):
+    for swapped in (mirrored, partner_labels(load_card("synth"), CLASSES)):
         assert swapped[swapped].tolist() == list(range(16))
         assert swapped.tolist() != list(range(16))
 
@@ -85,7 +85,7 @@ def test_a_class_that_the_list_lacks_is_named():
     with pytest.raises(DataError, match=message):
         find_mirror("synth", CLASSES[:12]).labels(CLASSES[:12])
     with pytest.raises(DataError, match=r"pairs 'cover', a class that the list of 14 classes"):
-        reverse_labels(card, CLASSES[:14])
+        partner_labels(card, CLASSES[:14])
 
 
 def test_an_unknown_data_set_is_named():

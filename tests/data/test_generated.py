@@ -7,7 +7,7 @@ import pytest
 
 from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.schema import DataConfig
-from stsm_cli.data.catalog import known_counts, load_card, reverse_labels
+from stsm_cli.data.catalog import known_counts, load_card, partner_labels, swapped_labels
 from stsm_cli.data.content import data_id_at, split_id
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.generated import GENERATED, make_where_absent
@@ -46,7 +46,8 @@ def test_its_settings_are_the_section_of_its_name(name):
 def test_its_card_tells_of_the_same_set(name):
     made, card = GENERATED[name], load_card(name)
     assert card.num_classes == len(made.classes) == len(set(made.classes))
-    reverse_labels(card, made.classes)  # both refuse a class that there is none of
+    partner_labels(card, made.classes)  # all refuse a class that there is none of
+    swapped_labels(name, card.reverse_pairs, made.classes)
     find_mirror(name, made.classes).labels(made.classes)
     listed = {split: counts["listed"] for split, counts in known_counts(name).items()}
     assert listed == {split: made.settings().num_videos(split) for split in made.settings().splits}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.config.generated_sets import OrderConfig
-from stsm_cli.data.catalog import load_card, reverse_labels
+from stsm_cli.data.catalog import load_card, partner_labels
 from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.order import CLASSES, draw_scene, frame_shape, make_frames
 from stsm_cli.data.render import SHAPES, render
@@ -50,7 +50,7 @@ def test_a_video_is_its_pair_s_process_turned_by_the_coin_and_the_label(label):
 
 
 def test_neighbours_are_each_other_s_reversal():
-    assert reverse_labels(load_card("order"), CLASSES).tolist() == [label ^ 1 for label in LABELS]
+    assert partner_labels(load_card("order"), CLASSES).tolist() == [label ^ 1 for label in LABELS]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.config.generated_sets import ScenesConfig
-from stsm_cli.data.catalog import load_card, reverse_labels
+from stsm_cli.data.catalog import load_card, partner_labels, swapped_labels
 from stsm_cli.data.digits import _pictures
 from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.render import render
@@ -72,7 +72,8 @@ def test_the_card_pairs_neighbours_by_what_tells_them_apart():
     pairs = [pair for factor in card.factors.values() for pair in factor]
     assert pairs == list(zip(CLASSES[::2], CLASSES[1::2], strict=True))
     assert list(card.factors) == ["appearance", "motion", "both"]
-    reversed_ = reverse_labels(card, CLASSES)
+    assert partner_labels(card, CLASSES).tolist() == [label ^ 1 for label in range(24)]
+    reversed_ = swapped_labels("card", card.reverse_pairs, CLASSES)
     assert [CLASSES[i] for i in range(24) if reversed_[i] == i] == [
         *CLASSES[:8],
         *CLASSES[16:20],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.config.generated_sets import SynthConfig
-from stsm_cli.data.catalog import load_card, reverse_labels
+from stsm_cli.data.catalog import load_card, partner_labels
 from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.render import render
 from stsm_cli.data.synth_scenes import CLASSES, draw_scene, frame_size, make_frames, orient
@@ -29,7 +29,7 @@ def rise(values):
 @pytest.mark.parametrize("is_mirrored", [False, True])
 @pytest.mark.parametrize("label", LABELS)
 def test_playing_backwards_gives_the_other_class_of_the_pair(label, is_mirrored):
-    other = reverse_labels(load_card("synth"), CLASSES)[label]
+    other = partner_labels(load_card("synth"), CLASSES)[label]
     assert other == label ^ 1
     frames = orient(any_frames(), label, is_mirrored=is_mirrored)
     reversed_ = orient(any_frames(), other, is_mirrored=is_mirrored)

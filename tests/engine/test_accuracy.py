@@ -1,7 +1,13 @@
+from base64 import b64decode
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from stsm_cli.config.load import load_recipe
+from stsm_cli.data.manifest import Manifest, VideoRecord
+from stsm_cli.data.scenes import SCENES
 from stsm_cli.engine.accuracy import (
     ClassResult,
     PairResult,
@@ -9,9 +15,11 @@ from stsm_cli.engine.accuracy import (
     confusion_matrix,
     pair_results,
     summarise,
+    summary,
     wilson_interval,
 )
 from stsm_cli.engine.scores import Scores
+from stsm_cli.stored import FactorScore, contradiction
 
 
 def scores(rows, labels, broken=None):
@@ -57,6 +65,41 @@ def test_pair_accuracy_compares_a_class_with_its_reversal_only():
     summary = summarise(scores(rows, [0, 2]), np.array([1, 0, 3, 2]))
     assert summary.top1 == 0.0
     assert summary.pair_accuracy == 50.0
+
+
+def test_each_video_is_kept_in_the_order_of_the_paths():
+    classes = tuple(f"class {label}" for label in range(400))
+    rows = torch.eye(400)[[0, 9, 2]]  # of the first, the third and the fourth of the list
+    videos = [
+        VideoRecord(f"val/{name}.mp4", label, 1, 0.0, 1, 1) for label, name in enumerate("dcba")
+    ]
+    manifest = Manifest(Path(), "val", classes, videos)
+    found = Scores(rows, torch.tensor([0, 2, 2]), (0, 2, 3), {1: 1})
+    result = summary(found, manifest, load_recipe("k400/tsm_r50_8f").recipe)
+    right = np.unpackbits(np.frombuffer(b64decode(result.hits), np.uint8), count=4)
+    assert right.tolist() == [1, 0, 0, 1]  # a, b, c, which does not decode, and d
+    assert (result.pairs, result.correct, contradiction(result)) == (None, 2, None)
+
+
+def test_the_pairs_of_a_set_are_those_of_its_card_with_what_tells_them_apart():
+    videos = [VideoRecord(f"val/{label}.mp4", label, 1, 0.0, 1, 1) for label in range(24)]
+    manifest = Manifest(Path(), "val", SCENES.classes, videos)
+    rows = torch.eye(24)
+    rows[[0, 9]] = rows[[1, 8]].clone()  # taken for the other of their pair
+    found = Scores(rows, torch.arange(24), tuple(range(24)), {})
+    result = summary(found, manifest, load_recipe("scenes/tsm").recipe)
+    assert [pair.classes for pair in result.pairs][::4] == [
+        ("four", "nine"),
+        ("rightward", "leftward"),
+        ("zero_moves", "one_moves"),
+    ]
+    assert result.factors == {
+        "appearance": FactorScore(8, 7, 7),
+        "motion": FactorScore(8, 7, 7),
+        "both": FactorScore(8, 8, 8),
+    }
+    assert result.pair_accuracy == pytest.approx(100 * 22 / 24)
+    assert contradiction(result) is None
 
 
 def test_a_constant_score_is_never_right():
