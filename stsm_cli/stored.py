@@ -187,6 +187,8 @@ class Origin:
     """Of the file that `model.init` names."""
     data_id: str | None = None
     """Id of the videos; None in runs from before it was kept."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Of a generated set, ids of its files by split; empty in runs from before they were kept."""
     numerics: PositiveInt = 1
     stsm: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)

@@ -29,6 +29,7 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
         lines[0] += f"; {', '.join(f'{key} {value}' for key, value in data.generated)}"
     elif (known_as := first.identity.data) != UNKNOWN:
         lines[0] += f"; known as `{known_as}`"
+    lines[0] += _files(records)
     excluded = max(record.score.num_listed - record.score.num_videos for record in records)
     seeds = len(group.seeds)
     printed, command = paper_protocol(ablation, dataset), records[-1].command  # systems stand last
@@ -84,6 +85,19 @@ def _start(model: ModelConfig) -> str:
     if model.init:
         return f"`{model.init}`"
     return {"imagenet": "ImageNet weights", None: "random weights"}[model.weights]
+
+
+def _files(records: Sequence[RunRecord]) -> str:
+    """The bytes of a generated set's videos, which differ with the encoder; empty if unknown."""
+    runs = Counter(", ".join(record.machine.files.values()) for record in records)
+    known = {text: number for text, number in runs.items() if text}
+    if not known:
+        return ""
+    if len(runs) == 1:
+        return f"; the same files in all runs, known as `{next(iter(known))}`"
+    told = "; ".join(f"`{text}` (runs: {number})" for text, number in sorted(known.items()))
+    unknown = f"; unknown (runs: {runs['']})" if runs[""] else ""
+    return f"; files as their encoders wrote them: {told}{unknown}"
 
 
 def _environments(records: Sequence[RunRecord]) -> str:

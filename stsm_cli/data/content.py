@@ -43,6 +43,27 @@ def split_id(dataset: str, manifest: Manifest) -> str:
     return digest.hexdigest()[:32]
 
 
+def made_files(dataset: str, splits: Sequence[Manifest]) -> dict[str, str]:
+    """The identity of the files of a generated set's splits, by split; of other sets nothing.
+
+    A hash of the path and the bytes of each video, in their order. It is no part of what a run is
+    known by, for another encoder makes other bytes of the same frames; it tells whether it did.
+    """
+    if dataset not in GENERATED:  # of these `split_id` is of the files
+        return {}
+    return {manifest.split: _files_hash(manifest) for manifest in splits}
+
+
+def _files_hash(manifest: Manifest) -> str:
+    digest = hashlib.sha256()
+    with pool_of(THREADS) as pool:
+        paths = [record.path for record in manifest.records]
+        hashes = pool.map(_hash, (manifest.root / path for path in paths))
+        for path, content in zip(paths, hashes, strict=True):
+            digest.update(f"{path},{content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
 def data_id(ids: Sequence[str]) -> str:
     """The identity of all that a run reads together: its splits, and their flow."""
     return "+".join(dict.fromkeys(ids))
@@ -110,6 +131,14 @@ def data_id_at(dataset: str, root: Path) -> str | None:
     if not all(has_manifest(root, split) for split in SPLITS):
         return None
     return data_id([split_id(dataset, read_manifest(root, split)) for split in SPLITS])
+
+
+def _hash(path: Path) -> str:
+    """Of a file's content; empty of a file that is gone, which no frame is read from either."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _size(path: Path) -> int:

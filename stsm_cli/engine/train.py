@@ -11,7 +11,7 @@ import torch
 from stsm_cli.config.batch import BatchPlan, plan_batch
 from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.content import data_id, flow_id, split_id
+from stsm_cli.data.content import data_id, flow_id, made_files, split_id
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
@@ -112,6 +112,8 @@ def train(
         with together():
             if is_main and not resume:
                 about = start.about(name, train_videos.manifest, workers, compile_with)
+                manifests = [videos.manifest for videos in opened]
+                about["files"] = made_files(start.recipe.data.dataset, manifests)
                 about |= describe_environment(device, train_videos.decoder)
                 folder.create(start.recipe, about, train_videos.manifest.classes)
             elif is_main and not goes_on:

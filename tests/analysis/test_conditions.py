@@ -44,6 +44,23 @@ def test_how_the_numbers_came_about(measure, lines):
     }
 
 
+def with_files(record, files):
+    return replace(record, environment=record.environment | {"files": files})
+
+
+def test_the_files_of_a_generated_set_are_named_where_they_are_known(measure, lines):
+    sweep = measure("spatial", lambda run: 50, seeds=2)
+    same = lines(sweep, lambda r: with_files(r, {"train": "ab", "val": "cd"}))["Data set"]
+    assert same.endswith("; the same files in all runs, known as `ab, cd`")
+    by_seed = ({"val": "cd"}, {"val": "ef"})
+    differ = lines(sweep, lambda r: with_files(r, by_seed[r.seed]))["Data set"]
+    rows = len(sweep.rows)
+    written = "; files as their encoders wrote them: "
+    assert differ.endswith(f"{written}`cd` (runs: {rows}); `ef` (runs: {rows})")
+    some = lines(sweep, lambda r: with_files(r, {"val": "cd"} if r.seed else {}))["Data set"]
+    assert some.endswith(f"{written}`cd` (runs: {rows}); unknown (runs: {rows})")
+
+
 def test_several_networks_are_told_apart_in_the_order_of_the_rows(measure, lines):
     sweep = measure("backbones-k400", lambda run: 50)
     size = sweep.runs[0].recipe.test.crop_px

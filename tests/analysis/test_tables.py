@@ -216,7 +216,7 @@ def test_without_reversed_classes_there_is_no_pair_accuracy(measure, tmp_path):
 
 
 def by_factor(path, **counts):
-    """Write pairs into the record at `path`: of each factor, of 40 videos, the right and ordered."""
+    """Write pairs of 40 videos into the record at `path`: by factor, the right and the ordered."""
     content = json.loads(path.read_text())
     content["score"]["pairs"] = [
         {"classes": [name, f"{name}s"], "videos": 40, "correct": c, "ordered": o, "factor": name}

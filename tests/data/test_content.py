@@ -4,8 +4,15 @@ import shutil
 
 import pytest
 
-from stsm_cli.data.content import data_id, data_id_at, flow_id, split_id, without_flow
-from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+from stsm_cli.data.content import (
+    data_id,
+    data_id_at,
+    flow_id,
+    made_files,
+    split_id,
+    without_flow,
+)
+from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest, write_manifest
 from stsm_cli.errors import DataError
 
 
@@ -61,6 +68,23 @@ def test_the_embedded_set_is_known_by_its_generator(root):
     manifest = Manifest(root, "val", ("a",), ())
     assert split_id("synth", manifest) == data_id_at("synth", root / "nowhere") == "synth/1"
     assert data_id(["synth/1", "synth/1"]) == "synth/1"
+
+
+def test_the_files_of_a_generated_set_are_known_by_their_bytes(root, tmp_path):
+    splits = [read_manifest(root, split) for split in ("train", "val")]
+    before = made_files("synth", splits)
+    assert list(before) == ["train", "val"]
+    assert before["train"] != before["val"]
+    (root / "val" / "1.mp4").write_bytes(b"other")  # as long, by another encoder
+    after = made_files("synth", splits)
+    assert (after["train"], after["val"] != before["val"]) == (before["train"], True)
+    (root / "val" / "1.mp4").unlink()
+    assert made_files("synth", splits)["val"] not in (before["val"], after["val"])
+    assert made_files("folder", splits) == {}
+    shutil.move(root, tmp_path / "elsewhere")
+    assert made_files("synth", [read_manifest(tmp_path / "elsewhere", "train")]) == {
+        "train": before["train"]
+    }
 
 
 def test_flow_is_known_by_method_size_and_version(tmp_path):

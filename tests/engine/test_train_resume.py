@@ -169,6 +169,7 @@ def test_a_run_and_its_result_say_what_they_are_known_by(
     result = run(recipe, train_videos, val_videos, tmp_path / "a")
     about = RunFolder(tmp_path / "a").environment()
     assert (about["data_id"], about["numerics"]) == ("synth/1", NUMERICS)
+    assert list(about["files"]) == ["train", "val"]
     assert (result.split_id, result.numerics) == ("synth/1", NUMERICS)
     assert result.recipe_hash == recipe_hash(recipe)
 
