@@ -135,6 +135,16 @@ def record_path(out: Path, sweep: Sweep, run: Run) -> Path:
     return out / "records" / sweep.table / sweep.slug / f"{run.slug}.json"
 
 
+def place_of(record: RunRecord) -> Path:
+    """Place of a record below the folder of results, by what it holds."""
+    return Path(
+        "records",
+        record.table,
+        f"{record.dataset}-{record.budget}-{record.experiment}",
+        f"{slug(record.row)}-seed{record.seed}.json",
+    )
+
+
 def read_records(out: Path, table: str = "*") -> list[RunRecord]:
     """All records below `out`, of one table or of all, in the order of their paths.
 
@@ -153,12 +163,9 @@ def read_records(out: Path, table: str = "*") -> list[RunRecord]:
         if other != path:
             hint = "move one of them away"
             raise DataError(f"{path}: tells of the same run as {other}", hint=hint)
-        place = Path(
-            f"{record.dataset}-{record.budget}-{record.experiment}",
-            f"{slug(record.row)}-seed{record.seed}.json",
-        )
-        if place != path.relative_to(path.parents[1]):
-            raise DataError(f"{path}: is the record {place} of its table", hint="move it there")
+        if (place := place_of(record)) != path.relative_to(out):
+            own = place.relative_to(*place.parts[:2])
+            raise DataError(f"{path}: is the record {own} of its table", hint="move it there")
         records.append(record)
     return records
 

@@ -15,6 +15,17 @@ def report(
         Path,
         typer.Option("--out", metavar="DIR", help="The folder with `records/`; files go there."),
     ] = Path("results"),
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="First copy the records of another machine's folder of results, which is left as "
+            "it is (repeatable); of a run that both have, the record in --out stays, and a line "
+            "tells both accuracies.",
+            show_default=False,
+        ),
+    ] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Also write all of it as one page, `index.html`.")
     ] = False,
@@ -25,11 +36,18 @@ def report(
     Examples:
       stsm report --html
       stsm report --out results --json
+      stsm report --from node1/results --from node2/results
     """
+    from stsm_cli.analysis.merging import merge_records
     from stsm_cli.analysis.records import read_records
 
     console = output.current()
     _check_folder(out)
+    copied, twice = merge_records(out, others or ())
+    if others:
+        console.message(f"new records: {len(copied)}")
+    for run in twice:
+        console.warn(str(run))
     if not read_records(out):
         console.message(f"no run is recorded below {out}: `stsm ablate alpha` makes some")
     written = _write(out, html=html)

@@ -91,3 +91,19 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path, capsys):
     error = capsys.readouterr().err.replace("\n", "")
     assert f"--out {tmp_path / 'nores'}: no such folder" in error
     assert not (tmp_path / "nores").exists()
+
+
+def test_records_of_another_machine_are_taken_first(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("stsm_cli.cli.report._write", lambda out, html: [])
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    record, *_ = (RESULTS / "records").glob("table1_alpha/synth-*/0-seed0.json")
+    for folder, seconds in ((theirs, 1.5), (ours, 2.5)):
+        copy = folder / record.relative_to(RESULTS)
+        copy.parent.mkdir(parents=True)
+        copy.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": seconds}))
+    assert run(["report", "--out", str(ours), "--from", str(theirs)]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert "new records: 0" in told
+    assert any("0-seed0.json stays, top-1" in line for line in told)
+    assert run(["report", "--out", str(tmp_path / "ours"), "--from", "nowhere"]) == 2
+    assert "--from nowhere: holds no records/" in capsys.readouterr().err
