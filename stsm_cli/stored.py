@@ -195,7 +195,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Batch:
+class StepBatch:
     """The batch of an optimiser step, and the learning rate that goes with it."""
 
     batch_size: PositiveInt
@@ -212,7 +212,7 @@ class Machine(Origin):
     device: str | None = None
     cpu_capability: str | None = None
     decoder: str | None = None
-    batch: Batch | None = None
+    batch: StepBatch | None = None
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stsm_cli.analysis.contrast import contrast_of
+from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.statistics import holm, welch
 from stsm_cli.analysis.summary import RowSummary
 
@@ -14,6 +16,10 @@ TEST = (
     "Two rows differ clearly if Welch's t-test over their seeds, with Holm's correction for all "
     "pairs of the claim (or of the best row with the others), gives "
     f"p ≤ {LEVEL:g} (two-sided)."
+)
+TEST_OF_VIDEOS = (
+    "Where all runs tell which videos they had right, it is a bootstrap over draws of the set, "
+    "seeds and test videos instead of Welch's t-test."
 )
 ONE_SEED = "One seed does not tell how far another would move a row: `--seeds 3` adds two."
 
@@ -91,7 +97,8 @@ def _p(first: RowSummary, second: RowSummary) -> float | None:
         return None
     assert first.top1 is not None
     assert second.top1 is not None
-    return welch(first.top1, second.top1)
+    found = contrast_of(first.records, second.records)
+    return welch(first.top1, second.top1) if found is None else found.p
 
 
 def judge(comparisons: Sequence[RowComparison]) -> Verdict:
@@ -109,4 +116,12 @@ def judge(comparisons: Sequence[RowComparison]) -> Verdict:
 def meaning(rows: Sequence[RowSummary]) -> str:
     """Meaning of `clearly` for these rows; empty if none is run."""
     seeds = [len(row.records) for row in rows if row.records]
-    return " ".join([TEST] * any(number > 1 for number in seeds) + [ONE_SEED] * (1 in seeds))
+    records = [record for row in rows for record in row.records]
+    test = [clear_test(records)] if any(number > 1 for number in seeds) else []
+    return " ".join(test + [ONE_SEED] * (1 in seeds))
+
+
+def clear_test(records: Sequence[RunRecord]) -> str:
+    """The test by which two rows of `records` differ clearly."""
+    tells = any(record.score.hits is not None for record in records)
+    return f"{TEST} {TEST_OF_VIDEOS}" if tells else TEST

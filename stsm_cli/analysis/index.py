@@ -11,7 +11,7 @@ from stsm_cli.analysis.ablation import (
     table_name,
 )
 from stsm_cli.analysis.cells import joined, markdown
-from stsm_cli.analysis.comparison import TEST
+from stsm_cli.analysis.comparison import clear_test
 from stsm_cli.analysis.conditions import paper_protocol
 from stsm_cli.analysis.limits import in_words, limits, shared_settings
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
@@ -66,7 +66,7 @@ def index_text(out: Path) -> str:
         conclusions=_conclusions(records, tables),
         notes=notes.read_text(encoding="utf-8").rstrip() if notes.is_file() else "",
         overview=_overview(tables),
-        test=TEST,
+        test=clear_test(records),
         shared=_shared(tables),
         absent=_absent(tables),
         has_pairs=pair_group(records) is not None,

@@ -1,6 +1,19 @@
+from base64 import b64encode
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from stsm_cli.analysis.comparison import ONE_SEED, TEST, compare, judge, meaning, name_pairs
+from stsm_cli.analysis.comparison import (
+    ONE_SEED,
+    TEST,
+    TEST_OF_VIDEOS,
+    compare,
+    judge,
+    meaning,
+    name_pairs,
+)
+from stsm_cli.analysis.contrast import contrast_of
 
 
 @pytest.fixture
@@ -87,3 +100,33 @@ def test_pairs_are_named_as_they_were_measured(pairs):
 def test_pairs_of_single_seeds_have_no_p(pairs):
     found = pairs(lambda name, seed: 90 if name == "T" else 10, seeds=1)
     assert name_pairs(found[:1]) == "T above TSN"
+
+
+def with_videos(row, rng):
+    """The row, its runs telling which of the 100 videos they had right."""
+    records = []
+    for record in row.records:
+        right = rng.permutation(100) < record.score.correct
+        hits = b64encode(np.packbits(right).tobytes()).decode()
+        records.append(replace(record, score=replace(record.score, hits=hits)))
+    return replace(row, records=tuple(records))
+
+
+def test_where_videos_are_known_they_count_too(prepared):
+    """Seeds that agree by luck do not make 100 videos tell 60 % from 55 %."""
+    rows, _ = prepared("spatial", lambda run: {"T": 60, "H": 55}.get(run.row.name), seeds=3)
+    best, other = (next(row for row in rows if row.row.name == name) for name in "TH")
+    shaky = replace(other, records=tuple(_right(r, 54 + r.seed) for r in other.records))
+    rng = np.random.default_rng(0)
+    videos = [with_videos(row, rng) for row in (best, shaky)]
+    (seeds,), (all_three,) = compare([(best, shaky)]), compare([tuple(videos)])
+    assert seeds.is_clear
+    assert not all_three.is_clear
+    assert all_three.p == contrast_of(*(row.records for row in videos)).p
+    assert meaning([best, shaky]) == TEST
+    assert meaning(videos) == f"{TEST} {TEST_OF_VIDEOS}"
+
+
+def _right(record, correct):
+    score = replace(record.score, correct=correct, top1=float(correct))
+    return replace(record, score=score)
