@@ -21,7 +21,7 @@ from stsm_cli.analysis.records import RunRecord
 
 Hits = npt.NDArray[np.bool_]
 """(V,) the test videos that a run has right."""
-Floats = npt.NDArray[np.float64]
+Effects = npt.NDArray[np.float64]
 
 RESAMPLES = 10_000  # ours: p is known to 0.004 where it is 0.05
 
@@ -131,7 +131,7 @@ def contrast(
 
 def _signed(
     first: Sequence[Mapping[int, Hits]], second: Sequence[Mapping[int, Hits]]
-) -> list[list[Floats]]:
+) -> list[list[Effects]]:
     """By draw, runs (S, V) whose means add up to its difference.
 
     They are one matrix, of differences, where both rows have the same seeds on all draws; else two.
@@ -145,7 +145,7 @@ def _signed(
     return [[ours, -theirs] for ours, theirs in both]
 
 
-def _samples(draws: Sequence[Sequence[Floats]]) -> list[list[tuple[Floats, int]]]:
+def _samples(draws: Sequence[Sequence[Effects]]) -> list[list[tuple[Effects, int]]]:
     """By draw, the effects of its runs and of its videos, each with how many a mean is of."""
     runs = [_effects_of_runs(row) for row in zip(*draws, strict=True)]
     samples = []
@@ -157,7 +157,7 @@ def _samples(draws: Sequence[Sequence[Floats]]) -> list[list[tuple[Floats, int]]
     return samples
 
 
-def _effects_of_runs(draws: Sequence[Floats]) -> Floats:
+def _effects_of_runs(draws: Sequence[Effects]) -> Effects:
     """Effects of the runs of a row, by draw (S, V), free of what single videos do to them."""
     effects = [runs.mean(1) - runs.mean() for runs in draws]
     rests = [runs - runs.mean(1, keepdims=True) - runs.mean(0) + runs.mean() for runs in draws]
@@ -166,7 +166,7 @@ def _effects_of_runs(draws: Sequence[Floats]) -> Floats:
     return _own(effects, noise)
 
 
-def _own(effects: Sequence[Floats], noise: float) -> Floats:
+def _own(effects: Sequence[Effects], noise: float) -> Effects:
     """All `effects`, of groups that sum to 0 each, scaled to the variance that is left of theirs.
 
     Args:
@@ -181,11 +181,11 @@ def _own(effects: Sequence[Floats], noise: float) -> Floats:
     return np.asarray(together * np.sqrt(own * len(together) / squares))
 
 
-def _variance(effects: Floats) -> float:
+def _variance(effects: Effects) -> float:
     return float(np.mean(effects**2))
 
 
-def _mean_again(effects: Floats, size: int, times: int, rng: np.random.Generator) -> Floats:
+def _mean_again(effects: Effects, size: int, times: int, rng: np.random.Generator) -> Effects:
     """(`times`,) means of `size` of the effects, drawn with replacement."""
     values, counts = np.unique(effects, return_counts=True)  # of videos there are few
     drawn = rng.multinomial(size, counts / len(effects), size=times)
