@@ -10,6 +10,8 @@ from reprlib import repr as brief
 AXES = "THW"
 """The axes that a shift knows, in the order of their indices: time, height, width."""
 
+# ours: the paper does not say which half of a group moves which way, nor along which of the four
+# diagonals two axes move together; T is TSM's, and HW takes the two on which both axes agree
 BOTH_WAYS, FROM_THE_PAST = (+1, -1), (-1,)
 """Directions in which a group's channels look: +1 at the next position, -1 at the previous."""
 

@@ -58,6 +58,7 @@ def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[Chan
 
 def slices_of(num_channels: int, groups: Groups, over: int, under: int) -> tuple[ChannelSlice, ...]:
     """`channel_slices` of what is parsed already: the groups of axes, and α as `over`/`under`."""
+    # ours: the paper gives the channels that move in all; each group has an equal share of them
     moves = [(axes, way, against) for axes, ways, against in groups for way in ways]
     halves = [2 // len(ways) for _, ways, _ in groups for _ in ways]
     under *= 2 * len(groups)  # half i begins at i·C·over/under, rounded in whole numbers
