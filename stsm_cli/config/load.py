@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from stsm_cli.config.schedule import fit_schedule, fitted
-from stsm_cli.config.schema import WRITTEN, Recipe
+from stsm_cli.config.schema import WRITTEN, ModelConfig, Recipe
 from stsm_cli.config.validate import validate
 from stsm_cli.config.yaml_strict import (
     MAX_DEPTH,
@@ -49,6 +49,11 @@ class LoadedRecipe:
     """The comment that its file opens with: what it is, how to run it, what that costs."""
     edits: tuple[str, ...] = ()
     """Changes by overrides, as `KEY=VALUE`, but for the seed and what a protocol's name says."""
+
+    @property
+    def model(self) -> ModelConfig:
+        """The section that `build_model` takes."""
+        return self.recipe.model
 
     @property
     def title(self) -> str:

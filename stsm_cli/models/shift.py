@@ -184,8 +184,8 @@ def insert_shift(
     model: nn.Module,
     *,
     num_frames: int,
-    dims: str,
-    alpha: AlphaLike,
+    dims: str = "T+H+W",  # paper Table 3
+    alpha: AlphaLike = "3/8",  # paper Table 1
     targets: Sequence[str] | None = None,
 ) -> nn.Module:
     """`model` itself, a shift now standing before some of its convolutions.
@@ -197,8 +197,8 @@ def insert_shift(
     Args:
         model: Any network; changed in place.
         num_frames: T, the frames of one video in a batch; 3D networks take it from their features.
-        dims: Sum of groups of axes, such as `T+H+W`.
-        alpha: Fraction of all channels that move.
+        dims: Sum of groups of axes; the paper's best unless said.
+        alpha: Fraction of all channels that move, likewise.
         targets: Names of the convolutions, as in `model.named_modules()`. Not needed where the
             network has residual blocks that begin with a convolution: `shift_sites` finds them.
 

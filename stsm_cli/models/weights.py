@@ -44,13 +44,14 @@ def num_classes(path: Path) -> int:
     return len(weights[name])
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path | str) -> None:
     """Fill all of `model` with the weights at `path`, to test them.
 
     Raises:
         CheckpointError: As `read_weights`; or the tensors are not exactly those of `model`, or of
             the file and the model only one has a shift.
     """
+    path = Path(path)
     weights, is_shifted = _read(path)
     has_shift = any(isinstance(module, ShiftedConv) for module in model.modules())
     hint = "test it under the recipe it was trained with"

@@ -69,6 +69,11 @@ def test_resnets_shift_before_the_first_convolution_of_every_block(name, blocks)
     assert sites(model) == expected
 
 
+def test_the_paper_s_best_shift_unless_another_is_asked_for():
+    block = insert_shift(Own(), num_frames=4).body["a"].conv1
+    assert (str(block.dims), str(block.alpha)) == ("T+H+W", "3/8")
+
+
 @pytest.mark.parametrize(("name", "num_sites"), [("resnet101", 18), ("resnet152", 26)])
 def test_deep_resnets_shift_in_every_second_block(name, num_sites):
     found = sites(insert_shift(on_meta(name), **STSM))

@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model
 
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import build_model
@@ -155,6 +156,14 @@ def test_weights_to_test_must_fit_in_all(converted, tmp_path):
     source, target = (model("resnet_small", shift=shift) for shift in (TSM, STSM))
     load_weights(target, trained(tmp_path / "last.pt", source))
     assert_equal(target, plain(source))
+
+
+def test_from_python_a_recipe_s_name_and_a_file_s_name_are_enough(tmp_path):
+    trained, network = (build_model(load_recipe("synth/stsm").model) for _ in range(2))
+    file = tmp_path / "last.pt"
+    torch.save({"model": trained.state_dict()}, file)
+    load_weights(network, str(file))
+    assert torch.equal(network.fc.weight, trained.fc.weight)
 
 
 def test_weights_to_test_have_a_shift_or_not(converted, tmp_path):
