@@ -15,6 +15,7 @@ from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Wor
 from stsm_cli.cli.recipes import complete_recipe
 from stsm_cli.config.kinds import MAX_FRAMES, MAX_PX
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from stsm_cli.bench.record import Begun, Benchmark, Measurement, Table
@@ -207,7 +208,7 @@ def page(
     if not (measurements := read_all(folder)):
         raise UsageError(
             f"{folder}: holds no measurement",
-            hint=f"`stsm bench shift --save {folder}` makes one",
+            hint=f"`{command_line('bench', 'shift', '--save', folder)}` makes one",
         )
     write(folder / PAGE, render(measurements).encode())
     if as_json:

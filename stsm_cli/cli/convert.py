@@ -12,6 +12,7 @@ from stsm_cli.config.networks_3d import SlowFastBackbone
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
 from stsm_cli.models.weights_names import SOURCES
+from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from stsm_cli.models.weights_convert import Converted
@@ -147,12 +148,14 @@ def _named(sizes: Mapping[str, int]) -> str:
 
 def _commands(converted: "Converted", out: Path) -> list[str]:
     """The recipe that tests the weights, what no tensor tells of it, and the commands."""
-    start = f"start from it with `stsm train {converted.recipe or 'RECIPE'} --init {out}`"
-    if converted.recipe is None:
+    recipe = converted.recipe
+    begin = command_line("train", recipe or "RECIPE", "--init", out)
+    start = f"start from it with `{begin}`"
+    if recipe is None:
         untested = f"no shipped recipe has this network with its classes ({converted.num_classes})"
         return [untested, start]
-    test = f"test it with `stsm eval {converted.recipe} --checkpoint {out} --data ROOT`"
-    return [test, *untold(converted, converted.recipe), start]
+    test = command_line("eval", recipe, "--checkpoint", out, "--data", "ROOT")
+    return [f"test it with `{test}`", *untold(converted, recipe), start]
 
 
 def untold(converted: "Converted", recipe: str) -> list[str]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from shlex import quote
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -231,7 +232,8 @@ def _check_claim(made: RenderedSet[Settings], root: Path, settings: Settings) ->
         return
     hint = "choose another folder, or delete this one"
     if "generator" not in differing:
-        edits = " ".join(f"--set data.{made.name}.{key}={found.get(key)}" for key in differing)
+        keys = (f"data.{made.name}.{key}={found.get(key)}" for key in differing)
+        edits = " ".join(f"--set {quote(key)}" for key in keys)
         hint = f"to train on this set: `{edits}`\n"
         hint += "to make the other one: name another folder, in training with `--data FOLDER`, or "
         hint += f"delete {root}"

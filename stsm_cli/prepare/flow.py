@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from stsm_cli.atomic import whole_file
@@ -41,7 +40,7 @@ from stsm_cli.prepare.findings import Checks, decoder_version
 from stsm_cli.prepare.flow_file import VERSION, FlowSettings, make_flow
 from stsm_cli.prepare.flow_methods import opencv_version, require
 from stsm_cli.prepare.usable import unwritable
-from stsm_cli.printable import csv_cell
+from stsm_cli.printable import command_line, csv_cell
 from stsm_cli.progress import SILENT, Progress
 
 COLUMNS = ("split", "videos", "with flow", "without")
@@ -98,7 +97,7 @@ def _manifests(root: Path) -> list[Manifest]:
     try:
         return [read_manifest(root, split) for split in splits]
     except DataError as error:
-        hint = f"prepare the set first, for example `stsm prepare folder {quote(str(root))}`"
+        hint = f"prepare the set first, for example `{command_line('prepare', 'folder', root)}`"
         raise DataError(str(error), hint=error.hint and hint) from None
 
 
