@@ -242,9 +242,11 @@ def _begin(
         raise UsageError(f"--cpu-time: counts no time of {where.type}", hint="use --device cpu")
     from stsm_cli.bench.record import Begun, make_folder
     from stsm_cli.bench.turns import Stopwatch
+    from stsm_cli.engine.saved_files import check_file
 
     if folder is not None:
         make_folder(folder)  # what cannot be kept is told before it is measured
+        check_file("--save", folder / f"{benchmark}.json")
     begun = Begun(benchmark, where, reader, rounds=rounds, is_cpu_time=cpu_time)
     return begun, Stopwatch(where, cpu_time)
 

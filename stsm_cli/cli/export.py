@@ -130,10 +130,11 @@ def _name(subject: "Trained") -> str:
 
 def _target(out: Path, force: bool, with_preprocessing: bool) -> Path:
     """The file to write, after all that can be wrong with it."""
+    from stsm_cli.engine.saved_files import check_file
+
     if out.suffix not in ENDINGS:
         raise UsageError(f"--out {out}: must end in {' or '.join(ENDINGS)}")
-    if out.is_dir():
-        raise UsageError(f"--out {out}: is a folder, not a file")
+    check_file("--out", out)
     if out.exists() and not force:
         raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
     if out.suffix == SAFETENSORS and with_preprocessing:

@@ -8,7 +8,6 @@ files are the same however many workers made them and however often they were st
 A `RenderedSet` is what `generated.py` asks for; `synth.py` is one.
 """
 
-import errno
 import json
 import os
 import pickle
@@ -26,6 +25,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from stsm_cli.atomic import try_file
 from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.frames import Frames
@@ -207,11 +207,10 @@ def _claim(made: RenderedSet[Settings], root: Path, settings: Settings) -> None:
 
 
 def _check_can_be_made(root: Path) -> None:
-    there = next(place for place in (root, *root.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise DataError(f"{root}: cannot be written ({os.strerror(errno.ENOTDIR)})")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise DataError(f"{root}: cannot be written ({os.strerror(errno.EACCES)})")
+    try:
+        try_file(root / "manifest")
+    except OSError as error:
+        raise DataError(f"{root}: cannot be written ({error.strerror})") from None
 
 
 def _check_claim(made: RenderedSet[Settings], root: Path, settings: Settings) -> None:

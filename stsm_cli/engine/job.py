@@ -95,7 +95,7 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     """A run of `loaded` into the folder `out`.
 
     Raises:
-        UsageError: `out` is taken.
+        UsageError: `out` is taken, or cannot be written.
         CheckpointError: The weights to start from are none by their first bytes.
     """
     if loaded.recipe.model.init is not None:
@@ -103,6 +103,7 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     folder = None if out is None else RunFolder(out)
     if folder is not None:
         folder.check_new()
+        folder.check_writable()
     return Job(loaded.title, loaded.recipe, folder, data, decoder, tuple(loaded.notes))
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import try_file, whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import read_classes
@@ -102,6 +102,17 @@ class RunFolder:
                 f"--out {self.path}: exists and is not empty",
                 hint=f"continue it with {self.resume_command}, or choose another folder",
             )
+
+    def check_writable(self) -> None:
+        """Refuse a place that takes no run.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        try:
+            try_file(self.recipe_file)
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
 
     def create(self, recipe: Recipe, environment: dict[str, Any], classes: Sequence[str]) -> None:
         """Make the folder and write what is known before the run.

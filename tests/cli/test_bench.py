@@ -77,6 +77,10 @@ def test_reading_is_in_milliseconds(capsys, monkeypatch):
         ("shift --size 16", "'--size'"),
         ("shift --layout other", "'other'"),
         ("shift --save file/x", "file/x: cannot be made (Not a directory)"),
+        (
+            "shift --save there",
+            "--save there/shift.json: cannot be written (Read-only file system)",
+        ),
         ("reading --device cuda", "--device cuda: videos are read by the CPU"),
         ("train", "missing argument 'RECIPE'"),
         ("train no/such", "no/such: no such recipe"),
@@ -87,8 +91,9 @@ def test_reading_is_in_milliseconds(capsys, monkeypatch):
         ("", "missing command"),
     ],
 )
-def test_bad_input_is_one_line(capsys, words, told):
+def test_bad_input_is_one_line(capsys, mount_read_only, words, told):
     Path("file").touch()
+    mount_read_only()
     assert run(["bench", *words.split()]) in (1, 2)
     shown = capsys.readouterr()
     assert shown.out == ""
