@@ -72,9 +72,9 @@ def test_reading_is_in_milliseconds(capsys, monkeypatch):
     ("words", "told"),
     [
         ("shift --device gpu", "--device gpu: not available here"),
-        ("shift --rounds 0", "'--rounds'"),
-        ("shift --frames 1", "'--frames'"),  # batch norms need two
-        ("shift --size 16", "'--size'"),
+        ("shift --rounds 0", "--rounds"),
+        ("shift --frames 1", "--frames"),  # batch norms need two
+        ("shift --size 16", "--size"),
         ("shift --layout other", "'other'"),
         ("shift --save file/x", "file/x: cannot be made (Not a directory)"),
         (
