@@ -10,7 +10,7 @@ from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, Json, Overrides, RecipeName
-from stsm_cli.cli.predict import class_names_or_numbers
+from stsm_cli.cli.predict import ONNX, PROGRAM, class_names_or_numbers
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.printable import command_line
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stsm_cli.engine.export import Exported
     from stsm_cli.engine.trained import Trained
 
-ONNX, PROGRAM = ".onnx", ".pt2"
 ENDINGS = (ONNX, PROGRAM, SAFETENSORS)
 
 

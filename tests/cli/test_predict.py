@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from stsm_cli.cli.app import run
+from stsm_cli.config.load import load_recipe
 from stsm_cli.data.decode import available_decoders
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.engine import predict, saving
+from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import DataError
 
 A, B = "data/synth/val/00000.mp4", "data/synth/val/00007.mp4"
@@ -226,3 +228,38 @@ def test_what_breaks_while_it_is_drawn_is_told(capsys, monkeypatch):
     assert json.loads(out)["failed"] == {A: "a.mp4: broke"}
     assert json.loads(out)["saved"]["drawn"] == {}
     assert "error: a.mp4: broke" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        ("a.mp4 m.onnx", "m.onnx: is a network, and one stands before", "predict m.onnx VIDEO"),
+        ("m.onnx a.mp4 n.onnx", "n.onnx: is a network, and one", "predict n.onnx VIDEO"),
+        ("m.pt2 a.mp4", "m.pt2: is a network for torch.export.load, and not", "export -o m.onnx"),
+        (
+            "m.safetensors a.mp4",
+            "m.safetensors: holds weights, which are run under a recipe",
+            "predict VIDEO --recipe RECIPE --checkpoint m.safetensors",
+        ),
+        ("a.mp4 last.pt", "last.pt: holds weights", "RECIPE --checkpoint last.pt"),
+    ],
+)
+def test_a_network_is_not_taken_for_a_video(capsys, words, error, hint):
+    assert run(["predict", *words.split()]) == 2
+    lines = problems(capsys)
+    assert len(lines) == 2
+    assert f"error: {error}" in lines[0]
+    assert f"{hint}`" in lines[1]
+
+
+def test_where_the_newest_run_is_of_flow_another_can_be_named(capsys):
+    edits = ["model.backbone=r2plus1d_small", "model.num_classes=2", "model.stream=flow"]
+    recipe = load_recipe("synth/tsn", edits).recipe
+    folder = RunFolder(Path("runs/flow"))
+    folder.create(recipe, {"recipe": "flow", "data": "d", "decoder": "pyav"}, ("a", "b"))
+    folder.result_file.write_text("{}")
+    for words, wanted in (([], True), (["--run", "runs/flow"], False)):
+        assert run(["predict", "a.mp4", *words]) == 2
+        error, hint = problems(capsys)
+        assert "predict: runs/flow/checkpoints/last.pt takes optical flow" in error
+        assert hint.startswith("hint: name a run of RGB with --run RUN; of flow: ") == wanted
