@@ -200,6 +200,20 @@ def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch, capsys):
     assert (stop.value.code, capsys.readouterr().err) == (130, "interrupted\n")
 
 
+def test_ctrl_c_during_the_first_import_is_no_traceback():
+    code = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'multiprocessing': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from stsm_cli.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize(
     "arguments", [["train", "--out", "-q", "--dry-run"], ["predict", "--", "-q"]]
 )
