@@ -72,7 +72,7 @@ def test_bad_files_are_one_line_each_and_the_others_are_predicted(small_run, cap
     errors = [line for line in err.splitlines() if line.startswith("error")]
     assert errors[0] == "error: gone.mp4: no such file"
     assert errors[1] == "error: empty: is empty"
-    assert "text.mp4: does not decode" in errors[2]
+    assert "text.mp4: does not open (moov atom not found)" in errors[2]
 
 
 def test_without_a_single_file_json_is_told_too(small_run, capsys):
@@ -197,7 +197,7 @@ def test_scores_over_time_are_saved_and_drawn(capsys):
     out, err = capsys.readouterr()
     assert "out/scores.csv has the scores of all classes, out/windows.csv over time" in out
     assert "out/a.predicted.mp4 and 1 more show them" in out
-    assert "error: clips/broken.avi: does not decode" in err
+    assert "error: clips/broken.avi: does not open" in err
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("a.predicted.mp4", "b.predicted.mp4", "scores.csv", "windows.csv"),
     ]
