@@ -1,4 +1,4 @@
-"""Texts of others, such as names of files, for people: no terminal, shell or sheet obeys them.
+"""Texts for people: counts, commands, and names of others that no terminal, shell or sheet obeys.
 
 What is spelled out is written as JSON escapes it, so that JSON stays what it says. Files that are
 read again, such as the manifest, have every name as it is.
@@ -24,6 +24,11 @@ def harmless(text: str) -> str:
 def one_line(text: str) -> str:
     """The text with line breaks and tabs spelled out too."""
     return harmless(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and what is counted, in the plural where it is not one."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def command_line(*words: object) -> str:

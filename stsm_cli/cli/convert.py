@@ -12,7 +12,7 @@ from stsm_cli.config.networks_3d import SlowFastBackbone
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
 from stsm_cli.models.weights_names import SOURCES
-from stsm_cli.printable import command_line
+from stsm_cli.printable import command_line, counted
 
 if TYPE_CHECKING:
     from stsm_cli.models.weights_convert import Converted
@@ -134,15 +134,19 @@ def _notes(file: Path, converted: "Converted", out: Path) -> list[str]:
             f"beside them {_tensors(training)} that training alone uses: {_named(training)}"
         )
     if folded:
-        counted = f"{len(folded)} biases ({sum(folded.values()):,} parameters)"
-        notes.append(f"{counted} went into the batch norms behind them")
+        biases = f"{counted(len(folded), 'bias', 'biases')} ({_parameters(folded)})"
+        notes.append(f"{biases} went into the batch norms behind them")
     if converted.shifted:
         notes.append("no tensor tells the share of shifted channels: 1/4 is TSM's default")
     return [*notes, *_commands(converted, out)]
 
 
 def _tensors(sizes: Mapping[str, int]) -> str:
-    return f"{len(sizes)} tensors ({sum(sizes.values()):,} parameters)"
+    return f"{counted(len(sizes), 'tensor')} ({_parameters(sizes)})"
+
+
+def _parameters(sizes: Mapping[str, int]) -> str:
+    return counted(sum(sizes.values()), "parameter")
 
 
 def _named(sizes: Mapping[str, int]) -> str:

@@ -255,7 +255,8 @@ def _tell_faults(found: "Predictions") -> None:
     for error in found.failed.values():
         console.error(error)
     for path, num_damaged in found.damaged.items():
-        console.warn(f"{path}: {num_damaged} of its frames are damaged")
+        are = "is" if num_damaged == 1 else "are"
+        console.warn(f"{path}: {num_damaged} of its frames {are} damaged")
     for path, shortfall in found.short.items():
         console.warn(f"{path}: {shortfall}")
     for path, faults in found.faults.items():

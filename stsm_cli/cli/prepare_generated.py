@@ -15,7 +15,7 @@ from stsm_cli.cli.options import Json, Processes, Root
 from stsm_cli.config.generated_sets import GeneratedConfig, GeneratedName
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.errors import UsageError
-from stsm_cli.printable import command_line
+from stsm_cli.printable import command_line, counted
 
 Preview = Annotated[
     Path | None,
@@ -109,7 +109,7 @@ def _make(
     else:
         rows = [[split, str(count)] for split, count in report["videos"].items()]
         notes = [
-            f"{report['made']} videos made in {report['seconds']} s, "
+            f"{counted(report['made'], 'video')} made in {report['seconds']} s, "
             f"{report['bytes'] / 1e6:.0f} MB",
             closing(root),
             *_edits(name, settings),

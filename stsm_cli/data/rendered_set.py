@@ -34,6 +34,7 @@ from stsm_cli.data.manifest import Manifest, VideoRecord, has_manifest, write_ma
 from stsm_cli.data.render import QUANTISER, encode
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
+from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
 
 FPS = 16
@@ -87,8 +88,9 @@ class RenderedSet(Generic[Settings]):
         num_bytes = self.video_bytes(settings)
         num_videos = sum(map(settings.num_videos, settings.splits))
         if num_bytes is None:
-            return f"{num_videos:,} videos"
-        return f"{num_videos:,} videos, about {max(1, round(num_videos * num_bytes / 1e6))} MB"
+            return counted(num_videos, "video")
+        megabytes = max(1, round(num_videos * num_bytes / 1e6))
+        return f"{counted(num_videos, 'video')}, about {megabytes} MB"
 
     def is_at(self, root: Path) -> bool:
         """Tell whether `root` was begun as this set, whatever its settings."""

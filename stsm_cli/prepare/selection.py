@@ -12,6 +12,7 @@ from stsm_cli.data.decode import absent
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.lists import DELIMITERS, with_slashes
 from stsm_cli.prepare.tree import scan
+from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
 
 LISTS = (".txt", ".csv")
@@ -94,7 +95,7 @@ def _listed(path: Path) -> Iterator[tuple[Path, DataError | None]]:
     places = {line: _place(name, path) for line, name in names.items()}
     if len(names) > 1 and not any(places.values()):
         line, name = next(iter(names.items()))
-        others = f"nor is any of the {len(names) - 1} other lines"
+        others = f"nor in {counted(len(names) - 1, 'other line')}"
         raise DataError(f"{path}:{line}: no such file: {shown(name)}, {others}")
     for line, name in names.items():
         place = places[line]

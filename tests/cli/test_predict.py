@@ -88,10 +88,10 @@ def test_without_a_single_file_json_is_told_too(small_run, capsys):
 
 def test_all_that_is_wrong_with_a_file_is_told(small_run, capsys, monkeypatch):
     def probe(path):
-        found = replace(whole(path), num_damaged=3, shortfall="ends after 9 frames")
+        found = replace(whole(path), num_damaged=num_damaged, shortfall="ends after 9 frames")
         return replace(found, faults=("2 frames do not come",))
 
-    whole = predict.probe
+    whole, num_damaged = predict.probe, 3
     monkeypatch.setattr(predict, "probe", probe)
     assert run(["predict", A, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -101,6 +101,9 @@ def test_all_that_is_wrong_with_a_file_is_told(small_run, capsys, monkeypatch):
     assert f"warning: {A}: ends after 9 frames" in err
     assert found["faults"] == {A: ["2 frames do not come"]}
     assert f"warning: {A}: 2 frames do not come" in err
+    num_damaged = 1
+    assert run(["predict", A]) == 0
+    assert f"warning: {A}: 1 of its frames is damaged" in capsys.readouterr().err
 
 
 def test_nothing_is_printed_where_nothing_was_read(small_run, capsys):

@@ -107,7 +107,7 @@ def test_a_document_is_told_in_one_line():
     Path("paper.csv").write_text('path,label\n"' + "a" * 200_000)
     Path("page.csv").write_text("gone.mp4;2\n\n")
     assert chosen("paper.txt", "paper.csv", "page.csv", "n" * 300)[1] == {
-        "paper.txt": 'paper.txt:1: no such file: "%PDF-1.4", nor is any of the 3 other lines',
+        "paper.txt": 'paper.txt:1: no such file: "%PDF-1.4", nor in 3 other lines',
         "paper.csv": "paper.csv:2: not CSV (field larger than field limit (131072))",
         "gone.mp4": 'page.csv:1: no such file: "gone.mp4"',
         "n" * 300: f"{'n' * 300}: cannot be read (File name too long)",
