@@ -413,7 +413,7 @@ def _print_costs(question: _Question, answer: _Answer) -> None:
             ]
         )
     title = f"{question.model}, {counted(network.num_frames, 'frame')} of {question.size}² pixels, "
-    title += counted(network.num_classes, "class", "classes")
+    title += f"{network.num_classes} classes"
     total = f"MACs, {counted(views, 'view')}"
     columns = ["", "shift", "MACs a view", total, "parameters", "channels shifted"]
     notes = [*_notes_of_videos(question, answer), *_notes(answer.costs)]

@@ -44,7 +44,7 @@ def test_train_prints_a_table_and_what_it_was_measured_on(capsys, monkeypatch):
         assert words in text
     assert "measured on 16 videos of the embedded set, in memory" in text
     assert "`stsm " in text
-    assert "bf16, batch 4 in 1 parts" in text
+    assert "bf16, batch 4 in 1 part; hours" in text
 
 
 def test_train_as_json(capsys):

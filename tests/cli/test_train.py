@@ -84,7 +84,7 @@ def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, tmp_
         (["--nproc", "2", "--set", "optim.lrr=1"], "error: --set: optim.lrr: unknown key"),
         (
             ["--nproc", "5"],
-            "error: optim.batch_size (16) cannot be shared equally among 5 processes x 1 parts",
+            "error: optim.batch_size (16) cannot be shared equally among 5 processes x 1 part",
         ),
     ],
 )
