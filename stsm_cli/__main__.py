@@ -5,16 +5,17 @@ import os
 import sys
 
 from stsm_cli.errors import TerminatedExit
-from stsm_cli.lifeline import heed_tie
-from stsm_cli.sigterm import ctrl_c_raises, sigterm_raises
 
 
 def main() -> None:
     """Run the command line and exit; to be stopped while the program loads is one line, too."""
-    heed_tie()
     if isinstance(sys.stdout, io.TextIOWrapper):  # α on a terminal that has no α is \u03b1
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        from stsm_cli.lifeline import heed_tie  # here: Ctrl-C may come while it is imported
+        from stsm_cli.sigterm import ctrl_c_raises, sigterm_raises
+
+        heed_tie()
         with sigterm_raises(TerminatedExit), ctrl_c_raises():
             from stsm_cli.cli.app import run
 

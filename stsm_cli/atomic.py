@@ -14,7 +14,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: It cannot be written; what was at `path` is still there.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(_draft_name(path))
     try:
         with draft.open("wb") as file:
             yield file
@@ -26,6 +26,25 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def try_file(path: Path) -> None:
+    """Make and delete the draft of a file, or of its folder that is to be made.
+
+    So what cannot be written is known before the work: permissions alone do not tell, of a disk
+    that is mounted read-only for example.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    draft = there / _draft_name(path)
+    draft.touch()
+    draft.unlink()
+
+
+def _draft_name(path: Path) -> str:
+    return f"{path.name}.{os.getpid()}.tmp"
 
 
 def _sync(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Texts of others, such as names of files, for people: no terminal or spreadsheet obeys them.
+"""Texts for people: counts, commands, and names of others that no terminal, shell or sheet obeys.
 
 What is spelled out is written as JSON escapes it, so that JSON stays what it says. Files that are
 read again, such as the manifest, have every name as it is.
@@ -6,6 +6,7 @@ read again, such as the manifest, have every name as it is.
 
 import json
 import re
+import shlex
 
 # Control characters other than tab and line feed, line and paragraph separators, what turns the
 # direction of writing, and the bytes of names that are not UTF-8.
@@ -23,6 +24,16 @@ def harmless(text: str) -> str:
 def one_line(text: str) -> str:
     """The text with line breaks and tabs spelled out too."""
     return harmless(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and what is counted, in the plural where it is not one."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def command_line(*words: object) -> str:
+    """A command of this program, its words quoted where a shell would tear or obey them."""
+    return shlex.join(["stsm", *map(str, words)])
 
 
 def csv_cell(text: str) -> str:

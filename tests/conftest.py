@@ -1,5 +1,6 @@
 """What every test may rely on: one thread, no colour, its own folder, seeded generators."""
 
+import errno
 import os
 import random
 import signal
@@ -29,6 +30,16 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _seed()
     output.use(output.Output())
+
+
+@pytest.fixture
+def mount_read_only(monkeypatch):
+    """Makes every disk take no new file, as one that is mounted read-only: even from root."""
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    return lambda: monkeypatch.setattr(Path, "touch", refuse)
 
 
 @pytest.fixture(scope="session")

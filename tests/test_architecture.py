@@ -187,3 +187,29 @@ def test_kinds_are_classes_aliases_and_type_variables():
     assert list(kinds(ast.parse(source))) == ["Score", "Key"]
     source = "Text = str\nArray = np.ndarray\nKind = TypeVar('Kind')\nT = TypeVar('T')\nNow = now()"
     assert list(kinds(ast.parse(source))) == ["Text", "Array", "Kind"]
+
+
+def typed(node):
+    """An f-string as it is written, a blank for each of its values; other nodes are empty."""
+    if not isinstance(node, ast.JoinedStr):
+        return ""
+    return "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+
+
+def torn(tree):
+    """The f-strings that put a value into a command of the program as it is."""
+    commands = "ablate|bench|convert|eval|export|flops|fuse|predict|prepare|recipes|report|train"
+    pattern = re.compile(rf"\bstsm (?:{commands})\b[^`]*?\0")
+    yield from filter(pattern.search, map(typed, ast.walk(tree)))
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_commands_that_users_copy_are_made_by_command_line(path):
+    assert list(torn(parse(path))) == []
+
+
+def test_a_path_in_a_command_is_seen():
+    source = (
+        "f'{a}: `stsm train` or `{command_line(b)}`', f'`stsm eval {a} --best`', 'stsm train a'"
+    )
+    assert list(torn(ast.parse(source))) == ["`stsm eval \0 --best`"]

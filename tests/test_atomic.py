@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from stsm_cli.atomic import folder_if_filled, whole_file
+from stsm_cli.atomic import folder_if_filled, try_file, whole_file
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -70,3 +70,17 @@ def test_a_folder_that_holds_something_stays(tmp_path):
     with folder_if_filled(tmp_path / "a" / "b"):
         (tmp_path / "a" / "file").touch()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["a", "new/folder/a"])
+def test_to_try_a_file_leaves_nothing(tmp_path, name):
+    try_file(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_written_is_known_beforehand(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        try_file(tmp_path / "file" / "deep" / "a")
+    with pytest.raises(OSError, match="name too long"):
+        try_file(tmp_path / ("a" * 254))

@@ -1,8 +1,9 @@
 import json
+import shlex
 
 import pytest
 
-from stsm_cli.printable import csv_cell, harmless, one_line
+from stsm_cli.printable import command_line, counted, csv_cell, harmless, one_line
 
 NASTY = "\x1b[2Ja\x07\r\n\tb\x9bc\u202ed\u2028e\udce9f é"
 
@@ -29,3 +30,23 @@ def test_what_a_spreadsheet_would_run_is_text(start):
 @pytest.mark.parametrize(("text", "cell"), [("\t=1", r"\t=1"), ("\r=1", r"\r=1"), ("a=b", "a=b")])
 def test_a_cell_is_one_line(text, cell):
     assert csv_cell(text) == cell
+
+
+def test_a_command_can_be_pasted():
+    words = ["train", "my runs/recipe.yaml", "--init", "it's.pt", "--set", "optim.steps=[1, 2]", 3]
+    assert shlex.split(command_line(*words)) == ["stsm", *map(str, words)]
+    assert command_line("train", "RECIPE", "--out", "runs/a") == "stsm train RECIPE --out runs/a"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ((0, "view"), "0 views"),
+        ((1, "view"), "1 view"),
+        ((1200, "part"), "1,200 parts"),
+        ((1, "process", "processes"), "1 process"),
+        ((2, "bias", "biases"), "2 biases"),
+    ],
+)
+def test_what_is_counted_stands_in_the_plural_but_for_one(words, text):
+    assert counted(*words) == text

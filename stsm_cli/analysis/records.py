@@ -19,7 +19,7 @@ from pydantic import JsonValue, PositiveFloat, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep, joined_hash, slug
-from stsm_cli.atomic import folder_if_filled, whole_file
+from stsm_cli.atomic import folder_if_filled, try_file, whole_file
 from stsm_cli.config.kinds import Seed
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.run_identity import NUMERICS, Identity, content_hash
@@ -272,13 +272,18 @@ def records_folder(out: Path) -> Iterator[None]:
     """The folder of records, tried before hours of training; gone again if nothing is recorded.
 
     Raises:
-        UsageError: It cannot be made.
+        UsageError: It cannot be made, or takes no files.
     """
+    folder = out / "records"
     with ExitStack() as held:
         try:
-            held.enter_context(folder_if_filled(out / "records"))
+            held.enter_context(folder_if_filled(folder))
         except OSError as error:
-            raise _cannot_make(out / "records", error) from None
+            raise _cannot_make(folder, error) from None
+        try:
+            try_file(folder / "record.json")
+        except OSError as error:
+            raise UsageError(f"--out: {folder} cannot be written ({error.strerror})") from None
         yield
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from stsm_cli.bench.record import UNITS, Hardware, Measurement, Table, code_hash
+from stsm_cli.printable import counted
 
 HEAD = """# Speed
 
@@ -25,7 +26,7 @@ def render(measurements: Sequence[Measurement]) -> str:
 
 def machine_name(machine: Hardware) -> str:
     """A machine in words."""
-    cores = f"{machine.cores} core{'s' if machine.cores > 1 else ''}"
+    cores = counted(machine.cores, "core")
     cpu = f"{machine.cpu}, {cores}"
     return cpu if machine.device == "cpu" else f"{machine.device} ({cpu})"
 
@@ -37,12 +38,12 @@ def caption(measured: Measurement) -> str:
     return (
         f"`{measured.command}`, {measured.date[:10]}, commit {measured.commit or 'unknown'}, "
         f"torch {measured.packages.get('torch', 'unknown')}, {_threads(measured)}, "
-        f"load {load} before it began; {measured.rounds} rounds, {clock}"
+        f"load {load} before it began; {counted(measured.rounds, 'round')}, {clock}"
     )
 
 
 def _threads(measured: Measurement) -> str:
-    return f"{measured.threads} thread{'s' if measured.threads > 1 else ''}"
+    return counted(measured.threads, "thread")
 
 
 def table_rows(table: Table) -> tuple[list[str], list[list[str]]]:

@@ -36,6 +36,7 @@ from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import DataError
 from stsm_cli.models.build import build_model
 from stsm_cli.prepare.transcode import DEFAULT_GOP, Encoding
+from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
 
 OURS, THEIRS = "this recipe", "as MMAction2 trains it"
@@ -196,7 +197,8 @@ def training_videos(
     if data is not None:
         videos = open_split(recipe.data, data, "train", decoder=decoder, progress=progress)
         fitted = fit_recipe(recipe, videos.manifest).recipe
-        yield fitted, videos, f"{len(videos.manifest.records):,} videos of {recipe.data.dataset}"
+        number = counted(len(videos.manifest.records), "video")
+        yield fitted, videos, f"{number} of {recipe.data.dataset}"
         return
     make = _generated if recipe.data.generated is not None else _drawn
     with TemporaryDirectory() as folder:
@@ -221,7 +223,7 @@ def _generated(
         progress=progress,
     )
     fitted = fit_recipe(recipe, videos.manifest).recipe
-    return fitted, videos, f"{few.train} videos of the {made.label}"
+    return fitted, videos, f"{counted(few.train, 'video')} of the {made.label}"
 
 
 def _drawn(

@@ -14,6 +14,7 @@ from stsm_cli.cli.ablate_runs import Runner, carry_out
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.cli.submit import Slurm, Submitter, jobs_record, print_jobs
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
@@ -210,7 +211,8 @@ def _run(
     if pending and not as_json:
         print_jobs(list(pending.values()), COLLECT)
     if several and not pending:
-        console.message(f"`stsm report --out {out}` brings figures, audit and index up to date")
+        again = command_line("report", "--out", out)
+        console.message(f"`{again}` brings figures, audit and index up to date")
     return records
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.cli import output
+from stsm_cli.printable import counted
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Row, Sweep
@@ -37,7 +38,7 @@ def print_plans(plans: "Sequence[Plan]") -> None:
         console.text("")
     work, num_runs = total_work(plans), sum(len(plan.sweep.runs) for plan in plans)
     distinct = work.num_finished + work.num_missing
-    shared = f"{num_runs} runs, {distinct} of them different: tables share rows"
+    shared = f"{counted(num_runs, 'run')}, {distinct} of them different: tables share rows"
     console.text("\n".join([*_units(plans), shared, to_do(work)]))
 
 
@@ -134,7 +135,7 @@ def _units(plans: "Sequence[Plan]") -> list[str]:
     rows = [row for plan in plans for row in plan.rows]
     sizes = {f"{row.size_px}²" for row in rows}
     runs = {
-        f"{row.num_videos:,} training videos × {row.epochs} epoch{'s' if row.epochs > 1 else ''}"
+        f"{counted(row.num_videos, 'training video')} × {counted(row.epochs, 'epoch')}"
         for row in rows
     }
     return [

@@ -19,6 +19,7 @@ from stsm_cli.errors import (
     RecipeError,
     TerminatedExit,
 )
+from stsm_cli.printable import counted
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Run, Sweep
@@ -172,7 +173,8 @@ def carry_out(
         except (KeyboardInterrupt, InterruptedRunError, PreemptedError, TerminatedExit) as error:
             publish(out, sweep.name, figures=False)  # they take seconds
             so_far = f"; the table so far is {out / table_file(sweep)}" if live.records else ""
-            after = f"after {len(live.records)} of {len(sweep.runs)} runs of {sweep.name}{so_far}"
+            done = f"{len(live.records)} of {counted(len(sweep.runs), 'run')}"
+            after = f"after {done} of {sweep.name}{so_far}"
             if isinstance(error, (PreemptedError, TerminatedExit)):
                 raise PreemptedError(f"stopped by SIGTERM {after}", hint=RUN_AGAIN) from None
             raise InterruptedRunError(f"interrupted {after}", hint=RUN_AGAIN) from None

@@ -15,6 +15,7 @@ from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Wor
 from stsm_cli.cli.recipes import complete_recipe
 from stsm_cli.config.kinds import MAX_FRAMES, MAX_PX
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import command_line, counted
 
 if TYPE_CHECKING:
     from stsm_cli.bench.record import Begun, Benchmark, Measurement, Table
@@ -175,12 +176,13 @@ def train(
         )
         ways = contestants(config, videos, "inductor" if compiled else None)
         table = measure_training(ways, rounds, number, stopwatch, output.current())
-    who = f"{number} processes" if number else "the process that trains"
+    who = counted(number, "process", "processes") if number else "the process that trains"
     reader = f"read by {who}, with {videos.decoder} for the recipe"
     notes = [
         f"measured on {text}, {'in memory' if videos.cache is not None else reader}",
-        f"{config.precision}, batch {config.optim.batch_size} in {config.optim.accumulate} parts; "
-        f"hours are of {config.optim.epochs} epochs without validation",
+        f"{config.precision}, batch {config.optim.batch_size} in "
+        f"{counted(config.optim.accumulate, 'part')}; hours are of "
+        f"{counted(config.optim.epochs, 'epoch')} without validation",
     ]
     settings: dict[str, Any] = {"recipe": loaded.title, "compiled": compiled, "workers": number}
     report = _Report(begun, settings | {"videos": text}, notes, save, as_json)
@@ -207,7 +209,7 @@ def page(
     if not (measurements := read_all(folder)):
         raise UsageError(
             f"{folder}: holds no measurement",
-            hint=f"`stsm bench shift --save {folder}` makes one",
+            hint=f"`{command_line('bench', 'shift', '--save', folder)}` makes one",
         )
     write(folder / PAGE, render(measurements).encode())
     if as_json:
@@ -241,9 +243,11 @@ def _begin(
         raise UsageError(f"--cpu-time: counts no time of {where.type}", hint="use --device cpu")
     from stsm_cli.bench.record import Begun, make_folder
     from stsm_cli.bench.turns import Stopwatch
+    from stsm_cli.engine.saved_files import check_file
 
     if folder is not None:
         make_folder(folder)  # what cannot be kept is told before it is measured
+        check_file("--save", folder / f"{benchmark}.json")
     begun = Begun(benchmark, where, reader, rounds=rounds, is_cpu_time=cpu_time)
     return begun, Stopwatch(where, cpu_time)
 

@@ -12,6 +12,7 @@ from stsm_cli.config.networks_3d import SlowFastBackbone
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
 from stsm_cli.models.weights_names import SOURCES
+from stsm_cli.printable import command_line, counted
 
 if TYPE_CHECKING:
     from stsm_cli.models.weights_convert import Converted
@@ -70,10 +71,13 @@ def convert(
 
 
 def _check(source: str | None, out: Path, force: bool) -> None:
+    from stsm_cli.engine.saved_files import check_file
+
     if source is not None and source not in SOURCES:
         raise UsageError(f"--from must be one of {', '.join(SOURCES)}, got {source!r}")
     if out.suffix != SAFETENSORS:
         raise UsageError(f"--out {out}: must end in {SAFETENSORS}")
+    check_file("--out", out)
     if out.exists() and not force:
         raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
 
@@ -130,15 +134,19 @@ def _notes(file: Path, converted: "Converted", out: Path) -> list[str]:
             f"beside them {_tensors(training)} that training alone uses: {_named(training)}"
         )
     if folded:
-        counted = f"{len(folded)} biases ({sum(folded.values()):,} parameters)"
-        notes.append(f"{counted} went into the batch norms behind them")
+        biases = f"{counted(len(folded), 'bias', 'biases')} ({_parameters(folded)})"
+        notes.append(f"{biases} went into the batch norms behind them")
     if converted.shifted:
         notes.append("no tensor tells the share of shifted channels: 1/4 is TSM's default")
     return [*notes, *_commands(converted, out)]
 
 
 def _tensors(sizes: Mapping[str, int]) -> str:
-    return f"{len(sizes)} tensors ({sum(sizes.values()):,} parameters)"
+    return f"{counted(len(sizes), 'tensor')} ({_parameters(sizes)})"
+
+
+def _parameters(sizes: Mapping[str, int]) -> str:
+    return counted(sum(sizes.values()), "parameter")
 
 
 def _named(sizes: Mapping[str, int]) -> str:
@@ -147,12 +155,14 @@ def _named(sizes: Mapping[str, int]) -> str:
 
 def _commands(converted: "Converted", out: Path) -> list[str]:
     """The recipe that tests the weights, what no tensor tells of it, and the commands."""
-    start = f"start from it with `stsm train {converted.recipe or 'RECIPE'} --init {out}`"
-    if converted.recipe is None:
+    recipe = converted.recipe
+    begin = command_line("train", recipe or "RECIPE", "--init", out)
+    start = f"start from it with `{begin}`"
+    if recipe is None:
         untested = f"no shipped recipe has this network with its classes ({converted.num_classes})"
         return [untested, start]
-    test = f"test it with `stsm eval {converted.recipe} --checkpoint {out} --data ROOT`"
-    return [test, *untold(converted, converted.recipe), start]
+    test = command_line("eval", recipe, "--checkpoint", out, "--data", "ROOT")
+    return [f"test it with `{test}`", *untold(converted, recipe), start]
 
 
 def untold(converted: "Converted", recipe: str) -> list[str]:

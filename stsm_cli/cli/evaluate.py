@@ -10,6 +10,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.train import print_result
+from stsm_cli.printable import counted
 
 if TYPE_CHECKING:
     import torch
@@ -224,7 +225,7 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
     from stsm_cli.engine.score_files import write_bytes
 
     result, classes = tested.result, tested.manifest.classes
-    about = f"{result.num_listed} videos, top-1 {result.top1:.1f} %"
+    about = f"{counted(result.num_listed, 'video')}, top-1 {result.top1:.1f} %"
     figure = confusion_figure(
         confusion_matrix(tested.scores, len(classes)),
         classes,

@@ -1,6 +1,7 @@
 """`stsm export`."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,16 +10,16 @@ from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, Json, Overrides, RecipeName
-from stsm_cli.cli.predict import class_names_or_numbers
+from stsm_cli.cli.predict import ONNX, PROGRAM, class_names_or_numbers
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS
+from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from stsm_cli.engine.card import ModelCard
     from stsm_cli.engine.export import Exported
     from stsm_cli.engine.trained import Trained
 
-ONNX, PROGRAM = ".onnx", ".pt2"
 ENDINGS = (ONNX, PROGRAM, SAFETENSORS)
 
 
@@ -110,9 +111,10 @@ def _subject(
 
     is_file = source is not None and (source.is_file() or recipe is not None)
     if is_file and recipe is None:
+        example = command_line("export", source, "--recipe", "synth/stsm")
         raise UsageError(
             f"{source}: is a file, and weights need a recipe",
-            hint=f"for example `stsm export {source} --recipe synth/stsm`; or name a run folder",
+            hint=f"for example `{example}`; or name a run folder",
         )
     if recipe is not None and source is None:
         raise UsageError(f"--recipe {recipe}: belongs to a file of weights, and none is named")
@@ -127,16 +129,17 @@ def _name(subject: "Trained") -> str:
 
 def _target(out: Path, force: bool, with_preprocessing: bool) -> Path:
     """The file to write, after all that can be wrong with it."""
+    from stsm_cli.engine.saved_files import check_file
+
     if out.suffix not in ENDINGS:
         raise UsageError(f"--out {out}: must end in {' or '.join(ENDINGS)}")
-    if out.is_dir():
-        raise UsageError(f"--out {out}: is a folder, not a file")
+    check_file("--out", out)
     if out.exists() and not force:
         raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
     if out.suffix == SAFETENSORS and with_preprocessing:
         raise UsageError(
             f"--with-preprocessing: {out} holds weights and computes nothing",
-            hint=f"--out {out.with_suffix(ONNX)}, or {PROGRAM}",
+            hint=f"--out {quote(str(out.with_suffix(ONNX)))}, or {PROGRAM}",
         )
     if out.suffix == ONNX:
         from stsm_cli.engine.onnx_session import WRITERS, require_onnx
@@ -180,7 +183,7 @@ def _print(subject: "Trained", out: Path, card: "ModelCard", exported: "Exported
         network, own = exported.milliseconds
         rows.append(["one video here", f"{own:.1f} ms; the network in PyTorch {network:.1f} ms"])
     if out.suffix == ONNX and subject.recipe.model.stream != "flow":
-        notes.append(f"`stsm predict {out} VIDEO` runs it")
+        notes.append(f"`{command_line('predict', out, 'VIDEO')}` runs it")
     if subject.recipe.precision != "fp32":
         notes.append(f"it computes in float32, its recipe in {subject.recipe.precision}")
     output.current().table(str(out), ["", "exported"], rows, notes=notes)

@@ -3,8 +3,10 @@
 from typing import Any, cast
 
 import typer
+from pydantic import ValidationError
 
 from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.printable import one_line
 
 CommandLineError = cast(type[Exception], typer.BadParameter.__bases__[0])
 """Typer's exception for a wrong command line; it has no public name."""
@@ -43,7 +45,8 @@ def usage_error(error: Exception) -> UsageError:
     """Error of ours for a wrong command line, as Typer reports it."""
     wrong: Any = error
     rule, _, rest = wrong.format_message().rstrip(".").partition(". ")
-    option, hint = getattr(wrong, "option_name", None), rest or None
+    option, hint = getattr(wrong, "option_name", None), rest[:1].lower() + rest[1:] or None
+    rule = _broken_rule(wrong) or rule
     parameters = wrong.ctx.command.params if wrong.ctx else ()
     takes_edits = any("--set" in parameter.opts for parameter in parameters)
     if option is not None and (near := getattr(wrong, "possibilities", None)):
@@ -66,6 +69,20 @@ def memory_error(error: Exception) -> StsmError | None:
         f"there is not enough memory ({first_line or type(error).__name__})",
         hint="smaller batches, fewer frames or smaller crops take less, and so do fewer --workers",
     )
+
+
+def _broken_rule(wrong: Any) -> str | None:  # noqa: ANN401
+    """Which option's value breaks which rule, where Typer tells by an error of pydantic's."""
+    cause = getattr(wrong, "__cause__", None)
+    if not isinstance(cause, ValidationError):
+        return None  # of older versions; they name the value themselves
+    item = cause.errors()[0]
+    name = next(iter(wrong.param.opts))
+    where = name if name.startswith("-") else wrong.param.metavar or name
+    if item["type"] == "value_error":  # names the value
+        return f"{where}: {item['msg'].removeprefix('Value error, ').rstrip('.')}"
+    rule = item["msg"].replace("Input should be", "must be").partition(", unable")[0]
+    return f"{where}: {rule}, got {one_line(str(item['input']))}"
 
 
 def _keys_called(option: str) -> list[str]:

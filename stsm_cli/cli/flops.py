@@ -23,6 +23,7 @@ from stsm_cli.config.schema import (
     System,
 )
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import counted
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.cost import Cost, ShiftSite
@@ -411,9 +412,10 @@ def _print_costs(question: _Question, answer: _Answer) -> None:
                 _shifted(cost.sites),
             ]
         )
-    title = f"{question.model}, {network.num_frames} frames of {question.size}² pixels, "
+    title = f"{question.model}, {counted(network.num_frames, 'frame')} of {question.size}² pixels, "
     title += f"{network.num_classes} classes"
-    columns = ["", "shift", "MACs a view", f"MACs, {views} views", "parameters", "channels shifted"]
+    total = f"MACs, {counted(views, 'view')}"
+    columns = ["", "shift", "MACs a view", total, "parameters", "channels shifted"]
     notes = [*_notes_of_videos(question, answer), *_notes(answer.costs)]
     if answer.fields is not None:
         fields = ((name, *sides) for name, sides in answer.fields.items())
@@ -427,7 +429,7 @@ def _notes_of_videos(question: _Question, answer: _Answer) -> list[str]:
     notes = [CEILING_NOTE] if question.is_ceiling else []
     if answer.mean is not None:
         macs, videos = answer.mean
-        notes.append(f"mean of {videos} views, of a video each: {_giga(macs)}")
+        notes.append(f"mean of {counted(videos, 'view')}, of a video each: {_giga(macs)}")
     if question.network.stream == "flow":
         notes.append("computing optical flow is not counted: benchmarks/flow.py has its cost")
     return notes

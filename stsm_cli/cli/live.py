@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.cli.output import Output
+from stsm_cli.printable import counted
 from stsm_cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class LiveTable:
         return [now for now in self._running.values() if row is None or now[0].row == row]
 
     def _left(self) -> str:
-        text = f"{len(self.records)} of {len(self.sweep.runs)} runs"
+        text = f"{len(self.records)} of {counted(len(self.sweep.runs), 'run')}"
         seconds = self.clock.left(time.monotonic()) if self.clock else None
         if seconds is None or len(self.records) == len(self.sweep.runs):
             return text

@@ -1,6 +1,6 @@
 """`stsm predict`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,8 @@ from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, RecipeName
 from stsm_cli.errors import DataError, UsageError
+from stsm_cli.models.weights_kind import SAFETENSORS
+from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 Ranked = dict[Path, list[tuple[str, float]]]  # class names and probabilities, the likeliest first
 Predictors = tuple["Predictor", "Predictor"]  # of whole videos, and of windows
-ONNX = ".onnx"
+ONNX, PROGRAM = ".onnx", ".pt2"
+WEIGHTS = (SAFETENSORS, ".pt", ".pth")
 
 
 def predict(
@@ -105,6 +108,7 @@ def predict(
       stsm predict stsm.onnx holiday.mp4
     """
     network = videos[0] if videos[0].suffix.lower() == ONNX else None
+    _refuse_networks(videos[1:] if network else videos)
     if (recipe is None) != (checkpoint is None) or (recipe and run):
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
@@ -128,7 +132,7 @@ def predict(
         subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
         subject = subject.under(protocol=protocol, clips=clips, crops=crops)
         reader = choose_decoder(decoder or subject.decoder)
-        _refuse_flow(subject)
+        _refuse_flow(subject, is_newest=run is None and recipe is None)
         subject.check()
         make = partial(_by_run, subject, data, device, reader)
     chosen = select(videos[1:] if network else videos, console)
@@ -159,11 +163,34 @@ def predict(
         raise typer.Exit(1)
 
 
-def _refuse_flow(subject: "Trained") -> None:
+def _refuse_networks(videos: Sequence[Path]) -> None:
+    """Refuse what is a network by its name where videos stand; the hint has what to type."""
+    for path in videos:
+        ending = path.suffix.lower()
+        if ending == ONNX:
+            raise UsageError(
+                f"{path}: is a network, and one stands before the videos",
+                hint=f"`{command_line('predict', path, 'VIDEO')}`",
+            )
+        if ending == PROGRAM:
+            raise UsageError(
+                f"{path}: is a network for torch.export.load, and not run here",
+                hint=f"`{command_line('export', '-o', path.with_suffix(ONNX))}` writes one that is",
+            )
+        if ending in WEIGHTS:
+            command = ("predict", "VIDEO", "--recipe", "RECIPE", "--checkpoint", path)
+            raise UsageError(
+                f"{path}: holds weights, which are run under a recipe",
+                hint=f"`{command_line(*command)}`",
+            )
+
+
+def _refuse_flow(subject: "Trained", *, is_newest: bool = False) -> None:
     if subject.recipe.model.stream == "flow":
+        other = "name a run of RGB with --run RUN; of flow: " if is_newest else ""
         raise UsageError(
             f"predict: {subject.checkpoint} takes optical flow, which prepared sets alone have",
-            hint="`stsm prepare folder`, `stsm prepare flow`, then `stsm eval --data ROOT`",
+            hint=f"{other}`stsm prepare folder`, `stsm prepare flow`, then `stsm eval --data ROOT`",
         )
 
 
@@ -228,7 +255,8 @@ def _tell_faults(found: "Predictions") -> None:
     for error in found.failed.values():
         console.error(error)
     for path, num_damaged in found.damaged.items():
-        console.warn(f"{path}: {num_damaged} of its frames are damaged")
+        are = "is" if num_damaged == 1 else "are"
+        console.warn(f"{path}: {num_damaged} of its frames {are} damaged")
     for path, shortfall in found.short.items():
         console.warn(f"{path}: {shortfall}")
     for path, faults in found.faults.items():

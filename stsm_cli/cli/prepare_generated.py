@@ -15,6 +15,7 @@ from stsm_cli.cli.options import Json, Processes, Root
 from stsm_cli.config.generated_sets import GeneratedConfig, GeneratedName
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import command_line, counted
 
 Preview = Annotated[
     Path | None,
@@ -40,13 +41,14 @@ def generated(name: GeneratedName) -> Callable[..., None]:
         parameters=[first, *_options(section), *others]
     )
     what = (section.__doc__ or name).partition("\n")[0].removeprefix("Settings of ")
+    start = command_line("prepare", name)
     make.__doc__ = f"""Make {what}
 
     The same settings give the same videos everywhere. What is there already is kept.
 
     Examples:
-      stsm prepare {name} data/{name}
-      stsm prepare {name} data/tiny --train 32 --val 16 --preview tiny.png
+      {start} data/{name}
+      {start} data/tiny --train 32 --val 16 --preview tiny.png
     """
     return make
 
@@ -107,7 +109,7 @@ def _make(
     else:
         rows = [[split, str(count)] for split, count in report["videos"].items()]
         notes = [
-            f"{report['made']} videos made in {report['seconds']} s, "
+            f"{counted(report['made'], 'video')} made in {report['seconds']} s, "
             f"{report['bytes'] / 1e6:.0f} MB",
             closing(root),
             *_edits(name, settings),
@@ -118,7 +120,7 @@ def _make(
 def _edits(dataset: str, settings: GeneratedConfig) -> list[str]:
     """The edits by which a recipe asks for this set, where it is not the one that recipes have."""
     edits = [
-        f"--set data.{dataset}.{key}={value}"
+        f"--set {quote(f'data.{dataset}.{key}={value}')}"
         for key, value in settings.model_dump(mode="json", exclude_defaults=True).items()
     ]
     return [f"and with it `{' '.join(edits)}`"] if edits else []

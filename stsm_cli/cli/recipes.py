@@ -11,6 +11,7 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json, Overrides
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from stsm_cli.config.load import LoadedRecipe
@@ -99,7 +100,7 @@ def copy(
             new.write(_copy_text(loaded, file).encode())
     except OSError as error:
         raise UsageError(f"{file}: cannot be written as a new file ({error.strerror})") from None
-    output.current().text(f"wrote {file}: edit it, then `stsm train {file}`")
+    output.current().text(f"wrote {file}: edit it, then `{command_line('train', file)}`")
 
 
 def print_recipe(
@@ -162,7 +163,7 @@ def _copy_text(loaded: "LoadedRecipe", file: Path) -> str:
     values = "".join(f"# {line}\n" for line in dump_recipe(loaded.recipe).splitlines())
     return (
         f"# A copy of {loaded.name}, whose values hold where none is given below.\n"
-        f"# Run: stsm train {file}\n"
+        f"# Run: {command_line('train', file)}\n"
         f"# Cost: not yet measured\n"
         f"extends: {loaded.name}\n"
         "\n"

@@ -60,6 +60,7 @@ def report(
 
 def _check_folder(out: Path) -> None:
     from stsm_cli.analysis.index import is_ours
+    from stsm_cli.engine.saved_files import check_file
 
     if not out.is_dir():
         raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
@@ -69,6 +70,7 @@ def _check_folder(out: Path) -> None:
             f"--out {out}: holds other files and no records/, so it is no folder of results",
             hint="name the one that `stsm ablate` wrote to, or an empty folder",
         )
+    check_file("--out", out / "README.md")
     if not is_ours(out):
         raise UsageError(
             f"--out {out}: its README.md is not of `stsm report`, which would replace it",

@@ -105,6 +105,8 @@ def train(
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
+        if init is not None and not resume:
+            loaded = _begun_from(loaded)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -241,6 +243,12 @@ def _init_edits(init: Path | None) -> list[str]:
     if not init.is_file():
         raise UsageError(f"--init {init}: no such file")
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
+
+
+def _begun_from(loaded: "LoadedRecipe") -> "LoadedRecipe":
+    """The recipe with `--init` as the origin of what `_init_edits` makes of it."""
+    origins = dict.fromkeys(("model.weights", "model.init"), "--init")
+    return replace(loaded, origins=loaded.origins | origins)
 
 
 def _say(*lines: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from stsm_cli.config.schema import OptimConfig
 from stsm_cli.errors import RecipeError
+from stsm_cli.printable import counted
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ class BatchPlan:
         why = f" (all training videos, of {self.wanted} that the recipe asks for)" if is_all else ""
         most = "" if self.num_videos * self.num_shares == self.batch_size else "up to "
         text = (
-            f"batch {self.batch_size}{why} = {_count(self.num_processes, 'process', 'processes')} "
-            f"x {_count(self.num_parts, 'part', 'parts')} x "
-            f"{most}{_count(self.num_videos, 'video', 'videos')}, lr {self.lr:.4g}"
+            f"batch {self.batch_size}{why} = {counted(self.num_processes, 'process', 'processes')} "
+            f"x {counted(self.num_parts, 'part')} x "
+            f"{most}{counted(self.num_videos, 'video')}, lr {self.lr:.4g}"
         )
         if self.steps_per_epoch is None:
             return text
-        text += f"; {_count(self.steps_per_epoch, 'step', 'steps')} an epoch"
-        left_out = _count(self.num_left_out, "video", "videos")
+        text += f"; {counted(self.steps_per_epoch, 'step')} an epoch"
+        left_out = counted(self.num_left_out, "video")
         return f"{text}, each epoch without {left_out}" if self.num_left_out else text
 
 
@@ -63,7 +64,8 @@ def plan_batch(
     if config.batch_size % num_shares:
         raise RecipeError(
             f"optim.batch_size ({config.batch_size}) cannot be shared equally among "
-            f"{num_processes} processes x {config.accumulate} parts",
+            f"{counted(num_processes, 'process', 'processes')} x "
+            f"{counted(config.accumulate, 'part')}",
             hint=f"make it a multiple of {num_shares}",
         )
     size = batch_size(config, num_training)
@@ -88,7 +90,3 @@ def batch_size(config: OptimConfig, num_training: int | None = None) -> int:
 def peak_lr(config: OptimConfig, num_training: int | None = None) -> float:
     """The recipe's learning rate, scaled linearly from `lr_batch_size` to what a step holds."""
     return config.lr * batch_size(config, num_training) / config.lr_batch_size
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

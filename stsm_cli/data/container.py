@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stsm_cli.data.damage import Messages, cause
 from stsm_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,17 +18,26 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_container(path: Path, **options: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
+def open_container(
+    path: Path, messages: Messages, **options: str
+) -> "Iterator[tuple[InputContainer, VideoStream]]":
     """The file and its video stream, to be decoded by one thread.
 
+    Args:
+        path: The file.
+        messages: Where FFmpeg's arrive; the last one says why the file does not open.
+        options: FFmpeg's.
+
     Raises:
-        DataError: The file holds no video stream.
-        av.FFmpegError: It does not open.
+        DataError: The file does not open, or holds no video stream.
     """
     import av
 
-    # trap: titles and names in other encodings than UTF-8 would raise
-    with av.open(str(path), options=options, metadata_errors="ignore") as container:
+    try:  # trap: titles and names in other encodings than UTF-8 would raise
+        container = av.open(str(path), options=options, metadata_errors="ignore")
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: does not open ({cause(error, messages)})") from error
+    with container:
         stream = video_stream(container)
         if stream is None:
             raise DataError(f"{path}: holds no video stream")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stsm_cli.data.deadline import alive
 
 if TYPE_CHECKING:
+    from av.error import FFmpegError
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -46,6 +47,11 @@ def hearing() -> Iterator[Messages]:
     av.logging.set_skip_repeated(False)  # else a message comes late, with another file's
     with av.logging.Capture() as messages:
         yield messages
+
+
+def cause(error: "FFmpegError", messages: Messages) -> str:
+    """The last message, which is closer to the cause than the error's text; else that text."""
+    return messages[-1][2].strip() if messages else str(error.strerror or error)
 
 
 class Watch:

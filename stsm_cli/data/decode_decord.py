@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stsm_cli.data.container import open_container
+from stsm_cli.data.damage import hearing
 from stsm_cli.data.deadline import alive
 from stsm_cli.data.decode_pyav import read_pyav
 from stsm_cli.data.display import Display, display_of
@@ -62,7 +63,7 @@ def _num_right(path: Path) -> int:
     GOPs (frames shown before a key frame that is decoded first), in clips cut without re-encoding
     (frames before time 0), and in containers without an index (MPEG-TS).
     """
-    with open_container(path) as (container, stream):
+    with hearing() as messages, open_container(path, messages) as (container, stream):
         index = index_packets(container, stream)
         if not (index and index.times and index.is_plain) or len(container.streams.video) > 1:
             return 0

@@ -74,28 +74,38 @@ def probe_pyav(path: Path) -> VideoInfo:
     """The video's length, rate and size, by decoding all of it.
 
     Raises:
-        DataError: The video holds no frame.
+        DataError: The video holds no frame, or ends early, inside a frame.
         av.FFmpegError: It does not decode.
     """
-    num_frames, size = 0, (0, 0)
+    import av
+
+    num_frames, size, cut = 0, (0, 0), ""
     with _open(path) as (container, stream, watch):
         length, arrivals = Length(container, stream), Arrivals(stream)
 
         def on_packet(packet: "Packet[VideoStream]") -> None:
+            nonlocal cut
+            if packet.is_corrupt:  # the file ends inside it
+                cut = length.shortfall(len(length))
             length.add(packet)
             arrivals.expect(packet)
 
-        for number, frame in _frames(container, stream, watch, on_packet=on_packet):
-            arrivals.note(frame)
-            if number == 0:
-                size = display_of(frame).size(frame.width, frame.height)
-            watch.ask(number, frame)
-            num_frames = number + 1
+        try:
+            for number, frame in _frames(container, stream, watch, on_packet=on_packet):
+                arrivals.note(frame)
+                if number == 0:
+                    size = display_of(frame).size(frame.width, frame.height)
+                watch.ask(number, frame)
+                num_frames = number + 1
+        except av.FFmpegError as error:
+            if cut:
+                raise DataError(f"{path}: {cut}") from error
+            raise
         fps = float(stream.average_rate or 0)
         num_damaged, shortfall = len(watch.damaged()), length.shortfall(num_frames)
         faults = tuple(_faults(watch, arrivals, num_damaged))
     if not num_frames:
-        raise DataError(f"{path}: holds no frame")
+        raise DataError(f"{path}: {shortfall or 'holds no frame'}")
     return VideoInfo(num_frames, fps, *size, num_damaged, shortfall, faults)
 
 
@@ -116,13 +126,13 @@ def packet_index(path: Path) -> PacketIndex | None:
         av.FFmpegError: It cannot be read.
     """
     # an open file has decoded a first frame, unless it is told to skip them: half of the time
-    with open_container(path, skip_frame="all") as (container, stream):
-        return index_packets(container, stream)
+    with hearing() as messages, open_container(path, messages, skip_frame="all") as opened:
+        return index_packets(*opened)
 
 
 @contextmanager
 def _open(path: Path) -> "Iterator[tuple[InputContainer, VideoStream, Watch]]":
-    with hearing() as messages, open_container(path) as (container, stream):
+    with hearing() as messages, open_container(path, messages) as (container, stream):
         yield container, stream, Watch(stream, messages)
 
 
@@ -192,7 +202,7 @@ def _read_from_keys(path: Path, wanted: Indices, resize: Resize, screen: MakeScr
         _DoubtError: Packets do not tell the frames, or one does not come as it should.
         av.FFmpegError: The file does not decode.
     """
-    with hearing() as messages, open_container(path) as (container, stream):
+    with hearing() as messages, open_container(path, messages) as (container, stream):
         size = stream.width, stream.height  # trap: they change as frames of another size come
         index = index_packets(container, stream)
         if index is None or wanted[-1] >= len(index.times):

@@ -19,7 +19,6 @@ one after the other, x1, y1, x2, y2, ...
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from stsm_cli.data.display import Size
 from stsm_cli.data.frames import Frames, Indices, resize_short_side
 from stsm_cli.data.manifest import has_manifest
 from stsm_cli.errors import DataError
+from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,8 +85,8 @@ class Flow:
 
 def flow_command(root: Path, method: FlowMethod) -> str:
     """The command that computes a method's flow of a data root, as a hint shows it."""
-    option = "" if method == "dis" else f" --method {method}"
-    return f"`stsm prepare flow {quote(str(root))}{option}`"
+    option = () if method == "dis" else ("--method", method)
+    return f"`{command_line('prepare', 'flow', root, *option)}`"
 
 
 def flow_folder(method: FlowMethod) -> str:

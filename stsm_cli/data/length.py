@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from stsm_cli.printable import counted
+
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
@@ -47,7 +49,7 @@ class Length:
         claimed, (came, slack) = self._claimed_seconds(), self._seconds()
         if claimed is None or claimed <= came + slack:
             return ""
-        return f"ends after {num_frames} frames, at {came:.2f} of {claimed:.2f} s"
+        return f"ends after {counted(num_frames, 'frame')}, at {came:.2f} of {claimed:.2f} s"
 
     def _claimed_seconds(self) -> float | None:
         """The video stream's length by the header; in webm by its tag, or the file's length."""

@@ -8,7 +8,6 @@ files are the same however many workers made them and however often they were st
 A `RenderedSet` is what `generated.py` asks for; `synth.py` is one.
 """
 
-import errno
 import json
 import os
 import pickle
@@ -21,10 +20,12 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from shlex import quote
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from stsm_cli.atomic import try_file
 from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.frames import Frames
@@ -33,6 +34,7 @@ from stsm_cli.data.manifest import Manifest, VideoRecord, has_manifest, write_ma
 from stsm_cli.data.render import QUANTISER, encode
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
+from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
 
 FPS = 16
@@ -86,8 +88,9 @@ class RenderedSet(Generic[Settings]):
         num_bytes = self.video_bytes(settings)
         num_videos = sum(map(settings.num_videos, settings.splits))
         if num_bytes is None:
-            return f"{num_videos:,} videos"
-        return f"{num_videos:,} videos, about {max(1, round(num_videos * num_bytes / 1e6))} MB"
+            return counted(num_videos, "video")
+        megabytes = max(1, round(num_videos * num_bytes / 1e6))
+        return f"{counted(num_videos, 'video')}, about {megabytes} MB"
 
     def is_at(self, root: Path) -> bool:
         """Tell whether `root` was begun as this set, whatever its settings."""
@@ -206,11 +209,10 @@ def _claim(made: RenderedSet[Settings], root: Path, settings: Settings) -> None:
 
 
 def _check_can_be_made(root: Path) -> None:
-    there = next(place for place in (root, *root.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise DataError(f"{root}: cannot be written ({os.strerror(errno.ENOTDIR)})")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise DataError(f"{root}: cannot be written ({os.strerror(errno.EACCES)})")
+    try:
+        try_file(root / "manifest")
+    except OSError as error:
+        raise DataError(f"{root}: cannot be written ({error.strerror})") from None
 
 
 def _check_claim(made: RenderedSet[Settings], root: Path, settings: Settings) -> None:
@@ -231,7 +233,8 @@ def _check_claim(made: RenderedSet[Settings], root: Path, settings: Settings) ->
         return
     hint = "choose another folder, or delete this one"
     if "generator" not in differing:
-        edits = " ".join(f"--set data.{made.name}.{key}={found.get(key)}" for key in differing)
+        keys = (f"data.{made.name}.{key}={found.get(key)}" for key in differing)
+        edits = " ".join(f"--set {quote(key)}" for key in keys)
         hint = f"to train on this set: `{edits}`\n"
         hint += "to make the other one: name another folder, in training with `--data FOLDER`, or "
         hint += f"delete {root}"

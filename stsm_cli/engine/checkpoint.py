@@ -89,7 +89,7 @@ class Saver:
         try:
             return self._restore(state)
         except Exception as error:  # of what is no state torch may raise almost anything
-            start = f"`stsm train {self.folder.recipe_file} --init {file}` starts from its weights"
+            start = f"{self.folder.begin_from(file)} starts from its weights"
             if "model" not in state:
                 start = instead_of(file) or "choose another --out to begin anew"
             raise CheckpointError(

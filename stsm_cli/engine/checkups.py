@@ -12,6 +12,7 @@ from stsm_cli.data.manifest import SPLITS, classes_path, read_classes
 from stsm_cli.engine.doctor import Checkup, Seen, error_text, system, versions
 from stsm_cli.errors import DataError
 from stsm_cli.memory import available_memory
+from stsm_cli.printable import counted
 
 GB = 1e9
 # ours: a run of a ResNet-50 with its optimiser's state leaves two checkpoints of 0.2 GB
@@ -60,7 +61,7 @@ def _device() -> Seen:
         name, count = torch.cuda.get_device_name(), torch.cuda.device_count()
         memory = f"{_gigabytes(free)} of {_gigabytes(total)} free"
         return Seen(f"{count} CUDA: {name}, {memory}, CUDA {torch.version.cuda}")
-    text = f"CPU, {num_cores()} cores, {torch.get_num_threads()} threads"
+    text = f"CPU, {counted(num_cores(), 'core')}, {counted(torch.get_num_threads(), 'thread')}"
     if not Path("/dev/nvidiactl").exists():
         return Seen(text)
     if torch.version.cuda is None:

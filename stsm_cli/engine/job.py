@@ -13,6 +13,7 @@ from stsm_cli.engine.resuming import check_same
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import check_weights
+from stsm_cli.printable import command_line
 from stsm_cli.progress import Progress
 
 
@@ -94,7 +95,7 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     """A run of `loaded` into the folder `out`.
 
     Raises:
-        UsageError: `out` is taken.
+        UsageError: `out` is taken, or cannot be written.
         CheckpointError: The weights to start from are none by their first bytes.
     """
     if loaded.recipe.model.init is not None:
@@ -102,6 +103,7 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     folder = None if out is None else RunFolder(out)
     if folder is not None:
         folder.check_new()
+        folder.check_writable()
     return Job(loaded.title, loaded.recipe, folder, data, decoder, tuple(loaded.notes))
 
 
@@ -149,7 +151,7 @@ def _begun_again(
     if recipe is None and not is_known:
         raise UsageError(
             f"{folder.path}: nothing was trained in it, and it does not say what was to be",
-            hint=f"begin it with `stsm train RECIPE --out {folder.path}`",
+            hint=f"begin it with `{command_line('train', 'RECIPE', '--out', folder.path)}`",
         )
     loaded = load_recipe(recipe or str(folder.recipe_file), overrides, of_run=is_known)
     if is_known:

@@ -12,6 +12,7 @@ from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.score_files import SavedScores, read_scores
 from stsm_cli.engine.trained import edit_protocol
 from stsm_cli.errors import CheckpointError, DataError
+from stsm_cli.printable import command_line
 from stsm_cli.stored import Result, read_stored
 
 
@@ -48,9 +49,10 @@ def kept_test(run: Path, protocol: str | None) -> KeptTest:
             result, _ = read_stored(file, Result, "a result", CheckpointError)
             if result.protocol == name:
                 return KeptTest(folder, recipe, result, read_scores(scores))
-    option = "" if protocol is None else f" --protocol {protocol}"
+    option = () if protocol is None else ("--protocol", protocol)
     raise CheckpointError(
-        f"{run}: keeps no scores of {name}", hint=f"`stsm eval {run}{option}` keeps them"
+        f"{run}: keeps no scores of {name}",
+        hint=f"`{command_line('eval', run, *option)}` keeps them",
     )
 
 

@@ -1,5 +1,6 @@
 """ONNX's packages, which are optional, and a session that runs a file on the CPU."""
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -8,6 +9,8 @@ from stsm_cli.errors import UsageError
 
 WRITERS = ("onnx", "onnxscript", "onnxruntime")
 RUNNERS = ("onnxruntime",)
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+"""Of ONNX Runtime, which would report of its use, and complain where HOME cannot be written."""
 
 
 def require_onnx(packages: Sequence[str]) -> None:
@@ -33,6 +36,7 @@ def open_session(model: bytes | str, threads: int) -> Any:  # noqa: ANN401  # it
     Raises:
         Exception: Of ONNX Runtime's own kinds: it is no such file.
     """
+    os.environ.setdefault(TELEMETRY_OFF, "1")  # before it is imported
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

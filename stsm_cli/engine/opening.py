@@ -11,6 +11,7 @@ from torch import nn
 from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import counted
 
 
 def opening_lines(
@@ -39,14 +40,14 @@ def _what(
     recipe: Recipe, device: torch.device, model: nn.Module, train_videos: Videos, val_videos: Videos
 ) -> str:
     threads = torch.get_num_threads()
-    where = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    where = f"CPU, {counted(threads, 'thread')}"
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return (
         f"{where}: {recipe.model.backbone} of {parameters / 1e6:,.2f} M parameters in "
         f"{recipe.precision}, {len(train_videos.manifest.records):,} training and "
-        f"{len(val_videos.manifest.records):,} validation videos of "
+        f"{counted(len(val_videos.manifest.records), 'validation video')} of "
         f"{len(train_videos.manifest.classes)} classes"
     )
 

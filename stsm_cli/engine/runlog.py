@@ -18,12 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import try_file, whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import read_classes
 from stsm_cli.engine.lock import LOCK, OWNER, Hold
 from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
+from stsm_cli.printable import command_line
 from stsm_cli.stored import (
     Environment,
     Epoch,
@@ -79,6 +80,15 @@ class RunFolder:
         is_made = self.recipe_file.is_file() and self.environment_file.is_file()
         return self.path.is_dir() and not is_made and self.is_untrained
 
+    @property
+    def resume_command(self) -> str:
+        """The command that continues it, as a hint shows it."""
+        return f"`{command_line('train', '--resume', '--out', self.path)}`"
+
+    def begin_from(self, checkpoint: Path) -> str:
+        """The command that begins a run of its recipe from weights, as a hint shows it."""
+        return f"`{command_line('train', self.recipe_file, '--init', checkpoint)}`"
+
     def check_new(self) -> None:
         """Refuse a place that is taken.
 
@@ -90,8 +100,19 @@ class RunFolder:
         if not self.is_untrained:
             raise UsageError(
                 f"--out {self.path}: exists and is not empty",
-                hint=f"continue it with `--resume --out {self.path}`, or choose another folder",
+                hint=f"continue it with {self.resume_command}, or choose another folder",
             )
+
+    def check_writable(self) -> None:
+        """Refuse a place that takes no run.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        try:
+            try_file(self.recipe_file)
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
 
     def create(self, recipe: Recipe, environment: dict[str, Any], classes: Sequence[str]) -> None:
         """Make the folder and write what is known before the run.
@@ -130,9 +151,9 @@ class RunFolder:
         try:
             return read_recipe(self.recipe_file)
         except RecipeError as error:
-            way = f"`stsm eval RECIPE --checkpoint {self.checkpoint}`"
+            way = command_line("eval", "RECIPE", "--checkpoint", self.checkpoint)
             raise RecipeError(
-                str(error), hint=f"{way} tests its weights by another recipe"
+                str(error), hint=f"`{way}` tests its weights by another recipe"
             ) from None
 
     def classes(self) -> tuple[str, ...] | None:
@@ -177,7 +198,7 @@ class RunFolder:
         file = self.result_file
         if not file.exists():
             return None
-        again = f"move it away; `stsm train --resume --out {self.path}` makes it again"
+        again = f"move it away; {self.resume_command} makes it again"
         result, plain = read_stored(file, Result, "a run's result", CheckpointError, again)
         if problem := contradiction(result):
             raise CheckpointError(f"{file}: {problem}", hint=again)
@@ -207,10 +228,8 @@ class RunFolder:
         """A hint for a run that cannot be continued."""
         if not self.checkpoint.is_file():
             return "it has no checkpoint yet: choose another --out to begin anew"
-        return (
-            f"`stsm eval {self.recipe_file} --checkpoint {self.checkpoint}` tests its weights, "
-            f"`stsm train {self.recipe_file} --init {self.checkpoint}` starts from them"
-        )
+        test = command_line("eval", self.recipe_file, "--checkpoint", self.checkpoint)
+        return f"`{test}` tests its weights, {self.begin_from(self.checkpoint)} starts from them"
 
     def finished_metrics(self) -> list[dict[str, Any]]:
         """The epochs of a run that has finished.
@@ -239,8 +258,7 @@ class RunFolder:
             raise CheckpointError(
                 f"{self.metrics_file}: holds {len(kept)} of the {epochs} epochs that "
                 f"{self.checkpoint} ends",
-                hint=f"`stsm train {self.recipe_file} --init {self.checkpoint}` starts from its "
-                "weights",
+                hint=f"{self.begin_from(self.checkpoint)} starts from its weights",
             )
         write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -305,10 +323,9 @@ def instead_of(checkpoint: Path) -> str | None:
     run = RunFolder(checkpoint.parent.parent)
     if checkpoint != run.checkpoint or not run.best_checkpoint.is_file():
         return None
-    return (
-        f"`stsm eval {run.path} --best` tests the checkpoint of its best epoch, "
-        f"`stsm train {run.recipe_file} --init {run.best_checkpoint}` starts from it"
-    )
+    test = command_line("eval", run.path, "--best")
+    start = run.begin_from(run.best_checkpoint)
+    return f"`{test}` tests the checkpoint of its best epoch, {start} starts from it"
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401

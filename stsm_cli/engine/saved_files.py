@@ -1,12 +1,29 @@
-"""The folder that `stsm predict --save` fills; checked before torch is imported."""
+"""Places that commands write to; checked before torch is imported, and before long work."""
 
 from pathlib import Path
 
+from stsm_cli.atomic import try_file
 from stsm_cli.errors import UsageError
+
+SCORES, WINDOWS = "scores.csv", "windows.csv"
+
+
+def check_file(option: str, path: Path) -> None:
+    """Refuse a file that could not be written.
+
+    Raises:
+        UsageError: It is a folder, or its folder takes no files.
+    """
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: is a folder, not a file")
+    try:
+        try_file(path)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be written ({error.strerror})") from None
 
 
 def check_folder(folder: Path | None, window: int | None, force: bool) -> None:
-    """Refuse a place that is taken, and a window without a place.
+    """Refuse a folder for `--save` that is taken or takes no files, and a window without one.
 
     Args:
         folder: To be filled; None: nothing is saved.
@@ -14,7 +31,8 @@ def check_folder(folder: Path | None, window: int | None, force: bool) -> None:
         force: Take a folder that holds something, too.
 
     Raises:
-        UsageError: The place is a file, or a folder that holds something; or there is none.
+        UsageError: The place is a file, or a folder that holds something or cannot be written; or
+            there is none.
     """
     if folder is None:
         if window is not None or force:
@@ -28,3 +46,7 @@ def check_folder(folder: Path | None, window: int | None, force: bool) -> None:
             f"--save {folder}: exists and is not empty",
             hint="choose another folder, or add --force",
         )
+    try:
+        try_file(folder / SCORES)
+    except OSError as error:
+        raise UsageError(f"--save {folder}: cannot be written ({error.strerror})") from None

@@ -22,12 +22,12 @@ from stsm_cli.atomic import whole_file
 from stsm_cli.data.frames import VideoInfo
 from stsm_cli.engine.drawing import DEFAULT_FPS, draw
 from stsm_cli.engine.predict import Predictor, look_at
+from stsm_cli.engine.saved_files import SCORES, WINDOWS
 from stsm_cli.engine.windows import Timeline, watch
 from stsm_cli.errors import DataError, StsmError
 from stsm_cli.printable import csv_cell
 from stsm_cli.progress import SILENT, Progress
 
-SCORES, WINDOWS = "scores.csv", "windows.csv"
 _MARK = ".predicted.mp4"
 
 

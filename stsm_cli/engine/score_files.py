@@ -5,7 +5,6 @@ torch is not imported here: `check_writable` answers at once.
 
 import csv
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stsm_cli.atomic import whole_file
+from stsm_cli.engine.saved_files import check_file
 from stsm_cli.errors import DataError, StsmError, UsageError
 from stsm_cli.printable import csv_cell
 
@@ -23,21 +23,14 @@ if TYPE_CHECKING:
 
 
 def check_writable(option: str, path: Path, suffix: str) -> None:
-    """Refuse before a long test what could not be written after it; missing folders are made.
+    """Refuse before a long test what could not be written after it.
 
     Raises:
         UsageError: The name has another suffix, is a folder's, or its folder takes no files.
     """
     if path.suffix != suffix:
         raise UsageError(f"{option} {path}: the name must end in {suffix}")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: is a folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{option} {path}: cannot be written ({error.strerror})") from None
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{option} {path}: cannot be written (its folder is read-only)")
+    check_file(option, path)
 
 
 @dataclass(frozen=True)
@@ -124,12 +117,13 @@ def write_class_results(path: Path, tested: "Evaluation") -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
+    """Write a file, whole or not at all; missing folders are made.
 
     Raises:
         StsmError: It cannot be written.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
             file.write(content)
     except OSError as error:

@@ -11,6 +11,7 @@ from types import FrameType
 from stsm_cli.engine.distributed import current_world
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
+from stsm_cli.printable import command_line
 
 ARRIVAL_SECONDS = 1.0  # ours: a SIGTERM to a whole job reaches its processes one after the other
 
@@ -67,9 +68,9 @@ def listening(on_ctrl_c: Callable[[], None] = lambda: None) -> Iterator[StopRequ
 
 def stopped_by(number: signal.Signals, where: str, folder: RunFolder) -> StsmError:
     """The error that ends the run in `folder`, which is saved: its exit code is 130 or 75."""
-    command = f"stsm train --resume --out {folder.path}"
-    if current_world().size > 1:
-        command += f" --nproc {current_world().size}"
+    size = current_world().size
+    several = ("--nproc", size) if size > 1 else ()
+    command = command_line("train", "--resume", "--out", folder.path, *several)
     told, hint = f"{where}; saved {folder.checkpoint}", f"continue with `{command}`"
     if number == signal.SIGINT:
         return InterruptedRunError(f"interrupted {told}", hint=hint)

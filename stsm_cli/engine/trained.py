@@ -21,6 +21,7 @@ from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.runlog import RunFolder, instead_of, newest_run
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.models.weights_kind import check_weights
+from stsm_cli.printable import command_line
 
 _NAME = re.compile(
     r"(?:(?P<dataset>\w+)-)?(?P<clips>\d+)x(?P<crops>\d+)@(?P<crop_px>\d+)(?P<score>-score)?"
@@ -122,9 +123,10 @@ def trained(
     """
     if checkpoint is not None:
         if run is None or best:
+            example = command_line("eval", "synth/stsm", "--checkpoint", checkpoint)
             raise UsageError(
                 f"--checkpoint {checkpoint}: " + ("excludes --best" if best else "needs a recipe"),
-                hint=f"for example `stsm eval synth/stsm --checkpoint {checkpoint}`",
+                hint=f"for example `{example}`",
             )
         loaded = load_recipe(run, overrides)
         return Trained(loaded.title, loaded.recipe, checkpoint, None)
@@ -132,7 +134,7 @@ def trained(
     if run in recipe_names() and not folder.path.exists():
         raise CheckpointError(
             f"{run}: is a recipe, not a run folder",
-            hint=f"`stsm eval {run} --checkpoint FILE` tests weights by it",
+            hint=f"`{command_line('eval', run, '--checkpoint', 'FILE')}` tests weights by it",
         )
     recipe, edits = _edited(folder, overrides)
     file = folder.best_checkpoint if best else folder.checkpoint

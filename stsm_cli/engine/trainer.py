@@ -36,6 +36,7 @@ from stsm_cli.engine.stop import StopRequest, stopped_by
 from stsm_cli.errors import DataError, DivergedError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
+from stsm_cli.printable import counted
 from stsm_cli.progress import Progress
 from stsm_cli.stored import SplitScore
 
@@ -119,8 +120,9 @@ class Trainer:
         with together():
             self.position, num_processes = self.saver.restore()
         if num_processes != self.world.size:
+            begun = counted(num_processes, "process", "processes")
             self.progress.message(
-                f"warning: begun with {num_processes} processes, goes on with {self.world.size}: "
+                f"warning: begun with {begun}, goes on with {self.world.size}: "
                 "other numbers than without the break"
             )
         if self.world.is_main:

@@ -15,6 +15,7 @@ from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_pickle, read_safetensors
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
 from stsm_cli.models.weights_names import SOURCES, looks_like
+from stsm_cli.printable import command_line
 
 FORMAT = "stsm.weights/1"
 NON_LOCAL = ".non_local"
@@ -173,12 +174,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 def _foreign(path: Path, names: object) -> CheckpointError:
     source = looks_like(map(str, names)) if isinstance(names, dict) else None
-    known = source in SOURCES
+    make = command_line("convert", path, "--from", source, "-o", f"FILE{SAFETENSORS}")
     return CheckpointError(
         f"{path}: neither a file of `stsm convert` nor a checkpoint of `stsm train`",
-        hint=f"`stsm convert {path} --from {source} -o FILE.safetensors` makes one"
-        if known
-        else None,
+        hint=f"`{make}` makes one" if source in SOURCES else None,
     )
 
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from stsm_cli.atomic import whole_file
@@ -41,7 +40,7 @@ from stsm_cli.prepare.findings import Checks, decoder_version
 from stsm_cli.prepare.flow_file import VERSION, FlowSettings, make_flow
 from stsm_cli.prepare.flow_methods import opencv_version, require
 from stsm_cli.prepare.usable import unwritable
-from stsm_cli.printable import csv_cell
+from stsm_cli.printable import command_line, counted, csv_cell
 from stsm_cli.progress import SILENT, Progress
 
 COLUMNS = ("split", "videos", "with flow", "without")
@@ -98,7 +97,7 @@ def _manifests(root: Path) -> list[Manifest]:
     try:
         return [read_manifest(root, split) for split in splits]
     except DataError as error:
-        hint = f"prepare the set first, for example `stsm prepare folder {quote(str(root))}`"
+        hint = f"prepare the set first, for example `{command_line('prepare', 'folder', root)}`"
         raise DataError(str(error), hint=error.hint and hint) from None
 
 
@@ -214,11 +213,11 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     said = [f"  {text}" for text in report["first_problems"]]
     if said:
         place = f"manifest/flow_{report['method']}_problems.csv"
-        said.append(f"{report['num_problems']} videos without flow in all, in {place}")
+        said.append(f"{counted(report['num_problems'], 'video')} without flow in all, in {place}")
     each = report["bytes"] / max(1, report["fields"]) / 1000
     return [
         *said,
-        f"{report['fields']:,} fields by {report['method']}, short side at most "
+        f"{counted(report['fields'], 'field')} by {report['method']}, short side at most "
         f"{report['short_side_px']}, {report['bytes'] / 1e6:.0f} MB ({each:.1f} kB each)",
         f"every field was decoded again; {report['computed_by']}",
     ]

@@ -14,7 +14,7 @@ from typing import Any
 from stsm_cli.errors import DataError
 
 _PROBLEMS_SHOWN = 5
-_DELIMITERS = ",;\t"
+DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def with_slashes(path: str) -> str:
 def _delimiter(text: str, columns: Sequence[str]) -> str:
     """The delimiter of the first line's columns; a comma, unless another one finds them."""
     first = text.split("\n", 1)[0]
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         cells = {cell.strip(' \t\r"') for cell in first.split(delimiter)}
         if set(columns) <= cells:
             return delimiter

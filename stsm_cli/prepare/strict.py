@@ -16,7 +16,7 @@ import av
 
 from stsm_cli.data.arrivals import Arrivals
 from stsm_cli.data.container import video_stream
-from stsm_cli.data.damage import MARKING, TELLING, Messages, Watch, hearing
+from stsm_cli.data.damage import MARKING, TELLING, Messages, Watch, cause, hearing
 from stsm_cli.data.length import Length
 from stsm_cli.data.packets import PacketIndex, index_packets
 from stsm_cli.prepare.check import UnusableError
@@ -156,7 +156,6 @@ def open_strictly(path: Path) -> Iterator[StrictVideo]:
 
 
 def _unusable(error: av.FFmpegError, what: str, log: Messages) -> UnusableError:
-    """The error with FFmpeg's last message, which is closer to the cause than the error's text."""
-    cause = log[-1][2].strip() if log else str(error.strerror)
+    """The error with its cause; another attempt may succeed where the system was in the way."""
     lasting = not isinstance(error, OSError | MemoryError)
-    return UnusableError("corrupt", f"{what} ({cause})", lasting=lasting)
+    return UnusableError("corrupt", f"{what} ({cause(error, log)})", lasting=lasting)

@@ -75,11 +75,14 @@ def test_overridden_runs_stay_apart(tmp_path, fake_outcome):
     assert len(read_records(tmp_path)) == 14
 
 
-def test_out_is_tried_before_anything_is_trained(tmp_path, fake_outcome):
+def test_out_is_tried_before_anything_is_trained(tmp_path, fake_outcome, mount_read_only):
     (tmp_path / "file").write_text("")
     trainer = Trainer(fake_outcome)
     with pytest.raises(UsageError, match=r"--out: .*file/records cannot be made"):
         do(plan_sweep("alpha"), tmp_path / "file", trainer)
+    mount_read_only()
+    with pytest.raises(UsageError, match=r"--out: .*/records cannot be written \(Read-only"):
+        do(plan_sweep("alpha"), tmp_path, trainer)
     assert trainer.done == []
 
 

@@ -62,7 +62,7 @@ def test_videos_of_a_folder_are_trained_on(small_run):
     recipe = load_recipe("synth/stsm", edits).recipe
     with training_videos(recipe, Path("data/synth"), "pyav") as (fitted, videos, text):
         assert fitted.model.num_classes == len(videos.manifest.classes)
-        assert text == "1 videos of synth"
+        assert text == "1 video of synth"
 
 
 @pytest.mark.parametrize(

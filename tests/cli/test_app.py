@@ -110,7 +110,7 @@ def test_the_package_runs_as_a_module():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["trian"], "Did you mean 'train'"),
+        (["trian"], "did you mean 'train'"),
         (["train", "--resum"], "--resume"),
         (["train", "--workers", "-1"], "--workers"),
     ],
@@ -200,6 +200,20 @@ def test_ctrl_c_while_the_program_loads_is_no_traceback(monkeypatch, capsys):
     assert (stop.value.code, capsys.readouterr().err) == (130, "interrupted\n")
 
 
+def test_ctrl_c_during_the_first_import_is_no_traceback():
+    code = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'multiprocessing': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from stsm_cli.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize(
     "arguments", [["train", "--out", "-q", "--dry-run"], ["predict", "--", "-q"]]
 )
@@ -212,7 +226,7 @@ def test_a_value_that_looks_like_verbosity_is_a_value(capsys, arguments):
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        (["trian"], ["error: no such command 'trian'", "hint: Did you mean 'train'?"]),
+        (["trian"], ["error: no such command 'trian'", "hint: did you mean 'train'?"]),
         (
             ["flops", "--per-layr"],
             ["error: no such option: --per-layr", "hint: did you mean --per-layer?"],
@@ -229,6 +243,21 @@ def test_a_value_that_looks_like_verbosity_is_a_value(capsys, arguments):
 def test_a_wrong_command_line_is_told_as_all_errors_are(capsys, arguments, lines):
     assert app.run(arguments) == 2
     assert capsys.readouterr().err.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("predict a --top 0", "--top: must be greater than or equal to 1, got 0"),
+        ("train --nproc two", "--nproc: must be a valid integer, got two"),
+    ],
+)
+def test_a_number_out_of_range_is_told_with_its_value(capsys, words, told):
+    assert app.run(words.split()) == 2
+    line = capsys.readouterr().err.splitlines()[0]
+    option, value = told.partition(":")[0], words.rpartition(" ")[2]
+    older = line.startswith(f"error: invalid value for '{option}': ") and value in line
+    assert line == f"error: {told}" or older
 
 
 @pytest.mark.parametrize(

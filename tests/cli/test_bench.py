@@ -44,7 +44,7 @@ def test_train_prints_a_table_and_what_it_was_measured_on(capsys, monkeypatch):
         assert words in text
     assert "measured on 16 videos of the embedded set, in memory" in text
     assert "`stsm " in text
-    assert "bf16, batch 4 in 1 parts" in text
+    assert "bf16, batch 4 in 1 part; hours" in text
 
 
 def test_train_as_json(capsys):
@@ -72,11 +72,15 @@ def test_reading_is_in_milliseconds(capsys, monkeypatch):
     ("words", "told"),
     [
         ("shift --device gpu", "--device gpu: not available here"),
-        ("shift --rounds 0", "'--rounds'"),
-        ("shift --frames 1", "'--frames'"),  # batch norms need two
-        ("shift --size 16", "'--size'"),
+        ("shift --rounds 0", "--rounds"),
+        ("shift --frames 1", "--frames"),  # batch norms need two
+        ("shift --size 16", "--size"),
         ("shift --layout other", "'other'"),
         ("shift --save file/x", "file/x: cannot be made (Not a directory)"),
+        (
+            "shift --save there",
+            "--save there/shift.json: cannot be written (Read-only file system)",
+        ),
         ("reading --device cuda", "--device cuda: videos are read by the CPU"),
         ("train", "missing argument 'RECIPE'"),
         ("train no/such", "no/such: no such recipe"),
@@ -87,8 +91,9 @@ def test_reading_is_in_milliseconds(capsys, monkeypatch):
         ("", "missing command"),
     ],
 )
-def test_bad_input_is_one_line(capsys, words, told):
+def test_bad_input_is_one_line(capsys, mount_read_only, words, told):
     Path("file").touch()
+    mount_read_only()
     assert run(["bench", *words.split()]) in (1, 2)
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -116,6 +116,7 @@ def test_the_default_is_onnx_under_the_run_s_name(small_run, capsys):
         (["-o", "a.pth"], 2, "--out a.pth: must end in .onnx or .pt2 or .safetensors"),
         (["-o", "a"], 2, "--out a: must end in .onnx"),
         (["-o", "folder.pt2"], 2, "--out folder.pt2: is a folder, not a file"),
+        (["-o", "a.txt/b.pt2"], 2, "--out a.txt/b.pt2: cannot be written (Not a directory)"),
         (
             ["-o", "a.safetensors", "--with-preprocessing"],
             2,

@@ -372,7 +372,7 @@ def test_the_mean_cost_of_real_views_is_counted_with_a_checkpoint(capsys, small_
     assert told["mean"]["videos"] == 2
     assert 0.2 * told["macs"] < told["mean"]["macs"] < told["macs"]
     assert run([*command, "--videos", "1"]) == 0
-    assert "mean of 1 views, of a video each: 0.0" in capsys.readouterr().out
+    assert "mean of 1 view, of a video each: 0.0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

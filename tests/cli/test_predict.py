@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from stsm_cli.cli.app import run
+from stsm_cli.config.load import load_recipe
 from stsm_cli.data.decode import available_decoders
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.engine import predict, saving
+from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import DataError
 
 A, B = "data/synth/val/00000.mp4", "data/synth/val/00007.mp4"
@@ -70,7 +72,7 @@ def test_bad_files_are_one_line_each_and_the_others_are_predicted(small_run, cap
     errors = [line for line in err.splitlines() if line.startswith("error")]
     assert errors[0] == "error: gone.mp4: no such file"
     assert errors[1] == "error: empty: is empty"
-    assert "text.mp4: does not decode" in errors[2]
+    assert "text.mp4: does not open (moov atom not found)" in errors[2]
 
 
 def test_without_a_single_file_json_is_told_too(small_run, capsys):
@@ -86,10 +88,10 @@ def test_without_a_single_file_json_is_told_too(small_run, capsys):
 
 def test_all_that_is_wrong_with_a_file_is_told(small_run, capsys, monkeypatch):
     def probe(path):
-        found = replace(whole(path), num_damaged=3, shortfall="ends after 9 frames")
+        found = replace(whole(path), num_damaged=num_damaged, shortfall="ends after 9 frames")
         return replace(found, faults=("2 frames do not come",))
 
-    whole = predict.probe
+    whole, num_damaged = predict.probe, 3
     monkeypatch.setattr(predict, "probe", probe)
     assert run(["predict", A, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -99,6 +101,9 @@ def test_all_that_is_wrong_with_a_file_is_told(small_run, capsys, monkeypatch):
     assert f"warning: {A}: ends after 9 frames" in err
     assert found["faults"] == {A: ["2 frames do not come"]}
     assert f"warning: {A}: 2 frames do not come" in err
+    num_damaged = 1
+    assert run(["predict", A]) == 0
+    assert f"warning: {A}: 1 of its frames is damaged" in capsys.readouterr().err
 
 
 def test_nothing_is_printed_where_nothing_was_read(small_run, capsys):
@@ -195,7 +200,7 @@ def test_scores_over_time_are_saved_and_drawn(capsys):
     out, err = capsys.readouterr()
     assert "out/scores.csv has the scores of all classes, out/windows.csv over time" in out
     assert "out/a.predicted.mp4 and 1 more show them" in out
-    assert "error: clips/broken.avi: does not decode" in err
+    assert "error: clips/broken.avi: does not open" in err
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("a.predicted.mp4", "b.predicted.mp4", "scores.csv", "windows.csv"),
     ]
@@ -226,3 +231,38 @@ def test_what_breaks_while_it_is_drawn_is_told(capsys, monkeypatch):
     assert json.loads(out)["failed"] == {A: "a.mp4: broke"}
     assert json.loads(out)["saved"]["drawn"] == {}
     assert "error: a.mp4: broke" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        ("a.mp4 m.onnx", "m.onnx: is a network, and one stands before", "predict m.onnx VIDEO"),
+        ("m.onnx a.mp4 n.onnx", "n.onnx: is a network, and one", "predict n.onnx VIDEO"),
+        ("m.pt2 a.mp4", "m.pt2: is a network for torch.export.load, and not", "export -o m.onnx"),
+        (
+            "m.safetensors a.mp4",
+            "m.safetensors: holds weights, which are run under a recipe",
+            "predict VIDEO --recipe RECIPE --checkpoint m.safetensors",
+        ),
+        ("a.mp4 last.pt", "last.pt: holds weights", "RECIPE --checkpoint last.pt"),
+    ],
+)
+def test_a_network_is_not_taken_for_a_video(capsys, words, error, hint):
+    assert run(["predict", *words.split()]) == 2
+    lines = problems(capsys)
+    assert len(lines) == 2
+    assert f"error: {error}" in lines[0]
+    assert f"{hint}`" in lines[1]
+
+
+def test_where_the_newest_run_is_of_flow_another_can_be_named(capsys):
+    edits = ["model.backbone=r2plus1d_small", "model.num_classes=2", "model.stream=flow"]
+    recipe = load_recipe("synth/tsn", edits).recipe
+    folder = RunFolder(Path("runs/flow"))
+    folder.create(recipe, {"recipe": "flow", "data": "d", "decoder": "pyav"}, ("a", "b"))
+    folder.result_file.write_text("{}")
+    for words, wanted in (([], True), (["--run", "runs/flow"], False)):
+        assert run(["predict", "a.mp4", *words]) == 2
+        error, hint = problems(capsys)
+        assert "predict: runs/flow/checkpoints/last.pt takes optical flow" in error
+        assert hint.startswith("hint: name a run of RGB with --run RUN; of flow: ") == wanted

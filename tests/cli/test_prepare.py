@@ -44,7 +44,7 @@ def prepare(*arguments):
         (["folder", "--short-side", "255"], "--short-side: must be an even number from 16 on, got"),
         (["k400", "--short-side", "64", "--quick"], "--quick: means nothing with --short-side"),
         (["folder", "--val-share", "1"], "--val-share: must be between 0 and 1, got 1"),
-        (["sthv2", "--quality", "52"], "'--quality'"),
+        (["sthv2", "--quality", "52"], "--quality"),
         (["k400", "--method", "dis"], "--method: is for flow, not k400"),
         (["flow", "--method", "raft"], "--method: must be dis, farneback or tvl1, got 'raft'"),
         (["flow", "--short-side", "15"], "--short-side: must be 16 or more, got 15"),

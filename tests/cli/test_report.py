@@ -107,3 +107,12 @@ def test_records_of_another_machine_are_taken_first(tmp_path, capsys, monkeypatc
     assert any("0-seed0.json stays, top-1" in line for line in told)
     assert run(["report", "--out", str(tmp_path / "ours"), "--from", "nowhere"]) == 2
     assert "--from nowhere: holds no records/" in capsys.readouterr().err
+
+
+def test_a_folder_that_takes_no_file_is_told_first(tmp_path, capsys, mount_read_only):
+    mount_read_only()
+    assert run(["report", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error == f"error: --out {tmp_path}/README.md: cannot be written (Read-only file system)\n"
+    )

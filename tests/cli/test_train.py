@@ -71,8 +71,10 @@ def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, tmp_
     Path("a file: #1.safetensors").touch()
     plan = ["train", "k400/stsm_r50_8f", "--dry-run", "--json", "--init", "a file: #1.safetensors"]
     assert run(plan) == 0
-    model = json.loads(capsys.readouterr().out)["recipe"]["model"]
+    found = json.loads(capsys.readouterr().out)
+    model, origins = found["recipe"]["model"], found["origins"]
     assert (model["init"], model["weights"]) == (str(tmp_path / "a file: #1.safetensors"), None)
+    assert (origins["model.init"], origins["model.weights"]) == ("--init", "--init")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, tmp_
         (["--nproc", "2", "--set", "optim.lrr=1"], "error: --set: optim.lrr: unknown key"),
         (
             ["--nproc", "5"],
-            "error: optim.batch_size (16) cannot be shared equally among 5 processes x 1 parts",
+            "error: optim.batch_size (16) cannot be shared equally among 5 processes x 1 part",
         ),
     ],
 )

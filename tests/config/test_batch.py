@@ -21,6 +21,8 @@ def test_shares_must_be_equal():
     with pytest.raises(RecipeError, match=message) as error:
         plan_batch(config(accumulate=2), 5)
     assert error.value.hint == "make it a multiple of 10"
+    with pytest.raises(RecipeError, match=r"among 5 processes x 1 part$"):
+        plan_batch(config(accumulate=1), 5)
 
 
 def test_an_epoch_s_steps_and_what_it_leaves_out_are_told():

@@ -61,7 +61,7 @@ def test_one_by_one_they_are_the_same(folder, name):
 
 def test_one_by_one_what_is_no_video_is_told(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(DataError, match=r"text\.mp4: does not decode \("):
+    with pytest.raises(DataError, match=r"text\.mp4: does not open \("):
         next(each_frame(tmp_path / "text.mp4"))
 
 

@@ -194,10 +194,10 @@ def test_a_root_below_a_file_is_told(tmp_path):
         SYNTH.make(tmp_path / "file" / "set", TINY)
 
 
-def test_a_place_that_cannot_be_written_is_refused_by_a_look(tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_refused_by_a_look(tmp_path, mount_read_only):
     SYNTH.check(tmp_path / "new" / "set", TINY)
-    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)
-    with pytest.raises(DataError, match=r"new/set: cannot be written \(Permission denied\)"):
+    mount_read_only()
+    with pytest.raises(DataError, match=r"new/set: cannot be written \(Read-only file system\)"):
         SYNTH.check(tmp_path / "new" / "set", TINY)
     assert list(tmp_path.iterdir()) == []
 

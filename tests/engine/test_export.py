@@ -1,5 +1,6 @@
 import io
 import json
+import os
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from stsm_cli.engine import export
 from stsm_cli.engine.card import CARD, card_recipe, read_card
 from stsm_cli.engine.deployed import example, ports
 from stsm_cli.engine.export import export_model
-from stsm_cli.engine.onnx_session import open_session
+from stsm_cli.engine.onnx_session import TELEMETRY_OFF, open_session
 from stsm_cli.engine.testing import load_model
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import StsmError
@@ -206,3 +207,13 @@ def test_what_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StsmError, match=r"file/a\.onnx: cannot be written \((Not a dir|File ex)"):
         export.write(tmp_path / "file" / "a.onnx", b"")
+
+
+@pytest.mark.parametrize(("said", "found"), [(None, "1"), ("0", "0")])
+def test_onnx_runtime_reports_nothing_unless_it_is_told_to(monkeypatch, said, found):
+    monkeypatch.setenv(TELEMETRY_OFF, said or "")
+    if said is None:
+        monkeypatch.delenv(TELEMETRY_OFF)
+    with pytest.raises(Exception, match=r"nowhere\.onnx"):
+        open_session("nowhere.onnx", 1)
+    assert os.environ[TELEMETRY_OFF] == found

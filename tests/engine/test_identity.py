@@ -43,3 +43,9 @@ def test_data_on_disk_is_known_by_its_list_and_report(tmp_path, make_split):
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     assert describe_environment(torch.device("cpu"), "pyav")["commit"] is None
+
+
+def test_the_command_can_be_pasted(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/stsm", "train", "my own.yaml"])
+    command = describe_environment(torch.device("cpu"), "pyav")["command"]
+    assert command == "stsm train 'my own.yaml'"

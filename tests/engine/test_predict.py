@@ -59,7 +59,7 @@ def test_what_is_no_video_is_told_and_the_others_are_predicted(small_run):
     found = predict(by(model, recipe, small_run.classes()), paths)
     assert list(found.probabilities) == [good]
     assert {str(path): str(error).partition(" (")[0] for path, error in found.failed.items()} == {
-        "text.mp4": "text.mp4: does not decode",
+        "text.mp4": "text.mp4: does not open",
         "gone.mp4": "gone.mp4: no such file",
         "data": "data: is a folder, not a video",
     }

@@ -183,7 +183,7 @@ def without(values, key):
 
 @pytest.fixture
 def folder(recipe, tmp_path):
-    folder = RunFolder(tmp_path / "run")
+    folder = RunFolder(tmp_path / "my run")
     folder.create(recipe, ABOUT, ())
     return folder
 
@@ -233,8 +233,9 @@ def test_a_damaged_environment_is_named(folder, content, problem):
             read()
         folder.checkpoint.unlink()
         assert caught.value.hint == (
-            f"`stsm eval {folder.recipe_file} --checkpoint {folder.checkpoint}` tests its weights, "
-            f"`stsm train {folder.recipe_file} --init {folder.checkpoint}` starts from them"
+            f"`stsm eval '{folder.recipe_file}' --checkpoint '{folder.checkpoint}'` tests its "
+            f"weights, `stsm train '{folder.recipe_file}' --init '{folder.checkpoint}'` starts "
+            "from them"
         )
 
 
@@ -257,7 +258,7 @@ def test_a_damaged_result_is_made_again_from_the_checkpoint(folder, damage, prob
     with pytest.raises(CheckpointError, match=rf"result\.json: {problem}") as caught:
         folder.result()
     assert caught.value.hint == (
-        f"move it away; `stsm train --resume --out {folder.path}` makes it again"
+        f"move it away; `stsm train --resume --out '{folder.path}'` makes it again"
     )
 
 

@@ -20,6 +20,7 @@ def test_a_new_or_empty_folder_is_free_and_another_when_forced():
     [
         ("full", None, False, r"^--save full: exists and is not empty$"),
         ("file", None, True, r"^--save file: is a file, not a folder$"),
+        ("file/new", None, False, r"^--save file/new: cannot be written \(Not a directory\)$"),
         (None, 8, False, r"^--window 8: belongs to --save DIR$"),
         (None, None, True, r"^--force: belongs to --save DIR$"),
     ],

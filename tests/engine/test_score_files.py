@@ -112,15 +112,17 @@ def test_what_cannot_be_written_is_refused_beforehand(path, message):
         check_writable("--scores", Path(path), ".npz")
 
 
-def test_a_read_only_folder_is_refused(monkeypatch):
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(UsageError, match=r"--scores a\.npz: cannot be written \(its folder is"):
+def test_a_read_only_folder_is_refused(mount_read_only):
+    mount_read_only()
+    with pytest.raises(UsageError, match=r"^--scores a\.npz: cannot be written \(Read-only"):
         check_writable("--scores", Path("a.npz"), ".npz")
+    assert list(Path().iterdir()) == []
 
 
 def test_missing_folders_are_made_and_files_replaced(tested):
     path = Path("new/folder/a.npz")
     check_writable("--scores", path, ".npz")
+    assert not path.parent.parent.exists()  # a test that fails leaves nothing
     write_bytes(path, b"old")
     write_scores(path, tested)
     assert path.read_bytes()[:2] == b"PK"
@@ -128,5 +130,6 @@ def test_missing_folders_are_made_and_files_replaced(tested):
 
 
 def test_a_file_that_cannot_be_written_is_named():
-    with pytest.raises(StsmError, match=r"nowhere/a\.csv: cannot be written \(No such file"):
-        write_bytes(Path("nowhere/a.csv"), b"")
+    Path("file").touch()
+    with pytest.raises(StsmError, match=r"file/a/a\.csv: cannot be written \(Not a directory"):
+        write_bytes(Path("file/a/a.csv"), b"")

@@ -49,13 +49,14 @@ def test_a_list_names_files_beside_it_or_below_the_working_folder():
     Path("clips/mine.txt").write_text("\ufeffb.mp4\n\n# not this\nd.mov\ngone.mp4\n")
     assert chosen("clips/mine.txt") == (
         ["clips/b.mp4", "d.mov"],
-        {"gone.mp4": "gone.mp4: no such file"},
+        {"gone.mp4": 'clips/mine.txt:5: no such file: "gone.mp4"'},
     )
 
 
-@pytest.mark.parametrize("heading", ["", "path,label\n", "Video\n"])
+@pytest.mark.parametrize("heading", ["", "path,label\n", "Video\n", "path;label\n"])
 def test_of_a_csv_the_first_column_counts(heading):
-    Path("mine.csv").write_text(f'{heading}"d.mov",3\nclips/b.mp4\n')
+    rows = '"d.mov",3\nclips/b.mp4\n'
+    Path("mine.csv").write_text(heading + (rows.replace(",", ";") if ";" in heading else rows))
     assert chosen("mine.csv") == (["d.mov", "clips/b.mp4"], {})
 
 
@@ -76,4 +77,38 @@ def test_what_means_nothing_is_told_and_the_others_are_taken():
         "none.txt": "none.txt: names no file",
         "gone.txt": "gone.txt: no such file",
         "gone.mp4": "gone.mp4: no such file",
+    }
+
+
+def test_the_list_of_a_data_set_names_files_below_its_root():
+    Path("manifest").mkdir()
+    Path("manifest/val.csv").write_text("path,label,frames\nclips/b.mp4,0,9\nd.mov,1,9\n")
+    assert chosen("manifest/val.csv") == (["clips/b.mp4", "d.mov"], {})
+
+
+def test_a_list_of_windows_is_read():
+    Path("mine.txt").write_bytes(b"clips\\b.mp4\r\nclips\\deep\\c.MP4\r\n")
+    assert chosen("mine.txt") == (["clips/b.mp4", "clips/deep/c.MP4"], {})
+
+
+def test_a_line_that_is_no_file_is_told_with_its_number_and_value():
+    Path("mine.txt").write_text(f"d.mov\nclips\nd.mov;3\n{'n' * 300}\n")
+    videos, failed = chosen("mine.txt")
+    assert videos == ["d.mov"]
+    assert list(failed.values()) == [
+        'mine.txt:2: is a folder, not a video: "clips"',
+        'mine.txt:3: no such file: "d.mov;3"',
+        f'mine.txt:4: no such file: "{"n" * 59}…',
+    ]
+
+
+def test_a_document_is_told_in_one_line():
+    Path("paper.txt").write_text("%PDF-1.4\n1 0 obj\n<< >>\nendobj\n")
+    Path("paper.csv").write_text('path,label\n"' + "a" * 200_000)
+    Path("page.csv").write_text("gone.mp4;2\n\n")
+    assert chosen("paper.txt", "paper.csv", "page.csv", "n" * 300)[1] == {
+        "paper.txt": 'paper.txt:1: no such file: "%PDF-1.4", nor in 3 other lines',
+        "paper.csv": "paper.csv:2: not CSV (field larger than field limit (131072))",
+        "gone.mp4": 'page.csv:1: no such file: "gone.mp4"',
+        "n" * 300: f"{'n' * 300}: cannot be read (File name too long)",
     }

@@ -59,6 +59,14 @@ def tone(path):
         container.mux(stream.encode())
 
 
+def told_by_probe(path):
+    """What `stsm predict` says of a file, without its name."""
+    try:
+        return probe(path).shortfall
+    except DataError as error:
+        return str(error).removeprefix(f"{path}: ")
+
+
 FASTSTART = {"movflags": "faststart"}
 VIDEOS = {  # frames, codec, options
     "h264.mp4": (60, "libx264", {"muxer": FASTSTART}),
@@ -146,6 +154,7 @@ def test_a_file_that_ends_early_is_short(folder, tmp_path, name, share, look):
     assert check.reason.startswith(f"ends after {decoded}" if decoded else "ends after ")
     assert " frames, at " in check.reason
     assert check.num_frames == 0  # of no use
+    assert told_by_probe(tmp_path / name) == check.reason
 
 
 def test_an_avi_that_ends_early_claims_less_but_its_last_packet_is_damaged(folder, tmp_path):
@@ -291,6 +300,7 @@ def test_what_is_no_video_is_corrupt(tmp_path, name, content, reason, look):
     assert check.status == "corrupt"
     assert check.reason.startswith(reason)
     assert check.lasting
+    assert told_by_probe(tmp_path / name) == check.reason
 
 
 def test_a_file_that_is_gone_is_not_held_against_it(tmp_path):
