@@ -57,14 +57,21 @@ def flops(
         ),
     ],
     frames: Annotated[
-        int | None, typer.Option("--frames", help="Frames a view; default 8.", show_default=False)
+        int | None,
+        typer.Option("--frames", metavar="N", help="Frames a view; default 8.", show_default=False),
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", help="Side of a view in pixels; default 224.", show_default=False),
+        typer.Option(
+            "--size",
+            metavar="PX",
+            help="Side of a view in pixels; default 224.",
+            show_default=False,
+        ),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option("--classes", help="Classes; default 400.", show_default=False)
+        int | None,
+        typer.Option("--classes", metavar="N", help="Classes; default 400.", show_default=False),
     ] = None,
     shift: Annotated[
         str | None,
@@ -74,12 +81,18 @@ def flops(
     ] = None,
     alpha: Annotated[
         str | None,
-        typer.Option("--alpha", help="STSM's fraction of channels; 3/8.", show_default=False),
+        typer.Option(
+            "--alpha",
+            metavar="SHARE",
+            help="STSM's share of channels that move; default 3/8.",
+            show_default=False,
+        ),
     ] = None,
     views: Annotated[
         int | None,
         typer.Option(
             "--views",
+            metavar="N",
             help="Views a video in the test: clips × crops; default 30.",
             show_default=False,
         ),
@@ -99,18 +112,19 @@ def flops(
         int | None,
         typer.Option(
             "--videos",
+            metavar="N",
             min=1,
-            help="With --checkpoint: validation videos; 20.",
+            help="With --checkpoint: validation videos; default 20.",
             show_default=False,
         ),
     ] = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Show each layer too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Count a network's multiply-adds and parameters, beside the paper's figures.
+    """Count a network's multiply-adds and parameters.
 
-    A recipe brings its own defaults: its frames, classes and shift, and the crop and views of its
-    test.
+    Beside them stand the paper's figures. A recipe brings its own defaults: its frames, classes and
+    shift, and the crop and views of its test.
 
     Examples:
       stsm flops r50
@@ -265,7 +279,8 @@ def _recipe(model: str) -> Recipe:
     if model in recipe_names() or Path(model).is_file() or Path(f"{model}.yaml").is_file():
         return load_recipe(model).recipe
     near = get_close_matches(name, [*BACKBONES, *recipe_names()], n=3)
-    hint = f"choose one of {', '.join(BACKBONES)}, or one of `stsm recipes`"
+    near = near or [recipe for recipe in recipe_names() if name in recipe][:3]
+    hint = f"choose one of {', '.join(SHORT_NAMES)}, or one of `stsm recipes`"
     if near:
         hint = f"did you mean {' or '.join(f'`{other}`' for other in near)}?"
     raise UsageError(f"unknown model `{model}`", hint=hint)

@@ -24,7 +24,7 @@ def complete_recipe() -> list[str]:
 
 
 def list_recipes(context: typer.Context, as_json: Json = False) -> None:
-    """List the shipped recipes; `show` prints one, `copy` starts one of your own.
+    """List the shipped recipes; `show` prints, `copy` adapts one.
 
     Examples:
       stsm recipes
@@ -56,7 +56,7 @@ def show(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Print a recipe: its card, then each value and where it was written.
+    """Print a recipe: its card, and each value with its origin.
 
     Examples:
       stsm recipes show sthv2/stsm_r50_16f
