@@ -1,12 +1,14 @@
-"""Counts again the networks whose cost travels with the package (`datasets/paper/counts.json`).
+"""Counts the networks whose cost travels with the package (`datasets/paper/counts.json`).
 
-    python benchmarks/counts.py
+    python benchmarks/counts.py          # those that the file does not have
+    python benchmarks/counts.py --all    # every one, in ten minutes
 
-Due when a network, a shift, a recipe or the counting changes; tests/analysis/test_cost.py, which
-counts every network of the file anew, says so. The networks are those of the paper's tables, of all
-recipes, and R-18, R-34 and R-101 beside them.
+The first is due when a recipe or a row comes to be, the second when a network, a shift or the
+counting changes; tests/analysis/test_cost.py, which counts every network of the file anew, says so.
+The networks are those of the paper's tables, of all recipes, and R-18, R-34 and R-101 beside them.
 """
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +91,7 @@ def counted(network: ModelConfig, wanted: Wanted) -> dict[str, Any]:
     ]
     (layers,) = {tuple((layer.name, layer.params) for layer in cost.layers) for cost in costs}
     return {
-        "model": network.model_dump(mode="json", exclude_defaults=True),
+        "model": dumped(network),
         "layers": [name for name, _ in layers],
         "params": [params for _, params in layers],
         "training_params": costs[0].training_params,
@@ -111,18 +113,45 @@ def moved(network: ModelConfig, shift: ShiftConfig | None) -> dict[str, Any]:
     """Where a shift stands in a network, and what it moves there; at whatever size."""
     cost = count_cost(network.model_copy(update={"shift": shift}), size_px=32)
     return {
-        "shift": shift and shift.model_dump(mode="json", exclude=_defaults(shift)),
+        "shift": dumped_shift(shift),
         "sites": [[site.site, site.channels, site.by_group] for site in cost.sites],
     }
 
 
-def _defaults(shift: ShiftConfig) -> set[str]:
-    return set() if shift.shortcut else {"shortcut"}
+def dumped(network: ModelConfig) -> dict[str, Any]:
+    """A network as the file names it."""
+    return network.model_dump(mode="json", exclude_defaults=True)
+
+
+def dumped_shift(shift: ShiftConfig | None) -> dict[str, Any] | None:
+    """A shift as the file names it."""
+    defaults = set() if shift is None or shift.shortcut else {"shortcut"}
+    return shift and shift.model_dump(mode="json", exclude=defaults)
+
+
+def is_counted(known: dict[str, Any], network: ModelConfig, wanted: Wanted) -> bool:
+    """True if `known`, a network of the file, is this one, with all that is wanted of it."""
+    views = {(view["num_frames"], view["size_px"]) for view in known["views"]}
+    shifts = [part["shift"] for part in known["shifts"]]
+    asked = dumped(network), wanted.views, [dumped_shift(shift) for shift in wanted.shifts]
+    return (known["model"], views, shifts) == asked
+
+
+def renewed(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the file is to say: what is known, and what is counted now."""
+    return [
+        next((old for old in known if is_counted(old, network, wanted)), None)
+        or counted(network, wanted)
+        for network, wanted in gathered().items()
+    ]
 
 
 def main() -> None:
     """Write the file, one network a line."""
-    networks = [counted(network, wanted) for network, wanted in gathered().items()]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--all", action="store_true", help="count every network anew")
+    known = json.loads(FILE.read_text(encoding="utf-8"))["networks"]
+    networks = renewed([] if parser.parse_args().all else known)
     lines = [json.dumps(network, separators=(",", ":")) for network in networks]
     head = '{"made_by": "python benchmarks/counts.py", "networks": [\n'
     FILE.write_text(head + ",\n".join(lines) + "\n]}\n", encoding="utf-8")

@@ -197,14 +197,15 @@ def _draw_measured(axes: Axes, marks: Sequence[_Mark]) -> None:
 
 
 def _number(axes: Axes, mark: _Mark, marks: Sequence[_Mark], *, is_last: bool) -> None:
-    """Top-1 left of a line's marks; right of its last, with the name of the method."""
+    """Top-1 left of a mark, or right where no line goes on; at a line's last with its method."""
     low, high = axes.get_ylim()
     if low < mark.top1.mean < high:
         place, text = (mark.cost, mark.top1.mean), f"{mark.top1.mean:.1f}"
+        text = f"{mark.method} {text}" if is_last else text
         best = max(other.top1.mean for other in marks if other.cost == mark.cost)
         up = 2 if mark.top1.mean == best else -9
-        if is_last:
-            number_at(axes, f"{mark.method} {text}", place, (8, up), ha="left")
+        if mark.cost == max(other.cost for other in marks if other.backbone == mark.backbone):
+            number_at(axes, text, place, (8, up), ha="left")
         else:
             number_at(axes, text, place, (-8, up), ha="right")
 

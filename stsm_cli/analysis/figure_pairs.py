@@ -23,6 +23,7 @@ from stsm_cli.stored import Pair
 BLIND = 50
 """Percent that frames without their order reach on average: a pair's classes show the same ones."""
 BLIND_LABEL = "the most without the order of frames (right: chance)"
+BARS = "; bars: ± sample standard deviation"
 BLIND_LINE: Any = {"color": FAINT, "linestyle": "--", "linewidth": 1.1}
 WORDS = {"cw": "clockwise", "ccw": "anticlockwise"}
 
@@ -45,7 +46,7 @@ def pairs_figure(group: Group) -> Figure:
         label_axes(
             right,
             "Told from its time reversal",
-            f"{videos} videos a pair; bars: ± sample standard deviation",
+            f"{videos} videos a pair" + (BARS if len(group.seeds) > 1 else ""),
             xlabel="own class scores above its reversal (%)",
         )
         _draw(left, group, lambda pair: pair.correct)

@@ -39,6 +39,14 @@ SEED: dict[str, Any] = {
 }
 
 
+_ALIGN: dict[tuple[bool, bool], Align] = {
+    (False, False): "center",
+    (True, False): "left",
+    (False, True): "right",
+}
+"""Side of a number above a curve, by its being higher to the left and to the right."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """A horizontal line for comparison: the temporal shift alone, TSM; top-1 as it is printed."""
@@ -150,16 +158,29 @@ def _curve(axes: Axes, names: Sequence[str], points: Sequence[Point | None]) -> 
     """Top-1 over α."""
     places = [(_number(name) or 0.0, point) for name, point in zip(names, points, strict=True)]
     known = [(x, point) for x, point in places if point is not None]
-    axes.plot([x for x, _ in known], [point.value for _, point in known], color=INK, linewidth=1.2)
-    for x, point in known:
+    values = [point.value for _, point in known]
+    axes.plot([x for x, _ in known], values, color=INK, linewidth=1.2)
+    for (x, point), before, after in zip(known, [None, *values], [*values[1:], None], strict=False):
         axes.plot([x + 0.018] * len(point.seeds), point.seeds, **SEED)
         axes.errorbar([x], [point.value], yerr=point.bar, **point.style)
-        top = max(point.value + point.error[1], *point.seeds, point.value)
-        number_at(axes, point.label, (x, top), (0, 6))
+        _number_off_curve(axes, x, point, before, after)
     axes.set_xticks([x for x, _ in places], names)
     axes.set_xlabel("α, the share of channels that move (T+H+W)")
     axes.set_ylabel("top-1 (%)")
     axes.margins(x=0.06, y=0.12)
+
+
+def _number_off_curve(
+    axes: Axes, x: float, point: Point, before: float | None, after: float | None
+) -> None:
+    """A point's number where the curve from `before` to `after` leaves room; None: it ends here."""
+    left, right = (value is None or value > point.value for value in (before, after))
+    if left and right:
+        bottom = min(point.value - point.error[0], *point.seeds, point.value)
+        number_at(axes, point.label, (x, bottom), (0, -14))
+    else:
+        top = max(point.value + point.error[1], *point.seeds, point.value)
+        number_at(axes, point.label, (x, top), (0, 6), ha=_ALIGN[left, right])
 
 
 def _dots(axes: Axes, names: Sequence[str], points: Sequence[Point | None]) -> None:

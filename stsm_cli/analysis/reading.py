@@ -94,13 +94,13 @@ def _counts(comparisons: Sequence[RowComparison]) -> str:
 
 
 _OUTCOMES = (
-    "clearly so",
-    "so, but not clearly",
-    "so by one seed",
+    "clearly as claimed",
+    "as claimed, but not clearly",
+    "as claimed by one seed",
     "equal",
-    "the other way round by one seed",
-    "the other way round, but not clearly",
-    "clearly the other way round",
+    "against it by one seed",
+    "against it, but not clearly",
+    "clearly against it",
     "not run",
 )
 
@@ -111,7 +111,7 @@ def _outcome(pair: RowComparison) -> str:
         return "not run"
     if pair.gap == 0:
         return "equal"
-    way = "so" if pair.gap > 0 else "the other way round"
+    way = "as claimed" if pair.gap > 0 else "against it"
     return {
         "clearly": f"clearly {way}",
         "not clearly": f"{way}, but not clearly",

@@ -85,9 +85,10 @@ def ablate(
     slurm: Slurm = None,
     as_json: Json = False,
 ) -> None:
-    """Run the paper's ablations and write their tables, finished runs being kept.
+    """Run the paper's ablations and write their tables.
 
-    Tables share rows; a run that has finished for one table counts for the others, too.
+    Finished runs are kept. Tables share rows; a run that has finished for one table counts for the
+    others, too.
 
     Rows of two streams are trained on each and fused; flow must be there, by `stsm prepare flow`.
 
@@ -99,7 +100,7 @@ def ablate(
       stsm ablate all --dry-run
       stsm ablate spatial --full --seeds 3
       stsm ablate sota-k400 --systems --dry-run
-      stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8,time=48:00:00
+      stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8
     """
     from stsm_cli.config.kinds import FlowMethod
     from stsm_cli.data.content import data_id_at, flow_id

@@ -44,7 +44,7 @@ Save = Annotated[
 
 
 def bench() -> None:
-    """Measure speed and memory on this machine: the shift's price, reading, training.
+    """Measure speed and memory here: the shift, reading, training.
 
     Variants take turns in one process; ratios are medians. `STSM_ALLOCATOR=off` in the environment
     leaves the C library's memory allocator as it is.
@@ -71,7 +71,9 @@ def shift(
     save: Save = None,
     as_json: Json = False,
 ) -> None:
-    """Measure ResNet-50 as TSN, TSM, STSM and with TSM's own code: forward, training, memory.
+    """Measure ResNet-50 as TSN, TSM, STSM: forward, training, memory.
+
+    Beside them it is TSM by its authors' code.
 
     Examples:
       stsm bench shift
@@ -102,9 +104,10 @@ def reading(
     save: Save = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the reading of a training sample and of a test, PyAV and decord against bare decord.
+    """Measure how samples are read, by PyAV and by decord.
 
-    It draws videos of ten seconds at 340×256 and prepares them as `stsm prepare` does.
+    A training sample and a test, against bare decord. It draws videos of ten seconds at 340×256 and
+    prepares them as `stsm prepare` does.
 
     Examples:
       stsm bench reading
@@ -150,7 +153,7 @@ def train(
     save: Save = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a recipe's training, and estimate its hours on this machine.
+    """Measure a recipe's training, and estimate its hours here.
 
     Beside it the same network is trained as MMAction2 does: float32, contiguous, eager, decord.
     Without --data it trains on a few videos that are made for it.
@@ -196,9 +199,9 @@ def page(
     ] = SPEED,
     as_json: Json = False,
 ) -> None:
-    """Make the page of the last figures of each machine from what `--save` kept.
+    """Make the page of each machine's last figures.
 
-    Figures of code that has changed since are not shown.
+    It is made from what `--save` kept. Figures of code that has changed since are not shown.
 
     Examples:
       stsm bench page

@@ -45,12 +45,12 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make weights to start from (`stsm train --init`) or to test of another project's checkpoint.
+    """Convert another project's checkpoint, to start from or to test.
 
-    The names of its tensors tell the project and the network, and the shipped recipe that tests it.
-    Every tensor that a test reads must have its place there, and every place its tensor. Nothing
-    in FILE is run, and nothing guessed: what its tensors do not tell must be in its configuration
-    or in an option.
+    `stsm train --init` starts from what is written. The names of FILE's tensors tell the project
+    and the network, and the shipped recipe that tests it. Every tensor that a test reads must have
+    its place there, and every place its tensor. Nothing in FILE is run, and nothing guessed: what
+    its tensors do not tell must be in its configuration or in an option.
 
     Examples:
       stsm convert tsm_r50_k400.pth -o weights/tsm_r50_k400.safetensors

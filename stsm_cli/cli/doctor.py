@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Look whether what the commands need works here, and say what to do where it does not.
+    """Look whether what the commands need works here.
 
-    Nothing is changed. Its last lines are for a bug report; they name neither you, nor this
-    machine, nor its folders. The exit code is 1 where `stsm train` would not work.
+    Where it does not, it says what to do. Nothing is changed. Its last lines are for a bug report;
+    they name neither you, nor this machine, nor its folders. The exit code is 1 where `stsm train`
+    would not work.
 
     Examples:
       stsm doctor

@@ -120,8 +120,8 @@ def evaluate(
       stsm eval --crops 3
       stsm eval runs/synth-stsm-001 --protocol 1x10@32 --json
       stsm eval runs/scenes-stsm-001 --split test
-      stsm eval --set test.average=score --per-class classes.csv --scores scores.npz
-      stsm eval k400/tsm_r50_8f --checkpoint tsm.safetensors --data /data/k400 --nproc 8
+      stsm eval --set test.average=score --per-class all.csv --scores all.npz
+      stsm eval k400/tsm_r50_8f --checkpoint tsm.safetensors --data k400 --nproc 8
     """
     from stsm_cli.engine.distributed import current_world, joined, together
 

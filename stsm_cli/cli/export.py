@@ -62,7 +62,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a trained network for other programs: ONNX, torch.export, or its weights.
+    """Write a trained network as ONNX, torch.export or its weights.
 
     ONNX (`.onnx`) and torch.export (`.pt2`) take normalised float32 videos (N, T, C, H, W), any
     N, and give logits. The file is read back, run beside the network and refused where they differ,
@@ -72,7 +72,7 @@ def export(
     Examples:
       stsm export -o stsm.onnx --with-preprocessing
       stsm export runs/synth-stsm-001 -o weights.safetensors --json
-      stsm export tsm.safetensors --recipe k400/tsm_r50_8f -o tsm.pt2 --data /data/k400
+      stsm export tsm.safetensors --recipe k400/tsm_r50_8f -o tsm.pt2 --data k400
       stsm predict stsm.onnx holiday.mp4
     """
     subject = _subject(source, recipe, best, overrides)

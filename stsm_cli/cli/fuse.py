@@ -29,9 +29,10 @@ def fuse(
     per_class: PerClass = None,
     as_json: Json = False,
 ) -> None:
-    """Fuse the scores of two runs on the same videos, such as of RGB and of optical flow.
+    """Fuse the scores of two runs on the same videos.
 
-    `stsm train` and `stsm eval` keep scores in the run's folder; nothing is computed again.
+    Such as of RGB and of optical flow. `stsm train` and `stsm eval` keep scores in the run's
+    folder; nothing is computed again.
 
     Examples:
       stsm fuse runs/rgb runs/flow

@@ -93,18 +93,18 @@ def predict(
     ),
     as_json: Json = False,
 ) -> None:
-    """Say what happens in videos: the likeliest classes of each, with their probabilities.
+    """Say what happens in videos: the likeliest classes of each.
 
-    The numbers are those of `stsm eval` for the same file. A folder stands for all videos below it.
-    What cannot be read is told, does not stop the others, and makes the exit code 1. --data is
-    needed only where the run does not know its classes' names: it names a prepared data set that
-    does.
+    The probabilities are those of `stsm eval` for the same file. A folder stands for all videos
+    below it. What cannot be read is told, does not stop the others, and makes the exit code 1.
+    --data is needed only where the run does not know its classes' names: it names a prepared data
+    set that does.
 
     Examples:
       stsm predict holiday.mp4
       stsm predict clips --save scored
-      stsm predict "clips/*.mp4" --run runs/k400-stsm_r50_8f-001 --crops 3 --top 3 --json
-      stsm predict a.mp4 --recipe k400/tsm_r50_8f --checkpoint tsm.safetensors --data /data/k400
+      stsm predict "clips/*.mp4" --run runs/k400-stsm_r50_8f-001 --top 3 --json
+      stsm predict a.mp4 --recipe k400/tsm_r50_8f --checkpoint tsm.safetensors
       stsm predict stsm.onnx holiday.mp4
     """
     network = videos[0] if videos[0].suffix.lower() == ONNX else None

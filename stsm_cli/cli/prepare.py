@@ -100,16 +100,17 @@ def _either(names: Sequence[str]) -> str:
 
 
 def prepare(context: typer.Context) -> None:
-    """Make a data set ready: find its videos, decode each, note the usable ones in ROOT/manifest.
+    """Make a data set ready: find its videos and decode each.
 
-    What is done is kept, so an interrupted command is continued by running it again. Originals are
-    never changed. `stsm prepare DATASET --help` has the options of a data set.
+    The usable ones are noted in ROOT/manifest. What is done is kept, so an interrupted command is
+    continued by running it again. Originals are never changed. `stsm prepare DATASET --help` has
+    the options of a data set.
 
     Examples:
       stsm prepare k400 /data/k400 --download --short-side 256
       stsm prepare sthv2 /data/sthv2
       stsm prepare folder my_videos --val-share 0.1 --quick
-      stsm prepare synth data/tiny --train 32 --val 16 --short-side 32 --preview tiny.png
+      stsm prepare synth data/tiny --train 32 --val 16 --preview tiny.png
       stsm prepare scenes data/scenes --preview scenes.png
       stsm prepare order data/order-1 --draw 1
       stsm prepare flow my_videos

@@ -25,7 +25,7 @@ def complete_recipe() -> list[str]:
 
 
 def list_recipes(context: typer.Context, as_json: Json = False) -> None:
-    """List the shipped recipes; `show` prints one, `copy` starts one of your own.
+    """List the shipped recipes; `show` prints, `copy` adapts one.
 
     Examples:
       stsm recipes
@@ -57,7 +57,7 @@ def show(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Print a recipe: its card, then each value and where it was written.
+    """Print a recipe: its card, and each value with its origin.
 
     Examples:
       stsm recipes show sthv2/stsm_r50_16f
@@ -133,9 +133,10 @@ def _record(loaded: "LoadedRecipe") -> dict[str, Any]:
     model = loaded.recipe.model
     return {
         "name": loaded.name,
-        "title": loaded.card.partition("\n")[0],
+        "title": _title(loaded.card),
         "dataset": loaded.recipe.data.dataset,
         "backbone": model.backbone
+        + (" on flow" if model.stream == "flow" else "")
         + (" + non-local" if model.non_local else "")
         + (f" + {model.system}" if model.system else ""),
         "num_frames": model.num_frames,
@@ -144,12 +145,17 @@ def _record(loaded: "LoadedRecipe") -> dict[str, Any]:
     }
 
 
+def _title(card: str) -> str:
+    """The two sentences that a card opens with: network, frames and data set; what to expect."""
+    prose = " ".join(card.partition("\nRun: ")[0].split())
+    return ". ".join(prose.rstrip(".").split(". ")[:2]) + "."
+
+
 def _print_group(dataset: str, records: list[dict[str, Any]]) -> None:
     from stsm_cli.data.catalog import load_card
 
     keys = ("name", "backbone", "num_frames", "shift")
-    rows = [
-        # a title is "network, frames, data set. What to expect."; the first part stands beside it
+    rows = [  # of a title, the second sentence: what the first says stands beside it
         [*(str(record[key] or "none") for key in keys), record["title"].partition(". ")[2]]
         for record in records
     ]

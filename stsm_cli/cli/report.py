@@ -31,7 +31,7 @@ def report(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make all tables, figures, the audit and their index again, from run records alone.
+    """Make tables, figures, audit and index again from run records.
 
     Examples:
       stsm report --html

@@ -60,31 +60,21 @@ def make_frames(config: OrderConfig, split: str, index: int) -> tuple[Frames, in
 
 def draw_scene(label: int, config: OrderConfig, rng: np.random.Generator) -> Scene:
     """A draw of the process of the pair whose first class is `label`."""
-    stage = Scenery(
-        rng,
-        num_frames=config.frames,
-        short_side_px=config.short_side_px,
-        width=WIDTH,
-        difficulty=config.difficulty,
-    )
+    stage = Scenery(rng, config, width=WIDTH)
     return stage.scene(_ACTIONS[label // 2](stage, config.motion))
-
-
-def _direction(stage: Scenery) -> tuple[float, float]:
-    angle = stage.uniform(0, 2 * np.pi)
-    return float(np.cos(angle)), float(np.sin(angle))
 
 
 def _sign(stage: Scenery) -> int:
     return 2 * int(stage.rng.integers(2)) - 1
 
 
-def _line(stage: Scenery, along: Floats, radius: float) -> Track:
-    """A track along a line of random place and direction; `along` (T,), 0 is its middle."""
-    cos, sin = _direction(stage)
+def _line(stage: Scenery, radius: float, *along: Floats) -> list[Track]:
+    """Tracks along one line of random place and direction; each `along` (T,), 0 is its middle."""
+    angle = stage.uniform(0, 2 * np.pi)
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))
     reach = float(np.abs(along).max())
     x, y = stage.place(reach * abs(cos) + radius, reach * abs(sin) + radius)
-    return Track(x + along * cos, y + along * sin)
+    return [Track(x + places * cos, y + places * sin) for places in along]
 
 
 def _orbit(stage: Scenery, motion: float) -> list[Sprite]:
@@ -122,7 +112,8 @@ def _quick_out(stage: Scenery, motion: float) -> list[Sprite]:
     out, back = stage.uniform(0.1, 0.2), stage.uniform(0.4, 0.6)
     start = stage.uniform(0, 1 - out - back)
     along = way * (np.interp(stage.time, [start, start + out, start + out + back], [0, 1, 0]) - 0.5)
-    return [stage.sprite(_line(stage, along, radius), radius)]
+    (track,) = _line(stage, radius, along)
+    return [stage.sprite(track, radius)]
 
 
 def _strong_first(stage: Scenery, motion: float) -> list[Sprite]:
@@ -150,20 +141,18 @@ def _sideways_first(stage: Scenery, motion: float) -> list[Sprite]:
 def _speeding_up(stage: Scenery, motion: float) -> list[Sprite]:
     radius, way = stage.uniform(0.12, 0.17), stage.uniform(0.5, 0.65)
     along = way * (stage.time ** (1 + 2 * motion) - 0.5)
-    return [stage.sprite(_line(stage, along, radius), radius)]
+    (track,) = _line(stage, radius, along)
+    return [stage.sprite(track, radius)]
 
 
 def _disc_leads(stage: Scenery, motion: float) -> list[Sprite]:
     # Small enough to stay in the picture whole: a leader that leaves it would darken the end.
     radius, gap = stage.uniform(0.11, 0.14), stage.uniform(0.3, 0.34)
     way = stage.uniform(0.24, 0.32) * motion * (stage.progress(0.5, 0.9) - 0.5)
-    along = np.stack([way + gap / 2, way - gap / 2])
-    cos, sin = _direction(stage)
-    reach = float(np.abs(along).max())
-    x, y = stage.place(reach * abs(cos) + radius, reach * abs(sin) + radius)
+    tracks = _line(stage, radius, way + gap / 2, way - gap / 2)
     return [
-        stage.sprite(Track(x + place * cos, y + place * sin), radius, [SHAPES[name]])
-        for place, name in zip(along, ("disc", "star"), strict=True)
+        stage.sprite(track, radius, [SHAPES[name]])
+        for track, name in zip(tracks, ("disc", "star"), strict=True)
     ]
 
 

@@ -6,6 +6,7 @@ time, is as likely as its reversal and its mirror image; what tells classes apar
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -38,31 +39,37 @@ class Track:
     opacity: Floats | float = 1.0
 
 
+class StageSettings(Protocol):
+    """Settings of a drawn set that its stage needs."""
+
+    @property
+    def frames(self) -> int:
+        """T."""
+
+    @property
+    def short_side_px(self) -> int:
+        """Height of the picture."""
+
+    @property
+    def difficulty(self) -> float:
+        """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
+
+
 class Scenery:
     """The random pieces that all actions of the drawn sets share."""
 
-    def __init__(
-        self,
-        rng: np.random.Generator,
-        *,
-        num_frames: int,
-        short_side_px: int,
-        width: float,
-        difficulty: float,
-    ) -> None:
+    def __init__(self, rng: np.random.Generator, settings: StageSettings, *, width: float) -> None:
         """An empty stage.
 
         Args:
             rng: All that is random comes from it.
-            num_frames: T.
-            short_side_px: Height of the picture.
+            settings: Of the set that is drawn.
             width: Of the picture, in short sides.
-            difficulty: Of clutter, distractors, camera motion and noise, from 0 (none) to 1.
         """
         self.rng = rng
-        self.hard = difficulty
-        self.num_frames = num_frames
-        self.short_side_px = short_side_px
+        self.hard = settings.difficulty
+        self.num_frames = num_frames = settings.frames
+        self.short_side_px = settings.short_side_px
         self.width = width
         self.time = ((np.arange(num_frames) + 0.5) / num_frames).astype(np.float32)
         self.ground = rng.uniform(0.1, 0.4, 3)  # ours: darker than objects, so they are soon found

@@ -78,13 +78,7 @@ def make_frames(config: ScenesConfig, split: str, index: int) -> tuple[Frames, i
 
 def draw_scene(label: int, config: ScenesConfig, split: str, rng: np.random.Generator) -> Scene:
     """A draw of class `label`, not mirrored, with handwriting of the split."""
-    stage = Scenery(
-        rng,
-        num_frames=config.frames,
-        short_side_px=config.short_side_px,
-        width=WIDTH,
-        difficulty=config.difficulty,
-    )
+    stage = Scenery(rng, config, width=WIDTH)
     cast = _Cast(stage, config, split)
     return stage.scene(_ACTIONS[label // 2](cast, label % 2))
 

@@ -87,13 +87,7 @@ def orient(frames: Frames, label: int, *, is_mirrored: bool) -> Frames:
 
 def draw_scene(label: int, config: SynthConfig, rng: np.random.Generator) -> Scene:
     """A draw of the process of the pair whose first class is `label`."""
-    stage = Scenery(
-        rng,
-        num_frames=config.frames,
-        short_side_px=config.short_side_px,
-        width=WIDTH,
-        difficulty=config.difficulty,
-    )
+    stage = Scenery(rng, config, width=WIDTH)
     return stage.scene(_ACTIONS[label // 2](stage))
 
 

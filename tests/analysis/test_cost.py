@@ -1,5 +1,9 @@
 """The counts that travel with the package, against fresh ones; counting: test_counting.py."""
 
+import json
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,7 +16,20 @@ from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models.build import build_model
 
 TSM, STSM = ShiftConfig(dims="T", alpha="1/4"), ShiftConfig()
-RENEW = "datasets/paper/counts.json is out of date; `python benchmarks/counts.py` makes it again"
+COUNTS = Path(__file__).parents[2] / "benchmarks" / "counts.py"
+RENEW = "datasets/paper/counts.json is out of date; `python benchmarks/counts.py --all` renews it"
+
+
+def test_only_what_the_file_lacks_is_counted(monkeypatch):
+    counts = runpy.run_path(str(COUNTS))
+    known = json.loads(counts["FILE"].read_text())["networks"]
+    lost, reshaped, *others = map(dict, known)
+    reshaped["views"] = reshaped["views"][1:]
+    scope, networks = counts["renewed"].__globals__, counts["gathered"]()
+    monkeypatch.setitem(scope, "gathered", lambda: networks)  # reads all recipes
+    monkeypatch.setitem(scope, "counted", lambda network, _: counts["dumped"](network))
+    assert counts["renewed"](known) == known, "`python benchmarks/counts.py` adds what is missing"
+    assert counts["renewed"]([*others, reshaped]) == [lost["model"], reshaped["model"], *others]
 
 
 def entries(*, shifted):

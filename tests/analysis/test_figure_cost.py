@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -103,6 +104,20 @@ def test_each_row_stands_at_its_own_networks_cost(draw):
     ]
     assert lower.get_xlabel() == "multiply-adds a view (M), counted"
     assert upper.get_title("left") == "Measured: embedded set\n"
+
+
+def test_a_number_stands_right_of_a_mark_where_no_line_goes_on(draw):
+    upper = draw(lambda run: TOP1[run.row.name.split()[0]]).axes[2]
+    numbers = [text for text in upper.texts if re.search(r"\d\.\d", text.get_text())]
+    assert sorted((text.xy[0], text.get_text(), text.get_ha()) for text in numbers) == [
+        (20, "94.0", "right"),
+        (20, "TSM 92.0", "right"),  # STSM's line goes on
+        (40, "STSM 94.0", "left"),
+        (72, "92.0", "right"),
+        (72, "94.0", "right"),
+        (144, "STSM 94.0", "left"),
+        (144, "TSM 92.0", "left"),
+    ]
 
 
 def test_marks_have_their_numbers_and_networks_their_names(draw):

@@ -24,6 +24,7 @@ def test_each_pair_has_its_mean_and_spread(measure, records):
     assert marks(right, "o") == [(100, 0), (97.5, 1)]
     bars = [tuple(bar.get_segments()[0][:, 0]) for bar in left.collections]
     assert bars[2] == pytest.approx((92.5 - 3.5355, 92.5 + 3.5355), abs=1e-3)  # 95 and 90
+    assert right.texts[0].get_text() == "40 videos a pair; bars: ± sample standard deviation"
     names = [label.get_text() for label in left.get_yticklabels()]
     assert names == [
         "left to right /\nright to left",
@@ -40,7 +41,7 @@ def test_the_figure_says_what_it_is_of(measure, records):
     texts = [axes.texts[0].get_text() for axes in (left, right)]
     assert texts == [
         "resnet_small, 8 frames; short budget, 11 epochs",
-        "40 videos a pair; bars: ± sample standard deviation",
+        "40 videos a pair",
     ]
     labels = [text.get_text() for text in figure.legends[0].texts]
     assert labels[1:] == ["TSN (1 seed)", "TSM (1 seed)", "STSM (1 seed)"]

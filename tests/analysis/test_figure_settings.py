@@ -1,4 +1,7 @@
+import re
+
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from stsm_cli.analysis.figure_settings import Reference, networks_figure, settings_figure
 from stsm_cli.analysis.paper import load_paper_table
@@ -41,6 +44,21 @@ def test_a_single_seed_has_its_wilson_interval(prepared):
     ends = tuple(measured.collections[0].get_segments()[0][:, 1])
     assert ends == pytest.approx((17.545211, 34.304464))
     assert texts(measured)[0].endswith("1 seed")
+
+
+def test_no_number_stands_on_the_curve(prepared):
+    rows, group = prepared("alpha", lambda run: CORRECT[run.row.name] - 9 * (run.row.name == "1/2"))
+    figure = settings_figure(rows, group)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    for axes in figure.axes:
+        curve = axes.transData.transform_path(axes.lines[0].get_path())
+        numbers = [text for text in axes.texts if re.fullmatch(r"\d+\.\d+", text.get_text())]
+        assert len(numbers) == 7
+        for number in numbers:
+            box = number.get_window_extent(renderer)
+            assert not curve.intersects_bbox(box, filled=False), number.get_text()
+            assert axes.get_window_extent().containsy(box.y0)
 
 
 def test_tsm_is_a_line_in_both_panels(prepared):

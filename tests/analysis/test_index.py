@@ -20,12 +20,13 @@ def test_what_holds_on_which_data_is_seen_at_once(measure, tmp_path):
     claim = "TSN < TSM < STSM with the same network and frames"
     assert lines[head + 2 : head + 9] == [
         "| [1](table1_alpha.md) | row 3/8 is the best | not run | not run | not run |",
-        "| [2](table2_spatial.md) | row T is the best | not run | not run | holds: 5 clearly so |",
+        "| [2](table2_spatial.md) | row T is the best | not run | not run | holds: 5 clearly as "
+        "claimed |",
         "| [3](table3_spatiotemporal.md) | row T+H+W is the best | not run | not run | not run |",
         f"| [4](table4_sota-k400.md) | {claim} | not run | – | not run |",
         f"| [5](table5_sota-sthv2.md) | {claim} | – | not run | not run |",
-        f"| [6](table6_backbones-k400.md) | {claim} | not run | – | does not hold: 1 clearly so; "
-        "2 equal; 3 clearly the other way round |",
+        f"| [6](table6_backbones-k400.md) | {claim} | not run | – | does not hold: 1 clearly as "
+        "claimed; 2 equal; 3 clearly against it |",
         f"| [7](table7_backbones-sthv2.md) | {claim} | – | not run | not run |",
     ]
 
@@ -37,7 +38,7 @@ def test_a_table_with_its_protocol_seeds_and_claim(measure, tmp_path):
         "Paper: T is best (74.43), 1.87 points above W (72.56); the paper gives no spread.\n\n"
         "- Embedded set, short budget: 11 epochs, seeds 0, 1, 2, test protocol "
         f"`{sweep.runs[0].recipe.protocol}` (the paper's: `k400-10x3@256`). The paper's claim (row "
-        "T is the best) holds here (embedded set): of 5 pairs of rows, 5 clearly so.\n"
+        "T is the best) holds here (embedded set): of 5 pairs of rows, 5 clearly as claimed.\n"
         "- Not run on Kinetics-400: `stsm ablate spatial --dataset k400 --data ROOT`\n"
         "- Not run on Something-Something V2: `stsm ablate spatial --dataset sthv2 --data ROOT`\n"
     ) in index_text(tmp_path)

@@ -36,7 +36,7 @@ def test_clear_where_seeds_do_not_mix(read):
         "The pairs of the claim: 3/8 above 0 (p 2e-05), 3/8 above 1/8 (p 6.6e-05), 3/8 above 1/4 "
         "(p 0.00051), 1/2 above 3/8 (p 0.00051), 3/4 above 3/8 (p 6.6e-05), 1 above 3/8 (p 2e-05).",
         "The paper's claim (row 3/8 is the best) does not hold here (embedded set): of 6 pairs of "
-        "rows, 3 clearly so; 3 clearly the other way round. Two rows differ clearly if Welch's "
+        "rows, 3 clearly as claimed; 3 clearly against it. Two rows differ clearly if Welch's "
         "t-test over their seeds, with Holm's correction for all pairs of the claim (or of the "
         "best row with the others), gives p ≤ 0.05 (two-sided).",
     ]
@@ -54,7 +54,7 @@ def test_a_single_seed_is_never_clear(read):
     assert "clearly" not in best
     assert claim == (
         "The paper's claim (row 3/8 is the best) is undecided by these seeds here (embedded set): "
-        "of 6 pairs of rows, 3 so by one seed; 3 the other way round by one seed. One seed does "
+        "of 6 pairs of rows, 3 as claimed by one seed; 3 against it by one seed. One seed does "
         "not tell how far another would move a row: `--seeds 3` adds two."
     )
 
@@ -150,8 +150,8 @@ def test_equal_rows_have_no_order(read):
 @pytest.mark.parametrize(
     ("best", "others", "verdict", "counts"),
     [
-        (90, 50, "holds", "5 clearly so"),
-        (52, 50, "is undecided by these seeds", "5 so, but not clearly"),
+        (90, 50, "holds", "5 clearly as claimed"),
+        (52, 50, "is undecided by these seeds", "5 as claimed, but not clearly"),
         (None, 50, "is open", "none is run"),
     ],
 )
@@ -172,7 +172,9 @@ def test_a_claim_that_is_not_contradicted_is_open_until_all_rows_are_run(read):
         lambda run: correct[run.row.name] + run.seed if run.row.name in correct else None,
         seeds=3,
     )[-1]
-    assert "is open here (embedded set): of 5 pairs of rows, 1 clearly so; 4 not run." in claim
+    assert (
+        "is open here (embedded set): of 5 pairs of rows, 1 clearly as claimed; 4 not run." in claim
+    )
 
 
 SYSTEMS = {"TSN": 10, "TSM": 50, "STSM": 57}
@@ -196,7 +198,7 @@ def test_within_each_network(read):
     ]
     assert sentences[-1].startswith(
         "The paper's claim (TSN < TSM < STSM with the same network and frames) holds here "
-        "(embedded set): of 6 pairs of rows, 6 clearly so. "
+        "(embedded set): of 6 pairs of rows, 6 clearly as claimed. "
     )
 
 
@@ -210,7 +212,7 @@ def test_another_order_within_a_network(read):
         "by one seed."
     )
     assert third.endswith("the same order; STSM is 7.0 points above TSM, by one seed.")
-    assert "of 6 pairs of rows, 5 so by one seed; 1 the other way round by one seed." in claim
+    assert "of 6 pairs of rows, 5 as claimed by one seed; 1 against it by one seed." in claim
 
 
 def test_a_gap_that_seeds_blur_is_not_clear(read):

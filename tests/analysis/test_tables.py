@@ -82,9 +82,9 @@ def test_the_claim_stands_after_the_sentences(measure, markdown):
     text = markdown(measure("spatial", lambda run: means.get(run.row.name, 20) + run.seed, seeds=3))
     assert (
         "\n\n**The paper's claim (row T is the best) holds here (embedded set): of 5 pairs of "
-        "rows, 5 clearly so. Two rows differ clearly if Welch's t-test over their seeds, with "
-        "Holm's correction for all pairs of the claim (or of the best row with the others), gives "
-        "p ≤ 0.05 (two-sided).**\n\n- Data set: "
+        "rows, 5 clearly as claimed. Two rows differ clearly if Welch's t-test over their seeds, "
+        "with Holm's correction for all pairs of the claim (or of the best row with the others), "
+        "gives p ≤ 0.05 (two-sided).**\n\n- Data set: "
     ) in text
 
 

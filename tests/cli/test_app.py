@@ -1,15 +1,19 @@
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from stsm_cli import __version__
 from stsm_cli.__main__ import main
 from stsm_cli.cli import app, failures, output
 from stsm_cli.config import load
+from stsm_cli.config.load import recipe_names
 from stsm_cli.config.validate import recipe_keys
 from stsm_cli.errors import DataError, TerminatedExit
 
@@ -51,6 +55,33 @@ def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
     assert app.run([command, "-h"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert any(line.startswith(f"stsm {command}") for line in lines[lines.index("Examples:") :])
+
+
+def commands(command, name):
+    yield name, command
+    for word, part in getattr(command, "commands", {}).items():
+        yield from commands(part, f"{name} {word}")
+
+
+COMMANDS = dict(commands(typer.main.get_command(app.app), "stsm"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_parse_name_what_exists_and_fit_a_terminal(name):
+    lines = COMMANDS[name].help.partition("Examples:\n")[2].splitlines()
+    for line in map(str.strip, lines):
+        assert len(line) <= 76
+        command, words = COMMANDS["stsm"], shlex.split(line)[1:]
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        command.make_context(command.name, words)  # a wrong option ends it
+        recipes = {word for word in line.split() if re.match("(k400|sthv2|folder|synth)/", word)}
+        assert recipes <= {*recipe_names()}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name.count(" ")])
+def test_a_command_s_summary_is_whole_where_commands_are_listed(name):
+    assert not COMMANDS[name].get_short_help_str(65).endswith("...")
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,8 @@ def test_non_local_has_its_own_name(capsys):
     [
         (["r5o"], ["unknown model `r5o`", "did you mean `r50`?"]),
         (["resnet"], ["unknown model `resnet`", "did you mean `resnet"]),
-        (["vgg"], ["unknown model `vgg`", "choose one of r18, r34, r50,"]),
+        (["vgg"], ["unknown model `vgg`", "choose one of r18, r34, r50,", "mbv2, or one of `stsm"]),
+        (["tsn"], ["unknown model `tsn`", "did you mean `folder/tsn_r50_8f` or `k400/tsn_"]),
         (["r18", "--alpha", "5/4"], ["--alpha: alpha 5/4 is outside [0, 1]"]),
         (["r18", "--alpha", "much"], ["--alpha: alpha 'much' is not a number"]),
         (["r18", "--shift", "T+Z"], ["--shift: dims 'T+Z': unknown axis 'Z'"]),

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,23 @@ def test_every_recipe_is_listed_below_its_data_set(capsys):
     assert "resnet50 + non-local 8 none Paper Table 6" in " ".join(line.split())
     (line,) = (line.split() for line in lines if line.startswith("sthv2/tdn_r50_8f "))
     assert line[1:5] == ["resnet50", "+", "tdn", "8"]
+
+
+def test_each_title_is_two_whole_sentences_of_its_card(capsys):
+    assert run(["recipes", "--json"]) == 0
+    for recipe in json.loads(capsys.readouterr().out)["recipes"]:
+        network, _, expected = recipe["title"].removesuffix(".").partition(". ")
+        text = " ".join(load_recipe(recipe["name"]).card.split())
+        assert text.startswith(f"{network}. {expected}. "), recipe["name"]
+        assert re.search(r"\d.* (frames|fields)\b", network), recipe["name"]
+        assert re.match(
+            r"Paper Table|No table of the paper|MMAction2|Its authors' model zoo|TPN's MODELZOO.md"
+            r"|ImageNet weights fine-tuned|The small network|The shift in time|No shift",
+            expected,
+        ), recipe["name"]
+        assert len(expected) < 65
+        assert recipe["name"] not in expected
+        assert expected.count("(") == expected.count(")")
 
 
 @pytest.mark.parametrize("command", [["recipes"], ["recipes", "list"]])
