@@ -103,11 +103,12 @@ def ablate(
       stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8
     """
     from stsm_cli.config.kinds import FlowMethod
-    from stsm_cli.data.content import data_id_at, flow_id
+    from stsm_cli.data.content import data_id_at
+    from stsm_cli.data.flow_report import flow_id
 
     is_all, console = name == ALL, output.current()
     root = data or Path("data") / dataset
-    found = {method: flow_id(method, root) for method in get_args(FlowMethod)}
+    found = {method: flow_id(root, method) for method in get_args(FlowMethod)}
     sweeps = _plan_sweeps(
         name,
         dataset,

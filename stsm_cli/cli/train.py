@@ -284,6 +284,7 @@ def _print_plan(
     loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
 ) -> None:
     from stsm_cli.config.batch import plan_batch
+    from stsm_cli.data.flow_report import videos_without_flow
     from stsm_cli.data.manifest import has_manifest, read_manifest
     from stsm_cli.engine.fitting import fit_recipe
 
@@ -292,6 +293,8 @@ def _print_plan(
     if has_manifest(root, "train"):
         manifest = read_manifest(root, "train")
         num_videos = len(manifest.records)
+        if config.model.stream == "flow":
+            num_videos -= len(videos_without_flow(root, config.data.flow, "train"))
         notes += fit_recipe(config, manifest).notes
     batch = plan_batch(config.optim, num_processes, num_videos)
     steps = batch.steps_per_epoch

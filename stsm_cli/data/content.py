@@ -2,25 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import field
 from pathlib import Path
 
-from pydantic import PositiveInt
-from pydantic.dataclasses import dataclass
-
-from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.data.deadline import pool_of
-from stsm_cli.data.flow import flow_command, flow_report_path
 from stsm_cli.data.generated import GENERATED
-from stsm_cli.data.manifest import (
-    SPLITS,
-    Manifest,
-    has_manifest,
-    manifest_digest,
-    read_manifest,
-)
-from stsm_cli.errors import DataError
-from stsm_cli.stored import STRICT, read_stored
+from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
 
 THREADS = 16  # ours: a file system on the network answers one question after another, slowly
 
@@ -69,55 +55,15 @@ def data_id(ids: Sequence[str]) -> str:
     return "+".join(dict.fromkeys(ids))
 
 
-def flow_id(method: FlowMethod, root: Path) -> str | None:
-    """The identity of a set's flow: method, size and version; None where it is not computed.
-
-    Raises:
-        DataError: Its report is damaged.
-    """
-    if (made := _flow_report(method, root)) is None:
-        return None
-    return f"flow:{made.method}@{made.short_side_px}/{made.version}"
-
-
-def check_flow(method: FlowMethod, root: Path) -> None:
-    """Refuse flow of other videos than the manifests list: the set was prepared again since.
-
-    Raises:
-        DataError: It is; or its report is damaged.
-    """
-    made = _flow_report(method, root)
-    for split, digest in (made.manifests if made else {}).items():
-        if manifest_digest(root, split) != digest:
-            raise DataError(
-                f"{root}: its optical flow by {method} is of another list of {split} videos than "
-                "the manifest holds now",
-                hint=f"{flow_command(root, method)} makes what is missing",
-            )
-
-
-def _flow_report(method: FlowMethod, root: Path) -> "_FlowReport | None":
-    path = flow_report_path(root, method)
-    if not path.is_file():
-        return None
-    hint = f"`stsm prepare flow` by {method} writes it again"
-    return read_stored(path, _FlowReport, "a report on flow", DataError, hint)[0]
-
-
 def without_flow(data_id: str) -> str:
     """The identity of the videos alone; all that is known of flow that stsm 0.6 read."""
     return data_id.partition("+flow:")[0]
 
 
-@dataclass(frozen=True, config=STRICT)
-class _FlowReport:
-    """Facts of the report on flow that change numbers."""
-
-    method: FlowMethod
-    short_side_px: PositiveInt
-    version: PositiveInt
-    manifests: dict[str, str] = field(default_factory=dict)
-    """Digests of the manifests whose videos it is of, by split; stsm 0.7 wrote none."""
+def flow_of(data_id: str) -> str | None:
+    """How the flow was computed that is part of an identity; None where it tells of none."""
+    _, _, flow = data_id.partition("+flow:")
+    return f"flow:{flow.partition('/without-')[0]}" if flow else None
 
 
 def data_id_at(dataset: str, root: Path) -> str | None:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.cores import num_cores
-from stsm_cli.data.content import check_flow
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.flow import Flow
+from stsm_cli.data.flow_report import check_flow
 from stsm_cli.data.generated import GENERATED, make_where_absent
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.motion import open_motion
@@ -85,9 +85,8 @@ def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> 
         )
     if config.generated is not None:
         GENERATED[config.dataset].check(root, config.generated)
-    if flow := _flow(config, flow_fields):
-        flow.check(root)
-        check_flow(flow.method, root)
+    if flow_fields:
+        check_flow(root, config.flow)
     return root
 
 

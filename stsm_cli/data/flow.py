@@ -29,9 +29,7 @@ from stsm_cli.data.decode import guarded
 from stsm_cli.data.decode_pyav import read_pyav
 from stsm_cli.data.display import Size
 from stsm_cli.data.frames import Frames, Indices, resize_short_side
-from stsm_cli.data.manifest import has_manifest
 from stsm_cli.errors import DataError
-from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,45 +56,16 @@ class Flow:
     method: FlowMethod
     consecutive: int = 1
 
-    @property
-    def folder(self) -> str:
-        """The folder of its files, below the data root."""
-        return flow_folder(self.method)
-
     def positions(self, frames: Indices, num_frames: int) -> npt.NDArray[np.int64]:
         """Fields (T, consecutive) that are read at the frames (T,) of a video of `num_frames`."""
         wanted = frames[:, None] + np.arange(self.consecutive)
         fields: npt.NDArray[np.int64] = np.minimum(wanted, max(0, num_frames - 2))
         return fields
 
-    def check(self, root: Path) -> None:
-        """Refuse a data set whose flow was not computed, or not to the end.
-
-        Raises:
-            DataError: There is no report on it; names the command that computes it.
-        """
-        if not flow_report_path(root, self.method).is_file():
-            first = "" if has_manifest(root, "val") else "prepare the data set there, then "
-            raise DataError(
-                f"{root}: has no optical flow by {self.method}, which the recipe reads",
-                hint=f"{first}{flow_command(root, self.method)}",
-            )
-
-
-def flow_command(root: Path, method: FlowMethod) -> str:
-    """The command that computes a method's flow of a data root, as a hint shows it."""
-    option = () if method == "dis" else ("--method", method)
-    return f"`{command_line('prepare', 'flow', root, *option)}`"
-
 
 def flow_folder(method: FlowMethod) -> str:
     """The folder of a method's flow, below the data root."""
     return f"flow_{method}"
-
-
-def flow_report_path(root: Path, method: FlowMethod) -> Path:
-    """The path of the report on a method's flow; it is written when all of it is there."""
-    return root / "manifest" / f"flow_{method}.json"
 
 
 def flow_path(method: FlowMethod, path: str) -> str:

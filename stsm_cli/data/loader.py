@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -94,7 +95,8 @@ class TrainLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.num_videos = len(videos.manifest.records)
+        indices = videos.trained_on
+        self.num_videos = len(indices)
         plan = plan_batch(optim, world_size, self.num_videos)
         if self.num_videos < plan.num_shares:
             raise DataError(
@@ -102,7 +104,7 @@ class TrainLoader:
                 f"{world_size} processes × {plan.num_parts} parts (optim.accumulate)"
             )
         own = range(rank * plan.num_parts, (rank + 1) * plan.num_parts)
-        self._batches = _EpochBatches(self.num_videos, plan, seed, own)
+        self._batches = _EpochBatches(indices, plan, seed, own)
         self._loader = _loader(
             TrainingSet(videos, config, view, seed),
             videos,
@@ -162,19 +164,24 @@ def mirrored_views(test: TestConfig) -> list[bool]:
 class _EpochBatches(Sampler[list[tuple[int, int]]]):
     """The `own` parts of the shuffled batches of `epoch`, from the `first_batch`-th of them on.
 
+    They are of the videos `indices`.
+
     Both attributes may be set between epochs.
     """
 
-    def __init__(self, num_videos: int, plan: BatchPlan, seed: int, own: Sequence[int]) -> None:
-        self.num_videos, self.plan, self.seed, self.own = num_videos, plan, seed, own
+    def __init__(
+        self, indices: npt.NDArray[np.int64], plan: BatchPlan, seed: int, own: Sequence[int]
+    ) -> None:
+        self.indices, self.plan, self.seed, self.own = indices, plan, seed, own
         self.epoch = self.first_batch = 0
 
     def __len__(self) -> int:
         # ours: an incomplete last batch is dropped
-        return self.num_videos // self.plan.batch_size * len(self.own)
+        return len(self.indices) // self.plan.batch_size * len(self.own)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = self.indices[rng.permutation(len(self.indices))]
         for number in range(self.first_batch, len(self)):
             step, part = divmod(number, len(self.own))
             batch = order[step * self.plan.batch_size : (step + 1) * self.plan.batch_size]

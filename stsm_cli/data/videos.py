@@ -10,6 +10,7 @@ import numpy.typing as npt
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import Decoder, read_frames
 from stsm_cli.data.flow import Flow, flow_path, read_fields, stacked
+from stsm_cli.data.flow_report import told_without_flow, videos_without_flow
 from stsm_cli.data.frames import Frames, resized_size
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest
 from stsm_cli.data.motion import MotionCurves
@@ -35,6 +36,7 @@ class Videos:
             video is broken.
         motion: Of all videos, where the sampler follows it.
         flow: What is read of a video instead of its frames; None: its frames.
+        without_flow: Paths of the videos that are known to have none, where flow is read.
     """
 
     manifest: Manifest
@@ -44,6 +46,15 @@ class Videos:
     keep_damaged: bool = False
     motion: MotionCurves | None = None
     flow: Flow | None = None
+    without_flow: frozenset[str] = frozenset()
+
+    @property
+    def trained_on(self) -> npt.NDArray[np.int64]:
+        """Indices of the videos that a training takes: all but those known to have no flow."""
+        records = self.manifest.records
+        if not self.without_flow:
+            return np.arange(len(records))
+        return np.array([i for i, r in enumerate(records) if r.path not in self.without_flow])
 
     def curve(self, index: int) -> MotionCurve | None:
         """The motion of video `index`; None where the sampler does not follow it.
@@ -132,12 +143,16 @@ def open_videos(
         budget_bytes: What all decoded frames together may take.
         threads: Videos that are decoded at a time.
         flow: What is read of a video instead of its frames; None: its frames.
-        progress: Told about decoding.
+        progress: Told about decoding, and of videos without flow.
 
     Raises:
-        DataError: The manifest is missing or wrong.
+        DataError: The manifest is missing or wrong, or no video has flow.
     """
-    videos = Videos(read_manifest(root, split), short_side_px, decoder, flow=flow)
+    manifest, lacking = read_manifest(root, split), frozenset[str]()
+    if flow and (lacking := videos_without_flow(root, flow.method, split)):
+        num_videos = len(manifest.records)
+        progress.message(told_without_flow(root, flow.method, split, lacking, num_videos))
+    videos = Videos(manifest, short_side_px, decoder, flow=flow, without_flow=lacking)
     records = videos.manifest.records
     channels = 3 if flow is None else 2
     if sum(_pixels(record, short_side_px) for record in records) * channels > budget_bytes:

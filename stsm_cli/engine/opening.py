@@ -46,7 +46,7 @@ def _what(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return (
         f"{where}: {recipe.model.backbone} of {parameters / 1e6:,.2f} M parameters in "
-        f"{recipe.precision}, {len(train_videos.manifest.records):,} training and "
+        f"{recipe.precision}, {len(train_videos.trained_on):,} training and "
         f"{counted(len(val_videos.manifest.records), 'validation video')} of "
         f"{len(train_videos.manifest.classes)} classes"
     )

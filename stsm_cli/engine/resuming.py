@@ -1,13 +1,15 @@
-"""Checks before a run is resumed or tested: recipe, classes, videos, start and code are the same.
+"""Checks before a run is resumed or tested: recipe, classes, videos, flow, start, code.
 
 torch is not imported here: `stsm train --resume` answers at once.
 """
 
+from pathlib import Path
 from typing import Any
 
 from stsm_cli.config.run_identity import NUMERICS, init_sha256
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.content import without_flow
+from stsm_cli.data.content import flow_of, without_flow
+from stsm_cli.data.flow_report import check_flow, flow_command
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError
@@ -68,6 +70,23 @@ def check_class_list(folder: RunFolder, manifest: Manifest) -> None:
             f"{manifest.root}: its class list ({manifest.class_hash}) is not the one "
             f"of the training ({known})"
         )
+
+
+def check_same_flow(folder: RunFolder, recipe: Recipe, root: Path) -> None:
+    """Refuse flow of a data set that was computed otherwise than that of the training.
+
+    Raises:
+        DataError: Names both by method, size and version; or there is no flow.
+    """
+    now = check_flow(root, recipe.data.flow)
+    known = flow_of(folder.about().data_id or "")
+    if known in (None, now.how):
+        return
+    short_side = known.partition("@")[2].partition("/")[0]
+    raise DataError(
+        f"{root}: its optical flow ({now.how}) is not computed as that of the training ({known})",
+        hint=f"{flow_command(root, now.method, short_side)} computes flow of that size",
+    )
 
 
 def changed_start(folder: RunFolder) -> str | None:

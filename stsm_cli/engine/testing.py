@@ -13,7 +13,7 @@ from torch import Tensor
 from stsm_cli.config.run_identity import NUMERICS, content_hash
 from stsm_cli.config.schema import ModelConfig, Recipe
 from stsm_cli.data.content import split_id
-from stsm_cli.data.dataset import open_split
+from stsm_cli.data.dataset import check_place, open_split
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest
@@ -21,7 +21,7 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
-from stsm_cli.engine.resuming import check_class_list
+from stsm_cli.engine.resuming import check_class_list, check_same_flow
 from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.scores import Scores, score_split
@@ -83,12 +83,16 @@ def run_test(
 
     Raises:
         CheckpointError: The weights are unreadable or do not fit the recipe's network.
-        DataError: The data set is missing, or its class list is not the one of the training.
+        DataError: The data set is missing, or its class list, or how its flow was computed, is not
+            that of the training.
     """
     recipe = subject.recipe
     with together():
+        root = data_root if data_root is not None else subject.data_root
+        if subject.folder is not None and recipe.model.stream == "flow":
+            place = check_place(recipe.data, root, recipe.model.view.flow_fields)
+            check_same_flow(subject.folder, recipe, place)
         model = load_model(recipe.model, subject.checkpoint, device)
-    root = data_root if data_root is not None else subject.data_root
     videos = first_alone(
         lambda: open_split(
             recipe.data,

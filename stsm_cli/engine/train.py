@@ -11,7 +11,8 @@ import torch
 from stsm_cli.config.batch import BatchPlan, plan_batch
 from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.content import data_id, flow_id, made_files, split_id
+from stsm_cli.data.content import data_id, made_files, split_id
+from stsm_cli.data.flow_report import flow_id
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
@@ -202,10 +203,10 @@ def _start(
     with together():
         fitted = fit_recipe(recipe, manifest)
         recipe = fitted.recipe
-        plan = plan_batch(recipe.optim, current_world().size, len(manifest.records))
+        plan = plan_batch(recipe.optim, current_world().size, len(opened[0].trained_on))
     split_ids = _split_ids(recipe, *opened)
     with together():
-        flow = opened[0].flow and flow_id(opened[0].flow.method, manifest.root)
+        flow = opened[0].flow and flow_id(manifest.root, opened[0].flow.method)
         known_as = data_id([*split_ids, *([flow] if flow else [])])
         if resume:
             recipe = _begun(folder, recipe, manifest, known_as, progress)

@@ -15,6 +15,7 @@ import torch
 
 from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.cores import num_cores
+from stsm_cli.data.flow_report import flow_command
 from stsm_cli.data.loader import Batch, TrainLoader
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import summary
@@ -199,12 +200,16 @@ class Trainer:
         if num_broken and self.position.broken > MAX_BROKEN_SHARE * self.loader.num_videos:
             found = [message for part in parts for _, message in part.broken.values()]
             messages = [message for part in gather_objects(found) for message in part]
+            hint = "`stsm prepare` finds and lists them; what is deleted of the embedded set it "
+            hint += "makes anew"
+            if flow := self.train_videos.flow:
+                root = self.train_videos.manifest.root
+                hint = f"{flow_command(root, flow.method)} makes what is missing, or lists it"
             raise told_once(
                 DataError(
                     f"training videos that do not decode: {self.position.broken}, more than "
                     f"{MAX_BROKEN_SHARE:.1%}: {messages[0]}",
-                    hint="`stsm prepare` finds and lists them; what is deleted of the embedded set "
-                    "it makes anew",
+                    hint=hint,
                 )
             )
 

@@ -18,13 +18,8 @@ from typing import Any
 from stsm_cli.atomic import whole_file
 from stsm_cli.cores import num_cores
 from stsm_cli.data.counts import SplitCounts
-from stsm_cli.data.flow import (
-    LIMIT_PX,
-    QUANTUM_PX,
-    flow_folder,
-    flow_path,
-    flow_report_path,
-)
+from stsm_cli.data.flow import LIMIT_PX, QUANTUM_PX, flow_folder, flow_path
+from stsm_cli.data.flow_report import flow_problems_path, flow_report_path
 from stsm_cli.data.manifest import (
     SPLITS,
     Manifest,
@@ -126,6 +121,9 @@ def _report(
     root: Path, manifests: list[Manifest], checks: Checks, settings: FlowSettings
 ) -> dict[str, Any]:
     problems = _problems(manifests, checks)
+    without_flow = {
+        m.split: [path for path, split, *_ in problems if split == m.split] for m in manifests
+    }
     return {
         "schema": "stsm.flow/1",
         "method": settings.method,
@@ -137,6 +135,7 @@ def _report(
         "splits": {manifest.split: _count(manifest, checks).as_dict() for manifest in manifests},
         "fields": sum(check.num_frames for check in checks.values()),
         "bytes": sum(check.made_bytes for check in checks.values()),
+        "without_flow": without_flow,
         "num_problems": len(problems),
         "first_problems": [
             f"{split} {path}: {status}, {reason}"
@@ -175,10 +174,9 @@ def _write(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("video", "split", "status", "reason"))
     writer.writerows(map(csv_cell, problem) for problem in _problems(manifests, checks))
-    path = flow_report_path(root, settings.method)
-    with whole_file(path.with_name(f"{path.stem}_problems.csv")) as file:
+    with whole_file(flow_problems_path(root, settings.method)) as file:
         file.write(text.getvalue().encode())
-    with whole_file(path) as file:
+    with whole_file(flow_report_path(root, settings.method)) as file:
         file.write(json.dumps(report, indent=2).encode())
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stsm_cli.cli import output
 from stsm_cli.cli.app import run
 
 OVERRIDES = (
@@ -90,11 +91,37 @@ def test_a_run_is_known_by_the_size_of_its_flow(prepared, capsys):
     assert known["data_id"] == "synth/1+flow:dis@256/1"
     report = Path("data/synth/manifest/flow_dis.json")
     report.write_text(report.read_text().replace('"short_side_px": 256', '"short_side_px": 24'))
-    Path("flow/result.json").unlink()
     capsys.readouterr()
+    assert run(["eval", "flow"]) == 1
+    text = capsys.readouterr().err
+    assert "(flow:dis@24/1) is not computed as that of the training (flow:dis@256/1)" in text
+    assert "data/synth --short-side 256` computes flow of that size" in text
+    Path("flow/result.json").unlink()
     assert run(["train", *FLOW, "--out", "flow", "--resume"]) == 1
     text = capsys.readouterr().err
     assert "known as synth/1+flow:dis@256/1, the data set's are synth/1+flow:dis@24/1" in text
     known["data_id"] = "synth/1"  # as stsm 0.6 wrote it
     Path("flow/environment.json").write_text(json.dumps(known))
     assert run(["train", *FLOW, "--out", "flow", "--resume"]) == 0
+
+
+def test_videos_listed_without_flow_are_left_out_and_told_in_one_line(prepared, capsys):
+    for path in ("train/00002.mp4", "train/00009.mp4", "val/00005.mp4"):
+        Path("data/synth", path).write_text("no video")
+    assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
+    assert run(["train", *FLOW, "--out", "flow", "--dry-run"]) == 0
+    assert "each epoch without 6 videos" in capsys.readouterr().out
+    output.use(output.Output())  # the fixture's is quiet
+    assert run(["train", *FLOW, "--out", "flow"]) == 0  # two of 16 are more than 0.5 %
+    text = capsys.readouterr().err
+    assert (
+        "2 of 16 train videos have no optical flow by dis and are left out: train/00002.mp4, "
+        "train/00009.mp4 (data/synth/manifest/flow_dis_problems.csv says why)"
+    ) in text
+    assert "1 of 16 val videos has no optical flow by dis and is counted as wrong" in text
+    assert "14 training and 16 validation videos" in text
+    known = json.loads(Path("flow/environment.json").read_text())["data_id"]
+    assert known.startswith("synth/1+flow:dis@256/1/without-3-")
+    result = json.loads(Path("flow/result.json").read_text())
+    assert (result["num_videos"], result["num_listed"]) == (15, 16)
+    assert result["broken"] == ["val/00005.mp4"]

@@ -7,13 +7,12 @@ import pytest
 from stsm_cli.data.content import (
     data_id,
     data_id_at,
-    flow_id,
+    flow_of,
     made_files,
     split_id,
     without_flow,
 )
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest, write_manifest
-from stsm_cli.errors import DataError
 
 
 @pytest.fixture
@@ -87,14 +86,10 @@ def test_the_files_of_a_generated_set_are_known_by_their_bytes(root, tmp_path):
     }
 
 
-def test_flow_is_known_by_method_size_and_version(tmp_path):
-    assert flow_id("dis", tmp_path) is None
-    report = tmp_path / "manifest/flow_dis.json"
-    report.parent.mkdir()
-    report.write_text('{"method": "dis", "short_side_px": 128, "version": 1, "bytes": 7}')
-    known = flow_id("dis", tmp_path)
-    assert known == "flow:dis@128/1"
-    assert without_flow(data_id(["ab", "cd", known])) == "ab+cd"
-    report.write_text('{"method": "dis", "short_side_px": 0, "version": 1}')
-    with pytest.raises(DataError, match=r"flow_dis\.json: not a report on flow: short_side_px"):
-        flow_id("dis", tmp_path)
+def test_what_is_known_of_flow_is_a_part_of_it():
+    assert data_id(["ab", "cd", "flow:dis@128/1"]) == "ab+cd+flow:dis@128/1"
+    for known in ("ab+cd+flow:dis@128/1", "ab+cd+flow:dis@128/1/without-2-0123456789ab"):
+        assert without_flow(known) == "ab+cd"
+        assert flow_of(known) == "flow:dis@128/1"
+    assert without_flow("ab+cd") == "ab+cd"
+    assert flow_of("ab+cd") is None

@@ -91,13 +91,3 @@ def test_the_last_field_is_repeated_at_the_end():
     stacks = Flow("dis", 3).positions(frames, 7)
     assert stacks.tolist() == [[0, 1, 2], [3, 4, 5], [5, 5, 5], [5, 5, 5]]
     assert Flow("dis", 2).positions(np.array([0]), 1).tolist() == [[0, 0]]
-
-
-@pytest.mark.parametrize(
-    ("method", "command"),
-    [("dis", "`stsm prepare flow {}`"), ("tvl1", "`stsm prepare flow {} --method tvl1`")],
-)
-def test_a_set_without_flow_is_told_with_the_cure(tmp_path, method, command):
-    with pytest.raises(DataError, match=f"{tmp_path}: has no optical flow by {method}") as caught:
-        Flow(method).check(tmp_path)
-    assert command.format(tmp_path) in caught.value.hint

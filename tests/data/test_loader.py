@@ -84,6 +84,15 @@ def test_an_epoch_shows_every_video_once_and_drops_the_incomplete_batch():
     assert len(seen) == len(set(seen)) == 8
 
 
+def test_videos_that_are_known_to_have_no_flow_are_left_out():
+    without = frozenset(["2.mp4", "7.mp4"])
+    videos = dataclasses.replace(make_videos(12), without_flow=without)
+    loader = train_loader(videos, config(), batch_size=5)
+    assert (loader.num_videos, len(loader)) == (10, 2)
+    seen = [i for batch in loader.epoch(3) for i in batch.indices]
+    assert sorted(seen) == [0, 1, 3, 4, 5, 6, 8, 9, 10, 11]
+
+
 def test_a_split_smaller_than_a_batch_is_one_batch():
     loader_ = train_loader(make_videos(3), config())
     assert len(loader_) == 1

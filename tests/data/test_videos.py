@@ -189,3 +189,9 @@ def test_flow_takes_two_thirds_of_the_memory(open_flow):
     needed = (2 * FRAMES + 1) * HEIGHT * WIDTH * 2
     assert open_flow(needed).cache is not None
     assert open_flow(needed - 1).cache is None
+
+
+def test_a_training_takes_all_videos_but_those_known_to_have_no_flow(open_flow):
+    assert open_flow(0).trained_on.tolist() == [0, 1, 2]
+    videos = replace(open_flow(0), without_flow=frozenset(["short.mp4"]))
+    assert videos.trained_on.tolist() == [0, 2]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stsm_cli.config.schema import Recipe
+from stsm_cli.data.flow import Flow
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
@@ -121,6 +122,11 @@ def test_too_many_broken_training_videos_stop_the_run(
         DataError, match=r"training videos that do not decode: 1, more than 0\.5%: bad"
     ):
         run(recipe, break_videos(train_videos, 1), val_videos, tmp_path / "a")
+    flow = dataclasses.replace(break_videos(train_videos, 20), flow=Flow("dis"))
+    with pytest.raises(DataError, match="training videos that do not decode: 4") as caught:
+        run(recipe, flow, val_videos, tmp_path / "b")
+    command = f"`stsm prepare flow {flow.manifest.root}`"
+    assert caught.value.hint == f"{command} makes what is missing, or lists it"
 
 
 def test_a_few_broken_training_videos_are_skipped_and_counted(

@@ -61,6 +61,7 @@ def test_every_video_gets_its_flow_and_one_of_one_frame_is_listed(prepared):
     assert report["splits"]["train"]["usable"] == 1
     assert report["splits"]["train"]["short"] == 1
     assert report["splits"]["val"]["usable"] == 1
+    assert report["without_flow"] == {"train": ["b/1.avi"], "val": []}
     assert report["fields"] == 5 + 3
     assert json.loads((prepared / "manifest" / "flow_dis.json").read_text()) == report
     assert (prepared / "manifest" / "flow_dis_problems.csv").read_text() == (
