@@ -47,6 +47,15 @@ def _draft_name(path: Path) -> str:
     return f"{path.name}.{os.getpid()}.tmp"
 
 
+def end_torn_line(file: BinaryIO) -> None:
+    """End the last line of a file that is open in mode `a+b`, where it was left without an end."""
+    file.seek(0, os.SEEK_END)
+    if file.tell():
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            file.write(b"\n")
+
+
 def _sync(folder: Path) -> None:
     """Put the names in `folder` on the disk, so that a power cut leaves a new file its name."""
     with suppress(OSError):  # not every file system can; the content is safe without it

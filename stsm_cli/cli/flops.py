@@ -162,7 +162,8 @@ def _question(
     views = _within("--views", views, test.clips * test.crops, 1, MAX_VIEWS)
     edits = {"num_frames": frames, "num_classes": classes, "weights": None, "init": None}
     shift = STSM if own.shift in (None, TSM) else own.shift
-    return Question(model, own.model_copy(update=edits), size, views, shift)
+    motion = recipe.data.sampling == "motion"
+    return Question(model, own.model_copy(update=edits), size, views, shift, motion)
 
 
 def _asked(question: Question, dims: str | None, alpha: str | None) -> ShiftConfig:
@@ -178,7 +179,7 @@ def _counted(question: Question) -> Answer:
     from stsm_cli.analysis.cost import model_cost
     from stsm_cli.analysis.paper_cost import compare_with_paper
 
-    shifts, costs = default_shifts(question.network, question.asked), {}
+    shifts, costs = _shifts(question), {}
     with output.current().bar("counting", len(shifts) + 1) as bar:
         for name, setting in shifts.items():
             network = question.network.model_copy(update={"shift": setting})
@@ -238,6 +239,15 @@ def _fields(
         name: receptive_field(config.model_copy(update={"shift": shift}), size_px=size_px).size
         for name, shift in shifts.items()
     }
+
+
+def _shifts(question: Question) -> dict[str, ShiftConfig | None]:
+    """The shifts that are counted, by their names: of a motion-guided network its own alone."""
+    network = question.network
+    shifts = default_shifts(network, question.asked)
+    if not question.follows_motion:
+        return shifts
+    return {f"MG-{name}": shift for name, shift in shifts.items() if shift == network.shift}
 
 
 def default_shifts(config: ModelConfig, asked: ShiftConfig) -> dict[str, ShiftConfig | None]:

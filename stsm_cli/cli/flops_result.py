@@ -30,6 +30,7 @@ class Question:
         size: Side of a view in pixels.
         views: Of a video.
         asked: The shift of STSM's row.
+        follows_motion: Its frames are chosen by motion, as MGSampler does.
     """
 
     model: str
@@ -37,11 +38,14 @@ class Question:
     size: int
     views: int
     asked: ShiftConfig
+    follows_motion: bool = False
 
     @property
     def alone(self) -> str | None:
         """What the network is, where it is counted as it is and in no row of a shift."""
         network = self.network
+        if self.follows_motion:
+            return "motion-guided"
         return network.system or (None if network.takes_shift else network.backbone)
 
     @property
@@ -169,6 +173,8 @@ def _notes_of_videos(question: Question, answer: Answer) -> list[str]:
         notes.append(f"mean of {counted(videos, 'view')}, of a video each: {_giga(macs)}")
     if question.network.stream == "flow":
         notes.append("computing optical flow is not counted: benchmarks/flow.py has its cost")
+    if question.follows_motion:
+        notes.append("every frame of a video is read to choose those of a view: not counted")
     return notes
 
 

@@ -270,7 +270,7 @@ def _prepare(
         console.table(title(report), COLUMNS, rows(report), notes=sentences(report))
     check_usable(report)
     if motion:
-        measure_motion(listing.root, workers=workers, progress=console)
+        console.message(measure_motion(listing.root, workers=workers, progress=console))
     if not as_json:
         console.text(closing(listing.root))
 

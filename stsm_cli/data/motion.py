@@ -14,7 +14,7 @@ import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stsm_cli.atomic import end_torn_line
 from stsm_cli.data.content import THREADS
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.decode import read_all
@@ -44,11 +45,13 @@ class MotionCurves:
         values: All curves, float16.
         ends: Where each ends.
         broken: Why videos have none, by index.
+        num_added: Curves that were measured now, and not before.
     """
 
     values: MotionCurve
     ends: npt.NDArray[np.int64]
     broken: Mapping[int, DataError]
+    num_added: int = 0
 
     @classmethod
     def of(cls, curves: Iterable[MotionCurve | DataError]) -> "MotionCurves":
@@ -133,7 +136,8 @@ def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT
         found = _measured(jobs, f"measuring motion of {manifest.split}", threads, progress)
         told = _kept(path, [keys[i] for i in missing], found, progress)
         curves |= zip(missing, told, strict=True)
-    return MotionCurves.of(curves[i] for i in range(len(records)))
+    motion = MotionCurves.of(curves[i] for i in range(len(records)))
+    return replace(motion, num_added=len(missing) - len(motion.broken))
 
 
 _Key = tuple[str, int, int]  # path, bytes, frames
@@ -164,7 +168,8 @@ def _kept(
     for key, curve in zip(keys, curves, strict=True):
         if is_kept and not isinstance(curve, DataError):
             try:
-                with path.open("ab") as file:
+                with path.open("a+b") as file:
+                    end_torn_line(file)
                     file.write(_line(key, curve))
             except OSError as error:
                 is_kept = False
@@ -176,7 +181,7 @@ def _kept(
 def _line(key: _Key, curve: MotionCurve) -> bytes:
     motion = base64.b64encode(curve.astype(_KEPT).tobytes()).decode()
     entry = dict(zip(("path", "bytes", "frames", "motion"), (*key, motion), strict=True))
-    return b"\n" + json.dumps(entry).encode()  # ends one that is not whole
+    return json.dumps(entry).encode() + b"\n"
 
 
 def _read(path: Path) -> dict[_Key, MotionCurve]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from stsm_cli.atomic import end_torn_line
 from stsm_cli.prepare.check import Check
 
 
@@ -56,7 +57,7 @@ class Ledger:
     def __enter__(self) -> "Ledger":
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("a+b")
-        self._end_torn_line()
+        end_torn_line(self._file)
         return self
 
     def __exit__(
@@ -77,12 +78,6 @@ class Ledger:
         entry = {**asdict(version), "how": how, **_told(check)}
         self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
-
-    def _end_torn_line(self) -> None:
-        if self._file.tell() > 0:
-            self._file.seek(-1, 2)
-            if self._file.read() != b"\n":
-                self._file.write(b"\n")
 
 
 def _lines(path: Path) -> Iterable[bytes]:

@@ -14,7 +14,7 @@ from stsm_cli.data.manifest import (
     read_manifest,
     write_manifest,
 )
-from stsm_cli.data.motion import open_motion
+from stsm_cli.data.motion import motion_path, open_motion
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.drafts import remove_drafts
 from stsm_cli.prepare.examine import examine, reencoding, verification
@@ -108,8 +108,8 @@ def check_usable(report: dict[str, Any]) -> None:
         )
 
 
-def measure_motion(root: Path, *, workers: int | None = None, progress: Progress = SILENT) -> None:
-    """Measure the motion of the usable videos, but of those that it is known of.
+def measure_motion(root: Path, *, workers: int | None = None, progress: Progress = SILENT) -> str:
+    """Measure the motion of the usable videos, but of those that it is known of; a line on it.
 
     Args:
         root: The data root, with its manifests.
@@ -119,9 +119,17 @@ def measure_motion(root: Path, *, workers: int | None = None, progress: Progress
     Raises:
         DataError: A manifest is missing or wrong.
     """
-    for split in SPLITS:
-        manifest = read_manifest(root, split)
-        open_motion(manifest, threads=workers or num_cores(), progress=progress)
+    threads = workers or num_cores()
+    found = [
+        open_motion(read_manifest(root, split), threads=threads, progress=progress)
+        for split in SPLITS
+    ]
+    total, added, broken = (
+        sum(counts)
+        for counts in zip(*((len(m.ends), m.num_added, len(m.broken)) for m in found), strict=True)
+    )
+    told = f"motion of {total - broken:,} of {total:,} videos is in {motion_path(root)}"
+    return f"{told}, {added:,} of them measured now"
 
 
 def _check_names(paths: Sequence[str], encoding: Encoding) -> None:

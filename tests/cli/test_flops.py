@@ -80,6 +80,19 @@ def test_three_settings_cost_the_same(capsys):
     assert [s["shifted"] for s in settings.values()] == [0, 44, 66]  # of 32 + 32 + 48 + 64
 
 
+def test_a_motion_guided_network_is_called_so(capsys):
+    found = record(capsys, "flops", "sthv2/mg_tsm_r50_8f")
+    (name,) = found["settings"]
+    assert (name, found["settings"][name]["shifted"]) == ("MG-TSM", 3280)
+    assert found["shift"] == {"dims": "T", "alpha": "1/4"}
+    assert run(["flops", "sthv2/mg_tea_r50_8f"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^MG-TEA +- +34\.54 G", text, re.MULTILINE)
+    assert "every frame of a video is read to choose those of a view: not counted" in text
+    assert run(["flops", "sthv2/mg_tsm_r50_8f", "--alpha", "1/2"]) == 2
+    assert "--shift and --alpha: sthv2/mg_tsm_r50_8f is MOTION-GUIDED" in capsys.readouterr().err
+
+
 def test_asked_shift_stands_in_the_third_row(capsys):
     found = record(capsys, *SMALL, "--shift", "HW", "--alpha", "1/2")
     assert found["shift"] == {"dims": "HW", "alpha": "1/2"}

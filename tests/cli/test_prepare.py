@@ -121,10 +121,12 @@ def test_motion_is_measured_of_usable_videos_and_added_to_a_set_that_is_prepared
     options = ["--workers", "1", "--short-side", "16"]
     assert prepare("folder", "mine", *options) == 0
     assert not motion_path(mine).exists()
-    for _ in range(2):
+    for added in (6, 0):
+        capsys.readouterr()
         assert prepare("folder", "mine", *options, "--motion") == 0
-    lines = filter(None, motion_path(mine).read_text().splitlines())
-    measured = [json.loads(line)["path"] for line in lines]
+        told = f"motion of 6 of 6 videos is in mine/manifest/motion.jsonl, {added} of them measured"
+        assert f"{told} now" in capsys.readouterr().err
+    measured = [json.loads(line)["path"] for line in motion_path(mine).read_text().splitlines()]
     records = [*read_manifest(mine, "train").records, *read_manifest(mine, "val").records]
     assert sorted(measured) == sorted(record.path for record in records)
     assert all(path.startswith("videos_16g16/") for path in measured)

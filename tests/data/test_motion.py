@@ -104,6 +104,8 @@ def test_each_video_is_measured_once_and_its_curve_kept(a_set):
     assert [motion.curve(i).tolist() for i in (0, 1)] == [[0, 1, 2]] * 2
     a_set.open("a.mp4", "é.mp4")
     assert a_set.measured == {"a.mp4": 1, "é.mp4": 1}
+    assert len(motion_path(a_set.root).read_text().splitlines()) == 2
+    assert motion.num_added == 1
 
 
 def test_a_set_may_be_copied_and_a_video_that_changed_is_measured_again(a_set, tmp_path):
