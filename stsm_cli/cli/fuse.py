@@ -50,17 +50,24 @@ def fuse(
 
     if per_class is not None:
         check_writable("--per-class", per_class, ".csv")
+    if first.exists() and first.resolve() == second.resolve():
+        raise UsageError(
+            f"{second}: is the first run, too", hint="name another run, such as one of flow"
+        )
     from stsm_cli.engine.kept_tests import check_same, kept_test
 
     tests = kept_test(first, protocol), kept_test(second, protocol)
     check_same(*tests)
-    from stsm_cli.engine.fusion import fuse as fuse_tests  # only now what takes seconds to import
+    # only now what takes seconds to import
+    from stsm_cli.engine.fusion import fuse as fuse_tests
+    from stsm_cli.engine.fusion import fused_file
 
     pair = weights[0], weights[1]  # a list, by Typer's version
     tested = fuse_tests(*tests, weights=pair, by=chosen)
     record = result_record(tested.result) if as_json else None
     classes = tested.manifest.classes
     print_result(tested.result, f"{first} and {second}", num_classes=len(classes), record=record)
+    output.current().message(f"kept as {fused_file(*tests, weights=pair, by=chosen)}")
     if per_class is not None:
         write_class_results(per_class, tested)
         output.current().message(f"wrote {per_class}")

@@ -30,7 +30,7 @@ _SHARED = ("split_id", "list_sha256", "class_hash", "num_in_lists")
 def fuse(
     first: KeptTest, second: KeptTest, *, weights: tuple[float, float] = (1.0, 1.0), by: By = "prob"
 ) -> Evaluation:
-    """One test of two; the first run's folder keeps it as `fuse-<second>-<protocol>.json`.
+    """One test of two, which the first run's folder keeps as `fused_file`.
 
     Args:
         weights: Of each, above 0.
@@ -59,9 +59,18 @@ def fuse(
         **{key: getattr(first.result, key) for key in _SHARED},
         **vars(summary(scores, manifest, first.recipe)),
     )
-    name = f"fuse-{second.folder.path.resolve().name}-{result.protocol}.json"
-    write_result(first.folder.path / name, result)
+    write_result(fused_file(first, second, weights=weights, by=by), result)
     return Evaluation(result, scores, manifest)
+
+
+def fused_file(
+    first: KeptTest, second: KeptTest, *, weights: tuple[float, float] = (1.0, 1.0), by: By = "prob"
+) -> Path:
+    """The file of a fusion: `fuse-<second>-<protocol>.json`, with what is not the default."""
+    parts = ["fuse", second.folder.path.resolve().name, second.result.protocol]
+    parts += [] if by == "prob" else [by]
+    parts += [] if weights == (1.0, 1.0) else [f"{weight:g}" for weight in weights]
+    return first.folder.path / f"{'-'.join(parts)}.json"
 
 
 def _fused_scores(

@@ -5,7 +5,6 @@ torch is not imported here: what does not fit is told at once.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stsm_cli.config.schema import Recipe
 from stsm_cli.engine.runlog import RunFolder
@@ -14,6 +13,9 @@ from stsm_cli.engine.trained import edit_protocol
 from stsm_cli.errors import CheckpointError, DataError
 from stsm_cli.printable import command_line
 from stsm_cli.stored import Result, read_stored
+
+_TEST_ALIKE = "test both on one set: `stsm eval RUN --data ROOT`, then `stsm fuse`"
+_GENERATOR = "/"  # between the name and the version of a generator; hashes have none
 
 
 @dataclass(frozen=True)
@@ -60,34 +62,17 @@ def check_same(first: KeptTest, second: KeptTest) -> None:
     """Refuse tests that are not about the same.
 
     Raises:
-        DataError: They differ in protocol, split, classes or videos; names the first difference.
+        DataError: They differ in protocol, classes or videos; names the first difference.
     """
-    names = first.folder.path, second.folder.path
-    facts: dict[str, tuple[Any, Any]] = {
-        "protocol": (first.result.protocol, second.result.protocol),
-        "split": (first.result.split_id, second.result.split_id),
-    }
-    for what, values in facts.items():
-        if values[0] != values[1]:
-            raise DataError(
-                f"{names[1]}: its {what} is {values[1]}, that of {names[0]} is {values[0]}",
-                hint="test both alike: `stsm eval RUN --protocol NAME`, then `stsm fuse` with it",
-            )
+    mine, other = first.result.protocol, second.result.protocol
+    if mine != other:
+        raise DataError(
+            f"{second.folder.path}: its protocol is {other}, that of {first.folder.path} is {mine}",
+            hint="test both alike: `stsm eval RUN --protocol NAME`, then `stsm fuse` with it",
+        )
     _check_classes(first, second)
-    labels, others = first.scores.labels, second.scores.labels
-    for test, wanted, found in ((second, labels, others), (first, others, labels)):
-        if lacking := [path for path in wanted if path not in found]:
-            more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-            raise DataError(
-                f"{test.folder.path}: was not tested on {lacking[0]}{more}, the other run was"
-            )
-    for path, label in labels.items():
-        if label != others[path]:
-            classes = first.scores.classes
-            raise DataError(
-                f"{names[1]}: {path} is of class {classes[others[path]]!r}, in {names[0]} of "
-                f"{classes[label]!r}"
-            )
+    _check_videos(first, second)
+    _check_files(first, second)
 
 
 def _check_classes(first: KeptTest, second: KeptTest) -> None:
@@ -100,3 +85,33 @@ def _check_classes(first: KeptTest, second: KeptTest) -> None:
             raise DataError(
                 f"{second.folder.path}: class {label} is {other!r}, in {first.folder.path} {name!r}"
             )
+
+
+def _check_videos(first: KeptTest, second: KeptTest) -> None:
+    """Both were tested on the same videos, of the same classes."""
+    labels, others = first.scores.labels, second.scores.labels
+    for test, wanted, found in ((second, labels, others), (first, others, labels)):
+        if lacking := [path for path in wanted if path not in found]:
+            more = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise DataError(
+                f"{test.folder.path}: was not tested on {lacking[0]}{more}, the other run was",
+                hint=_TEST_ALIKE,
+            )
+    for path, label in labels.items():
+        if label != others[path]:
+            classes = first.scores.classes
+            raise DataError(
+                f"{second.folder.path}: {path} is of class {classes[others[path]]!r}, in "
+                f"{first.folder.path} of {classes[label]!r}"
+            )
+
+
+def _check_files(first: KeptTest, second: KeptTest) -> None:
+    """The videos of these names were the same."""
+    mine, other = first.result.split_id, second.result.split_id
+    if mine == other:
+        return
+    told = f"was tested on other files of the same names than {first.folder.path}"
+    if mine and other and _GENERATOR in mine + other:  # else hashes, which tell nobody anything
+        told = f"its split is {other}, that of {first.folder.path} is {mine}"
+    raise DataError(f"{second.folder.path}: {told}", hint=_TEST_ALIKE)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from stsm_cli.cli import output
 from stsm_cli.cli.app import run
 
 
@@ -22,8 +23,10 @@ def two_runs(small_run):
 
 def test_two_runs_become_one_result(two_runs, capsys):
     capsys.readouterr()
+    output.use(output.Output())  # the fixture's is quiet
     assert run(["fuse", "runs/small", "runs/flow"]) == 0
-    text = capsys.readouterr().out
+    text, err = capsys.readouterr()
+    assert "kept as runs/small/fuse-flow-synth-1x1@28.json" in err
     assert "synth/stsm and synth/stsm" in text
     assert "fused by prob, weights 1 and 1" in text
     assert "from runs/small and runs/flow" in " ".join(text.split())
@@ -32,8 +35,16 @@ def test_two_runs_become_one_result(two_runs, capsys):
     assert result["fused"]["by"] == "logits"
     assert (result["protocol"], result["num_listed"]) == ("synth-1x1@28", 21)
     assert len(result["pairs"]) == 8
-    kept = json.loads(Path("runs/small/fuse-flow-synth-1x1@28.json").read_text())
+    kept = json.loads(Path("runs/small/fuse-flow-synth-1x1@28-logits.json").read_text())
     assert result == kept | {"run": "runs/small and runs/flow"}
+    other = json.loads(Path("runs/small/fuse-flow-synth-1x1@28.json").read_text())
+    assert other["fused"]["by"] == "prob"  # as it was
+
+
+def test_a_run_is_not_fused_with_itself(small_run, capsys):
+    assert run(["fuse", "runs/small", "runs/../runs/small"]) == 2
+    text = capsys.readouterr().err
+    assert "error: runs/../runs/small: is the first run, too" in text
 
 
 def test_weights_decide_and_the_classes_are_written(two_runs, capsys):

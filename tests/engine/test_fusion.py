@@ -89,10 +89,15 @@ def test_a_video_that_one_does_not_decode_counts_as_wrong(stream):
 
 def test_the_result_says_what_it_was_made_of_and_is_kept(stream):
     result = fuse(stream("rgb", *RGB), stream("flow", *FLOW), weights=(2.0, 1.0)).result
+    kept = Path("runs/rgb/fuse-flow-synth-1x1@28-2-1.json").read_bytes()
+    fuse(stream("rgb", *RGB), stream("flow", *FLOW), by="logits")
+    fuse(stream("rgb", *RGB), stream("flow", *FLOW), weights=(3.0, 3.0))
+    names = sorted(path.name for path in Path("runs/rgb").glob("fuse-*"))
+    assert names == [f"fuse-flow-synth-1x1@28{how}.json" for how in ("-2-1", "-3-3", "-logits")]
     assert (result.name, result.checkpoint) == ("rgb and flow", "last.pt and last.pt")
     assert (result.recipe_hash, result.weights_sha256) == ("hash rgb+hash flow", "sha rgb+sha flow")
     assert (result.protocol, result.seconds_eval) == ("synth-1x1@28", 2.5)
-    kept = json.loads(Path("runs/rgb/fuse-flow-synth-1x1@28.json").read_text())
+    kept = json.loads(kept)
     assert kept == json.loads(json.dumps(result_record(result)))
     assert kept["fused"] == {
         "names": ["rgb + seed=1", "flow + seed=1"],

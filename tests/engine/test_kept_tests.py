@@ -90,11 +90,25 @@ def test_other_videos_are_refused_by_name(kept):
     second = other(kept, labels=labels)
     with pytest.raises(DataError, match=f"runs/other: was not tested on {first}, the other run"):
         check_same(kept, second)
-    with pytest.raises(DataError, match=f"runs/other: was not tested on {first}, the other run"):
+    with pytest.raises(
+        DataError, match=f"runs/other: was not tested on {first}, the other run"
+    ) as caught:
         check_same(second, kept)
+    assert "`stsm eval RUN --data ROOT`" in caught.value.hint
     none = other(kept, labels={})
     with pytest.raises(DataError, match=f"not tested on {first}, and 20 more, the other run was"):
         check_same(kept, none)
+
+
+@pytest.mark.parametrize("ids", [("0a" * 16, "1b" * 16), ("0a" * 16, None)])
+def test_other_files_of_the_same_names_are_refused_in_words(kept, ids):
+    first, second = (
+        replace(test, result=replace(kept.result, split_id=known))
+        for test, known in zip((kept, other(kept)), ids, strict=True)
+    )
+    message = "^runs/other: was tested on other files of the same names than runs/small$"
+    with pytest.raises(DataError, match=message):
+        check_same(first, second)
 
 
 def test_other_labels_are_refused_by_name(kept):
