@@ -20,7 +20,7 @@ from stsm_cli.config.kinds import FlowMethod, Section
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.run_identity import content_hash, init_sha256
 from stsm_cli.config.schema import DatasetName, Recipe
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import RecipeError, UsageError
 from stsm_cli.resources import resource_dir
 
 Budget = Literal["full", "short", "custom"]
@@ -251,14 +251,15 @@ def plan_sweep(
         seeds: How many seeds, counted up from the base recipe's.
         full: The longer budget.
         systems: Other systems that have a recipe for the data set, too.
-        overrides: `--set` for every row; rows win. Such a sweep's budget is `custom`.
+        overrides: `--set` for every row; rows win, and a shift's keys are for rows with a shift.
+            Such a sweep's budget is `custom`.
         data_id: What the videos are known by, where they are at hand.
         flow_ids: What their flow is known by, by its method, where there is any.
 
     Raises:
         UsageError: No such ablation, it has no recipe for the data set, or each of its rows sets
             what an override sets.
-        RecipeError: An override is wrong.
+        RecipeError: An override is wrong, or a row's own recipe has no place for it.
     """
     ablation = load_ablation(name)
     chosen = next((known for known in ablation.base if known == dataset), None)
@@ -297,7 +298,7 @@ def plan_sweep(
         command=shlex.join(words),
         experiment=content_hash(common, init_sha256(common)),
         runs=runs,
-        notes=tuple(loaded.notes),
+        notes=(*loaded.notes, *_notes_of_shift(asked, chosen, overrides)),
         data_id=data_id,
         flow_ids=flow_ids or {},
     )
@@ -316,8 +317,34 @@ def command_words(name: str, dataset: str) -> list[str]:
 
 
 def _plan_run(row: Row, bases: Sequence[str], words: Sequence[str], seed: int) -> Run:
-    overrides = (*words, f"seed={seed}")
-    first, *second = (
-        Run(row, seed, load_recipe(base, overrides).recipe, base, overrides) for base in bases
-    )
+    first, *second = (_plan_stream(row, base, words, seed) for base in bases)
     return replace(first, flow=second[0]) if second else first
+
+
+def _plan_stream(row: Row, base: str, words: Sequence[str], seed: int) -> Run:
+    if isinstance(row, SystemRow) and not _has_shift(base):  # else it would get one
+        words = [word for word in words if not _is_of_shift(word)]
+    overrides = (*words, f"seed={seed}")
+    try:
+        return Run(row, seed, load_recipe(base, overrides).recipe, base, overrides)
+    except RecipeError as error:
+        raise RecipeError(f"row {row.name}, {base}: {error}", hint=error.hint) from None
+
+
+def _notes_of_shift(
+    rows: Sequence[SystemRow], dataset: DatasetName, overrides: Sequence[str]
+) -> list[str]:
+    """The line on rows that overrides of a shift leave as they are."""
+    keys = [override.partition("=")[0] for override in overrides if _is_of_shift(override)]
+    names = [row.name for row in rows if not any(map(_has_shift, row.recipes[dataset]))]
+    if not (keys and names):
+        return []
+    return [f"--set {', '.join(keys)}: not for rows without a shift: {', '.join(names)}"]
+
+
+def _is_of_shift(override: str) -> bool:
+    return f"{override.partition('=')[0]}.".startswith("model.shift.")
+
+
+def _has_shift(recipe: str) -> bool:
+    return load_recipe(recipe).recipe.model.shift is not None

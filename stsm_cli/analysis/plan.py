@@ -35,6 +35,21 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class Training:
+    """A network that is to be trained, of which a run of two streams has two.
+
+    Attributes:
+        recipe_hash: What it is known by.
+        macs: Forward multiply-adds of the training.
+        seconds: By the records of runs of this network on these data; None without any.
+    """
+
+    recipe_hash: str
+    macs: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
 class RowPlan:
     """One row of a sweep before it runs.
 
@@ -48,6 +63,8 @@ class RowPlan:
         epochs: Length of a run.
         seconds: Of one run, by the records of runs of this network on these data; None without any.
         moved: By width of the layer, narrow ones first.
+        trained: Recipe hashes of the networks of the runs that are recorded.
+        to_train: The networks of those that are to do.
     """
 
     row: Row
@@ -60,6 +77,8 @@ class RowPlan:
     epochs: int
     seconds: float | None
     moved: tuple[Moved, ...]
+    trained: tuple[str, ...]
+    to_train: tuple[Training, ...]
 
     @property
     def macs_run(self) -> int:
@@ -77,14 +96,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Workload:
-    """Work that several sweeps have to do together; a run that they share counts once.
+    """Work that several sweeps have to do together; a training that they share counts once.
 
     Attributes:
-        num_finished: Runs that are recorded.
-        num_missing: Runs that are to do.
-        macs: Forward multiply-adds of the missing runs' training.
-        seconds: Of the missing runs that are `num_timed`, one after another.
-        num_timed: Missing runs whose time some record tells.
+        num_finished: Trainings whose runs are recorded.
+        num_missing: Trainings that are to do.
+        macs: Forward multiply-adds of the missing ones.
+        seconds: Of the missing ones that are `num_timed`, one after another.
+        num_timed: Missing ones whose time some record tells.
     """
 
     num_finished: int
@@ -119,12 +138,14 @@ def describe_sweeps(
 def total_work(plans: Sequence[Plan]) -> Workload:
     """Work that `plans` have to do together."""
     rows = [row for plan in plans for row in plan.rows]
-    missing = {run: row for row in rows for run in row.missing}
-    seconds = [row.seconds for row in missing.values() if row.seconds is not None]
+    done = {known for row in rows for known in row.trained}
+    missing = {training.recipe_hash: training for row in rows for training in row.to_train}
+    left = [training for known, training in missing.items() if known not in done]
+    seconds = [training.seconds for training in left if training.seconds is not None]
     return Workload(
-        num_finished=len({run for row in rows for run in row.finished}),
-        num_missing=len(missing),
-        macs=sum(row.macs_run for row in missing.values()),
+        num_finished=len(done),
+        num_missing=len(left),
+        macs=sum(training.macs for training in left),
         seconds=sum(seconds),
         num_timed=len(seconds),
     )
@@ -156,6 +177,8 @@ def _row_plan(runs: Sequence[Run], recorded: Container[str], times: Sequence[Tim
     costs = [_cost(runs[0].row, recipe) for recipe in recipes]
     widths = sorted(Counter(site.channels for site in costs[0].sites).items())
     seconds = [_seconds(recipe, times) for recipe in recipes]
+    num_videos, epochs = num_train_videos(recipe), recipe.optim.epochs
+    macs_run = [cost.macs * num_videos * epochs for cost in costs]
     hashes = [run.recipe_hash for run in runs]
     return RowPlan(
         row=runs[0].row,
@@ -164,10 +187,22 @@ def _row_plan(runs: Sequence[Run], recorded: Container[str], times: Sequence[Tim
         size_px=recipe.data.crop_px,
         macs=sum(cost.macs for cost in costs),
         params=sum(cost.params for cost in costs),
-        num_videos=num_train_videos(recipe),
-        epochs=recipe.optim.epochs,
+        num_videos=num_videos,
+        epochs=epochs,
         seconds=None if None in seconds else sum(filter(None, seconds)),
         moved=tuple(moved_channels(recipe.model.shift, *width) for width in widths),
+        trained=tuple(
+            stream.recipe_hash
+            for run in runs
+            if run.recipe_hash in recorded
+            for stream in run.streams
+        ),
+        to_train=tuple(
+            Training(stream.recipe_hash, macs, took)
+            for run in runs
+            if run.recipe_hash not in recorded
+            for stream, macs, took in zip(run.streams, macs_run, seconds, strict=True)
+        ),
     )
 
 

@@ -36,7 +36,8 @@ def print_plans(plans: "Sequence[Plan]") -> None:
     for plan in plans:
         _print_rows(plan)
         console.text("")
-    work, num_runs = total_work(plans), sum(len(plan.sweep.runs) for plan in plans)
+    work = total_work(plans)
+    num_runs = sum(len(run.streams) for plan in plans for run in plan.sweep.runs)
     distinct = work.num_finished + work.num_missing
     shared = f"{counted(num_runs, 'run')}, {distinct} of them different: tables share rows"
     console.text("\n".join([*_units(plans), shared, to_do(work)]))

@@ -204,6 +204,28 @@ def test_systems_are_the_papers_rows_by_their_recipes(name):
     }
 
 
+def test_a_setting_of_the_shift_is_for_rows_with_a_shift():
+    edits = ["model.shift.shortcut=true"]
+    sweep = plan_sweep("sota-k400", systems=True, overrides=edits)
+    (note,) = sweep.notes
+    assert note.startswith("--set model.shift.shortcut: not for rows without a shift: I3D, I3D RGB")
+    (beside,) = plan_sweep("sota-sthv2", systems=True, overrides=edits).notes
+    assert "MG-TSM" not in beside  # has TSM's
+    recipes = {run.row.name: run.recipe.model for run in sweep.runs}
+    assert recipes["STSM R-50"].shift.shortcut
+    assert recipes["I3D"].shift is recipes["SlowFast"].shift is None
+    assert plan_sweep("sota-k400", overrides=edits).notes == ()
+
+
+def test_a_setting_that_a_row_has_no_place_for_names_it():
+    message = r"^row TSN MobileNetV2, synth/stsm: --set: model\.non_local belongs to backbone"
+    with pytest.raises(RecipeError, match=message):
+        plan_sweep("sota-k400", overrides=["model.non_local=true"])
+    message = r"^row TPN, synth/tpn: --set: model\.num_frames \(1\) must be at least 2"
+    with pytest.raises(RecipeError, match=message):
+        plan_sweep("sota-k400", systems=True, overrides=["model.num_frames=1"])
+
+
 def test_a_system_without_a_recipe_for_the_data_set_is_left_out():
     names = [run.row.name for run in plan_sweep("sota-sthv2", systems=True).runs]
     assert "MG-TEA 8f" in names

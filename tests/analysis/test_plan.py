@@ -184,3 +184,16 @@ def test_two_streams_cost_what_both_do(tmp_path):
     assert alone.params < both.params < 2 * alone.params  # two channels of flow, three of RGB
     assert alone.macs < both.macs < 2 * alone.macs
     assert len(both.missing) == 1
+    work = total_work([plan])
+    assert work.num_missing == len(plan.rows)  # of two rows of two streams flow alone
+    shared = alone.macs_run + rows["I3D"].macs_run
+    assert work.macs == sum(row.macs_run for row in plan.rows) - shared
+
+
+def test_two_streams_that_are_recorded_leave_nothing_to_train(tmp_path, monkeypatch):
+    sweep = plan_sweep("sota-k400", systems=True)
+    done = {run.recipe_hash for run in sweep.runs if run.row.name == "I3D RGB+flow"}
+    monkeypatch.setattr(module, "finished_among", lambda records, sweep: done)
+    (plan,) = describe_sweeps([sweep], tmp_path)
+    work = total_work([plan])
+    assert (work.num_finished, work.num_missing) == (2, len(plan.rows) - 2)
