@@ -1,6 +1,6 @@
 """Optical flow: what its methods are worth and cost, how it is stored best, how fast it is read.
 
-Run: python benchmarks/flow.py [--frames 100] [--rounds 9] [--cpu-time]
+Run: python benchmarks/flow.py [--frames 100] [--rounds 9] [--cpu-time] [--only reading]
 
 `methods`: the mean endpoint error, in pixels, and the time of a pair. Of a smooth texture, 340×256,
 that moves by a known part of a pixel, away from its borders; and of the embedded set's videos as
@@ -12,7 +12,8 @@ one, and the error against the flow before it was rounded. `as prepared` is what
 writes.
 
 `reading`: 64 fields against the 64 RGB frames of the video prepared with `--short-side 256`, both
-by the readers that training uses, taking turns.
+by the readers that training uses, taking turns; and what FFmpeg's decoder alone takes for the
+fields.
 """
 
 import argparse
@@ -28,20 +29,21 @@ from zlib import compress, decompress
 
 import av
 import numpy as np
-import reading
 
+from stsm_cli.bench import drawn
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.decode import read_frames
 from stsm_cli.data.flow import Fields, FlowPx, as_levels, as_pixels, flow_path, packed, read_fields
 from stsm_cli.data.render import EXTENT, SHAPES, Scene, encode, render
 from stsm_cli.data.synth_scenes import CLASSES, draw_scene
 from stsm_cli.prepare.flow_file import FlowSettings, make_flow
-from stsm_cli.prepare.flow_methods import Picture, flow_of_pair, require
+from stsm_cli.prepare.flow_methods import GreyPicture, flow_of_pair, require
 from stsm_cli.prepare.transcode import Encoding, reencode
 
 BORDER_PX = 16
 MOTIONS_PX = ((0.25, 0.0), (3.0, 0.0), (-1.5, 2.25), (8.5, -4.0))
 SCENE_FPS = 16
+PARTS = ("methods", "storage", "reading")
 Clock = Callable[[], float]
 
 
@@ -53,7 +55,7 @@ def texture(height: int, width: int) -> FlowPx:
     return 40 * smooth / smooth.std()
 
 
-def moved(picture: FlowPx, x: float, y: float) -> Picture:
+def moved(picture: FlowPx, x: float, y: float) -> GreyPicture:
     """The picture moved by any part of a pixel, to the right and downwards."""
     fy, fx = np.fft.fftfreq(picture.shape[0])[:, None], np.fft.fftfreq(picture.shape[1])
     there = np.fft.ifft2(np.fft.fft2(picture) * np.exp(-2j * np.pi * (fx * x + fy * y))).real
@@ -86,7 +88,7 @@ def true_flow(scene: Scene, frame: int) -> FlowPx:
     return flow
 
 
-def scene_pairs() -> Iterator[tuple[Picture, Picture, FlowPx]]:
+def scene_pairs() -> Iterator[tuple[GreyPicture, GreyPicture, FlowPx]]:
     """Neighbouring frames of a video of each pair of classes, decoded, with their true flow."""
     config = SynthConfig()
     for label in range(0, len(CLASSES), 2):
@@ -207,6 +209,7 @@ def ways(shape: tuple[int, ...]) -> list[Way]:
     return [
         *h264,
         in_video("ffv1", "gray", "matroska", {"level": "3", "g": "1"}),
+        in_video("magicyuv", "gray", "nut", {}),
         in_pictures(".png"),
         in_pictures(".jpg", 95),
         in_pictures(".jpg", 75),
@@ -248,24 +251,43 @@ def storage(flow_px: FlowPx, rounds: int, clock: Clock) -> None:
         )
 
 
+def decode_bare(path: Path, num_frames: int) -> None:
+    """Decode the first frames of a file, and nothing more."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for _ in islice(container.decode(video=0), num_frames):
+            pass
+
+
+def fields_of(path: Path) -> FlowPx:
+    """(T, H, W, 2) the flow of a video by DIS, in pixels."""
+    flow, to_grey = flow_of_pair("dis"), np.array([0.299, 0.587, 0.114])
+    frames = read_frames(path, None)
+    grey = [np.ascontiguousarray(frame @ to_grey, np.uint8) for frame in frames]
+    return np.stack([flow(*pair) for pair in pairwise(grey)])
+
+
 def read_both(root: Path, video: str, num_frames: int, rounds: int, clock: Clock) -> None:
     """Print what 64 fields and 64 RGB frames cost, from the start of the video and from within."""
     file = root / flow_path("dis", video)
     for first in (0, num_frames - 65):
         wanted = np.arange(first, first + 64)
-        times: list[tuple[float, float]] = []
+        times: list[tuple[float, float, float]] = []
         for turn in range(rounds + 1):
             start = clock()
             read_frames(root / video, wanted, short_side_px=256)
             between = clock()
             read_fields(file, wanted, short_side_px=256)
+            after = clock()
+            decode_bare(file, 64)
             if turn:  # before it: files into the page cache
-                times.append((between - start, clock() - between))
-        frames, fields = (1000 * median(part) for part in zip(*times, strict=True))
-        ratio = median(fields / frames for frames, fields in times)
+                times.append((between - start, after - between, clock() - after))
+        frames, fields, bare = (1000 * median(part) for part in zip(*times, strict=True))
+        ratio = median(fields / frames for frames, fields, _ in times)
+        share = median(bare / fields for _, fields, bare in times)
         print(
             f"64 frames from number {first} on: {frames:.1f} ms, fields {fields:.1f} ms, "
-            f"{ratio:.2f} ×"
+            f"{ratio:.2f} ×; FFmpeg's decoder alone {bare:.1f} ms, {share:.0%} of these"
         )
 
 
@@ -275,15 +297,18 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cpu-time", action="store_true")
+    parser.add_argument("--only", choices=PARTS, action="append")
     options = parser.parse_args()
     require("dis")
     import cv2
 
     clock = time.process_time if options.cpu_time else time.perf_counter
-    methods(["dis", "farneback", *(["tvl1"] if hasattr(cv2, "optflow") else [])], clock)
+    parts = options.only or PARTS
+    if "methods" in parts:
+        methods(["dis", "farneback", *(["tvl1"] if hasattr(cv2, "optflow") else [])], clock)
     with tempfile.TemporaryDirectory() as name:
         root, encoding = Path(name), Encoding(short_side_px=256)
-        reading.encode(root / "a.mp4", islice(reading.draw(0), options.frames))
+        drawn.encode(root / "a.mp4", islice(drawn.draw(0), options.frames))
         reencode(root, encoding, "a.mp4", lambda: None)
         video = encoding.made_path("a.mp4")
         start = clock()
@@ -292,13 +317,10 @@ def main() -> None:
         each = made.made_bytes / made.num_frames / 1000
         of_video = (root / video).stat().st_size / options.frames / 1000
         print(f"as prepared: {ms:.1f} ms a field, {each:.1f} kB each; a frame {of_video:.1f} kB")
-        flow = flow_of_pair("dis")
-        grey = [
-            np.ascontiguousarray(frame @ np.array([0.299, 0.587, 0.114]), np.uint8)
-            for frame in read_frames(root / video, None)
-        ]
-        storage(np.stack([flow(*pair) for pair in pairwise(grey)]), options.rounds, clock)
-        read_both(root, video, options.frames, options.rounds, clock)
+        if "storage" in parts:
+            storage(fields_of(root / video), options.rounds, clock)
+        if "reading" in parts:
+            read_both(root, video, options.frames, options.rounds, clock)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import ast
 import re
 from collections import Counter
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -213,3 +215,17 @@ def test_a_path_in_a_command_is_seen():
         "f'{a}: `stsm train` or `{command_line(b)}`', f'`stsm eval {a} --best`', 'stsm train a'"
     )
     assert list(torn(ast.parse(source))) == ["`stsm eval \0 --best`"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT.parent / "benchmarks").glob("*.py")), ids=lambda path: path.name
+)
+def test_what_a_benchmark_imports_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                assert find_spec(name.name.partition(".")[0]), f"{path.name}: {name.name}"
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("stsm_cli"):
+            module = import_module(node.module)
+            for name in node.names:
+                assert hasattr(module, name.name) or find_spec(f"{node.module}.{name.name}")

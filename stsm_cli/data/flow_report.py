@@ -51,8 +51,8 @@ class FlowReport:
 
 def flow_command(root: Path, method: FlowMethod, short_side: str = "") -> str:
     """The command that computes a method's flow of a data root, as a hint shows it."""
-    options = () if method == "dis" else ("--method", method)
-    options += ("--short-side", short_side) if short_side else ()
+    options = [] if method == "dis" else ["--method", str(method)]
+    options += ["--short-side", short_side] if short_side else []
     return f"`{command_line('prepare', 'flow', root, *options)}`"
 
 
