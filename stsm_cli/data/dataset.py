@@ -81,13 +81,21 @@ def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> 
     if (found := prepared_as(root)) not in (None, config.dataset):
         raise DataError(
             f"{root}: was prepared as {found}, the recipe's data.dataset is {config.dataset}",
-            hint=f"choose a recipe of {found}, or name another folder with --data",
+            hint=f"choose a recipe of {found}, or name another folder with --data"
+            f"{_of_own_videos(config) if found == 'folder' else ''}",
         )
     if config.generated is not None:
         GENERATED[config.dataset].check(root, config.generated)
     if flow_fields:
         check_flow(root, config.flow)
     return root
+
+
+def _of_own_videos(config: DataConfig) -> str:
+    """The settings by which a recipe is for a folder of the user's own videos."""
+    made = [] if config.generated is None else [f"data.{config.dataset}=null"]
+    keys = ["data.dataset=folder", *made, "model.num_classes=null"]
+    return f"; `{' '.join(f'--set {key}' for key in keys)}` has this one train on it"
 
 
 def check_split(config: DataConfig, root: Path | None, split: str, *, flow_fields: int = 0) -> None:

@@ -38,7 +38,8 @@ def fit_recipe(recipe: Recipe, manifest: Manifest) -> Fitted:
     if recipe.model.num_classes not in (None, len(classes)):
         raise DataError(
             f"{manifest.root}: holds {len(classes)} classes, "
-            f"the recipe's model.num_classes is {recipe.model.num_classes}"
+            f"the recipe's model.num_classes is {recipe.model.num_classes}",
+            hint="`--set model.num_classes=null` takes as many as the set has",
         )
     mirror = find_mirror(recipe.data.dataset, classes, manifest.root)
     notes = _mirror_notes(recipe.data, mirror, manifest)

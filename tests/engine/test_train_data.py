@@ -23,8 +23,10 @@ from stsm_cli.models.network import Network
 
 def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run):
     model = recipe.model.model_copy(update={"num_classes": 5})
-    with pytest.raises(DataError, match=r"holds 16 classes, the recipe's model\.num_classes is 5"):
+    message = r"holds 16 classes, the recipe's model\.num_classes is 5"
+    with pytest.raises(DataError, match=message) as caught:
         run(recipe.model_copy(update={"model": model}), train_videos, val_videos, tmp_path / "a")
+    assert "`--set model.num_classes=null`" in caught.value.hint
     assert not (tmp_path / "a").exists()  # the corrected command may use it
 
 
