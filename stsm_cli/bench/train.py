@@ -22,19 +22,23 @@ from stsm_cli.bench.peak import peak_bytes
 from stsm_cli.bench.record import Table
 from stsm_cli.bench.turns import Stopwatch
 from stsm_cli.config.schema import Recipe
-from stsm_cli.cores import num_cores
 from stsm_cli.data.catalog import known_counts
 from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import Decoder, available_decoders
+from stsm_cli.data.flow import Flow
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.data.loader import Batch, TrainLoader
 from stsm_cli.data.manifest import Manifest
-from stsm_cli.data.videos import Videos, cache_budget, open_videos
+from stsm_cli.data.motion import MotionCurves, measure
+from stsm_cli.data.videos import Videos
 from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import DataError
 from stsm_cli.models.build import build_model
+from stsm_cli.prepare.flow import prepare_flow
+from stsm_cli.prepare.flow_file import FlowSettings, make_flow
+from stsm_cli.prepare.flow_methods import require
 from stsm_cli.prepare.transcode import DEFAULT_GOP, Encoding
 from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
@@ -193,9 +197,10 @@ def training_videos(
 
     Raises:
         DataError: `data` is missing, broken, or not what the recipe asks for.
+        UsageError: The recipe reads flow, and OpenCV, which computes it, is not installed.
     """
     if data is not None:
-        videos = open_split(recipe.data, data, "train", decoder=decoder, progress=progress)
+        videos = _opened(recipe, data, decoder, progress)
         fitted = fit_recipe(recipe, videos.manifest).recipe
         number = counted(len(videos.manifest.records), "video")
         yield fitted, videos, f"{number} of {recipe.data.dataset}"
@@ -203,6 +208,13 @@ def training_videos(
     make = _generated if recipe.data.generated is not None else _drawn
     with TemporaryDirectory() as folder:
         yield make(recipe, Path(folder), decoder, progress)
+
+
+def _opened(recipe: Recipe, root: Path, decoder: Decoder, progress: Progress) -> Videos:
+    fields = recipe.model.view.flow_fields
+    return open_split(
+        recipe.data, root, "train", decoder=decoder, flow_fields=fields, progress=progress
+    )
 
 
 def _generated(
@@ -213,15 +225,11 @@ def _generated(
     number = max(GENERATED_VIDEOS, recipe.optim.batch_size)
     few = settings.model_copy(update={"train": min(number, settings.train), "val": 1})
     made.make(root / "set", few, progress=progress)
-    videos = open_videos(
-        root / "set",
-        "train",
-        recipe.data.short_side_px,
-        decoder=decoder,
-        budget_bytes=cache_budget(1),
-        threads=num_cores(),
-        progress=progress,
-    )
+    if recipe.model.stream == "flow":
+        prepare_flow(root / "set", FlowSettings(recipe.data.flow), progress=progress)
+    data = recipe.data.model_copy(update={recipe.data.dataset: few})
+    recipe = recipe.model_copy(update={"data": data})
+    videos = _opened(recipe, root / "set", decoder, progress)
     fitted = fit_recipe(recipe, videos.manifest).recipe
     return fitted, videos, f"{counted(few.train, 'video')} of the {made.label}"
 
@@ -242,4 +250,20 @@ def _drawn(
         f"{DRAWN} drawn videos of {NUM_FRAMES} frames at {WIDTH}×{HEIGHT}, "
         f"a key frame every {DEFAULT_GOP}, read again and again"
     )
-    return filled, Videos(manifest, recipe.data.short_side_px, decoder), text
+    videos = Videos(manifest, recipe.data.short_side_px, decoder)
+    return filled, _with_what_is_computed(filled, videos), text
+
+
+def _with_what_is_computed(recipe: Recipe, videos: Videos) -> Videos:
+    """The drawn videos with the flow that the recipe reads, and the motion that it follows."""
+    root, records = videos.manifest.root, videos.manifest.records
+    distinct = {record.path: record.num_frames for record in records}
+    if recipe.model.stream == "flow":
+        require(recipe.data.flow)
+        for path in distinct:
+            make_flow(root, FlowSettings(recipe.data.flow), path, lambda: None)
+        videos = replace(videos, flow=Flow(recipe.data.flow, recipe.model.view.flow_fields))
+    if recipe.data.sampling == "motion":
+        curves = {path: measure(root / path, length) for path, length in distinct.items()}
+        videos = replace(videos, motion=MotionCurves.of(curves[record.path] for record in records))
+    return videos

@@ -88,3 +88,23 @@ def test_videos_that_do_not_decode_are_told(tmp_path):
     ways = contestants(recipe, Videos(manifest, 32, "pyav"), None)
     with pytest.raises(DataError, match=r"no video of a batch decodes: .*no\.mp4"):
         measure_training({OURS: replace(ways[OURS])}, 1, 0, Stopwatch(CPU))
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        ["model.backbone=r2plus1d_small", "model.shift=null", "model.stream=flow"],
+        ["data.sampling=motion"],
+    ],
+)
+def test_flow_and_motion_of_what_is_made_are_computed(monkeypatch, edits):
+    monkeypatch.setattr(drawn, "NUM_FRAMES", 6)
+    monkeypatch.setattr(train, "DRAWN", 1)
+    made = tiny(*edits)
+    data = made.data.model_copy(update={"dataset": "folder", "synth": None})
+    for recipe in (made, made.model_copy(update={"data": data})):
+        with training_videos(recipe, None, "pyav") as (fitted, videos, _):
+            ours = contestants(fitted, videos, None)[OURS]
+            part = next(ours.loader(0).epoch(0))
+        assert (len(part.indices), part.broken) == (2, {})
+        assert part.pixels.shape[2] == len(fitted.model.view.mean)
