@@ -54,7 +54,7 @@ def convert(
 
     Examples:
       stsm convert tsm_r50_k400.pth -o weights/tsm_r50_k400.safetensors
-      stsm convert SLOWFAST_4x16_R50.pyth -o weights/slowfast.safetensors --json
+      stsm convert SLOWFAST_4x16_R50.pkl -o weights/slowfast.safetensors --json
       stsm convert tsm_r50.pth.tar --from mit -o weights/tsm_r50_mit.safetensors
     """
     _check(source, out, force)
