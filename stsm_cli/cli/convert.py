@@ -54,7 +54,7 @@ def convert(
 
     Examples:
       stsm convert tsm_r50_k400.pth -o weights/tsm_r50_k400.safetensors
-      stsm convert SLOWFAST_4x16_R50.pyth -o weights/slowfast.safetensors --json
+      stsm convert SLOWFAST_4x16_R50.pkl -o weights/slowfast.safetensors --json
       stsm convert tsm_r50.pth.tar --from mit -o weights/tsm_r50_mit.safetensors
     """
     _check(source, out, force)
@@ -155,14 +155,24 @@ def _named(sizes: Mapping[str, int]) -> str:
 
 def _commands(converted: "Converted", out: Path) -> list[str]:
     """The recipe that tests the weights, what no tensor tells of it, and the commands."""
-    recipe = converted.recipe
-    begin = command_line("train", recipe or "RECIPE", "--init", out)
+    setting = ["--set", f"model.num_frames={converted.frames}"] if converted.for_frames else []
+    recipe = converted.recipe or converted.for_frames
+    begin = command_line("train", recipe or "RECIPE", *setting, "--init", out)
     start = f"start from it with `{begin}`"
     if recipe is None:
-        untested = f"no shipped recipe has this network with its classes ({converted.num_classes})"
-        return [untested, start]
-    test = command_line("eval", recipe, "--checkpoint", out, "--data", "ROOT")
+        return [_untested(converted), start]
+    test = command_line("eval", recipe, *setting, "--checkpoint", out, "--data", "ROOT")
+    if setting:
+        untested = f"no shipped recipe has this network for {converted.frames} frames"
+        return [untested, f"test it with `{test}`", start]
     return [f"test it with `{test}`", *untold(converted, recipe), start]
+
+
+def _untested(converted: "Converted") -> str:
+    what = f"its classes ({converted.num_classes})"
+    if converted.frames is not None:
+        what += f" and frames ({converted.frames})"
+    return f"no shipped recipe has this network with {what}"
 
 
 def untold(converted: "Converted", recipe: str) -> list[str]:

@@ -341,8 +341,9 @@ class OptimConfig(Section):
     optimizer: Literal["sgd", "adamw"] = "sgd"  # paper 4.2
     lr: Rate
     """Peak learning rate at `lr_batch_size`; scaled linearly when the batch differs."""
-    policy: Literal["plain", "tsm"] = "plain"
-    """`tsm`: the multipliers of lr and weight decay of MMAction2's TSM, parameter by parameter."""
+    policy: Literal["plain", "tsm", "tsn"] = "plain"
+    """Multipliers of lr and weight decay, parameter by parameter: those of MMAction2's TSM (`tsm`),
+    or of TSN's authors (`tsn`: biases twice as fast; of flow, the first convolution five times)."""
     lr_batch_size: NumVideos = 48  # paper 4.2
     batch_size: NumVideos = 48  # paper 4.2
     """Videos an optimiser step: all processes and all accumulated parts together."""
@@ -355,6 +356,9 @@ class OptimConfig(Section):
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 1e-4  # paper 4.2
     decay_norms: bool = True
     """Weight decay of batch norms, too; in SGD with `policy: plain`. The others spare them."""
+    frozen_norms: Literal["none", "but_first", "all"] = "none"
+    """Batch norms that keep the weights and statistics that they start with; `but_first` is the
+    partial BN of TSN."""
     epochs: Epochs
     schedule: Annotated[Literal["step", "one_cycle"], BeforeValidator(_one_name_a_schedule)] = (
         "step"
@@ -380,8 +384,8 @@ class OptimConfig(Section):
             raise ValueError(f"milestones_epochs {self.milestones_epochs} must rise")
         if self.milestones_epochs and self.schedule != "step":
             raise ValueError("milestones_epochs belong to `schedule: step`")
-        if self.policy == "tsm" and self.optimizer != "sgd":
-            raise ValueError("policy: tsm belongs to `optimizer: sgd`")
+        if self.policy != "plain" and self.optimizer != "sgd":
+            raise ValueError(f"policy: {self.policy} belongs to `optimizer: sgd`")
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
             raise ValueError("nesterov belongs to `optimizer: sgd` with momentum above 0")
         if self.batch_size % self.accumulate:
@@ -415,6 +419,8 @@ class OptimConfig(Section):
         if not self.decay_norms and (self.optimizer, self.policy) != ("sgd", "plain"):
             spares = self.optimizer if self.optimizer != "sgd" else f"policy {self.policy}"
             raise ValueError(f"decay_norms (false) has no effect: {spares} spares norms by itself")
+        if not self.decay_norms and self.frozen_norms == "all":
+            raise ValueError("decay_norms (false) has no effect: frozen_norms is all")
         if not self.warmup_epochs and (self.warmup_from or self.warmup_by != "step"):
             key = "warmup_from" if self.warmup_from else "warmup_by"
             raise ValueError(

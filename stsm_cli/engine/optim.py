@@ -1,7 +1,7 @@
 """Optimisers and learning-rate schedules, as functions of the recipe's `optim` section."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -11,18 +11,22 @@ from typing_extensions import assert_never
 
 from stsm_cli.config.batch import peak_lr
 from stsm_cli.config.schema import OptimConfig
+from stsm_cli.models.network import Network
+from stsm_cli.models.trn import ScaleClassifier
 
 ParameterGroups = list[dict[str, Any]]
+_Scales = tuple[float, float] | None
+"""Multipliers of lr and weight decay; None: no rule."""
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     """SGD, or AdamW that spares norms and biases; each group keeps its `lr_scale`.
 
     SGD decays everything alike (paper 4.2: `plain`), but norms where `decay_norms` is false, or
-    follows MMAction2's TSM (`tsm`).
+    follows MMAction2's TSM (`tsm`) or TSN's authors (`tsn`).
 
     Raises:
-        ValueError: `policy: tsm` knows no rule for one of the model's layers.
+        ValueError: The policy knows no rule for one of the model's layers.
     """
     lr = peak_lr(config)
     build = {"sgd": _sgd, "adamw": _adamw}[config.optimizer]
@@ -35,8 +39,13 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
 
 def _sgd(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimizer:
     decay = config.weight_decay
-    plain = _one_group if config.decay_norms else _spared_norms
-    groups = {"plain": plain, "tsm": _tsm_groups}[config.policy](model, decay)
+    match config.policy:
+        case "plain" if config.decay_norms:
+            groups = _one_group(model, decay)
+        case "plain":
+            groups = _spared_norms(model, decay)
+        case policy:
+            groups = _scaled_groups(model, decay, policy)
     return torch.optim.SGD(
         groups, lr, momentum=config.momentum, weight_decay=decay, nesterov=config.nesterov
     )
@@ -71,20 +80,22 @@ def _spared_norms(model: nn.Module, decay: float) -> ParameterGroups:
     return [{"params": others, "weight_decay": decay}, {"params": norms, "weight_decay": 0.0}]
 
 
-def _tsm_groups(model: nn.Module, decay: float) -> ParameterGroups:
-    """Parameters by their multipliers of lr and weight decay.
-
-    Source: mmaction2 v1.2.0, mmaction/engine/optimizers/tsm_optim_wrapper_constructor.py, with
-    `fc_lr5=True`; the classifier is the networks' only linear layer.
-    """
+def _scaled_groups(
+    model: nn.Module, decay: float, policy: Literal["tsm", "tsn"]
+) -> ParameterGroups:
+    """Parameters by their multipliers of lr and weight decay."""
+    scales_of = {"tsm": _tsm_scales, "tsn": _tsn_scales}[policy]
+    faster = _first_of_flow(model) if policy == "tsn" else None
     chosen: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, module in model.named_modules():
         for kind, parameter in module.named_parameters(recurse=False):
-            scales = _tsm_scales(module, is_weight=kind == "weight")
+            scales = scales_of(module, is_weight=kind == "weight")
             if scales is None:
                 raise ValueError(
-                    f"policy tsm has no rule for {type(module).__name__} {name}.{kind}"
+                    f"policy {policy} has no rule for {type(module).__name__} {name}.{kind}"
                 )
+            lr_scale, decay_scale = scales
+            scales = (5 * lr_scale if module is faster else lr_scale, decay_scale)
             chosen.setdefault(scales, []).append(parameter)
     return [
         {"params": parameters, "lr_scale": lr_scale, "weight_decay": decay * decay_scale}
@@ -92,7 +103,12 @@ def _tsm_groups(model: nn.Module, decay: float) -> ParameterGroups:
     ]
 
 
-def _tsm_scales(module: nn.Module, *, is_weight: bool) -> tuple[float, float] | None:
+def _tsm_scales(module: nn.Module, *, is_weight: bool) -> _Scales:
+    """Multipliers of one layer; the classifier is the networks' only linear layer.
+
+    Source: mmaction2 v1.2.0, mmaction/engine/optimizers/tsm_optim_wrapper_constructor.py, with
+    `fc_lr5=True`.
+    """
     if isinstance(module, _ConvNd):
         return (1.0, 1.0) if is_weight else (2.0, 0.0)
     if isinstance(module, _BatchNorm):
@@ -100,6 +116,40 @@ def _tsm_scales(module: nn.Module, *, is_weight: bool) -> tuple[float, float] | 
     if isinstance(module, nn.Linear):
         return (5.0, 1.0) if is_weight else (10.0, 0.0)
     return None
+
+
+def _tsn_scales(module: nn.Module, *, is_weight: bool) -> _Scales:
+    """Multipliers of one layer, the first convolution of flow aside.
+
+    Source: zhoubolei/TRN-pytorch, models.py, get_optim_policies; as in yjxiong/tsn-pytorch.
+    """
+    if isinstance(module, _BatchNorm):
+        return 1.0, 0.0
+    if isinstance(module, (_ConvNd, nn.Linear, ScaleClassifier)):
+        return (1.0, 1.0) if is_weight else (2.0, 0.0)
+    return None
+
+
+def _first_of_flow(model: nn.Module) -> nn.Module | None:
+    """The first convolution of a network of flow, which TSN's authors train five times as fast."""
+    if not (isinstance(model, Network) and model.view.flow_fields):
+        return None
+    return next(module for module in model.modules() if isinstance(module, _ConvNd))
+
+
+def freeze_norms(model: nn.Module, config: OptimConfig) -> list[nn.Module]:
+    """Exclude from training the weights of the batch norms that `frozen_norms` names.
+
+    Returned are these norms: in evaluation mode, their statistics stay as they are, too. The first
+    is that of the first convolution.
+
+    Source: zhoubolei/TRN-pytorch, models.py, train.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    frozen = {"none": [], "but_first": norms[1:], "all": norms}[config.frozen_norms]
+    for norm in frozen:
+        norm.requires_grad_(requires_grad=False)
+    return [*frozen]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

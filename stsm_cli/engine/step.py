@@ -17,7 +17,7 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.config.view import View
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine.distributed import current_world, sum_over_processes
-from stsm_cli.engine.optim import build_optimizer, set_lr
+from stsm_cli.engine.optim import build_optimizer, freeze_norms, set_lr
 from stsm_cli.errors import StsmError
 from stsm_cli.models.network import AUXILIARY_WEIGHT, Network
 
@@ -57,6 +57,7 @@ class Stepper:
     ) -> None:
         self.model, self.recipe, self.device = model, recipe, device
         self.dtype = AUTOCAST[recipe.precision]
+        self.frozen_norms = freeze_norms(model, recipe.optim)
         self.optimizer = build_optimizer(model, recipe.optim)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.num_skipped = 0
@@ -80,6 +81,8 @@ class Stepper:
             StsmError: The device's memory does not suffice, or `torch.compile` fails.
         """
         self.model.train()
+        for norm in self.frozen_norms:
+            norm.eval()
         self.optimizer.zero_grad()
         parts = [part for part in parts if part.indices]
         done = []

@@ -25,6 +25,7 @@ from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.models.weights_layout import Layout
 from stsm_cli.models.weights_match import COUNTER, Match, nearest
 from stsm_cli.models.weights_names import LAYOUTS, known, layout_of, looks_like
+from stsm_cli.models.weights_others import other_network
 from stsm_cli.models.weights_stated import check_mode, check_stated, stated_frames
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -41,6 +42,9 @@ class Converted:
         recipe: The shipped recipe under which it is tested right; None: there is none with this
             network and number of classes.
         also: Other shipped recipes that the tensors fit, too.
+        frames: Of a view, where only a network for as many has such tensors; else None.
+        for_frames: The shipped recipe that tests it right once it is set to these frames; None:
+            `recipe` needs no setting, or there is none.
         system: What another paper put into the backbone.
         tells_frames: Whether networks for more frames have other tensors.
         dropped: Tensors of the file that no test reads, and how many parameters each has.
@@ -55,6 +59,8 @@ class Converted:
     num_classes: int
     recipe: str | None = None
     also: tuple[str, ...] = ()
+    frames: int | None = None
+    for_frames: str | None = None
     system: System | None = None
     tells_frames: bool = True
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -81,7 +87,8 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
 
     Args:
         path: A file of `torch.save`, with or without the `state_dict`, `model_state` or `model`
-            around its tensors, or a safetensors file.
+            around its tensors, a pickle of Caffe2 from PySlowFast's model zoo, or a safetensors
+            file.
         source: Whose names it uses, one of `weights_names.SOURCES`; None: the names tell.
         non_local: The mode of its non-local blocks, where MMAction2's configuration is not in the
             file; only `embedded_gaussian`, without a scale, is known here.
@@ -101,10 +108,9 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
     match = nearest(weights, layout, shifted=bool(shifted), frames=frames)
     if not any(name.endswith(COUNTER) for name in weights):
         weights |= {name: torch.tensor(0) for name in match.tensors if name.endswith(COUNTER)}
-    theirs = {ours: name for name, ours in names.items() if ours not in match.tensors}
-    if problems := differences(
-        match.tensors, {theirs.get(name, name): value for name, value in weights.items()}
-    ):
+    if problems := _problems(match.tensors, weights, layout, names):
+        if other := other_network(weights):
+            raise CheckpointError(f"{path}: a checkpoint of {other}; it is unknown here")
         raise CheckpointError(
             f"{path}: not {layout.source}'s {match.config.backbone}, the nearest network known "
             f"here: {problems}"
@@ -124,6 +130,8 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
         num_classes=match.network.num_classes,
         recipe=match.recipe,
         also=match.also,
+        frames=match.network.frames_of(match.tensors),
+        for_frames=match.for_frames,
         system=match.config.system,
         tells_frames=match.tells_frames,
         dropped={key: _num_parameters(key, state[key]) for key in state if key not in names},
@@ -211,6 +219,30 @@ def _cure(found: str) -> str:
     if found == "stsm":
         return "it needs no conversion: give it as it is to `--init` or `--checkpoint`"
     return f"use --from {found}"
+
+
+def _problems(
+    wanted: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    layout: Layout,
+    names: Mapping[str, str],
+) -> str:
+    """Differences of `weights` from the tensors of a network, with the names in the file.
+
+    Args:
+        names: From the name of each of the file's tensors to ours.
+    """
+    theirs = {ours: name for name, ours in names.items()}
+    if set(wanted) - set(weights):
+        theirs = layout.likely_names(names) | theirs
+    called = {
+        ours: f"{ours} from {theirs[ours]}" for ours in wanted if theirs.get(ours, ours) != ours
+    }
+    there = {ours: name for ours, name in theirs.items() if ours not in wanted} | called
+    return differences(
+        {called.get(name, name): tensor for name, tensor in wanted.items()},
+        {there.get(name, name): tensor for name, tensor in weights.items()},
+    )
 
 
 def _renamed(

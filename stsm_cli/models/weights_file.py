@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from stsm_cli.errors import CheckpointError
+from stsm_cli.models.weights_caffe2 import is_caffe2, read_caffe2
 from stsm_cli.models.weights_kind import check_kind, not_read
 
 _BYSTANDERS = (
@@ -39,7 +40,7 @@ class _Placeholder:
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """Load what `torch.save` wrote, on the CPU, as far as it is tensors and plain data.
+    """Load what `torch.save` or Caffe2 wrote, on the CPU, as far as it is tensors and plain data.
 
     Raises:
         CheckpointError: The file is missing, damaged, no dictionary, or asks for code to be run;
@@ -47,6 +48,14 @@ def read_pickle(path: Path) -> dict[str, Any]:
             of weights.
     """
     check_kind(path, "checkpoint")
+    content = {"model_state": read_caffe2(path)} if is_caffe2(path) else _read_torch(path)
+    state = state_dict(content)
+    if isinstance(state, dict):
+        _check_tensors(path, state)
+    return content
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -65,9 +74,6 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a checkpoint, holds {type(content).__name__}")
-    state = state_dict(content)
-    if isinstance(state, dict):
-        _check_tensors(path, state)
     return content
 
 

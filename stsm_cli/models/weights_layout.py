@@ -6,7 +6,7 @@ such a network. `weights_layouts_2d.py` and `weights_layouts_3d.py` hold the lay
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 """Pattern and replacement, one after the other."""
 Forms = Sequence[tuple[str, "Callable[[Tensor], Tensor]"]]
 """Pattern of our name, and what makes our tensor of theirs."""
+_KINDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,14 @@ class Layout:
     def our_names(self, names: Iterable[str]) -> dict[str, str]:
         """For each of a checkpoint's tensors that a test reads, the name that it has here."""
         return {name: _replaced(bare(name), self.rules) for name in names if self._is_used(name)}
+
+    def likely_names(self, names: Iterable[str]) -> dict[str, str]:
+        """From our names to theirs, of tensors that may lie beside those of a checkpoint.
+
+        They are of another kind in the same layer, or of a layer of another number.
+        """
+        beside = dict.fromkeys(other for name in names for other in _beside(name))
+        return {ours: name for name, ours in self.our_names(beside).items()}
 
     def our_form(self, name: str, tensor: "Tensor") -> "Tensor":
         """The tensor of our `name` as it lies here."""
@@ -121,6 +130,14 @@ def _stacked(name: str, parts: "Mapping[int, Tensor]") -> "dict[str, Tensor]":
 def bare(name: str) -> str:
     """A name as it is in training on one GPU."""
     return name.removeprefix("module.")
+
+
+def _beside(name: str) -> Iterator[str]:
+    """The name with another kind of tensor at its end, or with another digit in one place."""
+    layer, _, _ = name.rpartition(".")
+    yield from (f"{layer}.{kind}" for kind in _KINDS)
+    for place in re.finditer(r"(?<=\D)\d\b|(?<=\.)\d(?=\.)", name):
+        yield from (f"{name[: place.start()]}{i}{name[place.end() :]}" for i in range(10))
 
 
 def _replaced(name: str, rules: Rules) -> str:

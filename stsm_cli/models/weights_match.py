@@ -34,6 +34,8 @@ class Match:
         tensors: Those that the layout has of it, under our names and in our forms.
         recipe: The shipped recipe with this network, shift and number of classes; None without one.
         also: Others that have them, too.
+        for_frames: A shipped recipe that lacks nothing of it but the number of frames, which the
+            shapes tell; None without one.
     """
 
     config: ModelConfig
@@ -41,6 +43,7 @@ class Match:
     tensors: dict[str, Tensor]
     recipe: str | None
     also: tuple[str, ...]
+    for_frames: str | None = None
 
     @property
     def tells_frames(self) -> bool:
@@ -83,14 +86,16 @@ def nearest(
     if frames not in (None, config.num_frames):
         config = config.model_copy(update={"num_frames": frames})
     alike = [candidate.recipe for candidate, rank in ranks.items() if rank == ranks[best]]
-    is_its = config == best.config and not any(ranks[best][1:3])
-    named = [name for name in alike if name] if is_its else []
+    is_its = not any(ranks[best][1:3])
+    has_frames = config == best.config
+    named = [name for name in alike if name] if is_its and has_frames else []
     return Match(
         config=config,
         network=_network(_plain(config, num_classes)),
         tensors=_tensors(config, num_classes, layout),
         recipe=named[0] if named else None,
         also=tuple(named[1:]),
+        for_frames=best.recipe if is_its and not has_frames else None,
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from torchvision.models import get_model
 
 from stsm_cli.cli.app import run
-from stsm_cli.cli.convert import untold
+from stsm_cli.cli.convert import _commands, untold
 from stsm_cli.models import weights_convert
 from stsm_cli.models.weights import read_weights
 from stsm_cli.models.weights_convert import Converted
@@ -130,7 +130,7 @@ def test_a_dropped_tensor_fails_and_writes_nothing(theirs, tsm, tmp_path, capsys
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: tsm.pth.tar: not mit's resnet18")
-    assert printed.err.endswith(": 1 missing (fc.bias)\n")
+    assert printed.err.endswith(": 1 missing (fc.bias from module.new_fc.bias)\n")
     assert [path.name for path in tmp_path.iterdir()] == ["tsm.pth.tar"]
 
 
@@ -193,6 +193,22 @@ def test_the_recipe_is_named_and_those_that_no_tensor_tells_from_it(kinetics, ca
         "no tensor tells the number of frames: 8 in this recipe, other ones with `--set "
         "model.num_frames=T`"
     )
+
+
+def test_other_frames_than_a_recipe_s_are_said_with_their_setting(tmp_path):
+    trn = {"weights": {}, "source": "trn", "backbone": "bninception", "system": "trn"}
+    trn |= {"shifted": False, "non_local": False, "num_classes": 174, "frames": 16}
+    recipe = "sthv2/trn_bninception_8f"
+    setting, out = f"{recipe} --set model.num_frames=16", tmp_path / "a.safetensors"
+    assert _commands(Converted(**trn, for_frames=recipe), out) == [
+        "no shipped recipe has this network for 16 frames",
+        f"test it with `stsm eval {setting} --checkpoint {out} --data ROOT`",
+        f"start from it with `stsm train {setting} --init {out}`",
+    ]
+    assert _commands(Converted(**trn), out) == [
+        "no shipped recipe has this network with its classes (174) and frames (16)",
+        f"start from it with `stsm train RECIPE --init {out}`",
+    ]
 
 
 def test_the_ratio_of_slowfast_is_said_to_be_the_recipe_s():

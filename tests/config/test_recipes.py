@@ -313,7 +313,10 @@ def test_the_systems_recipes_hold_their_authors_values():
         assert recipe.data.train_crop == "multi_scale"
         sampling = "motion" if "mg_" in name else "dense" if is_k400_tpn else "uniform"
         assert recipe.data.sampling == sampling
-        assert optim.policy == ("plain" if recipe.model.system in ("tpn", "trn") else "tsm")
+        policies = dict.fromkeys(("tdn", "selfy", "trn"), "tsn") | {"tpn": "plain"}
+        assert optim.policy == policies.get(recipe.model.system, "tsm")
+        is_trn = recipe.model.system == "trn"
+        assert optim.frozen_norms == ("but_first" if is_trn else "none")
         assert optim.nesterov == (recipe.model.system in ("tpn", "selfy"))
 
 

@@ -197,12 +197,18 @@ def test_what_belongs_to_another_key_is_refused_without_it(section, values, mess
 
 
 @pytest.mark.parametrize(
-    ("values", "who"), [({"policy": "tsm"}, "policy tsm"), ({"optimizer": "adamw"}, "adamw")]
+    ("values", "why"),
+    [
+        ({"policy": "tsm"}, "policy tsm spares norms by itself"),
+        ({"policy": "tsn"}, "policy tsn spares norms by itself"),
+        ({"optimizer": "adamw"}, "adamw spares norms by itself"),
+        ({"frozen_norms": "all"}, "frozen_norms is all"),
+    ],
 )
-def test_norms_that_are_spared_anyway_need_no_word(values, who):
+def test_norms_that_are_spared_anyway_need_no_word(values, why):
     recipe = edited("optim", decay_norms=False, **values)
     assert not Recipe.model_validate(recipe).optim.decay_norms  # a finished run's
-    said = rf"decay_norms \(false\) has no effect: {who} spares norms by itself"
+    said = rf"decay_norms \(false\) has no effect: {why}"
     with pytest.raises(ValidationError, match=said):
         Recipe.model_validate(recipe, context=WRITTEN)
 
@@ -283,6 +289,7 @@ def test_no_default_ever_changes():
             "nesterov": False,
             "weight_decay": 1e-4,
             "decay_norms": True,
+            "frozen_norms": "none",
             "epochs": 1,
             "schedule": "step",
             "milestones_epochs": [],

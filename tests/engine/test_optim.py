@@ -6,7 +6,7 @@ from torch import nn
 
 from stsm_cli.config.batch import peak_lr
 from stsm_cli.config.schema import ModelConfig, OptimConfig
-from stsm_cli.engine.optim import build_optimizer, lr_at, set_lr
+from stsm_cli.engine.optim import build_optimizer, freeze_norms, lr_at, set_lr
 from stsm_cli.models.build import build_model
 
 
@@ -130,6 +130,43 @@ def test_the_tsm_policy_is_mmaction2_s_parameter_by_parameter(backbone, non_loca
     assert len(norms) == {"resnet50": 2 * 58, "mobilenet_v2": 2 * 52}[backbone]
 
 
+@pytest.mark.parametrize(("stream", "faster"), [("rgb", 1), ("flow", 5)], ids=str)
+def test_the_tsn_policy_is_trn_s_parameter_by_parameter(stream, faster):
+    tsn = config(policy="tsn")
+    network = ModelConfig(
+        backbone="bninception", system="trn", num_classes=5, weights=None, stream=stream
+    )
+    with torch.device("meta"):
+        model = build_model(network)
+    found = multipliers(build_optimizer(model, tsn), model, tsn)
+    first = [found.pop(f"backbone.stem.conv1.conv.{kind}") for kind in ("weight", "bias")]
+    assert first == [(faster, 1), (2 * faster, 0)]
+    norms = {name for name in found if ".bn." in name}
+    assert len(norms) == 2 * 69
+    assert {found.pop(name) for name in norms} == {(1, 0)}
+    biases = {name for name in found if name.endswith("bias")}
+    assert {"fc.bias", "relations.project.bias"} < biases
+    assert {found.pop(name) for name in biases} == {(2, 0)}
+    assert set(found.values()) == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("which", "learning"), [("none", ["0", "1"]), ("but_first", ["0"]), ("all", [])]
+)
+def test_frozen_norms_learn_no_weights(which, learning):
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm3d(2), nn.Linear(2, 2))
+    frozen = freeze_norms(model, config(frozen_norms=which))
+    assert frozen == [norm for name, norm in model[:2].named_children() if name not in learning]
+    assert [name for name, p in model.named_parameters() if p.requires_grad and name[0] != "2"] == [
+        f"{number}.{kind}" for number in learning for kind in ("weight", "bias")
+    ]
+
+
+def test_an_unknown_choice_of_norms_is_refused():
+    with pytest.raises(KeyError, match="most"):
+        freeze_norms(nn.BatchNorm2d(2), config().model_copy(update={"frozen_norms": "most"}))
+
+
 def test_a_group_keeps_its_multiplier_under_the_schedule():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
     optimizer = build_optimizer(model, config(policy="tsm"))
@@ -139,10 +176,11 @@ def test_a_group_keeps_its_multiplier_under_the_schedule():
     )
 
 
-def test_the_tsm_policy_refuses_a_layer_it_has_no_rule_for():
+@pytest.mark.parametrize("policy", ["tsm", "tsn"])
+def test_a_policy_refuses_a_layer_it_has_no_rule_for(policy):
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.LayerNorm(4))
-    with pytest.raises(ValueError, match=r"policy tsm has no rule for LayerNorm 1\.weight"):
-        build_optimizer(model, config(policy="tsm"))
+    with pytest.raises(ValueError, match=rf"policy {policy} has no rule for LayerNorm 1\.weight"):
+        build_optimizer(model, config(policy=policy))
 
 
 def test_warm_up_by_epoch_is_mmaction2_s():

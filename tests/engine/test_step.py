@@ -1,4 +1,5 @@
 import math
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -92,6 +93,45 @@ def test_the_norm_is_that_before_clipping(recipe):
     assert norms[0] == norms[1] > 0.01
     flat = torch.cat([gradient.flatten() for gradient in gradients(clipped).values()])
     assert flat.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def stepped(stepper):
+    """Its norms' weights and statistics, before and after a step."""
+    norms = [m for m in stepper.model.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [deepcopy(norm.state_dict()) for norm in norms]
+    stepper.gradient(list(batches([2, 2])), 4)
+    stepper.apply(0.1)
+    return norms, before
+
+
+def moved(norms, before):
+    """For each norm, which of its tensors are others now."""
+    return [
+        {name for name, tensor in norm.state_dict().items() if not torch.equal(tensor, old[name])}
+        for norm, old in zip(norms, before, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_all_norms_but_the_first_may_stay_as_they_start(recipe, optimizer):
+    partial = edited(recipe, optimizer=optimizer, frozen_norms="but_first")
+    ours = stepper(partial)
+    for _ in range(2):
+        ours.model.eval()  # as a validation between two steps does
+        norms, before = stepped(ours)
+        changed = moved(norms, before)
+        assert changed[0] == set(before[0])
+        assert not any(changed[1:])
+        assert [norm.training for norm in norms] == [True, *[False] * (len(norms) - 1)]
+    assert all(p.grad is None for norm in norms[1:] for p in norm.parameters())
+    assert ours.model.training
+    resumed = stepper(partial)
+    resumed.model.load_state_dict(ours.model.state_dict())
+    resumed.restore(deepcopy(ours.state()))  # as a checkpoint holds it
+    for each in (ours, resumed):
+        stepped(each)
+    for name, tensor in ours.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], tensor), name
 
 
 def test_fp16_trains_with_a_loss_scale_that_does_not_show(recipe):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from stsm_cli.models.weights_layout import Layout
+from stsm_cli.models.weights_layouts_2d import MMACTION2
 
 LAYOUT = Layout(
     source="theirs",
@@ -64,3 +65,14 @@ def test_parts_become_one_tensor_where_none_is_missing_and_all_are_alike():
 def test_a_shift_stands_behind_its_pattern(layout):
     assert layout.is_shifted(NAMES[0]) == (layout is LAYOUT)
     assert not layout.is_shifted(NAMES[1])
+
+
+def test_a_tensor_that_is_missing_is_called_as_those_beside_it():
+    beside = MMACTION2.likely_names(["module.backbone.layer3.0.conv1.conv.weight"])
+    names = {
+        "backbone.layer3.0.conv1.bias": "module.backbone.layer3.0.conv1.conv.bias",
+        "backbone.layer3.5.conv1.weight": "module.backbone.layer3.5.conv1.conv.weight",
+        "backbone.layer4.0.conv1.weight": "module.backbone.layer4.0.conv1.conv.weight",
+        "backbone.layer3.0.conv2.weight": "module.backbone.layer3.0.conv2.conv.weight",
+    }
+    assert {ours: beside.get(ours) for ours in names} == names

@@ -107,7 +107,12 @@ def test_flow_s_channels_stay(read):
 
 def test_other_numbers_of_frames_have_their_network_and_no_recipe(read):
     found = read(theirs(num_frames=16))
-    assert (found.num_parameters, found.recipe) == (20_054_610, None)
+    assert (found.num_parameters, found.recipe, found.frames) == (20_054_610, None, 16)
+    assert found.for_frames == "sthv2/trn_bninception_8f"
+    other = read(theirs(num_frames=16, num_classes=7))
+    assert (other.recipe, other.frames, other.for_frames) == (None, 16, None)
+    ours = read(theirs())
+    assert (ours.frames, ours.for_frames) == (8, None)
 
 
 def test_a_scale_that_is_missing_is_named(read):
