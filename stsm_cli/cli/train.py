@@ -186,6 +186,7 @@ def _submit(
 
     cluster = parse_cluster(slurm, workers=workers)
     job = make_job()
+    job.check()
     job.open(output.current())  # what is wrong with the data is told now, not after the queue
     submitted = submit_training(context, job.claim().path, cluster)
     print_jobs([submitted], f"its result will be {submitted.out}/result.json", as_json=as_json)

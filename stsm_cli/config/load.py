@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from stsm_cli.config.folder import fit_folder
 from stsm_cli.config.schedule import fit_schedule, fitted
 from stsm_cli.config.schema import WRITTEN, ModelConfig, Recipe
 from stsm_cli.config.validate import validate
@@ -62,7 +63,7 @@ class LoadedRecipe:
 
     @property
     def notes(self) -> list[str]:
-        """Values fitted to a length or a schedule that is not its parent's, a line each."""
+        """Values fitted to another length, schedule or data set than its parent's, a line each."""
         values = {key: value for key, value, _ in describe(self)}
         return [f"{key} {values[key]}: {what}" for key, what in fitted(self.origins)]
 
@@ -85,7 +86,7 @@ def load_recipe(
     tree = own = _read_chain(path, problems, ())
     for override in overrides:
         tree = _merge(tree, _parse_override(override, problems))
-    tree = fit_schedule(own, tree)
+    tree = _fitted(own, tree)
     recipe = validate(tree, problems, context=None if of_run else WRITTEN)
     loaded = LoadedRecipe(_name(path), recipe, dict(_leaves(tree)), _card(path))
     return replace(loaded, edits=tuple(_edits(loaded, own)))
@@ -209,7 +210,12 @@ def _read_chain(path: Path, problems: list[str], children: tuple[Path, ...]) -> 
     own = {key: child for key, child in tree.value.items() if key != "extends"}
     parent = _parent(path, tree.value["extends"], (*children, path.resolve()))
     inherited = _read_chain(parent, problems, (*children, path.resolve()))
-    return fit_schedule(inherited, _merge(inherited, Located(own, tree.where)))
+    return _fitted(inherited, _merge(inherited, Located(own, tree.where)))
+
+
+def _fitted(inherited: Located, merged: Located) -> Located:
+    """`merged` with what it took over fitted to what its heir changes."""
+    return fit_folder(inherited, fit_schedule(inherited, merged))
 
 
 def _check_is_recipe(tree: Located) -> None:

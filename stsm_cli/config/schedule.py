@@ -40,7 +40,7 @@ def fit_schedule(inherited: Located, merged: Located) -> Located:
 
 
 def fitted(origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Each key that `fit_schedule` has changed, and what it did, by the origins of the keys."""
+    """Each key that was fitted to its heir, and what was done, by the origins of the keys."""
     for key, origin in origins.items():
         if found := re.search(", ((scaled from|dropped:) .*)", origin):
             yield key, found[1]

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from stsm_cli.config.folder import FOLDER
 from stsm_cli.config.schema import DataConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.counts import prepared_as
@@ -12,7 +13,7 @@ from stsm_cli.data.decode import Decoder
 from stsm_cli.data.flow import Flow
 from stsm_cli.data.flow_report import check_flow
 from stsm_cli.data.generated import GENERATED, make_where_absent
-from stsm_cli.data.manifest import read_manifest
+from stsm_cli.data.manifest import Manifest, read_manifest
 from stsm_cli.data.motion import open_motion
 from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
@@ -81,8 +82,7 @@ def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> 
     if (found := prepared_as(root)) not in (None, config.dataset):
         raise DataError(
             f"{root}: was prepared as {found}, the recipe's data.dataset is {config.dataset}",
-            hint=f"choose a recipe of {found}, or name another folder with --data"
-            f"{_of_own_videos(config) if found == 'folder' else ''}",
+            hint=f"choose a recipe of {found}, or name another folder with --data{_instead(found)}",
         )
     if config.generated is not None:
         GENERATED[config.dataset].check(root, config.generated)
@@ -91,22 +91,22 @@ def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> 
     return root
 
 
-def _of_own_videos(config: DataConfig) -> str:
-    """The settings by which a recipe is for a folder of the user's own videos."""
-    made = [] if config.generated is None else [f"data.{config.dataset}=null"]
-    keys = ["data.dataset=folder", *made, "model.num_classes=null"]
-    return f"; `{' '.join(f'--set {key}' for key in keys)}` has this one train on it"
+def _instead(found: str) -> str:
+    own = f"; `--set data.dataset={FOLDER}` has this one train on it"
+    return own if found == FOLDER else ""
 
 
-def check_split(config: DataConfig, root: Path | None, split: str, *, flow_fields: int = 0) -> None:
-    """Read a split's manifest, if it is there to be read: before torch is imported.
+def check_split(
+    config: DataConfig, root: Path | None, split: str, *, flow_fields: int = 0
+) -> Manifest | None:
+    """A split's manifest, if it is there to be read: before torch is imported.
 
     Raises:
         DataError: As `open_split`, but for the faults found in the videos.
     """
     root = check_place(config, root, flow_fields)
-    if config.generated is None:  # else it may still have to be made
-        read_manifest(root, split)
+    is_made = config.generated is not None  # it may still have to be
+    return None if is_made else read_manifest(root, split)
 
 
 class Splits(NamedTuple):

@@ -5,6 +5,7 @@ torch is not imported here: `stsm train --dry-run` answers at once.
 
 from dataclasses import dataclass
 
+from stsm_cli.config.folder import FOLDER
 from stsm_cli.config.schema import DataConfig, Recipe
 from stsm_cli.data.manifest import Manifest, mirror_pairs_path
 from stsm_cli.data.mirror import Mirror, card_source, find_mirror
@@ -39,13 +40,19 @@ def fit_recipe(recipe: Recipe, manifest: Manifest) -> Fitted:
         raise DataError(
             f"{manifest.root}: holds {len(classes)} classes, "
             f"the recipe's model.num_classes is {recipe.model.num_classes}",
-            hint="`--set model.num_classes=null` takes as many as the set has",
+            hint=_as_many(recipe.data, len(classes)),
         )
     mirror = find_mirror(recipe.data.dataset, classes, manifest.root)
     notes = _mirror_notes(recipe.data, mirror, manifest)
     model = recipe.model.model_copy(update={"num_classes": len(classes)})
     data = recipe.data.model_copy(update={"flip": mirror.flip(recipe.data)})
     return Fitted(recipe.model_copy(update={"model": model, "data": data}), mirror, notes)
+
+
+def _as_many(config: DataConfig, num_classes: int) -> str:
+    if config.dataset == FOLDER:
+        return "`--set model.num_classes=null` takes as many as the set has"
+    return f"`--set model.num_classes={num_classes}` takes as many"
 
 
 def _mirror_notes(config: DataConfig, mirror: Mirror, manifest: Manifest) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.dataset import Splits, check_split, open_splits
 from stsm_cli.data.decode import choose_decoder
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
+from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.engine.resuming import check_same
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
 from stsm_cli.errors import UsageError
@@ -46,12 +47,16 @@ class Job:
 
         Raises:
             UsageError: There is no such decoder here.
-            DataError: The set is missing, its lists are damaged, or the recipe asks for another.
+            DataError: The set is missing, its lists are damaged, or the recipe asks for another, or
+                for other classes.
         """
         choose_decoder(self.decoder)
         if current_world().is_main:
             for split in dict.fromkeys(("train", "val", self.recipe.test.split)):
-                check_split(self.recipe.data, self.data, split, flow_fields=self._flow_fields)
+                config = self.recipe.data
+                manifest = check_split(config, self.data, split, flow_fields=self._flow_fields)
+                if manifest is not None:
+                    fit_recipe(self.recipe, manifest)
 
     def open(self, progress: Progress) -> Splits:
         """The splits that the recipe trains and is tested on.

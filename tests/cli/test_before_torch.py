@@ -38,6 +38,7 @@ COMMANDS = {
     "train --device gpu": "--device gpu: not available here",
     "train k400/tsm_r50_8f --data no": "no: no such data root",
     "train folder/tsm_r50_8f --data broken": "broken/manifest/train.csv:2: 6 columns expected",
+    "train folder/tsm_r50_8f --data whole --set data.flip=label_aware": "whole: data.flip is",
     "train --data text.pt/a": "text.pt/a: cannot be written (Not a directory)",
     "train --out text.pt/a": "--out text.pt/a: cannot be written (Not a directory)",
     "eval --per-class text.pt/a.csv": "--per-class text.pt/a.csv: cannot be written (Not a dir",
@@ -59,7 +60,8 @@ def bad(small_run):
         Path(name).write_text("no weights")
     record = VideoRecord("a.mp4", 0, 8, 8.0, 20, 20)
     for split in ("train", "val"):
-        write_manifest(Manifest(Path("broken"), split, ("a", "b"), (record,)))
+        for root in ("broken", "whole"):
+            write_manifest(Manifest(Path(root), split, ("a", "b"), (record,)))
     with Path("broken/manifest/train.csv").open("w") as file:
         file.write("path,label,frames,fps,width,height\na.mp4\n")
     return small_run

@@ -49,12 +49,7 @@ def test_a_recipe_of_the_embedded_set_says_what_another_was_prepared_as(tmp_path
     says = r"was prepared as folder, the recipe's data\.dataset is synth"
     with pytest.raises(DataError, match=says) as caught:
         dataset.check_place(config(dataset="synth", synth=SynthConfig()), tmp_path)
-    own = "--set data.dataset=folder --set data.synth=null --set model.num_classes=null"
-    assert f"`{own}` has this one train on it" in caught.value.hint
-    with pytest.raises(DataError, match="was prepared as folder") as caught:
-        dataset.check_place(config(dataset="k400"), tmp_path)
-    own = "`--set data.dataset=folder --set model.num_classes=null`"
-    assert own in caught.value.hint
+    assert caught.value.hint.endswith("; `--set data.dataset=folder` has this one train on it")
 
 
 def test_the_embedded_set_is_no_other(tmp_path):

@@ -86,5 +86,11 @@ def test_label_aware_without_pairs_is_refused(recipe, edits):
 
 
 def test_class_counts_must_agree():
-    with pytest.raises(DataError, match=r"there: holds 2 classes, .*model\.num_classes is 400"):
+    with pytest.raises(
+        DataError, match=r"there: holds 2 classes, .*model\.num_classes is 400"
+    ) as error:
         fitted(["jump", "run"], recipe="k400/stsm_r50_8f")
+    assert error.value.hint == "`--set model.num_classes=2` takes as many"
+    with pytest.raises(DataError, match="is 3") as error:
+        fitted(["jump", "run"], "model.num_classes=3")
+    assert error.value.hint == "`--set model.num_classes=null` takes as many as the set has"

@@ -1,0 +1,59 @@
+"""A recipe of another data set, taken to a folder of one's own by `data.dataset: folder` alone.
+
+What belongs to the other set goes: classes are counted in the folder, mirroring follows their
+names, as in the recipes of `folder/`. An origin tells what went.
+"""
+
+from dataclasses import replace
+from typing import get_args
+
+from stsm_cli.config.generated_sets import GeneratedName
+from stsm_cli.config.yaml_strict import Located
+
+FOLDER = "folder"
+
+
+def fit_folder(inherited: Located, merged: Located) -> Located:
+    """`merged` without what it took over from `inherited` that is of the other data set.
+
+    Args:
+        inherited: A recipe's tree.
+        merged: The same with a child's, or overrides, merged into it; what these write stays.
+    """
+    before, after = _section(inherited, "data"), _section(merged, "data")
+    old, new = before.get("dataset"), after.get("dataset")
+    if old is None or new is None or new.value != FOLDER or old.value == FOLDER:
+        return merged
+    of_set = ("flip", *get_args(GeneratedName))
+    data = {
+        key: child
+        for key, child in after.items()
+        if key not in of_set or child is not before.get(key)
+    }
+    merged = _with(merged, "data", data)
+    for section, key, value in (("model", "num_classes", None), ("test", "split", "val")):
+        merged = _dropped(inherited, merged, section, key, value, of=str(old.value))
+    return merged
+
+
+def _dropped(
+    inherited: Located, merged: Located, section: str, key: str, value: str | None, *, of: str
+) -> Located:
+    """`merged` with `value` for a key that it took over and that has another one."""
+    children = _section(merged, section)
+    if (old := children.get(key)) is None or old.value == value:
+        return merged
+    if old is not _section(inherited, section).get(key):  # it was written anew
+        return merged
+    where = f"{old.where}, dropped: {old.plain()} belongs to dataset: {of}"
+    return _with(merged, section, children | {key: Located(value, where)})
+
+
+def _section(tree: Located, name: str) -> dict[str, Located]:
+    section = tree.value.get(name) if isinstance(tree.value, dict) else None
+    return section.value if section and isinstance(section.value, dict) else {}
+
+
+def _with(tree: Located, name: str, children: dict[str, Located]) -> Located:
+    section = replace(tree.value[name], value=children)
+    return replace(tree, value={**tree.value, name: section})
