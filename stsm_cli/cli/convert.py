@@ -96,6 +96,7 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "num_parameters": converted.num_parameters,
         "recipe": converted.recipe,
         "also": list(converted.also),
+        "relatives": list(converted.relatives),
         "missing": [],  # else it would have been an error
         "unexpected": [],
         "dropped": list(converted.dropped),
@@ -155,17 +156,29 @@ def _named(sizes: Mapping[str, int]) -> str:
 
 def _commands(converted: "Converted", out: Path) -> list[str]:
     """The recipe that tests the weights, what no tensor tells of it, and the commands."""
-    setting = ["--set", f"model.num_frames={converted.frames}"] if converted.for_frames else []
-    recipe = converted.recipe or converted.for_frames
-    begin = command_line("train", recipe or "RECIPE", *setting, "--init", out)
-    start = f"start from it with `{begin}`"
-    if recipe is None:
-        return [_untested(converted), start]
-    test = command_line("eval", recipe, *setting, "--checkpoint", out, "--data", "ROOT")
-    if setting:
+    frames = ["--set", f"model.num_frames={converted.frames}"] if converted.frames else []
+    if converted.recipe is not None:
+        return _commands_of(converted, out, converted.recipe)
+    if converted.for_frames is not None:
         untested = f"no shipped recipe has this network for {converted.frames} frames"
-        return [untested, f"test it with `{test}`", start]
-    return [f"test it with `{test}`", *untold(converted, recipe), start]
+        return [untested, *_commands_of(converted, out, converted.for_frames, *frames)]
+    untested = _untested(converted)
+    if converted.relatives:
+        own = _commands_of(
+            converted, out, converted.relatives[0], "--set", "data.dataset=folder", *frames
+        )
+        return [f"{untested}; for those of a folder:", *own]
+    return [untested, f"start from it with `{command_line('train', 'RECIPE', '--init', out)}`"]
+
+
+def _commands_of(converted: "Converted", out: Path, recipe: str, *edits: str) -> list[str]:
+    test = command_line("eval", recipe, *edits, "--checkpoint", out, "--data", "ROOT")
+    start = command_line("train", recipe, *edits, "--init", out)
+    return [
+        f"test it with `{test}`",
+        *untold(converted, recipe),
+        f"start from it with `{start}`",
+    ]
 
 
 def _untested(converted: "Converted") -> str:
@@ -181,8 +194,8 @@ def untold(converted: "Converted", recipe: str) -> list[str]:
 
     model = load_recipe(recipe).recipe.model
     notes = []
-    if converted.also:
-        others = ", ".join(f"`{other}`" for other in converted.also)
+    if also := converted.also or converted.relatives[1:]:
+        others = ", ".join(f"`{other}`" for other in also)
         notes.append(f"no tensor tells it from {others}")
     if not converted.tells_frames:
         notes.append(

@@ -42,6 +42,7 @@ class Converted:
         recipe: The shipped recipe under which it is tested right; None: there is none with this
             network and number of classes.
         also: Other shipped recipes that the tensors fit, too.
+        relatives: Without one, those with this network and another number of classes.
         frames: Of a view, where only a network for as many has such tensors; else None.
         for_frames: The shipped recipe that tests it right once it is set to these frames; None:
             `recipe` needs no setting, or there is none.
@@ -59,6 +60,7 @@ class Converted:
     num_classes: int
     recipe: str | None = None
     also: tuple[str, ...] = ()
+    relatives: tuple[str, ...] = ()
     frames: int | None = None
     for_frames: str | None = None
     system: System | None = None
@@ -130,6 +132,7 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
         num_classes=match.network.num_classes,
         recipe=match.recipe,
         also=match.also,
+        relatives=match.relatives,
         frames=match.network.frames_of(match.tensors),
         for_frames=match.for_frames,
         system=match.config.system,

@@ -34,6 +34,8 @@ class Match:
         tensors: Those that the layout has of it, under our names and in our forms.
         recipe: The shipped recipe with this network, shift and number of classes; None without one.
         also: Others that have them, too.
+        relatives: Where there is none, the shipped recipes with this network and shift and another
+            number of classes.
         for_frames: A shipped recipe that lacks nothing of it but the number of frames, which the
             shapes tell; None without one.
     """
@@ -43,6 +45,7 @@ class Match:
     tensors: dict[str, Tensor]
     recipe: str | None
     also: tuple[str, ...]
+    relatives: tuple[str, ...] = ()
     for_frames: str | None = None
 
     @property
@@ -70,10 +73,10 @@ def nearest(
         shifted: Whether the weights were trained with TSM's shift.
         frames: Frames of a view, where they are known.
     """
-    num_classes, found = _num_classes(weights), shapes(weights)
+    num_classes, theirs = _num_classes(weights), shapes(weights)
     ranks = {
         candidate: (
-            len(shapes(_tensors(candidate.config, num_classes, layout)) ^ found),
+            len(shapes(_tensors(candidate.config, num_classes, layout)) ^ theirs),
             (candidate.config.shift is not None) != shifted,
             candidate.config.num_classes != num_classes,
             frames not in (candidate.config.view.num_frames, None),
@@ -86,15 +89,17 @@ def nearest(
     if frames not in (None, config.num_frames):
         config = config.model_copy(update={"num_frames": frames})
     alike = [candidate.recipe for candidate, rank in ranks.items() if rank == ranks[best]]
-    is_its = not any(ranks[best][1:3])
-    has_frames = config == best.config
-    named = [name for name in alike if name] if is_its and has_frames else []
+    _, other_shift, other_classes, _ = ranks[best]
+    found = () if other_shift else tuple(name for name in alike if name)
+    is_its, has_frames = not (other_shift or other_classes), config == best.config
+    named = found if is_its and has_frames else ()
     return Match(
         config=config,
         network=_network(_plain(config, num_classes)),
         tensors=_tensors(config, num_classes, layout),
         recipe=named[0] if named else None,
-        also=tuple(named[1:]),
+        also=named[1:],
+        relatives=found if other_classes else (),
         for_frames=best.recipe if is_its and not has_frames else None,
     )
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,6 +55,7 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
         "num_parameters": 11_179_077,
         "recipe": None,  # none has a ResNet-18
         "also": [],
+        "relatives": [],
         "missing": [],
         "unexpected": [],
         "dropped": [],
@@ -79,6 +81,27 @@ def test_table_says_what_it_is_and_how_to_start_from_it(theirs, capsys):
     assert "every tensor of tsm.pth.tar has its place" in out
     assert "no shipped recipe has this network with its classes (5)" in out
     assert "start from it with `stsm train RECIPE --init ours.safetensors`" in out
+
+
+def test_of_other_classes_the_network_s_recipe_is_named_for_a_folder(tmp_path, monkeypatch, capsys):
+    tdn = replace(TPN, num_classes=101, relatives=("k400/tdn_r50_8f", "sthv2/tdn_r50_8f"))
+    monkeypatch.setattr(weights_convert, "convert", lambda *_, **__: replace(tdn, **OF_TDN))
+    monkeypatch.setattr(weights_convert, "save_converted", lambda *_, **__: "0")
+    torch.save({"w": torch.zeros(1)}, tmp_path / "tdn.pth")
+    assert run(["convert", "tdn.pth", "-o", "ours.safetensors"]) == 0
+    lines = capsys.readouterr().out.splitlines()[-5:]
+    recipe = "k400/tdn_r50_8f --set data.dataset=folder"
+    assert lines == [
+        "no shipped recipe has this network with its classes (101); for those of a folder:",
+        f"test it with `stsm eval {recipe} --checkpoint ours.safetensors --data ROOT`",
+        "no tensor tells it from `sthv2/tdn_r50_8f`",
+        "no tensor tells the number of frames: 8 in this recipe, other ones with `--set "
+        "model.num_frames=T`",
+        f"start from it with `stsm train {recipe} --init ours.safetensors`",
+    ]
+
+
+OF_TDN = {"source": "tdn", "system": "tdn", "shifted": False, "tells_frames": False}
 
 
 def test_what_exists_is_kept_unless_forced(theirs, tmp_path, capsys):

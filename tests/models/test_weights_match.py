@@ -75,12 +75,14 @@ def test_other_classes_have_no_recipe():
     match = nearest(tensors("k400/tsm_r50_8f", num_classes=5), MIT, shifted=True)
     assert (match.config.backbone, match.recipe, match.also) == ("resnet50", None, ())
     assert match.network.num_classes == 5
+    assert match.relatives == ("k400/tsm_r50_8f", "sthv2/tsm_r50_8f", "sthv2/tsm_r50_16f")
     wide = nearest(
         tensors("sthv2/slowfast_r50_16x8", num_classes=5), PYSLOWFAST_SLOWFAST, shifted=False
     )
     assert (wide.config.slowfast.lateral_kernel, wide.recipe) == (7, None)
+    assert wide.relatives == ("k400/slowfast_r50_8x8", "sthv2/slowfast_r50_16x8")
 
 
 def test_pictures_have_no_recipe():
     match = nearest(tensors("k400/tsn_r50_8f"), TORCHVISION, shifted=False)
-    assert (match.config.backbone, match.recipe) == ("resnet50", None)
+    assert (match.config.backbone, match.recipe, match.relatives) == ("resnet50", None, ())
