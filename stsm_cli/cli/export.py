@@ -9,7 +9,8 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
-from stsm_cli.cli.options import Data, Json, Overrides, RecipeName
+from stsm_cli.cli.flops_result import CEILING
+from stsm_cli.cli.options import Data, Json, Overrides, RecipeName, typed_words
 from stsm_cli.cli.predict import ONNX, PROGRAM, class_names_or_numbers
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS
@@ -24,6 +25,7 @@ ENDINGS = (ONNX, PROGRAM, SAFETENSORS)
 
 
 def export(
+    context: typer.Context,
     source: Annotated[
         Path | None,
         typer.Argument(
@@ -78,6 +80,7 @@ def export(
     subject = _subject(source, recipe, best, overrides)
     subject = subject.under(protocol=protocol, clips=clips, crops=crops)
     out = _target(out or Path(f"{_name(subject)}{ONNX}"), force, with_preprocessing)
+    _check_has_graph(subject, out, context)
     subject.check()
     # only now what takes seconds to import
     import torch
@@ -146,6 +149,20 @@ def _target(out: Path, force: bool, with_preprocessing: bool) -> Path:
 
         require_onnx(WRITERS)
     return out
+
+
+def _check_has_graph(subject: "Trained", out: Path, context: typer.Context) -> None:
+    """Refuse what no exporter can do, before it tries."""
+    system = subject.recipe.model.system
+    if system not in CEILING or out.suffix == SAFETENSORS:
+        return
+    words = typed_words(context, without=("out", "with_preprocessing"))
+    weights = command_line("export", *words, "--out", out.with_suffix(SAFETENSORS))
+    raise UsageError(
+        f"--out {out}: is one graph for all videos, and system {system} drops time steps by what "
+        "each video shows",
+        hint=f"its weights alone: `{weights}`",
+    )
 
 
 def _record(

@@ -5,10 +5,11 @@ The one rule: what is written has been read back, run, and compared with the net
 
 import hashlib
 import io
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +196,7 @@ def _telling(name: str, what: str) -> Iterator[None]:
         StsmError: It raised something.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()), _unlogged():
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # an exporter raises almost anything
@@ -208,6 +209,17 @@ def _telling(name: str, what: str) -> Iterator[None]:
             f"({type(cause).__name__}: {first_line})",
             hint="a later torch may; weights alone go into a file OUT.safetensors",
         ) from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """A block whose log goes nowhere: of one graph that cannot be made torch logs all the rest."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _captured(network: nn.Module, takes: Port, name: str) -> torch.export.ExportedProgram:

@@ -34,6 +34,7 @@ COMMANDS = {
     "export -o a.pth": "--out a.pth: must end in .onnx",
     "export nowhere -o a.onnx": "nowhere: not a run folder",
     "export text.pt --recipe synth/stsm -o a.onnx": "text.pt: not a readable checkpoint",
+    "export text.pt --recipe synth/slowfast_atfr -o a.pt2": "--out a.pt2: is one graph for all vid",
     "export --crops 7": "test.crops must be 1, 3 or 10, got 7",
     "train --device gpu": "--device gpu: not available here",
     "train k400/tsm_r50_8f --data no": "no: no such data root",

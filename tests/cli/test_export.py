@@ -74,6 +74,18 @@ def test_a_file_of_weights_takes_and_gives_nothing(small_run, capsys):
     assert not {"takes", "gives"} & set(words)
 
 
+def test_a_network_that_differs_by_the_video_is_refused_with_the_command_for_its_weights(capsys):
+    Path("w.pt").write_text("never read")
+    words = ["export", "w.pt", "--recipe", "synth/slowfast_atfr", "--set", "seed=1"]
+    assert run([*words, "-o", "a b.pt2", "--with-preprocessing"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: --out a b.pt2: is one graph for all videos, and system atfr drops time steps by "
+        "what each video shows",
+        "hint: its weights alone: `stsm export w.pt --recipe synth/slowfast_atfr --set seed=1 "
+        "--out 'a b.safetensors'`",
+    ]
+
+
 def test_predict_is_named_for_what_it_runs(capsys, monkeypatch):
     made = export.Exported(b"", 0.0, 1.0, None)
     monkeypatch.setattr(export, "to_onnx", lambda *_: made)  # takes seconds

@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import os
 
 import pytest
@@ -82,11 +83,15 @@ def id_of(config):
 
 
 @pytest.mark.parametrize("system", REFUSED)
-def test_networks_without_one_graph_are_refused(system, recipe, as_file):
+def test_networks_without_one_graph_are_refused_without_torch_s_dumps(
+    system, recipe, as_file, capsys
+):
     (config,) = [config for config in NETWORKS if config.get("system") == system]
     takes, _ = about(recipe, config)
     with pytest.raises(StsmError, match="makes no graph of this network"):
         export.to_program(network_of(config), takes, as_file(".safetensors")[0], "this")
+    assert capsys.readouterr() == ("", "")
+    assert not logging.root.manager.disable
 
 
 @pytest.mark.parametrize(
