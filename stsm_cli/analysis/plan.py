@@ -93,6 +93,13 @@ class Plan:
     sweep: Sweep
     rows: tuple[RowPlan, ...]
 
+    @property
+    def recipes_to_do(self) -> list[Recipe]:
+        """Those of the missing runs, of two streams each."""
+        missing = {run for row in self.rows for run in row.missing}
+        runs = [run for run in self.sweep.runs if run.recipe_hash in missing]
+        return [stream.recipe for run in runs for stream in run.streams]
+
 
 @dataclass(frozen=True)
 class Workload:

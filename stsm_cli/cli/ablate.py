@@ -125,6 +125,7 @@ def ablate(
         from stsm_cli.analysis.plan import describe_sweeps
 
         plans = describe_sweeps(sweeps, out, console)
+        _warn_of_data([recipe for plan in plans for recipe in plan.recipes_to_do], data)
         if as_json:
             _print_json([plan_record(plan) for plan in plans], is_all)
         elif is_all:
@@ -156,6 +157,15 @@ def ablate(
     records = _run(sweeps, out, data, runner, as_json)
     if as_json:
         _print_json(records, is_all)
+
+
+def _warn_of_data(recipes: "Sequence[Recipe]", root: Path | None) -> None:
+    """Say once each what keeps `recipes` from reading the data set, such as flow that is absent."""
+    from stsm_cli.data.dataset import obstacle
+
+    found = (obstacle(recipe.data, root, recipe.model.view.flow_fields) for recipe in recipes)
+    for problem in {str(problem): problem for problem in found if problem}.values():
+        output.current().warn_of(problem)
 
 
 def _plan_sweeps(name: str, dataset: str, **options: Any) -> "list[Sweep]":  # noqa: ANN401

@@ -65,11 +65,18 @@ class Output:
 
     def error(self, error: StsmError) -> None:
         """Say what went wrong, one problem a line, then the cures that are known."""
+        self._problems(error, "error")
+        self._trace(error)
+
+    def warn_of(self, error: StsmError) -> None:
+        """Say likewise what will go wrong, even when quiet."""
+        self._problems(error, "warning")
+
+    def _problems(self, error: StsmError, kind: str) -> None:
         for line in str(error).split("\n"):
-            self._say(f"error: {line}")
+            self._say(f"{kind}: {line}")
         for line in error.hint.split("\n") if error.hint else ():
             self._say(f"hint: {line}")
-        self._trace(error)
 
     def internal_error(self, error: Exception) -> None:
         """Say that the program itself is wrong; the traceback is shown with `-vv`."""

@@ -285,11 +285,14 @@ def _print_plan(
     loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
 ) -> None:
     from stsm_cli.config.batch import plan_batch
+    from stsm_cli.data.dataset import obstacle
     from stsm_cli.data.flow_report import videos_without_flow
     from stsm_cli.data.manifest import has_manifest, read_manifest
     from stsm_cli.engine.fitting import fit_recipe
 
     config, notes = loaded.recipe, loaded.notes
+    if problem := obstacle(config.data, data, config.model.view.flow_fields):
+        output.current().warn_of(problem)
     root, num_videos = data or Path("data") / config.data.dataset, None
     if has_manifest(root, "train"):
         manifest = read_manifest(root, "train")

@@ -96,6 +96,15 @@ def _instead(found: str) -> str:
     return own if found == FOLDER else ""
 
 
+def obstacle(config: DataConfig, root: Path | None, flow_fields: int = 0) -> DataError | None:
+    """The reason why the recipe's data set cannot be opened, as far as `check_place` tells."""
+    try:
+        check_place(config, root, flow_fields)
+    except DataError as error:
+        return error
+    return None
+
+
 def check_split(
     config: DataConfig, root: Path | None, split: str, *, flow_fields: int = 0
 ) -> Manifest | None:

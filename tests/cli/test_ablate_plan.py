@@ -3,6 +3,7 @@ import json
 import pytest
 
 from stsm_cli.analysis import plan
+from stsm_cli.analysis.cost import Cost
 from stsm_cli.cli.ablate_plan import to_do
 from stsm_cli.cli.app import run
 from stsm_cli.config.load import load_recipe
@@ -13,6 +14,13 @@ def small_views(monkeypatch):
     """Counting at 224² takes seconds; test_cost.py looks at it."""
     real = plan.model_cost
     monkeypatch.setattr(plan, "model_cost", lambda config, *, size_px: real(config, size_px=32))
+
+
+@pytest.fixture
+def nothing_counted(monkeypatch):
+    """Counting the networks of all systems takes seconds."""
+    nothing = Cost(0, 0, (), {}, {}, (), 0)
+    monkeypatch.setattr(plan, "model_cost", lambda config, *, size_px: nothing)
 
 
 def lines_of(text):
@@ -39,6 +47,17 @@ def test_dry_run_shows_rows_channels_and_cost_without_any_data(capsys, tmp_path)
         "takes",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("nothing_counted")
+def test_flow_that_is_absent_is_told_once_for_each_method(capsys):
+    assert run(["ablate", "sota-k400", "--systems", "--dry-run", "--seeds", "2"]) == 0
+    err = capsys.readouterr().err
+    assert err.splitlines()[-2:] == [
+        "warning: data/synth: has no optical flow by dis, which the recipe reads",
+        "hint: prepare the data set there, then `stsm prepare flow data/synth`",
+    ]
+    assert err.count("warning: ") == 1
 
 
 def test_settings_that_move_the_same_channels_share_their_lines(capsys):

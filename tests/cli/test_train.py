@@ -37,6 +37,27 @@ def test_the_plan_tells_batch_learning_rate_and_steps(capsys):
     assert capsys.readouterr().out.splitlines()[-1].endswith("; no videos at nowhere yet")
 
 
+def test_the_plan_of_a_flow_recipe_says_that_its_flow_is_missing(capsys):
+    videos = (VideoRecord("a.mp4", 0, 9, 8.0, 9, 9),)
+    for split in ("train", "val"):
+        write_manifest(Manifest(Path("there"), split, tuple(map(str, range(400))), videos))
+    plan = ["train", "k400/r2plus1d_34_flow_32f", "--dry-run", "-q"]
+    assert run([*plan, "--data", "there"]) == 0
+    out, err = capsys.readouterr()
+    assert "1 step an epoch" in out.splitlines()[-1]
+    assert err.splitlines() == [
+        "warning: there: has no optical flow by farneback, which the recipe reads",
+        "hint: `stsm prepare flow there --method farneback`",
+    ]
+
+
+def test_the_plan_says_that_a_generated_set_has_other_settings(small_run, capsys):
+    assert run(["train", "synth/tsm", "--dry-run"]) == 0
+    warning, hint, *_ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: data/synth/synth.json: the set was made with train 1, not ")
+    assert "to train on this set: `--set data.synth.train=1 --set data.synth.val=21" in hint
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_has_a_plan(name, capsys):
     assert run(["train", name, "--dry-run", "--json"]) == 0
