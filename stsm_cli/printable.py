@@ -31,6 +31,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def size(num_bytes: float) -> str:
+    """A size for people, in MB, or in kB where it is less than one."""
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:,.0f} kB"
+
+
 def command_line(*words: object) -> str:
     """A command of this program, its words quoted where a shell would tear or obey them."""
     return shlex.join(["stsm", *map(str, words)])

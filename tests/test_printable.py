@@ -3,7 +3,7 @@ import shlex
 
 import pytest
 
-from stsm_cli.printable import command_line, counted, csv_cell, harmless, one_line
+from stsm_cli.printable import command_line, counted, csv_cell, harmless, one_line, size
 
 NASTY = "\x1b[2Ja\x07\r\n\tb\x9bc\u202ed\u2028e\udce9f é"
 
@@ -50,3 +50,11 @@ def test_a_command_can_be_pasted():
 )
 def test_what_is_counted_stands_in_the_plural_but_for_one(words, text):
     assert counted(*words) == text
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [(0, "0 kB"), (1_499, "1 kB"), (999_000, "999 kB"), (1e6, "1 MB"), (1_234_567_890, "1,235 MB")],
+)
+def test_a_size_below_a_megabyte_is_in_kilobytes(num_bytes, text):
+    assert size(num_bytes) == text

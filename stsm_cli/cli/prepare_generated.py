@@ -14,8 +14,8 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Json, Processes, Root
 from stsm_cli.config.generated_sets import GeneratedConfig, GeneratedName
 from stsm_cli.config.schema import DataConfig
-from stsm_cli.errors import UsageError
-from stsm_cli.printable import command_line, counted
+from stsm_cli.errors import InterruptedRunError, UsageError
+from stsm_cli.printable import command_line, counted, size
 
 Preview = Annotated[
     Path | None,
@@ -98,19 +98,23 @@ def _make(
 ) -> None:
     from stsm_cli.data.catalog import load_card
     from stsm_cli.data.generated import GENERATED
+    from stsm_cli.prepare.examine import GO_ON
 
     made, console = GENERATED[name], output.current()
     if preview is not None:
         made.preview(preview, settings)
         console.message(f"contact sheet {preview}")
-    report = made.make(root, settings, workers=workers, progress=console)
+    try:
+        report = made.make(root, settings, workers=workers, progress=console)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted: what is made is kept", hint=GO_ON) from None
     if as_json:
         console.json(report | {"root": str(root)})
     else:
         rows = [[split, str(count)] for split, count in report["videos"].items()]
         notes = [
             f"{counted(report['made'], 'video')} made in {report['seconds']} s, "
-            f"{report['bytes'] / 1e6:.0f} MB",
+            f"{size(report['bytes'])}",
             closing(root),
             *_edits(name, settings),
         ]

@@ -7,6 +7,7 @@ A recipe may extend one other, which may extend one more. Mappings merge, lists 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -65,7 +66,7 @@ class LoadedRecipe:
     def notes(self) -> list[str]:
         """Values fitted to another length, schedule or data set than its parent's, a line each."""
         values = {key: value for key, value, _ in describe(self)}
-        return [f"{key} {values[key]}: {what}" for key, what in fitted(self.origins)]
+        return [f"{key} {_brief(values[key])}: {what}" for key, what in fitted(self.origins)]
 
 
 def load_recipe(
@@ -157,6 +158,11 @@ def _edits(loaded: LoadedRecipe, own: Located) -> Iterator[str]:
 
 def _text(value: Any) -> str:  # noqa: ANN401
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _brief(text: str) -> str:
+    """A value with no more digits than one reads."""
+    return str(round(float(text), 3)) if re.fullmatch(r"\d+\.\d+", text) else text
 
 
 def _origin(loaded: LoadedRecipe, key: str) -> str:

@@ -119,7 +119,7 @@ def read_fields(path: Path, indices: Indices | None, *, short_side_px: int | Non
         DataError: The file is missing, does not decode, is damaged, or ends before an index.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file, the video has no optical flow")
+        raise DataError(f"{path}: no such file, the video {path.stem} has no optical flow")
     resize = _as_stored if short_side_px is None else partial(_resized, short_side_px)
     read = partial(read_pyav, path, resize=resize, screen=_screen)
     if indices is None:

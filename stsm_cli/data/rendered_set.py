@@ -34,7 +34,7 @@ from stsm_cli.data.manifest import Manifest, VideoRecord, has_manifest, write_ma
 from stsm_cli.data.render import QUANTISER, encode
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
-from stsm_cli.printable import counted
+from stsm_cli.printable import counted, size
 from stsm_cli.progress import SILENT, Progress
 
 FPS = 16
@@ -89,8 +89,7 @@ class RenderedSet(Generic[Settings]):
         num_videos = sum(map(settings.num_videos, settings.splits))
         if num_bytes is None:
             return counted(num_videos, "video")
-        megabytes = max(1, round(num_videos * num_bytes / 1e6))
-        return f"{counted(num_videos, 'video')}, about {megabytes} MB"
+        return f"{counted(num_videos, 'video')}, about {size(num_videos * num_bytes)}"
 
     def is_at(self, root: Path) -> bool:
         """Tell whether `root` was begun as this set, whatever its settings."""

@@ -18,6 +18,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 _ADDITIONS = (add, iadd, torch.add, "add", "add_")
 _DEEP_STAGE = 23
+_NAMES_SHOWN = 5
 
 
 def target_convs(
@@ -90,11 +91,23 @@ def shift_sites(model: nn.Module) -> list[str]:
     step = 2 if any(len(sites) >= _DEEP_STAGE for sites in stages.values()) else 1
     found = list(dict.fromkeys(chain.from_iterable(sites[::step] for sites in stages.values())))
     if not found:
-        raise ValueError(
-            f"{type(model).__name__} has no residual block that is known here; name the "
-            "convolutions to shift, as in targets=['layer1.0.conv1']"
-        )
+        none = f"{type(model).__name__} has no residual block that is known here"
+        raise ValueError(f"{none}{_instead(model)}")
     return found
+
+
+def _instead(model: nn.Module) -> str:
+    """The end of a refusal: the convolutions that can be named."""
+    names = [name for name, part in model.named_modules() if name and _is_conv(part)]
+    if not names:
+        return ", and no convolution inside that could be shifted"
+    more = ", ..." if len(names) > _NAMES_SHOWN else ""
+    shown = f"{', '.join(names[:_NAMES_SHOWN])}{more}"
+    return f"; name the convolutions to shift, as in targets=[{names[0]!r}]; there are {shown}"
+
+
+def _is_conv(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d | nn.Conv3d)
 
 
 @dataclass(frozen=True)
@@ -124,11 +137,7 @@ def _block_sites(block: nn.Module) -> list[str]:
         for node in graph.nodes
         if _is_addition(node)
     ]
-    return [
-        site
-        for site in chain.from_iterable(firsts)
-        if isinstance(block.get_submodule(site), nn.Conv2d | nn.Conv3d)
-    ]
+    return [site for site in chain.from_iterable(firsts) if _is_conv(block.get_submodule(site))]
 
 
 def _first_of_branch(terms: Iterable[_Paths]) -> frozenset[str]:
@@ -180,7 +189,7 @@ def _layers(module: nn.Module) -> list[str]:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    if isinstance(module, nn.Conv2d | nn.Conv3d):
+    if _is_conv(module):
         return True
     is_whole = next(module.children(), None) is None
     return is_whole and any(weight.dim() > 1 for weight in module.parameters(recurse=False))

@@ -20,7 +20,7 @@ from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.listing import ListedVideo, Listing
 from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.prepare.workers import UNFORESEEN
-from stsm_cli.printable import csv_cell
+from stsm_cli.printable import counted, csv_cell, size
 
 Checks = Mapping[str, Check]
 """The finding on every listed file, by its path."""
@@ -233,12 +233,14 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
             told = f"classes without a usable video: {len(names)} of {report['num_classes']}"
             said.append(f"warning: {split}: {told} ({shown})")
     said += _warnings(report)
-    said.append(f"{report['unlisted']} unlisted, {report['duplicates']} duplicates")
+    duplicates = counted(report["duplicates"], "duplicate")
+    said.append(f"{report['unlisted']:,} unlisted, {duplicates}")
     if report["left_out"]:
         said.append(f"left out, no videos by their suffix: {_few(report['left_out'])}")
     if report["num_problems"]:
         said += [f"  {text}" for text in report["first_problems"]]
-        said.append(f"{report['num_problems']} problems in all, in manifest/problems.csv")
+        problems = counted(report["num_problems"], "problem")
+        said.append(f"{problems} in all, in manifest/problems.csv")
     if report["verification"] == "quick":
         said.append("quick: only the ends and the middle of each video were decoded")
     else:
@@ -247,10 +249,10 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
         made = report["transcode"]
         said.append(
             f"re-encoded in {made['folder']}: short side {made['short_side_px']}, a key frame "
-            f"every {made['gop']}, {made['bytes'] / 1e6:.0f} MB ({made['bytes_before'] / 1e6:.0f} "
-            "MB before)"
+            f"every {made['gop']}, {size(made['bytes'])} ({size(made['bytes_before'])} before)"
         )
-    said.append(f"{report['num_classes']} classes, list {report['class_hash']}")
+    classes = counted(report["num_classes"], "class", "classes")
+    said.append(f"{classes}, list {report['class_hash']}")
     return said
 
 

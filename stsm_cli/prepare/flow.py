@@ -35,7 +35,7 @@ from stsm_cli.prepare.findings import Checks, decoder_version
 from stsm_cli.prepare.flow_file import VERSION, FlowSettings, make_flow
 from stsm_cli.prepare.flow_methods import opencv_version, require
 from stsm_cli.prepare.usable import unwritable
-from stsm_cli.printable import command_line, counted, csv_cell
+from stsm_cli.printable import command_line, counted, csv_cell, size
 from stsm_cli.progress import SILENT, Progress
 
 COLUMNS = ("split", "videos", "with flow", "without")
@@ -216,6 +216,6 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     return [
         *said,
         f"{counted(report['fields'], 'field')} by {report['method']}, short side at most "
-        f"{report['short_side_px']}, {report['bytes'] / 1e6:.0f} MB ({each:.1f} kB each)",
+        f"{report['short_side_px']}, {size(report['bytes'])} ({each:.1f} kB each)",
         f"every field was decoded again; {report['computed_by']}",
     ]

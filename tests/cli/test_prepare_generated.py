@@ -1,10 +1,12 @@
 import json
+import re
 
 import pytest
 
 from stsm_cli.cli.app import run
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.generated import GENERATED
+from stsm_cli.data.rendered_set import RenderedSet
 
 TINY = ["--train", "16", "--val", "16", "--short-side", "32", "--frames", "4", "--workers", "1"]
 
@@ -17,9 +19,21 @@ def test_it_fills_the_folder_and_says_so(tmp_path, capsys):
     assert prepare("synth", "set", *TINY) == 0
     text = capsys.readouterr().out
     assert "16" in text
-    assert "32 videos made" in text
+    assert re.search(r"32 videos made in [\d.]+ s, [1-9]\d+ kB\n", text)
     assert len(list((tmp_path / "set").glob("*/*.mp4"))) == 32
     assert (tmp_path / "set" / "manifest" / "val.csv").is_file()
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RenderedSet, "make", interrupted)
+    assert prepare("synth", "set", *TINY) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "error: interrupted: what is made is kept",
+        "hint: run the same command again to go on from there",
+    ]
 
 
 def test_json_holds_the_configuration(capsys):

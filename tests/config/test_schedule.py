@@ -60,6 +60,8 @@ def test_a_warm_up_shrinks_with_the_run_and_does_not_grow():
     assert warmups == [0.045455, 0.5, 0.5]
     one = load_recipe("folder/stsm_r50_8f", ["optim.epochs=1"]).recipe.optim
     assert (one.milestones_epochs, one.warmup_epochs) == ((), 0.033333)
+    notes = load_recipe("synth/stsm", ["optim.epochs=1"]).notes
+    assert notes == ["optim.warmup_epochs 0.045: scaled from 0.5 of 11 epochs"]
 
 
 def test_another_schedule_drops_the_inherited_milestones():

@@ -82,7 +82,8 @@ def test_convolutions_are_laid_out_as_the_frames_come(backbone, layout):
 
 
 def test_a_network_without_residual_blocks_has_no_place_for_a_shift():
-    with pytest.raises(ValueError, match=r"^Linear has no residual block that is known here"):
+    says = r"^Linear has no residual block that is known here, and no convolution inside "
+    with pytest.raises(ValueError, match=says):
         _ = Linear(View(4)).shift_sites
 
 

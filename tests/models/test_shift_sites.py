@@ -79,8 +79,11 @@ def test_sites_in_timm(name, num_sites, first):
 def test_networks_without_residual_blocks_ask_for_targets(name):
     with torch.device("meta"):
         network = models.get_model(name)
-    with pytest.raises(ValueError, match=r"has no residual block .* name the convolutions to shif"):
+    first = next(name for name, part in network.named_modules() if isinstance(part, nn.Conv2d))
+    with pytest.raises(ValueError, match=r"has no residual block .* name the convolutions") as told:
         shift_sites(network)
+    assert f"as in targets=['{first}']; there are {first}, " in str(told.value)
+    assert str(told.value).endswith(", ...")
 
 
 def networks():

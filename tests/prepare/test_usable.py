@@ -97,7 +97,7 @@ def test_the_report_says_what_the_numbers_mean(listing):
     assert "warning: val: classes without a usable video: 1 of 2 (archery)" in text
     leak = "copies, byte for byte, of another video: 1; warning: 1 of them would validate what is"
     assert leak in text
-    assert "1 unlisted, 1 duplicates" in text
+    assert "1 unlisted, 1 duplicate\n" in text
     assert "7 problems in all, in manifest/problems.csv" in text
     assert "every frame of every video was decoded" in text
 
