@@ -128,6 +128,8 @@ def _width_rows(rows: "Sequence[RowPlan]") -> list[list[str]]:
 
 
 def _total(moved: "Sequence[Moved]") -> str:
+    if not moved:  # the network has no place for a shift, or another paper's stands there
+        return "-"
     channels = sum(m.channels * m.num_sites for m in moved)
     return f"{sum(m.moved * m.num_sites for m in moved):,} of {channels:,}"
 

@@ -50,9 +50,10 @@ def test_dry_run_shows_rows_channels_and_cost_without_any_data(capsys, tmp_path)
 
 
 @pytest.mark.usefixtures("nothing_counted")
-def test_flow_that_is_absent_is_told_once_for_each_method(capsys):
+def test_flow_that_is_absent_is_told_once_and_networks_without_a_shift_have_a_dash(capsys):
     assert run(["ablate", "sota-k400", "--systems", "--dry-run", "--seeds", "2"]) == 0
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "I3D RGB+flow 0 of 2 0.0 M 0.00 M - not known" in lines_of(out)
     assert err.splitlines()[-2:] == [
         "warning: data/synth: has no optical flow by dis, which the recipe reads",
         "hint: prepare the data set there, then `stsm prepare flow data/synth`",
