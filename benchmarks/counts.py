@@ -5,7 +5,8 @@
 
 The first is due when a recipe or a row comes to be, the second when a network, a shift or the
 counting changes; tests/analysis/test_cost.py, which counts every network of the file anew, says so.
-The networks are those of the paper's tables, of all recipes, and R-18, R-34 and R-101 beside them.
+The networks are those of the paper's tables, of all recipes, of the ablations on generated sets,
+and R-18, R-34 and R-101 beside them.
 """
 
 import argparse
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from stsm_cli.analysis.ablation import ablation_names, load_ablation, plan_sweep
 from stsm_cli.analysis.counting import count_cost
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.analysis.printed_cost import paper_costs, reason_networks, recipe_network, unshifted
 from stsm_cli.cli.flops import DEFAULT_CLASSES, STSM, TSM, default_shifts
 from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
+from stsm_cli.data.generated import GENERATED
 from stsm_cli.resources import resource_dir
 
 FILE = resource_dir("datasets") / "paper" / "counts.json"
@@ -61,6 +64,15 @@ def others() -> Counted:
             yield recipe_network(recipe).model_copy(update=frames), size_px
 
 
+def of_rows() -> Counted:
+    """Networks of the ablations' rows on the generated sets, as `stsm ablate --dry-run` counts."""
+    for name in ablation_names():
+        for dataset in load_ablation(name).base:
+            if dataset in GENERATED:
+                for run in plan_sweep(name, dataset).runs:
+                    yield unshifted(run.recipe.model), run.recipe.data.crop_px
+
+
 @dataclass
 class Wanted:
     """What is to be counted of a network: its shifts, and the frames and sizes of its views."""
@@ -73,7 +85,7 @@ def gathered() -> dict[ModelConfig, Wanted]:
     """Networks without a shift and with a default number of frames."""
     default = {"num_frames": ModelConfig.model_fields["num_frames"].default}
     networks: dict[ModelConfig, Wanted] = {}
-    for model, size_px in chain(printed(), of_recipes(), others()):
+    for model, size_px in chain(printed(), of_recipes(), others(), of_rows()):
         network = unshifted(model).model_copy(update=default)
         wanted = networks.setdefault(network, Wanted({None: None}, set()))
         asked = STSM if model.shift in (None, TSM) else model.shift

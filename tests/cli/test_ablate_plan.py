@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from stsm_cli.analysis import plan
-from stsm_cli.analysis.cost import Cost
+from stsm_cli.analysis import counting, plan
+from stsm_cli.analysis.cost import model_cost
 from stsm_cli.cli.ablate_plan import to_do
 from stsm_cli.cli.app import run
 from stsm_cli.config.load import load_recipe
@@ -18,9 +18,9 @@ def small_views(monkeypatch):
 
 @pytest.fixture
 def nothing_counted(monkeypatch):
-    """Counting the networks of all systems takes seconds."""
-    nothing = Cost(0, 0, (), {}, {}, (), 0)
-    monkeypatch.setattr(plan, "model_cost", lambda config, *, size_px: nothing)
+    """Every count travels with the package."""
+    model_cost.cache_clear()
+    monkeypatch.setattr(counting, "count_cost", None)
 
 
 def lines_of(text):
@@ -53,7 +53,7 @@ def test_dry_run_shows_rows_channels_and_cost_without_any_data(capsys, tmp_path)
 def test_flow_that_is_absent_is_told_once_and_networks_without_a_shift_have_a_dash(capsys):
     assert run(["ablate", "sota-k400", "--systems", "--dry-run", "--seeds", "2"]) == 0
     out, err = capsys.readouterr()
-    assert "I3D RGB+flow 0 of 2 0.0 M 0.00 M - not known" in lines_of(out)
+    assert "I3D RGB+flow 0 of 2 81.7 M 0.23 M - not known" in lines_of(out)
     assert err.splitlines()[-2:] == [
         "warning: data/synth: has no optical flow by dis, which the recipe reads",
         "hint: prepare the data set there, then `stsm prepare flow data/synth`",
@@ -86,6 +86,7 @@ def test_dry_run_as_json(capsys):
     assert (told["work"]["num_finished"], told["work"]["num_missing"]) == (0, 14)
 
 
+@pytest.mark.usefixtures("nothing_counted")
 def test_all_shows_every_row_and_counts_what_tables_share_once(capsys, tmp_path):
     assert run(["ablate", "all", "--dry-run", "--seeds", "3", "--full"]) == 0
     out, err = capsys.readouterr()
