@@ -30,7 +30,7 @@ COMMANDS = {
     "predict text.onnx a.mp4 --best": "text.onnx: is a whole network for the CPU, without --run",
     "predict a.mp4 --recipe synth/stsm --checkpoint text.pt": "text.pt: not a readable checkpoint",
     "fuse nowhere nowhere": "nowhere: not a run folder",
-    "fuse runs/small runs/small": "runs/small: keeps no scores of synth-1x1@28",
+    "fuse runs/small runs/small": "runs/small: is the first run, too",
     "export -o a.pth": "--out a.pth: must end in .onnx",
     "export nowhere -o a.onnx": "nowhere: not a run folder",
     "export text.pt --recipe synth/stsm -o a.onnx": "text.pt: not a readable checkpoint",
