@@ -191,6 +191,13 @@ def convolution(
     return nn.Conv3d(num_in, num_out, kernel, (1, stride, stride), padding, bias=False)
 
 
+def start_as_shortcuts(network: nn.Module) -> None:
+    """Start each block as its shortcut, the norm of its branch at 0."""
+    for module in network.modules():
+        if isinstance(module, Basic3D | Bottleneck3D):
+            nn.init.zeros_(module.last_norm.weight)
+
+
 def _stage(block: type[Basic3D] | type[Bottleneck3D], num_in: int, stage: Stage) -> nn.Sequential:
     first = block(num_in, stage.width, stage.stride, stage.temporal)
     inside = stage.width * block.expansion

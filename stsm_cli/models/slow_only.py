@@ -2,27 +2,33 @@
 
 The slow pathway of SlowFast by itself: few frames, temporal kernels in the last two stages alone.
 
-Source: facebookresearch/SlowFast, slowfast/models/video_model_builder.py (`ResNet`, arch `slow`)
-    and head_helper.py.
+Source: facebookresearch/SlowFast, slowfast/models/video_model_builder.py (`ResNet`, arch `slow`),
+    head_helper.py and utils/weight_init_helper.py.
 """
 
 from collections.abc import Sequence
 
 from stsm_cli.config.networks_3d import SlowBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
-from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage
+from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage, start_as_shortcuts
 
 
 def slow_backbone(name: SlowBackbone) -> ResNet3D:
     """SlowOnly's ResNet-50, or a small one for the embedded data set.
 
+    Each block starts as its shortcut, as its authors' and MMAction2's do.
+
     ours: `slow_resnet_small` has the stages of `resnet_small`, with SlowOnly's temporal kernels.
     """
     match name:
         case "slow_resnet50":
-            return ResNet3D(Bottleneck3D, slow_stages((64, 128, 256, 512), (3, 4, 6, 3)), stem=64)
+            stages = slow_stages((64, 128, 256, 512), (3, 4, 6, 3))
+            network = ResNet3D(Bottleneck3D, stages, stem=64)
         case "slow_resnet_small":
-            return ResNet3D(Basic3D, slow_stages(SMALL_WIDTHS, (1, 1, 1, 1)), stem=32, small=True)
+            stages = slow_stages(SMALL_WIDTHS, (1, 1, 1, 1))
+            network = ResNet3D(Basic3D, stages, stem=32, small=True)
+    start_as_shortcuts(network)
+    return network
 
 
 def slow_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:

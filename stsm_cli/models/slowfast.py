@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from stsm_cli.config.networks_3d import SlowFastBackbone, SlowFastConfig
 from stsm_cli.models.backbones import SMALL_WIDTHS
-from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage
+from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage, start_as_shortcuts
 from stsm_cli.models.slow_only import slow_stages
 
 WIDTHS, BLOCKS = (64, 128, 256, 512), (3, 4, 6, 3)  # ResNet-50's
@@ -97,7 +97,10 @@ class SlowFastResNet(nn.Module):
         self.num_features = self.slow.num_features + self.fast.num_features
         positions = slow_positions(num_frames, config)
         self.register_buffer("positions", positions, persistent=False)
-        _initialise(self)
+        start_as_shortcuts(self)  # as the authors, and MMAction2, do
+        for lateral in self.laterals:
+            assert isinstance(lateral, Lateral)
+            nn.init.kaiming_normal_(lateral.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features (N, C) of features (N, 3, r·T, H, W)."""
@@ -158,12 +161,3 @@ def _fast_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
     """Four stages, all of which see the frames before and behind."""
     strides = (1, 2, 2, 2)
     return [Stage(*values, temporal=3) for values in zip(widths, blocks, strides, strict=True)]
-
-
-def _initialise(network: nn.Module) -> None:
-    """Start each block as its shortcut, the norm of its branch at 0, as the authors do."""
-    for module in network.modules():
-        if isinstance(module, Lateral):
-            nn.init.kaiming_normal_(module.conv.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, Basic3D | Bottleneck3D):
-            nn.init.zeros_(module.last_norm.weight)

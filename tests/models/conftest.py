@@ -261,6 +261,14 @@ class Slow:
         return module
 
     @staticmethod
+    def learnt(network):
+        """`network` with norms as after some training: its blocks begin as their shortcuts."""
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm3d):
+                nn.init.uniform_(layer.weight, 0.5, 1.5)
+        return network
+
+    @staticmethod
     def norm(bn, picture):
         """A batch norm of a picture (C, H, W)."""
         out = torch.empty_like(picture)

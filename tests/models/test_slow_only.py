@@ -31,9 +31,15 @@ def test_the_last_two_stages_of_the_50_layers_see_time():
     assert {kernels[name] for name in temporal} == {(3, 1, 1)}
 
 
-def test_logits_depend_on_the_order_of_the_frames():
+def test_a_block_begins_as_its_shortcut():
+    block = small().backbone.layer3[0]
+    assert not block.bn2.weight.any()
+    assert block.bn1.weight.all()
+
+
+def test_logits_depend_on_the_order_of_the_frames(slow):
     videos = torch.randn(2, 4, 3, 32, 32, dtype=torch.float64)
-    network = small()
+    network = slow.learnt(small())
     assert (network(videos) - network(videos.flip(1))).abs().max() > 1e-6
 
 
@@ -43,8 +49,11 @@ def test_the_shift_stands_before_the_first_convolution_of_each_block():
     assert sites == [f"backbone.layer{n}.0.conv1.net" for n in (1, 2, 3, 4)]
 
 
-def test_a_shifted_block_reads_shifted_features_and_adds_to_plain_ones():
+def test_a_shifted_block_reads_shifted_features_and_adds_to_plain_ones(slow):
     plain, shifted = small(), small(shift=SHIFT)
+    for network in (plain, shifted):
+        torch.manual_seed(1)
+        slow.learnt(network)
     one, other = plain.backbone.layer3[0], shifted.backbone.layer3[0]
     x = torch.randn(1, 48, 4, 8, 8, dtype=torch.float64)
     branch = one.bn1(one.conv1(shift(x, dims="T+H+W", alpha="1/2"))).relu()

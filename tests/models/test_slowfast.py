@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch import nn
 
 from stsm_cli.config.networks_3d import SlowFastConfig
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
@@ -14,14 +13,6 @@ def small(**changes):
     options = {"backbone": "slowfast_resnet_small", "num_classes": 5, "num_frames": 2}
     slowfast = SlowFastConfig(ratio=3, lateral_kernel=5)
     return build_model(ModelConfig(**options | {"slowfast": slowfast} | changes)).double()
-
-
-def learnt(network):
-    """`network` with norms as after some training: its blocks begin as their shortcuts."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-    return network
 
 
 @pytest.mark.parametrize(
@@ -79,8 +70,8 @@ def test_a_lateral_connection_is_a_sum_over_fast_frames_around_each_slow_one(rat
     torch.testing.assert_close(layer(fast), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_before_each_stage_the_slow_pathway_is_given_fast_features():
-    network = learnt(small()).eval()
+def test_before_each_stage_the_slow_pathway_is_given_fast_features(slow):
+    network = slow.learnt(small()).eval()
     backbone = network.backbone
     videos = torch.randn(2, 6, 3, 32, 32, dtype=torch.float64)
     fast = backbone.fast.bn1(backbone.fast.conv1(videos.transpose(1, 2))).relu()
@@ -123,8 +114,8 @@ def test_a_block_begins_as_its_shortcut():
     assert deep.fast.layer2[1].last_norm is deep.fast.layer2[1].bn3
 
 
-def test_everything_learns():
-    network = learnt(small()).train()
+def test_everything_learns(slow):
+    network = slow.learnt(small()).train()
     network(torch.randn(2, 6, 3, 32, 32, dtype=torch.float64)).square().sum().backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
 

@@ -162,9 +162,9 @@ def test_the_auxiliary_head_sees_level_4(slow):
 
 @pytest.mark.parametrize("backbone", ["resnet_small", "slow_resnet_small"])
 @pytest.mark.parametrize("head", [0, 1])
-def test_each_head_teaches_what_is_below_it(backbone, head):
+def test_each_head_teaches_what_is_below_it(slow, backbone, head):
     torch.manual_seed(0)
-    network = build_model(config(backbone, dropout=0.0)).train()
+    network = slow.learnt(build_model(config(backbone, dropout=0.0))).train()
     network(torch.randn(4, 4, 3, 32, 32))[head].square().sum().backward()
     idle = {name for name, p in network.named_parameters() if p.grad is None}
     others = {
