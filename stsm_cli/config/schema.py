@@ -105,17 +105,27 @@ NORMALISED_ANEW: tuple[Backbone, ...] = (*get_args(SlowBackbone), *get_args(Slow
 """Those that another project gives pixels of other statistics."""
 Flip = Literal["none", "plain", "label_aware"]
 DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
-Sampling = Literal["uniform", "dense", "motion"]
+Sampling = Literal[
+    "uniform",
+    "dense",
+    "motion",
+    "slowfast_uniform",
+    "slowfast_dense",
+    "tpn_uniform",
+    "tpn_dense",
+]
 
 
 def sampling_limits(sampling: Sampling) -> tuple[tuple[int, ...], int]:
     """The numbers of clips that a test may ask for, and the most frames a view."""
     match sampling:
-        case "uniform":
+        case "uniform" | "tpn_uniform":
             return (1, 2, 10), MAX_FRAMES
         case "motion":
             return (1, 2), MAX_FRAMES
-        case "dense":
+        case "slowfast_uniform":
+            return (1,), MAX_FRAMES
+        case "dense" | "slowfast_dense" | "tpn_dense":
             return (1, 10), 64
     assert_never(sampling)
 
@@ -258,7 +268,9 @@ class DataConfig(Section):
     dataset: DatasetName
     sampling: Sampling
     """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames.
-    `motion`: one frame in each of `num_frames` equal parts of the video's motion (MGSampler)."""
+    `motion`: one frame in each of `num_frames` equal parts of the video's motion (MGSampler).
+    `slowfast_...`, `tpn_...`: the same as the authors of SlowFast and TPN do it; the first two are
+    MMAction2's."""
     short_side_px: Pixels = 256  # paper 4.2
     crop_px: Pixels = 224  # paper 4.2
     """Side of the training crop, the same for a whole video."""

@@ -5,7 +5,9 @@ more, and equal to its source's; `rng` gives the same distribution, not the same
 
 Source: MMAction2 1.2, `SampleFrames` (uniform) and `DenseSampleFrames` (dense) with clip_len 1 and
 frame_interval 1, mmaction/datasets/transforms/loading.py; MCG-NJU/MGSampler (motion),
-`SampleFrames` in mmaction/datasets/pipelines/loading.py.
+`SampleFrames` in mmaction/datasets/pipelines/loading.py; facebookresearch/SlowFast,
+slowfast/datasets/decoder.py and ssv2.py (slowfast); decisionforce/TPN,
+mmaction/datasets/rawframes_dataset.py (tpn).
 
 `SAMPLERS` is the table of all: a recipe's `data.sampling` is a key of it.
 """
@@ -70,9 +72,9 @@ def uniform_test(total: int, num_frames: int, twice: bool = False) -> Positions:
 def uniform_spread(total: int, num_frames: int, clips: int) -> Positions:
     """Clips of one frame in each of `num_frames` equal segments: (clips, num_frames).
 
-    Clip k lies (k + 1/2) / `clips` of a segment behind its start. ours: where the authors of TEA
-    and TDN draw ten clips at random, one frame in each segment, these are spread evenly, and so are
-    the same in every test.
+    Clip k lies (k + 1/2) / `clips` of a segment behind its start, as two clips do in TPN. ours:
+    where the authors of TEA and TDN draw ten clips at random, one frame in each segment, these are
+    spread evenly, and so are the same in every test.
 
     Args:
         total: Frames of the video.
@@ -129,11 +131,139 @@ def dense_test(
 
 
 def _windows(total: int, num_frames: int, starts: Positions, window: int) -> Positions:
-    _check_positive(total=total, num_frames=num_frames)
-    if num_frames > window:
-        raise ValueError(f"num_frames ({num_frames}) must be at most {window}")
+    _check_window(total, num_frames, window)
     steps = np.arange(num_frames) * (window // num_frames)
     return (starts[:, None] + steps) % total  # (positions, num_frames)
+
+
+def slowfast_uniform_train(total: int, num_frames: int, rng: np.random.Generator) -> Positions:
+    """One random frame in each of `num_frames` segments that share their ends: (1, num_frames).
+
+    Of a video of fewer frames some are drawn repeatedly; none comes before one drawn earlier.
+
+    Args:
+        total: Frames of the video.
+        num_frames: Frames to choose.
+        rng: Source of chance.
+
+    Raises:
+        ValueError: A count is below 1.
+    """
+    ends = _slowfast_ends(total, num_frames)
+    return rng.integers(ends[:-1], ends[1:], endpoint=True)[None]
+
+
+def slowfast_uniform_test(total: int, num_frames: int) -> Positions:
+    """The middle frame of each of these segments, rounded down: (1, num_frames).
+
+    Raises:
+        ValueError: A count is below 1.
+    """
+    ends = _slowfast_ends(total, num_frames)
+    return ((ends[:-1] + ends[1:]) // 2)[None]
+
+
+def _slowfast_ends(total: int, num_frames: int) -> Positions:
+    """Ends of the segments from the first to the last frame: (num_frames + 1,)."""
+    _check_positive(total=total, num_frames=num_frames)
+    length = (total - 1) / num_frames  # trap: in floating point, and halves round to even
+    return np.around(np.arange(num_frames + 1) * length).astype(np.int64)
+
+
+def slowfast_dense_train(
+    total: int, num_frames: int, rng: np.random.Generator, *, window: int = WINDOW_FRAMES
+) -> Positions:
+    """Frames from the first to the last of a window that starts at random: (1, num_frames).
+
+    Args:
+        total: Frames of the video; a video shorter than the window stays at its last frame.
+        num_frames: Frames to choose, at most `window`.
+        rng: Source of chance.
+        window: Its length in frames.
+
+    Raises:
+        ValueError: A count is below 1, or `num_frames` above `window`.
+    """
+    starts = rng.uniform(0, max(0, total - window), size=1)
+    return _slowfast_windows(total, num_frames, starts, window)
+
+
+def slowfast_dense_test(
+    total: int, num_frames: int, positions: int = 10, *, window: int = WINDOW_FRAMES
+) -> Positions:
+    """Frames from the first to the last of windows over the video: (positions, num_frames).
+
+    Args:
+        total: As `slowfast_dense_train`.
+        num_frames: Frames a clip, at most `window`.
+        positions: Windows, the first at the start of the video; where there are n, the last ends
+            an n-th of the room before the video's end.
+        window: Their length in frames.
+
+    Raises:
+        ValueError: A count is below 1, or `num_frames` above `window`.
+    """
+    _check_positive(positions=positions)
+    starts = max(0, total - window) * np.arange(positions) / positions
+    return _slowfast_windows(total, num_frames, starts, window)
+
+
+def _slowfast_windows(
+    total: int, num_frames: int, starts: npt.NDArray[np.float64], window: int
+) -> Positions:
+    _check_window(total, num_frames, window)
+    places = np.linspace(starts, starts + window - 1, num_frames, axis=1)
+    return places.clip(0, total - 1).astype(np.int64)  # (positions, num_frames)
+
+
+def tpn_dense_train(
+    total: int, num_frames: int, rng: np.random.Generator, *, window: int = WINDOW_FRAMES
+) -> Positions:
+    """Equally spaced frames of a window that starts at random, its last start too: (1, num_frames).
+
+    Args:
+        total: Frames of the video; one shorter than the window stays at the last of these frames
+            that it holds, and that is not its last.
+        num_frames: Frames to choose, at most `window`.
+        rng: Source of chance.
+        window: Its length in frames.
+
+    Raises:
+        ValueError: A count is below 1, or `num_frames` above `window`.
+    """
+    starts = rng.integers(max(1, total - window + 1), size=1)
+    return _tpn_windows(total, num_frames, starts, window)
+
+
+def tpn_dense_test(
+    total: int, num_frames: int, positions: int = 10, *, window: int = WINDOW_FRAMES
+) -> Positions:
+    """Equally spaced frames of windows that start in the middles of equal parts of their room.
+
+    Args:
+        total: As `tpn_dense_train`.
+        num_frames: Frames a clip, at most `window`.
+        positions: Windows.
+        window: Their length in frames.
+
+    Returns:
+        (positions, num_frames).
+
+    Raises:
+        ValueError: A count is below 1, or `num_frames` above `window`.
+    """
+    _check_positive(positions=positions)
+    tick = max(0, total - window + 1) / positions  # trap: in floating point, as there
+    starts = (tick / 2 + tick * np.arange(positions)).astype(np.int64)
+    return _tpn_windows(total, num_frames, starts, window)
+
+
+def _tpn_windows(total: int, num_frames: int, starts: Positions, window: int) -> Positions:
+    _check_window(total, num_frames, window)
+    step = window // num_frames
+    held = max(0, total - 2) // step if total < window else num_frames
+    steps = np.minimum(np.arange(num_frames), held) * step
+    return starts[:, None] + steps  # (positions, num_frames)
 
 
 def motion_train(curve: MotionCurve, num_frames: int, rng: np.random.Generator) -> Positions:
@@ -195,6 +325,12 @@ def _check_positive(**counts: int) -> None:
             raise ValueError(f"{name} ({count}) must be at least 1")
 
 
+def _check_window(total: int, num_frames: int, window: int) -> None:
+    _check_positive(total=total, num_frames=num_frames)
+    if num_frames > window:
+        raise ValueError(f"num_frames ({num_frames}) must be at most {window}")
+
+
 def _room(total: int, view: View) -> int:
     """Frames at which what is read at one position can begin; 1 in a video that is shorter."""
     return max(1, total - view.span + 1)
@@ -230,6 +366,44 @@ def _dense_train(
 
 def _dense_test(total: int, view: View, clips: int, motion: MotionCurve | None) -> Positions:
     return dense_test(total, view.num_positions, clips, window=view.window)
+
+
+def _slowfast_uniform_train(
+    total: int, view: View, rng: np.random.Generator, motion: MotionCurve | None
+) -> Positions:
+    return slowfast_uniform_train(_room(total, view), view.num_positions, rng)
+
+
+def _slowfast_uniform_test(
+    total: int, view: View, clips: int, motion: MotionCurve | None
+) -> Positions:
+    return slowfast_uniform_test(_room(total, view), view.num_positions)
+
+
+def _slowfast_dense_train(
+    total: int, view: View, rng: np.random.Generator, motion: MotionCurve | None
+) -> Positions:
+    return slowfast_dense_train(total, view.num_positions, rng, window=view.window)
+
+
+def _slowfast_dense_test(
+    total: int, view: View, clips: int, motion: MotionCurve | None
+) -> Positions:
+    return slowfast_dense_test(total, view.num_positions, clips, window=view.window)
+
+
+def _tpn_uniform_test(total: int, view: View, clips: int, motion: MotionCurve | None) -> Positions:
+    return uniform_spread(_room(total, view), view.num_positions, clips)
+
+
+def _tpn_dense_train(
+    total: int, view: View, rng: np.random.Generator, motion: MotionCurve | None
+) -> Positions:
+    return tpn_dense_train(total, view.num_positions, rng, window=view.window)
+
+
+def _tpn_dense_test(total: int, view: View, clips: int, motion: MotionCurve | None) -> Positions:
+    return tpn_dense_test(total, view.num_positions, clips, window=view.window)
 
 
 def _motion_train(
@@ -270,6 +444,10 @@ SAMPLERS: dict[Sampling, FrameSampler] = {
     "uniform": FrameSampler(_uniform_train, _uniform_test),
     "dense": FrameSampler(_dense_train, _dense_test),
     "motion": FrameSampler(_motion_train, _motion_test),
+    "slowfast_uniform": FrameSampler(_slowfast_uniform_train, _slowfast_uniform_test),
+    "slowfast_dense": FrameSampler(_slowfast_dense_train, _slowfast_dense_test),
+    "tpn_uniform": FrameSampler(_uniform_train, _tpn_uniform_test),
+    "tpn_dense": FrameSampler(_tpn_dense_train, _tpn_dense_test),
 }
 
 

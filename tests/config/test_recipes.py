@@ -311,7 +311,8 @@ def test_the_systems_recipes_hold_their_authors_values():
             40 if is_k400_tpn else 20,
         )
         assert recipe.data.train_crop == "multi_scale"
-        sampling = "motion" if "mg_" in name else "dense" if is_k400_tpn else "uniform"
+        own = "tpn_dense" if is_k400_tpn else "tpn_uniform" if "tpn_" in name else "uniform"
+        sampling = "motion" if "mg_" in name else own
         assert recipe.data.sampling == sampling
         policies = dict.fromkeys(("tdn", "selfy", "trn"), "tsn") | {"tpn": "plain"}
         assert optim.policy == policies.get(recipe.model.system, "tsm")
@@ -398,6 +399,9 @@ def test_the_3d_networks_recipes_hold_their_authors_values(name, data, optim, pr
     assert found == optim
     assert (recipe.data.train_crop, recipe.data.jitter_px, recipe.data.flip) == data
     assert recipe.protocol == protocol
+    if "slow" in name:
+        sampling = "slowfast_dense" if name.startswith("k400") else "slowfast_uniform"
+        assert recipe.data.sampling == sampling
 
 
 def test_mmaction2_s_recipes_hold_its_values():

@@ -14,6 +14,12 @@ from stsm_cli.data.sampling import (
     dense_train,
     motion_test,
     motion_train,
+    slowfast_dense_test,
+    slowfast_dense_train,
+    slowfast_uniform_test,
+    slowfast_uniform_train,
+    tpn_dense_test,
+    tpn_dense_train,
     train_indices,
     uniform_spread,
     uniform_test,
@@ -203,6 +209,9 @@ def test_the_same_generator_state_gives_the_same_frames():
     [
         uniform_test,
         dense_test,
+        slowfast_uniform_test,
+        slowfast_dense_test,
+        tpn_dense_test,
         lambda total, n: uniform_train(total, n, np.random.default_rng(0)),
         lambda total, n: dense_train(total, n, np.random.default_rng(0)),
     ],
@@ -217,12 +226,14 @@ def test_counts_below_one_are_named(sample):
 
 
 def test_dense_limits_are_named():
-    with pytest.raises(ValueError, match=r"^num_frames \(65\) must be at most 64$"):
-        dense_test(100, 65)
-    with pytest.raises(ValueError, match=r"^num_frames \(65\) must be at most 64$"):
-        dense_train(100, 65, np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"^positions \(0\) must be at least 1$"):
-        dense_test(100, 8, positions=0)
+    for sample in (dense_test, slowfast_dense_test, tpn_dense_test):
+        with pytest.raises(ValueError, match=r"^num_frames \(65\) must be at most 64$"):
+            sample(100, 65)
+        with pytest.raises(ValueError, match=r"^positions \(0\) must be at least 1$"):
+            sample(100, 8, positions=0)
+    for sample in (dense_train, slowfast_dense_train, tpn_dense_train):
+        with pytest.raises(ValueError, match=r"^num_frames \(65\) must be at most 64$"):
+            sample(100, 65, np.random.default_rng(0))
 
 
 def test_the_sampler_s_name_chooses_it():
@@ -306,6 +317,95 @@ def test_the_dense_window_is_the_view_s():
     assert (np.diff(drawn) == 4).all()
     with pytest.raises(ValueError, match=r"^num_frames \(8\) must be at most 4$"):
         sampling.test_indices("dense", 40, View(8, window=4), 1)
+
+
+# (total, num_frames): first | last of the ten windows
+SLOWFAST_DENSE_TEST = {
+    (1, 4): "0 0 0 0 | 0 0 0 0",
+    (30, 4): "0 21 29 29 | 0 21 29 29",  # stays at the last frame
+    (64, 4): "0 21 42 63 | 0 21 42 63",
+    (300, 4): "0 21 42 63 | 212 233 254 275",  # the room is 236, nine tenths of it 212.4
+    (300, 8): "0 9 18 27 36 45 54 63 | 212 221 230 239 248 257 266 275",
+}
+TPN_DENSE_TEST = {
+    (1, 8): "0 0 0 0 0 0 0 0 | 0 0 0 0 0 0 0 0",
+    (30, 8): "0 8 16 24 24 24 24 24 | 0 8 16 24 24 24 24 24",
+    (57, 8): "0 8 16 24 32 40 48 48 | 0 8 16 24 32 40 48 48",
+    (64, 8): "0 8 16 24 32 40 48 56 | 0 8 16 24 32 40 48 56",
+    (300, 8): "11 19 27 35 43 51 59 67 | 225 233 241 249 257 265 273 281",  # 237 starts
+}
+
+
+@pytest.mark.parametrize("key", SLOWFAST_DENSE_TEST)
+def test_slowfast_dense_test_literally(key):
+    clips = slowfast_dense_test(*key)
+    assert clips.shape == (10, key[1])
+    assert [clips[0].tolist(), clips[-1].tolist()] == lists(SLOWFAST_DENSE_TEST[key])
+    assert slowfast_dense_test(*key, positions=1).tolist() == clips[:1].tolist()
+
+
+@pytest.mark.parametrize("key", TPN_DENSE_TEST)
+def test_tpn_dense_test_literally(key):
+    clips = tpn_dense_test(*key)
+    assert [clips[0].tolist(), clips[-1].tolist()] == lists(TPN_DENSE_TEST[key])
+    assert tpn_dense_test(300, 8, positions=1)[0, 0] == 118  # the middle of 237
+
+
+def test_fast_frames_reach_the_end_of_their_window():
+    (clip,) = slowfast_dense_test(64, 32, positions=1)
+    assert clip.tolist() == [63 * k // 31 for k in range(32)]
+
+
+def test_slowfast_s_windows_start_anywhere_and_tpn_s_at_their_last_start_too():
+    rng = np.random.default_rng(0)
+    for sample, last in ((slowfast_dense_train, 5), (tpn_dense_train, 6)):
+        drawn = np.concatenate([sample(70, 8, rng) for _ in range(200)])
+        in_range(drawn, 70, (200, 8))
+        assert set(drawn[:, 0]) == set(range(last + 1))
+        assert (np.diff(drawn) == (9 if last == 5 else 8)).all()
+
+
+class Ends:
+    """A source of chance that draws the first or the last number of each range."""
+
+    def __init__(self, last):
+        self.last = last
+
+    def integers(self, low, high, endpoint):
+        assert endpoint
+        return high if self.last else low
+
+
+@pytest.mark.parametrize("num_frames", [1, 8, 64])
+def test_slowfast_s_segments_equal_a_loop_for_every_length(num_frames):
+    for total in LENGTHS:
+        length = (total - 1) / num_frames
+        ends = [(round(length * i), round(length * (i + 1))) for i in range(num_frames)]
+        expected = [(start + end) // 2 for start, end in ends]
+        clips = slowfast_uniform_test(total, num_frames)
+        in_range(clips, total, (1, num_frames))
+        assert clips.tolist() == [expected]
+        for last in (0, 1):
+            drawn = slowfast_uniform_train(total, num_frames, Ends(last))
+            assert drawn.tolist() == [[end[last] for end in ends]]
+
+
+def test_a_video_of_fewer_frames_than_segments_is_drawn_at_random_and_never_wraps():
+    rng = np.random.default_rng(0)
+    drawn = [slowfast_uniform_train(30, 64, rng)[0] for _ in range(20)]
+    assert len({tuple(clip) for clip in drawn}) > 1
+    assert all((np.diff(clip) >= 0).all() for clip in drawn)
+
+
+def test_tpn_s_two_uniform_clips_are_every_second_of_16_segments():
+    clips = sampling.test_indices("tpn_uniform", 300, View(8), 2)
+    middles = uniform_test(300, 16)[0].tolist()
+    assert clips.tolist() == [middles[::2], middles[1::2]]
+    drawn = [
+        train_indices(name, 300, View(8), np.random.default_rng(1)).tolist()
+        for name in ("tpn_uniform", "uniform")
+    ]
+    assert drawn[0] == drawn[1]
 
 
 # motion of each frame to the next, 4 frames a clip: middles of the parts | their starts
