@@ -178,7 +178,8 @@ class ModelConfig(Section):
     BN-Inception."""
     statistics: Literal["own", "imagenet"] = "own"
     """Mean and deviation by which pixels are normalised: those of the backbone's authors, or
-    ImageNet's, which MMAction2 takes for SlowOnly and SlowFast, too."""
+    ImageNet's, which MMAction2 takes for SlowOnly and SlowFast, too; and as each of them does,
+    pictures larger than 224² are pooled by windows of that size, or whole."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, for I3D those of its GoogLeNet,

@@ -98,13 +98,15 @@ def shift_targets(network: Network, shift: ShiftConfig) -> list[str]:
 def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Network:
     view, dropout = config.view, config.dropout
     body: ResNet3D | SlowFastResNet | R2Plus1D | I3D
+    # MMAction2's networks and ATFR average all of a map, however large
+    windows = config.statistics == "own" and config.system != "atfr"
     match config.backbone:
         case "slow_resnet50" | "slow_resnet_small" as slow:
-            body = slow_backbone(slow)
+            body = slow_backbone(slow, windows=windows)
             if config.system == "tpn":
                 return _tpn(body, config, num_classes)
         case "slowfast_resnet50" | "slowfast_resnet_small" as slowfast:
-            body = slowfast_backbone(slowfast, config.num_frames, config.slowfast)
+            body = slowfast_backbone(slowfast, config.num_frames, config.slowfast, windows=windows)
             if config.system == "atfr":
                 return ATFR(view, num_classes, body, dropout=dropout)
         case "r2plus1d_34" | "r2plus1d_small" as factored:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stsm_cli.config.networks_3d import I3DBackbone
+from stsm_cli.models.network_3d import mean_of_windows
 
 NORM_EPS = 1e-3
 Extent = tuple[int, int, int]
@@ -150,17 +151,7 @@ class I3D(nn.Module):
             x = self.get_submodule(name)(x)
         for part in self.blocks:
             x = part(x) if isinstance(part, Pool) else self.get_submodule(part)(x)
-        return mean_of_windows(x)
-
-
-def mean_of_windows(x: Tensor) -> Tensor:
-    """Means (N, C) over all windows of 2×7×7 in features (N, C, T, H, W).
-
-    Trap: no plain mean where there are several windows, for the ends are in fewer of them.
-    """
-    sizes = zip((2, 7, 7), x.shape[2:], strict=True)
-    window = [min(side, int(size)) for side, size in sizes]  # ours: of smaller maps, all
-    return F.avg_pool3d(x, window, 1).mean((2, 3, 4))
+        return mean_of_windows(x, (2, 7, 7))
 
 
 def i3d_backbone(name: I3DBackbone, channels: int = 3) -> I3D:

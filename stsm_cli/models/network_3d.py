@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stsm_cli.config.view import View
 from stsm_cli.models.network import Network
@@ -45,6 +46,16 @@ class Network3D(Network):
         """(N, K) of videos (N, T, 3, H, W)."""
         features = self.backbone(videos.transpose(1, 2))  # -> (N, 3, T, H, W) -> (N, C)
         return float32_scores(self.fc, self.dropout(features))
+
+
+def mean_of_windows(x: Tensor, window: tuple[int, int, int]) -> Tensor:
+    """Means (N, C) over all windows of so many T×H×W in features (N, C, T, H, W).
+
+    Trap: no plain mean where there are several windows, for the ends are in fewer of them.
+    """
+    sizes = zip(window, x.shape[2:], strict=True)
+    inside = [min(side, int(size)) for side, size in sizes]  # ours: of smaller maps, all
+    return F.avg_pool3d(x, inside, 1).mean((2, 3, 4))
 
 
 def float32_scores(fc: nn.Module, features: Tensor) -> Tensor:

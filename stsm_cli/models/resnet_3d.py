@@ -14,6 +14,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from stsm_cli.models.network_3d import mean_of_windows
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -111,6 +113,17 @@ class Bottleneck3D(Block3D):
         return out
 
 
+class WindowMean(nn.Module):
+    """The mean over all windows of all frames and the 7×7 pixels that 224² pixels become.
+
+    ours: so the logits of all windows are averaged; SlowFast's authors average their probabilities.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C) of features (N, C, T, H, W)."""
+        return mean_of_windows(x, (int(x.shape[2]), 7, 7))
+
+
 class ResNet3D(nn.Module):
     """A stem, four stages and a mean over time and space.
 
@@ -121,6 +134,7 @@ class ResNet3D(nn.Module):
         temporal: Temporal size of its kernel, odd.
         joined: Channels that come from outside to the input of each stage.
         small: For frames of 32 to 64 pixels: a stem of 1×3×3 without pooling, not of 1×7×7.
+        windows: The mean is a `WindowMean`, which is another in pictures larger than 224².
 
     Attributes:
         num_features: C of what it returns.
@@ -135,6 +149,7 @@ class ResNet3D(nn.Module):
         temporal: int = 1,
         joined: Sequence[int] = (0, 0, 0, 0),
         small: bool = False,
+        windows: bool = False,
     ) -> None:
         super().__init__()
         side = 3 if small else 7
@@ -148,7 +163,7 @@ class ResNet3D(nn.Module):
             _stage(block, width + others, stage)
             for width, others, stage in zip(widths, joined, stages, strict=True)
         )
-        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        self.avgpool = WindowMean() if windows else nn.AdaptiveAvgPool3d(1)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):  # as torchvision's ResNet
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -13,20 +13,24 @@ from stsm_cli.models.backbones import SMALL_WIDTHS
 from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage, start_as_shortcuts
 
 
-def slow_backbone(name: SlowBackbone) -> ResNet3D:
+def slow_backbone(name: SlowBackbone, *, windows: bool = False) -> ResNet3D:
     """SlowOnly's ResNet-50, or a small one for the embedded data set.
 
     Each block starts as its shortcut, as its authors' and MMAction2's do.
 
     ours: `slow_resnet_small` has the stages of `resnet_small`, with SlowOnly's temporal kernels.
+
+    Args:
+        name: Which.
+        windows: See `ResNet3D`.
     """
     match name:
         case "slow_resnet50":
             stages = slow_stages((64, 128, 256, 512), (3, 4, 6, 3))
-            network = ResNet3D(Bottleneck3D, stages, stem=64)
+            network = ResNet3D(Bottleneck3D, stages, stem=64, windows=windows)
         case "slow_resnet_small":
             stages = slow_stages(SMALL_WIDTHS, (1, 1, 1, 1))
-            network = ResNet3D(Basic3D, stages, stem=32, small=True)
+            network = ResNet3D(Basic3D, stages, stem=32, small=True, windows=windows)
     start_as_shortcuts(network)
     return network
 

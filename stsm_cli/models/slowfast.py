@@ -63,6 +63,7 @@ class SlowFastResNet(nn.Module):
         config: r, the lateral connections, and which frames are slow.
         stem: Channels of the slow pathway's first convolution, a multiple of 8.
         small: For frames of 32 to 64 pixels; see `ResNet3D`.
+        windows: See `ResNet3D`.
 
     Attributes:
         num_features: C of what it returns: the slow pathway's, then the fast one's.
@@ -80,14 +81,17 @@ class SlowFastResNet(nn.Module):
         *,
         stem: int,
         small: bool = False,
+        windows: bool = False,
     ) -> None:
         super().__init__()
         fast = _fast_stages([width // BETA_INVERSE for width in widths], blocks)
         entering = [stem // BETA_INVERSE, *(stage.width * block.expansion for stage in fast[:-1])]
         joined = [LATERAL_RATIO * channels for channels in entering]
         slow = slow_stages(widths, blocks)
-        self.slow = ResNet3D(block, slow, stem=stem, joined=joined, small=small)
-        self.fast = ResNet3D(block, fast, stem=entering[0], temporal=5, small=small)
+        self.slow = ResNet3D(block, slow, stem=stem, joined=joined, small=small, windows=windows)
+        self.fast = ResNet3D(
+            block, fast, stem=entering[0], temporal=5, small=small, windows=windows
+        )
         self.laterals = nn.ModuleList(
             Lateral(
                 channels, ratio=config.ratio, kernel=config.lateral_kernel, norm=config.lateral_norm
@@ -125,7 +129,7 @@ def slow_positions(num_frames: int, config: SlowFastConfig) -> Tensor:
 
 
 def slowfast_backbone(
-    name: SlowFastBackbone, num_frames: int, config: SlowFastConfig
+    name: SlowFastBackbone, num_frames: int, config: SlowFastConfig, *, windows: bool = False
 ) -> SlowFastResNet:
     """SlowFast's two ResNet-50s, or small ones for the embedded data set.
 
@@ -135,14 +139,24 @@ def slowfast_backbone(
         name: Which.
         num_frames: T, those of the slow pathway.
         config: r, the lateral connections, and which frames are slow.
+        windows: See `ResNet3D`.
     """
     match name:
         case "slowfast_resnet50":
-            return SlowFastResNet(Bottleneck3D, WIDTHS, BLOCKS, num_frames, config, stem=64)
+            return SlowFastResNet(
+                Bottleneck3D, WIDTHS, BLOCKS, num_frames, config, stem=64, windows=windows
+            )
         case "slowfast_resnet_small":
             blocks = (1, 1, 1, 1)
             return SlowFastResNet(
-                Basic3D, SMALL_WIDTHS, blocks, num_frames, config, stem=32, small=True
+                Basic3D,
+                SMALL_WIDTHS,
+                blocks,
+                num_frames,
+                config,
+                stem=32,
+                small=True,
+                windows=windows,
             )
 
 

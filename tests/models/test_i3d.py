@@ -12,8 +12,9 @@ from stsm_cli.config.view import IMAGENET_MEAN, IMAGENET_STD
 from stsm_cli.errors import CheckpointError, RecipeError
 from stsm_cli.models import build
 from stsm_cli.models.build import build_model
-from stsm_cli.models.i3d import Pool, i3d_backbone, mean_of_windows, padded
+from stsm_cli.models.i3d import Pool, i3d_backbone, padded
 from stsm_cli.models.inflation import inflate
+from stsm_cli.models.network_3d import mean_of_windows
 from stsm_cli.models.shift import insert_shift
 
 
@@ -42,9 +43,9 @@ def test_means_of_windows_count_the_ends_less():
     x = torch.randn(1, 3, 4, 8, 7, dtype=torch.float64)
     windows = [x[0, :, t : t + 2, y : y + 7].mean((1, 2, 3)) for t in range(3) for y in range(2)]
     expected = torch.stack(windows).mean(0)
-    torch.testing.assert_close(mean_of_windows(x)[0], expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(mean_of_windows(x, (2, 7, 7))[0], expected, rtol=1e-12, atol=1e-12)
     small = torch.randn(2, 3, 1, 2, 2)
-    torch.testing.assert_close(mean_of_windows(small), small.mean((2, 3, 4)))
+    torch.testing.assert_close(mean_of_windows(small, (2, 7, 7)), small.mean((2, 3, 4)))
 
 
 @pytest.mark.parametrize(("stream", "params"), [("rgb", 12_697_264), ("flow", 12_675_312)])

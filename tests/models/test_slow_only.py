@@ -3,6 +3,7 @@ import torch
 
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models.build import build_model
+from stsm_cli.models.resnet_3d import ResNet3D
 from stsm_cli.models.shift import shift
 from stsm_cli.models.slow_only import slow_backbone
 
@@ -35,6 +36,30 @@ def test_a_block_begins_as_its_shortcut():
     block = small().backbone.layer3[0]
     assert not block.bn2.weight.any()
     assert block.bn1.weight.all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_windows"),
+    [
+        ({}, True),
+        ({"statistics": "imagenet"}, False),
+        ({"backbone": "slowfast_resnet_small"}, True),
+        ({"backbone": "slowfast_resnet_small", "system": "atfr"}, False),
+    ],
+)
+def test_large_pictures_are_pooled_by_windows_of_224_pixels_as_slowfast_s_authors_do(
+    changes, has_windows
+):
+    network = small(**changes).backbone
+    pathways = [part for part in network.modules() if isinstance(part, ResNet3D)]
+    x = torch.randn(2, 3, 4, 9, 8, dtype=torch.float64)
+    windows = [x[..., h : h + 7, w : w + 7].mean((2, 3, 4)) for h in range(3) for w in range(2)]
+    expected = sum(windows) / 6 if has_windows else x.mean((2, 3, 4))
+    for pathway in pathways:
+        torch.testing.assert_close(pathway.pooled(x), expected, rtol=1e-12, atol=1e-12)
+        whole = x[..., :7, :7]
+        torch.testing.assert_close(pathway.pooled(whole), whole.mean((2, 3, 4)))
+    assert len(pathways) == (2 if "backbone" in changes else 1)
 
 
 def test_logits_depend_on_the_order_of_the_frames(slow):
