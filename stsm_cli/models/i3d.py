@@ -20,6 +20,7 @@ from stsm_cli.config.networks_3d import I3DBackbone
 from stsm_cli.models.network_3d import mean_of_windows
 
 NORM_EPS = 1e-3
+NORM_MOMENTUM = 1e-3  # Sonnet's decay_rate of 0.999
 Extent = tuple[int, int, int]
 Widths = tuple[int, int, int, int, int, int]
 """Of a mixed block: 1³; 1³ and 3³; 1³ and 3³; 1³ behind a pool."""
@@ -157,7 +158,8 @@ class I3D(nn.Module):
 def i3d_backbone(name: I3DBackbone, channels: int = 3) -> I3D:
     """I3D, or a small one for the embedded data set.
 
-    ours: `i3d_small` has three mixed blocks, of the widths of `resnet_small`'s later stages.
+    ours: `i3d_small` has three mixed blocks, of the widths of `resnet_small`'s later stages, and
+    norms of torch's momentum: it trains for some hundred steps.
 
     Args:
         name: Which.
@@ -165,7 +167,11 @@ def i3d_backbone(name: I3DBackbone, channels: int = 3) -> I3D:
     """
     match name:
         case "i3d":
-            return I3D(STAGES, channels)
+            network = I3D(STAGES, channels)
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm3d):
+                    module.momentum = NORM_MOMENTUM
+            return network
         case "i3d_small":
             return I3D(SMALL_STAGES, channels, small=True)
 

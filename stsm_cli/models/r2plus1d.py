@@ -17,6 +17,8 @@ from stsm_cli.config.networks_3d import R2Plus1DBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
 
 NORM_EPS = 1e-3  # Caffe2's
+# Trap: their momentum stays torch's 0.1, which Caffe2 calls 0.9. VMZ's PyTorch code sets 0.9 here,
+# too, so that a tenth of the statistics is kept at each step; its weights come from Caffe2.
 
 
 class Factored(nn.Sequential):

@@ -209,7 +209,7 @@ def test_every_value_says_where_it_comes_from(path):
         key, _, value = line.partition(":")
         if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
             assert line.startswith("#") or re.search(
-                r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s code"
+                r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s (code|paper)"
                 r"|(TEA|TDN|ACTION-Net|TPN|SELFY|TRN)'s )",
                 line,
             ), line
@@ -383,6 +383,12 @@ def test_atfr_is_trained_as_slowfast(name):
             ("random", None, "plain"),
             (0.01, 192, 1e-4, False, True, 225, 50, "step"),
             "k400-10x1@112-score",
+        ),
+        (
+            "k400/i3d_64f",
+            ("random", None, "plain"),
+            (0.1, 384, 1e-7, False, True, 184, 0, "step"),
+            "k400-10x1@224-score",
         ),
         (
             "k400/smallbig_r50_8f",

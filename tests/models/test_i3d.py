@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from torch.nn import BatchNorm3d
 from torchvision.models import googlenet
 
 from stsm_cli.config.load import load_recipe
@@ -46,6 +47,13 @@ def test_means_of_windows_count_the_ends_less():
     torch.testing.assert_close(mean_of_windows(x, (2, 7, 7))[0], expected, rtol=1e-12, atol=1e-12)
     small = torch.randn(2, 3, 1, 2, 2)
     torch.testing.assert_close(mean_of_windows(small, (2, 7, 7)), small.mean((2, 3, 4)))
+
+
+def test_norms_keep_their_statistics_for_long_as_the_authors_do_but_in_small():
+    with torch.device("meta"):
+        networks = [i3d_backbone(name) for name in ("i3d", "i3d_small")]
+    norms = [[m for m in network.modules() if isinstance(m, BatchNorm3d)] for network in networks]
+    assert [{(m.eps, m.momentum) for m in some} for some in norms] == [{(1e-3, 1e-3)}, {(1e-3, 0.1)}]
 
 
 @pytest.mark.parametrize(("stream", "params"), [("rgb", 12_697_264), ("flow", 12_675_312)])
