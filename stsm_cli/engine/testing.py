@@ -30,7 +30,7 @@ from stsm_cli.engine.trained import Trained, naming_another
 from stsm_cli.errors import DataError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
-from stsm_cli.models.weights import load_weights, num_classes
+from stsm_cli.models.weights import check_rules, load_weights, num_classes
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.stored import Result
 
@@ -61,6 +61,7 @@ def _filled(config: ModelConfig, checkpoint: Path) -> Network:
         update["num_classes"] = num_classes(checkpoint)
     model = build_model(config.model_copy(update=update))
     load_weights(model, checkpoint)
+    check_rules(config, checkpoint)
     return model
 
 

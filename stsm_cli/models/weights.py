@@ -9,10 +9,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from stsm_cli.config.schema import ModelConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.network import AUXILIARY, CLASSIFIER, RELATIONS, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
-from stsm_cli.models.weights_file import read_pickle, read_safetensors
+from stsm_cli.models.weights_file import read_header, read_pickle, read_safetensors
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
 from stsm_cli.models.weights_names import SOURCES, looks_like
 from stsm_cli.printable import command_line
@@ -66,6 +67,34 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     if problems := differences(tensors, weights):
         raise CheckpointError(f"{path}: does not fit the recipe's network: {problems}", hint=hint)
     _fill(model, weights)
+
+
+def rules(config: ModelConfig) -> dict[str, str]:
+    """Rules that a network follows and no tensor tells, by their keys in a recipe."""
+    shift, slowfast = config.shift, config.slowfast
+    return {
+        "model.statistics": config.statistics,
+        "model.shift.shortcut": str(shift is not None and shift.shortcut).lower(),
+        "model.slowfast.slow_frames": slowfast.slow_frames,
+    }
+
+
+def check_rules(config: ModelConfig, path: Path) -> None:
+    """Refuse to test weights under other rules than their file states.
+
+    A checkpoint of `stsm train` states none, and neither do files converted before version 0.8.
+
+    Raises:
+        CheckpointError: They were trained under another rule than the network of `config` follows.
+    """
+    header = read_header(path) if path.suffix == SAFETENSORS else {}
+    for key, wanted in rules(config).items():
+        if (found := header.get(key, wanted)) != wanted:
+            recipe = header.get("recipe")
+            raise CheckpointError(
+                f"{path}: trained with {key} {found}, but the recipe's network has {wanted}",
+                hint=f"--set {key}={found}" + (f", or recipe {recipe}" if recipe else ""),
+            )
 
 
 def load_init(model: Network, path: Path) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from stsm_cli.config.schema import Backbone, ShiftConfig, System
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import shift_targets
 from stsm_cli.models.network import AUXILIARY
-from stsm_cli.models.weights import FORMAT, NON_LOCAL, differences
+from stsm_cli.models.weights import FORMAT, NON_LOCAL, differences, rules
 from stsm_cli.models.weights_file import read_pickle, read_safetensors, state_dict
 from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.models.weights_layout import Layout
@@ -41,6 +41,7 @@ class Converted:
         shifted: Whether it was trained with TSM's shift (T, α=1/4).
         recipe: The shipped recipe under which it is tested right; None: there is none with this
             network and number of classes.
+        rules: What it follows and no tensor tells, by their keys in a recipe.
         also: Other shipped recipes that the tensors fit, too.
         relatives: Without one, those with this network and another number of classes.
         frames: Of a view, where only a network for as many has such tensors; else None.
@@ -59,6 +60,7 @@ class Converted:
     non_local: bool
     num_classes: int
     recipe: str | None = None
+    rules: Mapping[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     relatives: tuple[str, ...] = ()
     frames: int | None = None
@@ -131,6 +133,7 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
         non_local=has_non_local,
         num_classes=match.network.num_classes,
         recipe=match.recipe,
+        rules=rules(match.config if shifted else match.config.model_copy(update={"shift": None})),
         also=match.also,
         relatives=match.relatives,
         frames=match.network.frames_of(match.tensors),
@@ -165,6 +168,8 @@ def save_converted(path: Path, converted: Converted, *, original: Path) -> str:
         "non_local": str(converted.non_local).lower(),
         "num_classes": str(converted.num_classes),
         "classes": "unknown",  # no source names them
+        **({"recipe": converted.recipe} if converted.recipe else {}),
+        **converted.rules,
     }
     content = serialised(converted.weights, metadata)
     try:

@@ -102,6 +102,12 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def read_header(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, whose tensors have been read."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
 def _check_tensors(path: Path, state: dict[Any, Any]) -> None:
     """Refuse tensors that are not of weights, before anything is made of one."""
     most = path.stat().st_size

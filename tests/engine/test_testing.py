@@ -10,7 +10,7 @@ from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.testing import load_model, run_test
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import CheckpointError, DataError, RecipeError, UsageError
-from stsm_cli.models.weights import FORMAT, read_weights
+from stsm_cli.models.weights import FORMAT, read_weights, rules
 from stsm_cli.stored import result_record
 
 CPU = torch.device("cpu")
@@ -120,6 +120,23 @@ def test_a_converted_file_gives_what_the_checkpoint_gives(small_run):
     own = run(trained("runs/small", None))
     assert converted.result.weights_sha256 == own.result.weights_sha256
     assert torch.equal(converted.scores.probabilities, own.scores.probabilities)
+
+
+def test_a_converted_file_is_tested_under_the_rules_of_its_network_alone(small_run):
+    weights, config = read_weights(small_run.checkpoint), small_run.recipe().model
+    header = {"format": FORMAT, "shifted": "true", **rules(config)}
+    save_file(weights, "w.safetensors", header)
+    assert load_model(config, Path("w.safetensors"), CPU)
+    other = header | {"model.shift.shortcut": "true"}
+    save_file(weights, "w.safetensors", other)
+    with pytest.raises(CheckpointError, match=r"w.safetensors: trained with model.shift.shortcut "
+                       "true, but the recipe's network has false$") as caught:  # fmt: skip
+        load_model(config, Path("w.safetensors"), CPU)
+    assert caught.value.hint == "--set model.shift.shortcut=true"
+    save_file(weights, "w.safetensors", other | {"recipe": "sthv2/tsm_tpn_r50_8f"})
+    with pytest.raises(CheckpointError) as caught:
+        load_model(config, Path("w.safetensors"), CPU)
+    assert caught.value.hint.endswith("=true, or recipe sthv2/tsm_tpn_r50_8f")
 
 
 def test_a_number_of_classes_left_open_is_that_of_the_weights(small_run):

@@ -53,7 +53,10 @@ def test_norms_keep_their_statistics_for_long_as_the_authors_do_but_in_small():
     with torch.device("meta"):
         networks = [i3d_backbone(name) for name in ("i3d", "i3d_small")]
     norms = [[m for m in network.modules() if isinstance(m, BatchNorm3d)] for network in networks]
-    assert [{(m.eps, m.momentum) for m in some} for some in norms] == [{(1e-3, 1e-3)}, {(1e-3, 0.1)}]
+    assert [{(m.eps, m.momentum) for m in some} for some in norms] == [
+        {(1e-3, 1e-3)},
+        {(1e-3, 0.1)},
+    ]
 
 
 @pytest.mark.parametrize(("stream", "params"), [("rgb", 12_697_264), ("flow", 12_675_312)])

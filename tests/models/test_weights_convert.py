@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import get_model
 
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import build_model
-from stsm_cli.models.weights import load_weights
+from stsm_cli.models.weights import load_weights, rules
 from stsm_cli.models.weights_convert import Converted, convert, save_converted
+from stsm_cli.models.weights_file import read_header
 
 FRAMES, CLASSES = 2, 7  # of the networks in conftest.py
 TSM = ShiftConfig(dims="T", alpha="1/4")
@@ -172,7 +174,29 @@ def test_header_says_where_the_weights_come_from(tmp_path):
             "non_local": "false",
             "num_classes": "3",
             "classes": "unknown",
+            "model.statistics": "own",
+            "model.shift.shortcut": "false",
+            "model.slowfast.slow_frames": "spread",
         }
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("k400/slowonly_r50_4x16", ("own", "false", "spread")),
+        ("k400/mmaction2_v1_slowfast_r50_4x16", ("imagenet", "false", "every")),
+        ("sthv2/tsm_tpn_r50_8f", ("own", "true", "spread")),
+        ("sthv2/mmaction2_v1_tsm_tpn_r50_8f", ("own", "false", "spread")),
+    ],
+)
+def test_the_header_holds_the_rules_that_no_tensor_tells(recipe, expected, tmp_path):
+    found = rules(load_recipe(recipe).recipe.model)
+    assert tuple(found.values()) == expected
+    made = Converted({"n": torch.ones(1)}, "mit", "resnet50", True, False, 3, recipe, found)
+    (tmp_path / "theirs.pth").touch()
+    save_converted(tmp_path / "a.safetensors", made, original=tmp_path / "theirs.pth")
+    header = read_header(tmp_path / "a.safetensors")
+    assert {key: header[key] for key in ("recipe", *found)} == {"recipe": recipe, **found}
 
 
 def test_a_place_that_cannot_be_written_is_named(read, tmp_path, state_of):
