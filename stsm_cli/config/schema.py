@@ -460,7 +460,7 @@ class Recipe(Section):
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _sections_agree(self) -> "Recipe":
+    def _sections_agree(self, info: ValidationInfo) -> "Recipe":
         if self.test.crop_px > self.data.short_side_px:
             raise ValueError(
                 f"test.crop_px ({self.test.crop_px}) must be at most "
@@ -475,6 +475,8 @@ class Recipe(Section):
             raise ValueError(
                 f"test.split (test): data set {self.data.dataset} has the splits train and val"
             )
+        if info.context == WRITTEN and self.optim.policy == "tsm" and self.model.system == "trn":
+            raise ValueError("optim.policy (tsm) has no rule for the classifier of system trn")
         allowed, most_frames = sampling_limits(self.data.sampling)
         if self.test.clips not in allowed:
             raise ValueError(

@@ -52,9 +52,16 @@ def _sgd(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimi
 
 
 def _adamw(model: nn.Module, config: OptimConfig, lr: float) -> torch.optim.Optimizer:
+    spared = {
+        name: parameter.ndim <= 1 or name.rpartition(".")[2] == "bias"
+        for name, parameter in model.named_parameters()
+    }
     groups: ParameterGroups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1]},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for name, p in model.named_parameters() if not spared[name]]},
+        {
+            "params": [p for name, p in model.named_parameters() if spared[name]],
+            "weight_decay": 0.0,
+        },
     ]
     betas = (config.momentum, 0.999)
     return torch.optim.AdamW(groups, lr, betas=betas, weight_decay=config.weight_decay)
@@ -104,7 +111,7 @@ def _scaled_groups(
 
 
 def _tsm_scales(module: nn.Module, *, is_weight: bool) -> _Scales:
-    """Multipliers of one layer; the classifier is the networks' only linear layer.
+    """Multipliers of one layer; every linear one counts as a classifier, in ATFR's samplers, too.
 
     Source: mmaction2 v1.2.0, mmaction/engine/optimizers/tsm_optim_wrapper_constructor.py, with
     `fc_lr5=True`.

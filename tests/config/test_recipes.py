@@ -210,7 +210,7 @@ def test_every_value_says_where_it_comes_from(path):
         if value.strip() and key.strip() not in ("# Run", "# Cost", "extends", "dataset"):
             assert line.startswith("#") or re.search(
                 r"# (paper (\d|Table)|ours: |MMAction2 (0\.20|1\.2)|\S+'s (code|paper)"
-                r"|(TEA|TDN|ACTION-Net|TPN|SELFY|TRN)'s )",
+                r"|(TEA|TDN|ACTION-Net|TPN|SELFY|TRN|VMZ)'s )",
                 line,
             ), line
 

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import (
     AVERAGES,
     WRITTEN,
@@ -19,6 +20,7 @@ from stsm_cli.config.schema import (
     TestConfig,
     sampling_limits,
 )
+from stsm_cli.errors import RecipeError
 
 RECIPE = {
     "model": {"backbone": "resnet50", "num_classes": 400},
@@ -371,6 +373,12 @@ def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
     assert set(scores.KEEPS_LABELS) == choices(DataConfig, "flip")
     assert set(prepare.COMMANDS) == choices(DataConfig, "dataset")
     assert set(summary.LABELS) == choices(DataConfig, "dataset")
+
+
+def test_the_tsm_policy_and_trn_s_classifier_exclude_each_other():
+    says = r"optim.policy \(tsm\) has no rule for the classifier of system trn"
+    with pytest.raises(RecipeError, match=says):
+        load_recipe("sthv2/trn_bninception_8f", ["optim.policy=tsm"])
 
 
 @pytest.mark.parametrize("key", ["optimizer", "policy", "schedule", "warmup_by"])

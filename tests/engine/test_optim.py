@@ -8,6 +8,7 @@ from stsm_cli.config.batch import peak_lr
 from stsm_cli.config.schema import ModelConfig, OptimConfig
 from stsm_cli.engine.optim import build_optimizer, freeze_norms, lr_at, set_lr
 from stsm_cli.models.build import build_model
+from stsm_cli.models.trn import ScaleClassifier
 
 
 def config(**changes):
@@ -91,6 +92,13 @@ def test_adamw_decays_matrices_only():
     assert {p.ndim for p in vectors["params"]} == {1}
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.02, 0.0)
     assert matrices["betas"] == (0.9, 0.999)
+
+
+def test_adamw_spares_biases_of_whatever_shape():
+    model = ScaleClassifier(3, 4, 5)
+    matrices, vectors = build_optimizer(model, config(optimizer="adamw")).param_groups
+    assert [p is model.weight for p in matrices["params"]] == [True]
+    assert [p is model.bias for p in vectors["params"]] == [True]
 
 
 def multipliers(optimizer, model, config):

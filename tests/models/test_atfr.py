@@ -7,6 +7,7 @@ from stsm_cli.config.networks_3d import SlowFastConfig
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.atfr import SimilaritySampling, bin_weights, without_empty
 from stsm_cli.models.build import build_model
+from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D
 
 RATIO_4 = SlowFastConfig(ratio=4, lateral_kernel=7)
 
@@ -118,6 +119,21 @@ def test_steps_stand_in_the_order_of_distance_so_that_reversal_changes_nothing()
     x = torch.randn(1, 6, 5, 2, 3, dtype=torch.float64)
     torch.testing.assert_close(layer(x.flip(2)), layer(x), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(layer(x.flip(4)), layer(x).flip(4), rtol=1e-10, atol=1e-12)
+
+
+class Negated(nn.Module):
+    def forward(self, x):
+        return -x
+
+
+@pytest.mark.parametrize("block", [Basic3D, Bottleneck3D])
+def test_a_block_samples_before_its_last_relu(block):
+    torch.manual_seed(0)
+    layer = block(4, 4, 1, 1).eval()
+    layer.last_norm.weight.data.fill_(0)  # the branch gives nothing
+    x = torch.randn(1, 4, 2, 3, 3)
+    layer.sampler = Negated()
+    assert torch.equal(layer(x), (-layer.downsample(x)).relu())
 
 
 def test_frames_are_compared_in_float32_under_autocast():

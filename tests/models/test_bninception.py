@@ -37,6 +37,15 @@ def windows(x, before, size):
     return out
 
 
+@pytest.mark.parametrize("pool", ["pool1", "pool2"])
+def test_the_stem_s_pools_begin_with_the_first_pixel(pool):
+    with torch.device("meta"):
+        layer = getattr(BNInception().stem, pool)
+    x = torch.rand(2, 3, 8, 8)
+    for picture, maxima in zip(x, layer(x), strict=True):
+        assert torch.equal(maxima, windows(picture, 0, 4))
+
+
 @pytest.mark.parametrize(("side", "before"), [(8, 0), (7, 1)])
 def test_a_halving_block_passes_maxima_on_beside_its_convolutions(side, before):
     torch.manual_seed(0)

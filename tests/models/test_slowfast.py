@@ -5,7 +5,7 @@ from stsm_cli.config.networks_3d import SlowFastConfig
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models.build import build_model
 from stsm_cli.models.shift import ShiftedConv
-from stsm_cli.models.slowfast import Lateral, slow_positions, slowfast_backbone
+from stsm_cli.models.slowfast import Lateral, _joined, slow_positions, slowfast_backbone
 
 
 def small(**changes):
@@ -112,6 +112,15 @@ def test_a_block_begins_as_its_shortcut():
     with torch.device("meta"):
         deep = slowfast_backbone("slowfast_resnet50", 4, SlowFastConfig())
     assert deep.fast.layer2[1].last_norm is deep.fast.layer2[1].bn3
+
+
+@pytest.mark.parametrize(("steps", "before"), [(2, 1), (1, 1), (4, 0), (3, 0)])
+def test_zeros_stand_around_fewer_time_steps_the_odd_one_behind(steps, before):
+    short, long = torch.rand(1, 2, steps, 1, 1), torch.rand(1, 3, 4, 1, 1)
+    expected = torch.zeros(1, 2, 4, 1, 1)
+    expected[:, :, before : before + steps] = short
+    assert torch.equal(_joined(short, long), torch.cat([expected, long], 1))
+    assert torch.equal(_joined(long, short), torch.cat([long, expected], 1))
 
 
 def test_everything_learns(slow):
