@@ -34,7 +34,6 @@ class View:
         num_positions: Segments of the video in uniform sampling; in dense sampling, equally spaced
             positions in a window of it.
         consecutive: Frames that are read at each position, one after the other.
-        stride: From one of them to the next, in frames of the video.
         window: Length of the window of dense sampling, in frames of the video.
         mean: Of each channel, on the scale of 0 to 255; as many as there are channels C.
         std: Likewise.
@@ -44,7 +43,6 @@ class View:
 
     num_positions: int
     consecutive: int = 1
-    stride: int = 1
     window: int = 64  # paper 4.2: DenseSampleFrames' sample_range
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -58,7 +56,7 @@ class View:
     @property
     def span(self) -> int:
         """Frames of the video from the first to the last of those, or of fields, at a position."""
-        return (self.consecutive - 1) * self.stride + max(1, self.flow_fields)
+        return self.consecutive - 1 + max(1, self.flow_fields)
 
     def shape(self, size_px: int) -> tuple[int, int, int, int]:
         """(T, C, H, W) of a view of `size_px`² pixels."""

@@ -140,7 +140,9 @@ def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT
     return replace(motion, num_added=len(missing) - len(motion.broken))
 
 
-_Key = tuple[str, int, int]  # path, bytes, frames
+_METHOD = 1
+"""Version of `measure`, in every line of the file; one without is of version 1."""
+_Key = tuple[str, int, int, int]  # path, bytes, frames, version
 
 
 def _key(root: Path, record: VideoRecord) -> _Key:
@@ -148,7 +150,7 @@ def _key(root: Path, record: VideoRecord) -> _Key:
         num_bytes = (root / record.path).stat().st_size
     except OSError:  # reading it tells what is wrong
         num_bytes = -1
-    return record.path, num_bytes, record.num_frames
+    return record.path, num_bytes, record.num_frames, _METHOD
 
 
 def _measured(
@@ -180,7 +182,8 @@ def _kept(
 
 def _line(key: _Key, curve: MotionCurve) -> bytes:
     motion = base64.b64encode(curve.astype(_KEPT).tobytes()).decode()
-    entry = dict(zip(("path", "bytes", "frames", "motion"), (*key, motion), strict=True))
+    names = ("path", "bytes", "frames", "method", "motion")
+    entry = dict(zip(names, (*key, motion), strict=True))
     return json.dumps(entry).encode() + b"\n"
 
 
@@ -195,7 +198,7 @@ def _read(path: Path) -> dict[_Key, MotionCurve]:
     for line in lines:
         try:
             entry = json.loads(line)
-            key = entry["path"], entry["bytes"], entry["frames"]
+            key = entry["path"], entry["bytes"], entry["frames"], entry.get("method", 1)
             curve = np.frombuffer(base64.b64decode(entry["motion"], validate=True), _KEPT)
         except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
             continue  # not whole

@@ -341,7 +341,7 @@ def _runs(starts: Positions, total: int, view: View) -> Positions:
 
     So it does in MMAction2's `SampleFrames` (`out_of_bound_opt='loop'`).
     """
-    run = np.arange(view.consecutive) * view.stride
+    run = np.arange(view.consecutive)
     return ((starts[..., None] + run) % total).reshape(len(starts), -1)
 
 

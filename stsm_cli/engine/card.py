@@ -39,7 +39,9 @@ class Reading:
 
     sampling: str
     """`uniform`: the middle frame of each of `num_positions` equal parts of the video. `dense`:
-    `num_positions` frames of a window of `window` frames, evenly spaced from its first on."""
+    `num_positions` frames of a window of `window` frames, evenly spaced from its first on.
+    `slowfast_uniform` and `slowfast_dense`, `tpn_uniform` and `tpn_dense`, `motion`: as in
+    stsm_cli/data/sampling.py."""
     num_positions: int
     consecutive: int
     """Frames that are read at each position, `stride` frames apart."""
@@ -93,7 +95,7 @@ def reading(recipe: Recipe) -> Reading:
         sampling=recipe.data.sampling,
         num_positions=view.num_positions,
         consecutive=view.consecutive,
-        stride=view.stride,
+        stride=1,
         window=view.window,
         short_side_px=recipe.data.short_side_px,
         crop_px=recipe.test.crop_px,

@@ -378,7 +378,7 @@ def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
 def test_the_tsm_policy_and_trn_s_classifier_exclude_each_other():
     says = r"optim.policy \(tsm\) has no rule for the classifier of system trn"
     with pytest.raises(RecipeError, match=says):
-        load_recipe("sthv2/trn_bninception_8f", ["optim.policy=tsm"])
+        load_recipe("sthv2/trn_bninception_8f", ["optim.policy=tsm", "optim.decay_norms=true"])
 
 
 @pytest.mark.parametrize("key", ["optimizer", "policy", "schedule", "warmup_by"])

@@ -2,8 +2,8 @@ from stsm_cli.config.view import IMAGENET_MEAN, View
 
 
 def test_a_view_counts_all_its_frames():
-    view = View(8, consecutive=5, stride=2)
-    assert (view.num_frames, view.span) == (40, 9)
+    view = View(8, consecutive=5)
+    assert (view.num_frames, view.span) == (40, 5)
     assert view.shape(224) == (40, 3, 224, 224)
 
 

@@ -163,6 +163,21 @@ def test_a_line_that_is_not_whole_is_measured_again_and_spoils_no_other(a_set, t
     assert (entry["path"], entry["bytes"], entry["frames"]) == ("a.mp4", 10, 4)
 
 
+def test_a_curve_of_another_method_is_measured_again_and_one_of_the_first_names_none(
+    a_set, monkeypatch
+):
+    path = motion_path(a_set.root)
+    a_set.open("a.mp4")
+    assert json.loads(path.read_text())["method"] == 1
+    path.write_text(path.read_text().replace('"method": 1, ', ""))
+    a_set.open("a.mp4")
+    assert a_set.measured == {"a.mp4": 1}
+    monkeypatch.setattr(module, "_METHOD", 2)
+    for _ in range(2):
+        a_set.open("a.mp4")
+    assert a_set.measured == {"a.mp4": 2}
+
+
 def test_where_nothing_can_be_written_this_is_said_once(a_set, monkeypatch):
     said = []
 

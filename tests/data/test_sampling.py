@@ -291,12 +291,12 @@ def test_clips_of_nothing_are_refused(counts):
         uniform_spread(*counts)
 
 
-def test_frames_that_are_read_together_lie_a_stride_apart():
-    view = View(3, consecutive=2, stride=4)
-    clips = sampling.test_indices("uniform", 34, view, 2)  # positions 0 to 29, segments of 10
-    assert clips.tolist() == [[5, 9, 15, 19, 25, 29], [0, 4, 10, 14, 20, 24]]
-    (drawn,) = train_indices("uniform", 34, view, np.random.default_rng(0))
-    assert (drawn[1::2] - drawn[::2] == 4).all()
+def test_frames_that_are_read_together_follow_one_another():
+    view = View(3, consecutive=2)
+    clips = sampling.test_indices("uniform", 31, view, 2)  # positions 0 to 29, segments of 10
+    assert clips.tolist() == [[5, 6, 15, 16, 25, 26], [0, 1, 10, 11, 20, 21]]
+    (drawn,) = train_indices("uniform", 31, view, np.random.default_rng(0))
+    assert (drawn[1::2] - drawn[::2] == 1).all()
     assert (drawn[::2] // 10 == [0, 1, 2]).all()
 
 
