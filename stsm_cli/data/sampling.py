@@ -262,7 +262,7 @@ def _tpn_windows(total: int, num_frames: int, starts: Positions, window: int) ->
     _check_window(total, num_frames, window)
     step = window // num_frames
     held = max(0, total - 2) // step if total < window else num_frames
-    steps = np.minimum(np.arange(num_frames), held) * step
+    steps: Positions = np.minimum(np.arange(num_frames), held) * step
     return starts[:, None] + steps  # (positions, num_frames)
 
 

@@ -321,6 +321,35 @@ def test_the_systems_recipes_hold_their_authors_values():
         assert optim.nesterov == (recipe.model.system in ("tpn", "selfy"))
 
 
+def test_every_value_of_another_s_recipe_is_the_one_that_was_looked_up():
+    """`others.yaml` holds them whole; a value changes there with its source in the recipe."""
+    found = {
+        name: load_recipe(name).recipe.model_dump(mode="json", exclude_defaults=True)
+        for name in NAMES
+        if name.startswith(("k400/", "sthv2/")) and name not in PAPER
+    }
+    assert found == load_yaml(Path(__file__).with_name("others.yaml"))
+
+
+COMMON = ("optimizer", "momentum", "schedule")
+"""Keys of `optim` whose values in the base recipes are those of others, too."""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PAPER])
+def test_another_s_recipe_takes_no_value_of_the_paper_s_training(name):
+    loaded = load_recipe(name)
+    inherited = {
+        key
+        for key, _, origin in describe(loaded)
+        if re.search(r"base/(k400|sthv2)\.yaml", str(origin))
+        and key.startswith(("optim.", "test.", "data.train_crop", "data.flip"))
+        and key.rpartition(".")[2] not in COMMON
+    }
+    if "mmaction2" in name:  # the paper's own code base
+        inherited -= {"optim.policy", "optim.clip_grad_norm", "optim.weight_decay"}
+    assert inherited == set()
+
+
 def test_only_tpn_s_copy_of_tsm_shifts_projected_shortcuts():
     shifted = {
         name for name in NAMES if (shift := load_recipe(name).recipe.model.shift) and shift.shortcut
