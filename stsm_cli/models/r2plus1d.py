@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stsm_cli.config.networks_3d import R2Plus1DBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
+from stsm_cli.models.resnet_3d import BLOCKS, WIDTHS
 
 NORM_EPS = 1e-3  # Caffe2's
 # Trap: their momentum stays torch's 0.1, which Caffe2 calls 0.9. VMZ's PyTorch code sets 0.9 here,
@@ -127,7 +128,7 @@ def r2plus1d_backbone(name: R2Plus1DBackbone, num_in: int = 3) -> R2Plus1D:
     match name:
         case "r2plus1d_34":
             stem = Factored(num_in, 64, 45, side=7, stride=(2, 1))
-            return R2Plus1D((64, 128, 256, 512), (3, 4, 6, 3), stem=stem)
+            return R2Plus1D(WIDTHS, BLOCKS, stem=stem)
         case "r2plus1d_small":
             width = SMALL_WIDTHS[0]
             stem = Factored(num_in, width, channels_between(num_in, width), stride=(2, 1))

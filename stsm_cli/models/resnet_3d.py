@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from stsm_cli.models.network_3d import mean_of_windows
 
+WIDTHS, BLOCKS = (64, 128, 256, 512), (3, 4, 6, 3)
+"""Of the stages of a ResNet-50."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -192,7 +195,7 @@ class ResNet3D(nn.Module):
 
 
 def convolution(
-    num_in: int, num_out: int, kernel: tuple[int, int, int], stride: int = 1
+    num_in: int, num_out: int, kernel: tuple[int, int, int], stride: int = 1, *, groups: int = 1
 ) -> nn.Conv3d:
     """A convolution that keeps time and, at stride 1, space; without a bias.
 
@@ -201,9 +204,24 @@ def convolution(
         num_out: Channels out.
         kernel: Its odd sizes along T, H and W.
         stride: Along H and W.
+        groups: Into which the channels are divided.
     """
-    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(num_in, num_out, kernel, (1, stride, stride), padding, bias=False)
+    padding, steps = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2), (1, stride, stride)
+    return nn.Conv3d(num_in, num_out, kernel, steps, padding, groups=groups, bias=False)
+
+
+def four_stages(
+    widths: Sequence[int], blocks: Sequence[int], temporal: Sequence[int] = (1, 1, 1, 1)
+) -> list[Stage]:
+    """Four stages, all but the first of which halve the picture.
+
+    Args:
+        widths: Of each stage.
+        blocks: Of each stage.
+        temporal: Sizes of their kernels along time, odd.
+    """
+    sizes = zip(widths, blocks, (1, 2, 2, 2), temporal, strict=True)
+    return [Stage(*values) for values in sizes]
 
 
 def start_as_shortcuts(network: nn.Module) -> None:

@@ -6,11 +6,20 @@ Source: facebookresearch/SlowFast, slowfast/models/video_model_builder.py (`ResN
     head_helper.py and utils/weight_init_helper.py.
 """
 
-from collections.abc import Sequence
-
 from stsm_cli.config.networks_3d import SlowBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
-from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage, start_as_shortcuts
+from stsm_cli.models.resnet_3d import (
+    BLOCKS,
+    WIDTHS,
+    Basic3D,
+    Bottleneck3D,
+    ResNet3D,
+    four_stages,
+    start_as_shortcuts,
+)
+
+SLOW_TEMPORAL = (1, 1, 3, 3)
+"""Sizes of the kernels along time: the last two stages see the frames before and behind."""
 
 
 def slow_backbone(name: SlowBackbone, *, windows: bool = False) -> ResNet3D:
@@ -26,21 +35,10 @@ def slow_backbone(name: SlowBackbone, *, windows: bool = False) -> ResNet3D:
     """
     match name:
         case "slow_resnet50":
-            stages = slow_stages((64, 128, 256, 512), (3, 4, 6, 3))
+            stages = four_stages(WIDTHS, BLOCKS, SLOW_TEMPORAL)
             network = ResNet3D(Bottleneck3D, stages, stem=64, windows=windows)
         case "slow_resnet_small":
-            stages = slow_stages(SMALL_WIDTHS, (1, 1, 1, 1))
+            stages = four_stages(SMALL_WIDTHS, (1, 1, 1, 1), SLOW_TEMPORAL)
             network = ResNet3D(Basic3D, stages, stem=32, small=True, windows=windows)
     start_as_shortcuts(network)
     return network
-
-
-def slow_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
-    """Four stages, the last two of which see the frames before and behind.
-
-    Args:
-        widths: Of each stage.
-        blocks: Of each stage.
-    """
-    strides, temporal = (1, 2, 2, 2), (1, 1, 3, 3)
-    return [Stage(*values) for values in zip(widths, blocks, strides, temporal, strict=True)]

@@ -18,10 +18,19 @@ from torch.nn import functional as F
 
 from stsm_cli.config.networks_3d import SlowFastBackbone, SlowFastConfig
 from stsm_cli.models.backbones import SMALL_WIDTHS
-from stsm_cli.models.resnet_3d import Basic3D, Bottleneck3D, ResNet3D, Stage, start_as_shortcuts
-from stsm_cli.models.slow_only import slow_stages
+from stsm_cli.models.resnet_3d import (
+    BLOCKS,
+    WIDTHS,
+    Basic3D,
+    Bottleneck3D,
+    ResNet3D,
+    four_stages,
+    start_as_shortcuts,
+)
+from stsm_cli.models.slow_only import SLOW_TEMPORAL
 
-WIDTHS, BLOCKS = (64, 128, 256, 512), (3, 4, 6, 3)  # ResNet-50's
+FAST_TEMPORAL = (3, 3, 3, 3)
+"""Sizes of the kernels along time in the fast pathway."""
 BETA_INVERSE = 8
 """Channels of the slow pathway for each of the fast one."""
 LATERAL_RATIO = 2
@@ -84,10 +93,10 @@ class SlowFastResNet(nn.Module):
         windows: bool = False,
     ) -> None:
         super().__init__()
-        fast = _fast_stages([width // BETA_INVERSE for width in widths], blocks)
+        fast = four_stages([width // BETA_INVERSE for width in widths], blocks, FAST_TEMPORAL)
         entering = [stem // BETA_INVERSE, *(stage.width * block.expansion for stage in fast[:-1])]
         joined = [LATERAL_RATIO * channels for channels in entering]
-        slow = slow_stages(widths, blocks)
+        slow = four_stages(widths, blocks, SLOW_TEMPORAL)
         self.slow = ResNet3D(block, slow, stem=stem, joined=joined, small=small, windows=windows)
         self.fast = ResNet3D(
             block, fast, stem=entering[0], temporal=5, small=small, windows=windows
@@ -169,9 +178,3 @@ def _joined(slow: Tensor, given: Tensor) -> Tensor:
 def _widened(x: Tensor, steps: int) -> Tensor:
     before, odd = divmod(steps - int(x.shape[2]), 2)
     return F.pad(x, (0, 0, 0, 0, before, before + odd)) if before or odd else x
-
-
-def _fast_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
-    """Four stages, all of which see the frames before and behind."""
-    strides = (1, 2, 2, 2)
-    return [Stage(*values, temporal=3) for values in zip(widths, blocks, strides, strict=True)]

@@ -10,13 +10,18 @@ Source: xhl-video/SmallBigNet, models/blocks.py (`SmallBig_module`, `SmallBig_mo
     models/SmallBig.py (`smallbig50_no_extra`, `smallbig50_extra`).
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from stsm_cli.config.networks_3d import SmallBigBackbone, SmallBigConfig
 from stsm_cli.models.backbones import SMALL_WIDTHS
-from stsm_cli.models.resnet_3d import Bottleneck3D, ResNet3D, Stage, convolution
+from stsm_cli.models.resnet_3d import (
+    BLOCKS,
+    WIDTHS,
+    Bottleneck3D,
+    ResNet3D,
+    convolution,
+    four_stages,
+)
 
 
 class SmallBig(nn.Module):
@@ -86,10 +91,10 @@ def smallbig_backbone(name: SmallBigBackbone, num_frames: int, config: SmallBigC
     """
     match name:
         case "smallbig_resnet50":
-            stages = _flat_stages((64, 128, 256, 512), (3, 4, 6, 3))
+            stages = four_stages(WIDTHS, BLOCKS)
             network = ResNet3D(Bottleneck3D, stages, stem=64)
         case "smallbig_resnet_small":
-            stages = _flat_stages(SMALL_WIDTHS, (1, 1, 1, 1))
+            stages = four_stages(SMALL_WIDTHS, (1, 1, 1, 1))
             network = ResNet3D(Bottleneck3D, stages, stem=32, small=True)
     for layer in ("layer2", "layer3", "layer4"):
         stage = nn.Sequential()
@@ -100,12 +105,6 @@ def smallbig_backbone(name: SmallBigBackbone, num_frames: int, config: SmallBigC
             stage.add_module(place, SmallBig(block, num_frames))
         network.set_submodule(layer, stage)
     return network
-
-
-def _flat_stages(widths: Sequence[int], blocks: Sequence[int]) -> list[Stage]:
-    """Four stages without temporal kernels."""
-    strides = (1, 2, 2, 2)
-    return [Stage(*sizes, temporal=1) for sizes in zip(widths, blocks, strides, strict=True)]
 
 
 def _silent_norm(channels: int) -> nn.BatchNorm3d:

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from stsm_cli.config.view import View
 from stsm_cli.models.backbones import stage_width, stages
 from stsm_cli.models.network_3d import Network3D, float32_scores
+from stsm_cli.models.resnet_3d import convolution
 
-Kernel = tuple[int, int, int]
 ALONG_TIME, ONE, IN_SPACE = (3, 1, 1), (1, 1, 1), (1, 3, 3)
 
 
@@ -39,9 +39,9 @@ class LevelFusion(nn.Module):
     def __init__(self, width: int, num_out: int) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            _normed(_conv(width, width, ONE, groups=_groups(width))) for _ in range(2)
+            _normed(convolution(width, width, ONE, groups=_groups(width))) for _ in range(2)
         )
-        self.fuse = _normed(_conv(2 * width, num_out, ONE))
+        self.fuse = _normed(convolution(2 * width, num_out, ONE))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """(N, C, 1, h, w) of two levels (N, M, 1, h, w)."""
@@ -62,15 +62,15 @@ class Pyramid(nn.Module):
     def __init__(self, num_fine: int, num_coarse: int, *, num_frames: int) -> None:
         super().__init__()
         width = num_coarse // 2
-        self.spatial = _normed(_conv(num_fine, num_coarse, IN_SPACE, stride=2))
+        self.spatial = _normed(convolution(num_fine, num_coarse, IN_SPACE, stride=2))
         self.temporal = nn.ModuleList(
-            _conv(num_coarse, width, ALONG_TIME, groups=_groups(width)) for _ in range(2)
+            convolution(num_coarse, width, ALONG_TIME, groups=_groups(width)) for _ in range(2)
         )
         self.maximum = nn.MaxPool3d((num_frames, 1, 1))
         self.down = LevelFusion(width, num_coarse)
-        self.rise = _conv(width, width, ALONG_TIME)
+        self.rise = convolution(width, width, ALONG_TIME)
         self.up = LevelFusion(width, num_coarse)
-        self.fuse = _normed(_conv(2 * num_coarse, num_coarse, ONE))
+        self.fuse = _normed(convolution(2 * num_coarse, num_coarse, ONE))
         _initialise(self)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, num_fine: int, num_classes: int, *, dropout: float) -> None:
         super().__init__()
-        self.conv = _normed(_conv(num_fine, 2 * num_fine, IN_SPACE, stride=2))
+        self.conv = _normed(convolution(num_fine, 2 * num_fine, IN_SPACE, stride=2))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2 * num_fine, num_classes)
         _initialise(self)
@@ -168,14 +168,6 @@ class TPN(Network3D):
 def _groups(width: int) -> int:
     """Groups of a convolution to `width` channels; ours: fewer where 32 do not divide them."""
     return gcd(32, width)
-
-
-def _conv(
-    num_in: int, num_out: int, kernel: Kernel, *, stride: int = 1, groups: int = 1
-) -> nn.Conv3d:
-    """A convolution without bias that keeps time; `stride` is one in space."""
-    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(num_in, num_out, kernel, (1, stride, stride), padding, 1, groups, bias=False)
 
 
 def _normed(conv: nn.Conv3d) -> nn.Sequential:
