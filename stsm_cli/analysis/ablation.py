@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PositiveInt, model_validator
@@ -24,6 +25,8 @@ from stsm_cli.errors import RecipeError, UsageError
 from stsm_cli.resources import resource_dir
 
 Budget = Literal["full", "short", "custom"]
+DRAWS = 3
+"""Draws of a generated set: seed k of a row reads draw k mod 3."""
 DEFAULT_DATASET: DatasetName = "synth"
 """Data set of an ablation unless another is named."""
 
@@ -38,6 +41,8 @@ class Row(Section):
     """Words after `--set`, on top of the base recipe."""
     also: dict[DatasetName, tuple[str, ...]] = Field(default={})
     """And more of it, by data set."""
+    only: tuple[DatasetName, ...] = ()
+    """Data sets that have the row; none named: all. A row that the paper has not is a control."""
 
     def on(self, dataset: DatasetName) -> tuple[str, ...]:
         """All overrides of the row on a data set."""
@@ -269,8 +274,9 @@ def plan_sweep(
             f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only",
             hint=f"for {dataset} there are {others}" if others else None,
         )
+    rows = [row for row in ablation.rows if not row.only or chosen in row.only]
     for key in (override.partition("=")[0] for override in overrides):
-        if all(row.sets(key, chosen) for row in ablation.rows):
+        if all(row.sets(key, chosen) for row in rows):
             raise UsageError(f"--set {key}: every row of {name} sets it")
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
@@ -281,7 +287,7 @@ def plan_sweep(
     runs = tuple(
         _plan_run(row, row.recipes[chosen] if isinstance(row, SystemRow) else (base,), words, seed)
         for seed in range(common.seed, common.seed + seeds)
-        for row in (*ablation.rows, *asked)
+        for row in (*rows, *asked)
         for words in [(*shared, *row.on(chosen))]
     )
     is_full = full or chosen not in ablation.full
@@ -317,8 +323,15 @@ def command_words(name: str, dataset: str) -> list[str]:
 
 
 def _plan_run(row: Row, bases: Sequence[str], words: Sequence[str], seed: int) -> Run:
+    words = [*_draw(bases[0], seed), *words]  # first, so that a draw that is given wins
     first, *second = (_plan_stream(row, base, words, seed) for base in bases)
     return replace(first, flow=second[0]) if second else first
+
+
+def _draw(base: str, seed: int) -> list[str]:
+    """The override by which a seed reads its draw, where it is not the first."""
+    data, draw = _recipe(base).data, seed % DRAWS
+    return [f"data.{data.dataset}.draw={draw}"] if draw and hasattr(data.generated, "draw") else []
 
 
 def _plan_stream(row: Row, base: str, words: Sequence[str], seed: int) -> Run:
@@ -347,4 +360,9 @@ def _is_of_shift(override: str) -> bool:
 
 
 def _has_shift(recipe: str) -> bool:
-    return load_recipe(recipe).recipe.model.shift is not None
+    return _recipe(recipe).model.shift is not None
+
+
+@cache  # asked for each row and seed
+def _recipe(name: str) -> Recipe:
+    return load_recipe(name).recipe

@@ -93,8 +93,11 @@ def _files(records: Sequence[RunRecord]) -> str:
     known = {text: number for text, number in runs.items() if text}
     if not known:
         return ""
-    if len(runs) == 1:
-        return f"; the same files in all runs, known as `{next(iter(known))}`"
+    of_draw = {(r.recipe.data.draw, ", ".join(r.machine.files.values())) for r in records}
+    if len(known) == len(runs) and len(of_draw) == len({draw for draw, _ in of_draw}):
+        of = " of a draw" if len(of_draw) > 1 else ""
+        names = ", ".join(f"`{text}`" for _, text in sorted(of_draw))
+        return f"; the same files in all runs{of}, known as {names}"
     told = "; ".join(f"`{text}` (runs: {number})" for text, number in sorted(known.items()))
     unknown = f"; unknown (runs: {runs['']})" if runs[""] else ""
     return f"; files as their encoders wrote them: {told}{unknown}"

@@ -20,11 +20,11 @@ from stsm_cli.analysis.summary import (
     RowSummary,
     best_group,
     by_network,
+    claimed,
     comparable,
     pair_group,
     standard,
     summarise,
-    without_systems,
 )
 from stsm_cli.analysis.tables import render
 
@@ -143,4 +143,4 @@ def _measured(out: Path) -> tuple[list[RowSummary], Group | None]:
     group = best_group(read_records(out, table_name(name, ablation)))
     if group is None:
         return [], None
-    return without_systems(summarise(ablation, load_paper_table(TABLE), group)), group
+    return claimed(summarise(ablation, load_paper_table(TABLE), group)), group

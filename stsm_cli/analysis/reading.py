@@ -16,7 +16,7 @@ from stsm_cli.analysis.comparison import (
 )
 from stsm_cli.analysis.paper import PaperTable
 from stsm_cli.analysis.statistics import Spread, agreement
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network, without_systems
+from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network, claimed
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Conclusion:
 
 def verdicts(rows: Sequence[RowSummary]) -> list[str]:
     """Sentences on the paper's numbers, on the measured ones, and last on the claim."""
-    rows = without_systems(rows)
+    rows = claimed(rows)
     measured = [row for row in rows if row.top1 is not None]
     conclusion, networks = conclude(rows), by_network(rows)
     sentences = [_paper_best(rows)]
@@ -62,7 +62,7 @@ def conclude(rows: Sequence[RowSummary]) -> Conclusion:
     In a table of several networks the claim is the paper's order within each of them; in any other
     it is the paper's best row.
     """
-    rows = without_systems(rows)
+    rows = claimed(rows)
     claim, pairs = _claim(rows)
     comparisons = compare(pairs)
     verdict = judge(comparisons)
@@ -121,7 +121,7 @@ def _outcome(pair: RowComparison) -> str:
 
 def built(rows: Sequence[RowSummary], paper: PaperTable) -> list[str]:
     """Which row is best of all that the paper prints; nothing if TSN, TSM and STSM are all."""
-    num_built = sum(len(row.paper) for row in without_systems(rows))
+    num_built = sum(len(row.paper) for row in claimed(rows))
     if num_built == len(paper.rows):
         return []
     most = max(row.percent for row in paper.rows)

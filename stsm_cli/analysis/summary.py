@@ -113,13 +113,13 @@ class RowSummary:
 
     @property
     def network(self) -> str:
-        """And its network with its frames; empty in a table of one network, and of a system."""
-        return "" if self.is_system else self.row.name.partition(" ")[2]
+        """And its network with its frames; empty in a table of one network, and beside it."""
+        return "" if self.is_beside else self.row.name.partition(" ")[2]
 
     @property
-    def is_system(self) -> bool:
-        """True if it is none of TSN, TSM and STSM, on which the claims are."""
-        return isinstance(self.row, SystemRow)
+    def is_beside(self) -> bool:
+        """True of another system and of a control, on which no claim of the paper is."""
+        return isinstance(self.row, SystemRow) or not self.row.paper
 
     @property
     def top1(self) -> Spread | None:
@@ -164,7 +164,7 @@ class RowSummary:
 
 
 def summarise(ablation: Ablation, paper: PaperTable, group: Group | None) -> list[RowSummary]:
-    """The table's rows in its order, those of other systems where they are measured.
+    """The table's rows in its order, other systems and controls where they are measured.
 
     Without a group nothing is.
     """
@@ -176,12 +176,12 @@ def summarise(ablation: Ablation, paper: PaperTable, group: Group | None) -> lis
         )
         for row in ablation.all_rows
     ]
-    return [row for row in rows if row.records or not row.is_system]
+    return [row for row in rows if row.records or not row.is_beside]
 
 
-def without_systems(rows: Iterable[RowSummary]) -> list[RowSummary]:
-    """The rows that are TSN, TSM and STSM."""
-    return [row for row in rows if not row.is_system]
+def claimed(rows: Iterable[RowSummary]) -> list[RowSummary]:
+    """The rows on which the paper's claims are: without other systems and controls."""
+    return [row for row in rows if not row.is_beside]
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from stsm_cli.analysis.summary import (
     Line,
     RowSummary,
     by_network,
+    claimed,
     printed_lines,
     summarise,
-    without_systems,
 )
 from stsm_cli.analysis.system_cost import (
     COLUMNS,
@@ -186,7 +186,7 @@ class _Cells:
         self._bold = bold
         self._best_paper = max(row.percent for row in paper.rows)
         means: dict[str, list[float]] = {}  # by network
-        for row in without_systems(rows):
+        for row in claimed(rows):
             if row.top1:
                 means.setdefault(row.network, []).append(row.top1.mean)
         self._best = {name: max(found) for name, found in means.items() if len(found) > 1}
@@ -207,7 +207,7 @@ class _Cells:
         ]
 
     def _is_best(self, row: RowSummary, mean: float) -> bool:
-        return not row.is_system and mean == self._best.get(row.network)
+        return not row.is_beside and mean == self._best.get(row.network)
 
     def _mark(self, text: str, is_best: bool) -> str:
         return f"{self._bold}{text}{self._bold}" if is_best else text

@@ -1,7 +1,7 @@
 """`stsm ablate`."""
 
-from collections.abc import Sequence
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -139,12 +139,16 @@ def ablate(
 
     check_device(device)
     reader = choose_decoder(decoder)
-    # cached: runs that read the same open it once
-    opened = cache(partial(open_splits, root=data, decoder=reader, progress=console))
+
+    @lru_cache(maxsize=1)  # each draw takes gigabytes of memory
+    def opener(draw: int) -> "Callable[..., Splits]":
+        # cached: runs that read the same open it once
+        return cache(partial(open_splits, decoder=reader, progress=console))
 
     def open_data(recipe: "Recipe") -> "Splits":
-        return opened(
+        return opener(recipe.data.draw)(
             recipe.data,
+            recipe.data.place(data),
             flow_fields=recipe.model.view.flow_fields,
             test_split=recipe.test.split,
         )

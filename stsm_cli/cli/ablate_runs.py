@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,25 +70,35 @@ class Runner:
             UsageError: Another process does this sweep, or a job one of its runs.
         """
         from stsm_cli.engine.lock import alone_in
-        from stsm_cli.engine.parallel import run_side_by_side
 
         if not tasks:
             return
         refuse_queued([folder for _, folder in tasks])
         with alone_in(tasks[0][1].parent):  # else two would take each other's runs
-            splits = [self._open(run.recipe) for run, _ in tasks]
-            on_ctrl_c = partial(live.message, output.STOPPING)
+            # those of one draw of the data, then those of the next: memory holds one
+            for _, group in groupby(enumerate(tasks), lambda task: task[1][0].recipe.data.draw):
+                numbers, same_draw = zip(*group, strict=True)
+                for place, outcome in self._run_side_by_side(same_draw, live):
+                    yield numbers[place], outcome
 
-            def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
-                return self._run(*tasks[number], splits[number], tell, on_ctrl_c)
+    def _run_side_by_side(
+        self, tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
+    ) -> "Iterator[tuple[int, Outcome]]":
+        from stsm_cli.engine.parallel import run_side_by_side
 
-            yield from run_side_by_side(
-                len(tasks),
-                work,
-                jobs=self._jobs,
-                on_news=lambda number, news: live.news(tasks[number][0], news),
-                on_ctrl_c=on_ctrl_c,
-            )
+        splits = [self._open(run.recipe) for run, _ in tasks]
+        on_ctrl_c = partial(live.message, output.STOPPING)
+
+        def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
+            return self._run(*tasks[number], splits[number], tell, on_ctrl_c)
+
+        yield from run_side_by_side(
+            len(tasks),
+            work,
+            jobs=self._jobs,
+            on_news=lambda number, news: live.news(tasks[number][0], news),
+            on_ctrl_c=on_ctrl_c,
+        )
 
     def _run(
         self,
@@ -156,7 +167,8 @@ def carry_out(
         stream for run in sweep.runs if run.recipe_hash not in recorded for stream in run.streams
     ]
     for run in missing:
-        check_place(run.recipe.data, data, run.recipe.model.view.flow_fields)
+        place = run.recipe.data.place(data)
+        check_place(run.recipe.data, place, run.recipe.model.view.flow_fields)
     paper = load_paper_table(sweep.ablation.table)
     num_missing = len({run.folder for run in missing})
     with LiveTable(sweep, paper, num_missing, output.current()) as live:

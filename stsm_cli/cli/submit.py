@@ -61,10 +61,9 @@ class Submitter:
     ) -> None:
         from stsm_cli.engine.slurm_options import parse_cluster
 
-        self._at_once, self._open = at_once, open_data
+        self._at_once, self._open, self._data = at_once, open_data, data
         self._cluster = parse_cluster(settings, workers=workers)
         self._options = ["--device", device, "--workers", str(self._cluster.workers)]
-        self._options += ["--data", str(data)] if data else []
         self._options += ["--decoder", decoder] if decoder else []
         self._jobs: dict[str, Submitted] = {}  # by the recipe's hash
         self.pending: tuple[Submitted, ...] = ()
@@ -102,7 +101,8 @@ class Submitter:
         new = []
         for run, folder in tasks:
             sets = [word for override in run.overrides for word in ("--set", override)]
-            new.append(train_job([run.base, *sets, *self._options], folder))
+            data = ["--data", str(run.recipe.data.place(self._data))] if self._data else []
+            new.append(train_job([run.base, *sets, *data, *self._options], folder))
         logs = new[0].out.parent / LOGS
         jobs = submit(new, self._cluster, logs, at_once=self._at_once)
         hashes = [run.recipe_hash for run, _ in tasks]

@@ -293,7 +293,7 @@ def _print_plan(
     config, notes = loaded.recipe, loaded.notes
     if problem := obstacle(config.data, data, config.model.view.flow_fields):
         output.current().warn_of(problem)
-    root, num_videos = data or Path("data") / config.data.dataset, None
+    root, num_videos = data or config.data.place(), None
     if has_manifest(root, "train"):
         manifest = read_manifest(root, "train")
         num_videos = len(manifest.records)

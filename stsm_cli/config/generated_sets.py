@@ -54,7 +54,7 @@ class _WithTest(GeneratedConfig):
 
     test: NumVideos
     """Test videos."""
-    short_side_px: Annotated[Pixels, Field(multiple_of=2)] = 64
+    short_side_px: Annotated[Pixels, Field(multiple_of=2)] = 54
     """The height to render; the pictures are 4:3."""
     draw: Seed = 0
     """Number of the draw; each has other videos in all splits."""
@@ -71,9 +71,9 @@ class ScenesConfig(_WithTest):
     """Test videos."""
     frames: Annotated[NumFrames, Field(ge=16)] = 128
     """Frames a video; the action takes 50 to 80 of 128."""
-    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.2
+    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
-    size: Annotated[float, Field(ge=0.5, le=1.25)] = 1.0
+    size: Annotated[float, Field(ge=0.5, le=1.25)] = 1.25
     """Factor on the size of what acts; smaller is harder to tell, still or moving."""
     motion: Annotated[float, Field(ge=0.25, le=1)] = 1.0
     """Factor on how far things move; smaller is harder to tell from order."""
@@ -90,7 +90,7 @@ class OrderConfig(_WithTest):
     """Test videos."""
     frames: Annotated[NumFrames, Field(ge=8)] = 48
     """Frames a video."""
-    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.2
+    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Clutter, distractors, camera motion and noise, from 0 (none) to 1."""
     motion: Annotated[float, Field(ge=0.25, le=1)] = 1.0
     """Factor on how far things move, turn and swell; smaller is harder."""

@@ -6,6 +6,7 @@ the command line and has no place here. Loading, `extends:` and `--set` live in 
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
@@ -316,6 +317,20 @@ class DataConfig(Section):
         """Settings of a generated set, the section of its name; None: the set is not made here."""
         sections = (value for _, value in self if isinstance(value, GeneratedConfig))
         return next(sections, None)
+
+    @property
+    def draw(self) -> int:
+        """Number of a generated set's draw; 0 of sets that have one."""
+        return int(getattr(self.generated, "draw", 0))
+
+    def place(self, first: Path | None = None) -> Path:
+        """The set's folder: `data/<data set>`, and of its other draws `data/<data set>-draw<n>`.
+
+        Args:
+            first: The folder of its draw 0, where that is another; other draws lie beside it.
+        """
+        folder = first or Path("data") / self.dataset
+        return folder.with_name(f"{folder.name}-draw{self.draw}") if self.draw else folder
 
 
 AVERAGES = {"prob": "", "score": "-score"}

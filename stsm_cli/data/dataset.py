@@ -78,7 +78,7 @@ def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> 
     Raises:
         DataError: It holds another set than the recipe's, or not the flow that is read.
     """
-    root = root if root is not None else Path("data") / config.dataset
+    root = root if root is not None else config.place()
     if (found := prepared_as(root)) not in (None, config.dataset):
         raise DataError(
             f"{root}: was prepared as {found}, the recipe's data.dataset is {config.dataset}",

@@ -14,7 +14,7 @@ from stsm_cli.config.generated_sets import OrderConfig
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.render import SHAPES, Floats, Scene, Sprite, render
 from stsm_cli.data.rendered_set import RenderedSet
-from stsm_cli.data.scenery import Scenery, Track, picture_size, turned
+from stsm_cli.data.scenery import OFF_CENTRE, TINT, Scenery, Track, picture_size, turned
 
 CLASSES: tuple[str, ...] = (
     "orbit_cw",
@@ -60,7 +60,7 @@ def make_frames(config: OrderConfig, split: str, index: int) -> tuple[Frames, in
 
 def draw_scene(label: int, config: OrderConfig, rng: np.random.Generator) -> Scene:
     """A draw of the process of the pair whose first class is `label`."""
-    stage = Scenery(rng, config, width=WIDTH)
+    stage = Scenery(rng, config, width=WIDTH, tint=TINT, off_centre=OFF_CENTRE)
     return stage.scene(_ACTIONS[label // 2](stage, config.motion))
 
 
@@ -109,7 +109,7 @@ def _left_first(stage: Scenery, motion: float) -> list[Sprite]:
 
 def _quick_out(stage: Scenery, motion: float) -> list[Sprite]:
     radius, way = stage.radius(), stage.uniform(0.35, 0.5) * motion
-    out, back = stage.uniform(0.1, 0.2), stage.uniform(0.4, 0.6)
+    out, back = stage.uniform(0.2, 0.3), stage.uniform(0.4, 0.55)
     start = stage.uniform(0, 1 - out - back)
     along = way * (np.interp(stage.time, [start, start + out, start + out + back], [0, 1, 0]) - 0.5)
     (track,) = _line(stage, radius, along)
@@ -140,7 +140,7 @@ def _sideways_first(stage: Scenery, motion: float) -> list[Sprite]:
 
 def _speeding_up(stage: Scenery, motion: float) -> list[Sprite]:
     radius, way = stage.uniform(0.12, 0.17), stage.uniform(0.5, 0.65)
-    along = way * (stage.time ** (1 + 2 * motion) - 0.5)
+    along = way * (stage.time ** (1 + 0.8 * motion) - 0.5)
     (track,) = _line(stage, radius, along)
     return [stage.sprite(track, radius)]
 
@@ -171,7 +171,7 @@ _ACTIONS: tuple[Callable[[Scenery, float], list[Sprite]], ...] = (
 ORDER = RenderedSet(
     name="order",
     label="set of order",
-    version=1,
+    version=2,
     settings=OrderConfig,
     classes=CLASSES,
     frame_shape=frame_shape,

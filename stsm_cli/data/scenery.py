@@ -13,6 +13,11 @@ import numpy as np
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.render import SHAPES, TEXTURES, Floats, Scene, Shape, Sprite, draw
 
+# ours: where backgrounds are of any colour, networks hardly learn (docs/log.md)
+TINT = 0.25
+# ours: of short sides; farther out, each crop of a 4:3 picture misses half of the actors
+OFF_CENTRE = 0.15
+
 
 def picture_size(short_side_px: int, width: float) -> tuple[int, int]:
     """Height and width in pixels, both even, of a picture that is `width` short sides wide."""
@@ -58,13 +63,23 @@ class StageSettings(Protocol):
 class Scenery:
     """The random pieces that all actions of the drawn sets share."""
 
-    def __init__(self, rng: np.random.Generator, settings: StageSettings, *, width: float) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        settings: StageSettings,
+        *,
+        width: float,
+        tint: float = 1.0,
+        off_centre: float = np.inf,
+    ) -> None:
         """An empty stage.
 
         Args:
             rng: All that is random comes from it.
             settings: Of the set that is drawn.
             width: Of the picture, in short sides.
+            tint: Of the background, from 0 (grey) to 1 (of any colour).
+            off_centre: How far to the side of the middle things are placed at most.
         """
         self.rng = rng
         self.hard = settings.difficulty
@@ -72,7 +87,9 @@ class Scenery:
         self.short_side_px = settings.short_side_px
         self.width = width
         self.time = ((np.arange(num_frames) + 0.5) / num_frames).astype(np.float32)
-        self.ground = rng.uniform(0.1, 0.4, 3)  # ours: darker than objects, so they are soon found
+        self.tint, self.off_centre = tint, off_centre
+        # ours: darker than objects, so they are soon found
+        self.ground = _tinted(rng.uniform(0.1, 0.4, 3), tint)
 
     def scene(self, actors: Sequence[Sprite]) -> Scene:
         """The actors among what distracts from them."""
@@ -143,8 +160,12 @@ class Scenery:
         return self.uniform(14 / 96, 21 / 96)
 
     def place(self, reach_x: float, reach_y: float) -> tuple[float, float]:
-        """A point at least `reach_x`, `reach_y` from the picture's sides where there is room."""
+        """A point at least `reach_x`, `reach_y` from the picture's sides where there is room.
+
+        And not farther than `off_centre` to the side of its middle.
+        """
         free_x, free_y = max(0.0, self.width / 2 - reach_x), max(0.0, 0.5 - reach_y)
+        free_x = min(free_x, self.off_centre)
         return (
             self.width / 2 + self.uniform(-free_x, free_x),
             0.5 + self.uniform(-free_y, free_y),
@@ -160,7 +181,7 @@ class Scenery:
         """A still background (3, height, width): value noise in three octaves, and clutter."""
         picture = np.repeat(self.ground[:, None, None], height, 1).repeat(width, 2)
         for octave, cells in enumerate((3, 6, 12)):
-            lattice = self.rng.uniform(-1, 1, (3, cells + 1, cells + 1))
+            lattice = _tinted(self.rng.uniform(-1, 1, (3, cells + 1, cells + 1)), self.tint)
             rows, columns = _interpolation(height, cells), _interpolation(width, cells)
             picture += (0.1 + 0.6 * self.hard) * 0.5**octave * (rows @ lattice @ columns.T)
         canvas = np.clip(picture, 0, 1).astype(np.float32)
@@ -174,6 +195,11 @@ class Scenery:
         spot = self.sprite(Track(x, y), self.uniform(0.03, 0.12))
         tracks = {name: getattr(spot, name)[:1] for name in ("x", "y", "angle", "scale", "opacity")}
         draw(canvas[None], replace(spot, **tracks), np.zeros((1, 2), np.float32))
+
+
+def _tinted(rgb: Floats, tint: float) -> Floats:
+    """Values (3, ...), as colourful as it is said; at 1 the same bits."""
+    return rgb if tint == 1 else rgb[:1] + tint * (rgb - rgb[:1])
 
 
 def _interpolation(length: int, cells: int) -> Floats:

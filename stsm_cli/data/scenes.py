@@ -22,7 +22,7 @@ from stsm_cli.data.digits import handwritten
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.render import Floats, Scene, Sprite, render
 from stsm_cli.data.rendered_set import RenderedSet
-from stsm_cli.data.scenery import Scenery, Track, picture_size, turned
+from stsm_cli.data.scenery import OFF_CENTRE, TINT, Scenery, Track, picture_size, turned
 
 CLASSES: tuple[str, ...] = (
     "four",
@@ -78,7 +78,7 @@ def make_frames(config: ScenesConfig, split: str, index: int) -> tuple[Frames, i
 
 def draw_scene(label: int, config: ScenesConfig, split: str, rng: np.random.Generator) -> Scene:
     """A draw of class `label`, not mirrored, with handwriting of the split."""
-    stage = Scenery(rng, config, width=WIDTH)
+    stage = Scenery(rng, config, width=WIDTH, tint=TINT, off_centre=OFF_CENTRE)
     cast = _Cast(stage, config, split)
     return stage.scene(_ACTIONS[label // 2](cast, label % 2))
 
@@ -292,7 +292,7 @@ _ACTIONS: tuple[Callable[[_Cast, int], list[Sprite]], ...] = (
 SCENES = RenderedSet(
     name="scenes",
     label="set of scenes",
-    version=1,
+    version=2,
     settings=ScenesConfig,
     classes=CLASSES,
     frame_shape=frame_shape,

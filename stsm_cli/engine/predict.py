@@ -189,7 +189,7 @@ def class_names(
     names = subject.folder.classes() if subject.folder else None
     if names is not None:
         return names
-    root = data_root or subject.data_root or Path("data") / subject.recipe.data.dataset
+    root = data_root or subject.data_root or subject.recipe.data.place()
     if data_root is None and not classes_path(root).is_file():
         return None
     names = read_classes(classes_path(root))

@@ -147,7 +147,9 @@ def test_unknown_ablation():
 
 
 def test_unknown_data_set():
-    with pytest.raises(UsageError, match="--dataset folder: alpha has recipes for synth, k400, st"):
+    with pytest.raises(
+        UsageError, match="--dataset folder: alpha has recipes for synth, scenes, order, k400"
+    ):
         plan_sweep("alpha", "folder")
 
 
@@ -235,3 +237,28 @@ def test_a_system_without_a_recipe_for_the_data_set_is_left_out():
 def test_a_system_has_no_overrides():
     with pytest.raises(ValidationError, match="set"):
         SystemRow.model_validate({"name": "I3D", "set": ["seed=1"], "recipes": {}})
+
+
+def test_seeds_read_three_draws_of_a_set_that_has_draws():
+    sweep = plan_sweep("alpha", "order", seeds=5)
+    row = [run for run in sweep.runs if run.row.name == "3/8"]
+    assert [run.recipe.data.draw for run in row] == [0, 1, 2, 0, 1]
+    assert [run.overrides[0] for run in row[:2]] == ["model.shift.alpha=3/8", "data.order.draw=1"]
+    asked = plan_sweep("alpha", "order", seeds=2, overrides=["data.order.draw=7"])
+    assert {run.recipe.data.draw for run in asked.runs} == {7}
+    assert {run.recipe.data.draw for run in plan_sweep("alpha", "synth", seeds=2).runs} == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "controls"),
+    [
+        ("alpha", ["T 1/8"]),
+        ("spatial", ["TSN dilated", "HW+Hw"]),
+        ("spatiotemporal", ["T 1/8", "H+W 1/4", "TSN dilated", "T+HW+Hw"]),
+    ],
+)
+def test_controls_are_run_on_the_sets_that_can_tell_them(name, controls):
+    rows = {on: plan_sweep(name, on).rows for on in ("synth", "scenes", "order", "k400")}
+    assert [row.name for row in rows["scenes"] if not row.paper] == controls
+    assert [row.name for row in rows["order"] if not row.paper] == controls
+    assert all(row.paper for row in (*rows["synth"], *rows["k400"]))

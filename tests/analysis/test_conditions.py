@@ -61,6 +61,13 @@ def test_the_files_of_a_generated_set_are_named_where_they_are_known(measure, li
     assert some.endswith(f"{written}`cd` (runs: {rows}); unknown (runs: {rows})")
 
 
+def test_each_draw_of_a_set_has_files_of_its_own(measure, lines):
+    drawn = measure("spatial", lambda run: 50, seeds=2, dataset="order")
+    by_seed = ({"val": "cd"}, {"val": "ef"})
+    of_draws = lines(drawn, lambda r: with_files(r, by_seed[r.seed]))["Data set"]
+    assert of_draws.endswith("; the same files in all runs of a draw, known as `cd`, `ef`")
+
+
 def test_several_networks_are_told_apart_in_the_order_of_the_rows(measure, lines):
     sweep = measure("backbones-k400", lambda run: 50)
     size = sweep.runs[0].recipe.test.crop_px

@@ -45,15 +45,19 @@ def no_figures(monkeypatch):
     ("arguments", "problem"),
     [
         (["alhpa"], "error: ablation alhpa: unknown; there are alpha, spatial, spatiotemporal"),
-        (["alpha", "--dataset", "ucf"], "error: --dataset ucf: alpha has recipes for synth, k400"),
+        (
+            ["alpha", "--dataset", "ucf"],
+            "error: --dataset ucf: alpha has recipes for synth, scenes, order, k400",
+        ),
         (
             ["all", "--dataset", "ucf"],
             "error: --dataset ucf: no ablation has a recipe for it\n"
-            "hint: there are `synth` (the embedded set), `k400` and `sthv2`\n",
+            "hint: there are `synth` (the embedded set), `scenes` (the set of scenes), "
+            "`order` (the set of order), `k400` and `sthv2`\n",
         ),
         (
             ["sota-k400", "--dataset", "sthv2"],
-            "error: --dataset sthv2: sota-k400 has recipes for synth, k400 only\n"
+            "error: --dataset sthv2: sota-k400 has recipes for synth, scenes, k400 only\n"
             "hint: for sthv2 there are alpha, spatial, spatiotemporal, sota-sthv2, backbones-sthv2",
         ),
         (["alpha", "--set", "model.shift.alpah=1"], "error: --set: model.shift.alpah"),
@@ -342,3 +346,20 @@ def test_rows_of_flow_on_a_set_without_it_are_told_before_anything_is_trained(
     assert "error: new: has no optical flow by dis, which the recipe reads" in text
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "runs").exists()
+
+
+def test_each_draw_is_made_beside_the_first_and_read_by_its_seeds(monkeypatch, tmp_path, trained):
+    monkeypatch.setitem(ENVIRONMENT, "data_id", "order/2")
+    words = ["data.order.train=16", "data.order.val=16", "data.order.test=16", "optim.epochs=1"]
+    words += ["data.order.frames=8", "optim.warmup_epochs=0"]
+    sets = [word for override in words for word in ("--set", override)]
+    command = ["ablate", "alpha", "--dataset", "order", "--seeds", "4", *sets, "--jobs", "1"]
+    assert run([*command, "--data", "videos/order", "--json"]) == 0
+    assert len(trained[0]) == 4 * 8
+    assert sorted(path.name for path in (tmp_path / "videos").iterdir()) == [
+        "order",
+        "order-draw1",
+        "order-draw2",
+    ]
+    made = json.loads((tmp_path / "videos" / "order-draw2" / "order.json").read_text())
+    assert made["draw"] == 2

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -465,7 +466,7 @@ def test_statistics_are_the_view_s(backbone):
 @pytest.mark.parametrize("name", ["scenes", "order"])
 def test_no_default_of_a_set_with_a_test_split_ever_changes(name):
     data = {"dataset": name, "sampling": "uniform", name: {}}
-    counts = {"train": 1920, "val": 480, "test": 960, "short_side_px": 64, "draw": 0}
+    counts = {"train": 1920, "val": 480, "test": 960, "short_side_px": 54, "draw": 0}
     own = {
         "scenes": {"frames": 128, "difficulty": 0.2, "size": 1.0, "motion": 1.0},
         "order": {"frames": 48, "difficulty": 0.2, "motion": 1.0},
@@ -473,6 +474,13 @@ def test_no_default_of_a_set_with_a_test_split_ever_changes(name):
     generated = DataConfig.model_validate(data).generated
     assert generated.model_dump() == counts | own[name]
     assert generated.splits == ("train", "val", "test")
+
+
+def test_each_draw_has_a_folder_beside_the_first():
+    draws = [load_recipe("order/tsn", [f"data.order.draw={n}"]).recipe.data for n in (0, 2)]
+    assert [draw.place() for draw in draws] == [Path("data/order"), Path("data/order-draw2")]
+    assert draws[1].place(Path("videos/set.1")) == Path("videos/set.1-draw2")
+    assert load_recipe("synth/tsn").recipe.data.place() == Path("data/synth")
 
 
 def test_only_a_generated_set_has_a_test_split():

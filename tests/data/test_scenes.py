@@ -48,7 +48,7 @@ def test_actions_begin_anywhere_in_the_video_and_the_picture():
     begun = [np.flatnonzero(actors("four", seed)[0].opacity)[0] for seed in range(40)]
     places = [actors("four", seed)[0].x[64] for seed in range(40)]
     assert np.ptp(begun) > 30
-    assert np.ptp(places) > 40
+    assert 15 < np.ptp(places) < 40  # of 72: crops of a wide picture cut what is farther out
 
 
 @pytest.mark.parametrize("name", CLASSES)
