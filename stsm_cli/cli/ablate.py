@@ -43,7 +43,11 @@ def ablate(
         ),
     ],
     dataset: Annotated[
-        str, typer.Option("--dataset", help="`synth` (the embedded set), `k400` or `sthv2`.")
+        str,
+        typer.Option(
+            "--dataset",
+            help="`synth`, `scenes` or `order` (the embedded sets), `k400` or `sthv2`.",
+        ),
     ] = "synth",
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, metavar="N", help="Seeds a row, the recipe's and up.")
