@@ -188,9 +188,11 @@ def _refuse_networks(videos: Sequence[Path]) -> None:
 def _refuse_flow(subject: "Trained", *, is_newest: bool = False) -> None:
     if subject.recipe.model.stream == "flow":
         other = "name a run of RGB with --run RUN; of flow: " if is_newest else ""
+        run = subject.folder.path if subject.folder else "RUN"
+        test = command_line("eval", run, "--data", "ROOT")
         raise UsageError(
             f"predict: {subject.checkpoint} takes optical flow, which prepared sets alone have",
-            hint=f"{other}`stsm prepare folder`, `stsm prepare flow`, then `stsm eval --data ROOT`",
+            hint=f"{other}`stsm prepare folder ROOT`, `stsm prepare flow ROOT`, then `{test}`",
         )
 
 

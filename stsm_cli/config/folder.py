@@ -45,7 +45,7 @@ def _dropped(
         return merged
     if old is not _section(inherited, section).get(key):  # it was written anew
         return merged
-    where = f"{old.where}, dropped: {old.plain()} belongs to dataset: {of}"
+    where = f"{old.where}, in place of {old.plain()}, which is of {of}"
     return _with(merged, section, children | {key: Located(value, where)})
 
 

@@ -42,7 +42,7 @@ def fit_schedule(inherited: Located, merged: Located) -> Located:
 def fitted(origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each key that was fitted to its heir, and what was done, by the origins of the keys."""
     for key, origin in origins.items():
-        if found := re.search(", ((scaled from|dropped:) .*)", origin):
+        if found := re.search(", ((scaled from|dropped:|in place of) .*)", origin):
             yield key, found[1]
 
 

@@ -266,3 +266,4 @@ def test_where_the_newest_run_is_of_flow_another_can_be_named(capsys):
         error, hint = problems(capsys)
         assert "predict: runs/flow/checkpoints/last.pt takes optical flow" in error
         assert hint.startswith("hint: name a run of RGB with --run RUN; of flow: ") == wanted
+        assert hint.endswith("then `stsm eval runs/flow --data ROOT`")

@@ -12,7 +12,7 @@ def test_classes_and_mirroring_are_left_to_the_folder():
     assert loaded.recipe.model.num_classes is None
     assert "flip" not in loaded.recipe.data.model_fields_set
     assert loaded.recipe.data.sampling == "motion"
-    assert loaded.notes == ["model.num_classes null: dropped: 174 belongs to dataset: sthv2"]
+    assert loaded.notes == ["model.num_classes null: in place of 174, which is of sthv2"]
     assert loaded.title == "sthv2/mg_tsm_r50_8f + data.dataset=folder"
 
 
@@ -20,8 +20,8 @@ def test_the_section_and_the_split_of_a_generated_set_go():
     loaded = load_recipe("scenes/stsm", FOLDER)
     assert (loaded.recipe.data.scenes, loaded.recipe.test.split) == (None, "val")
     assert loaded.notes == [
-        "model.num_classes null: dropped: 24 belongs to dataset: scenes",
-        "test.split val: dropped: test belongs to dataset: scenes",
+        "model.num_classes null: in place of 24, which is of scenes",
+        "test.split val: in place of test, which is of scenes",
     ]
 
 
