@@ -18,8 +18,10 @@ from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
+    from stsm_cli.cli.submit import OpenData
     from stsm_cli.config.schema import Recipe
     from stsm_cli.data.dataset import Splits
+    from stsm_cli.data.decode import Decoder
     from stsm_cli.engine.slurm import Submitted
 
 ALL = "all"
@@ -137,26 +139,13 @@ def ablate(
         else:
             print_plan(plans[0])
         return
-    from stsm_cli.data.dataset import open_splits
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import check_device
 
     check_device(device)
     reader = choose_decoder(decoder)
 
-    @lru_cache(maxsize=1)  # each draw takes gigabytes of memory
-    def opener(draw: int) -> "Callable[..., Splits]":
-        # cached: runs that read the same open it once
-        return cache(partial(open_splits, decoder=reader, progress=console))
-
-    def open_data(recipe: "Recipe") -> "Splits":
-        return opener(recipe.data.draw)(
-            recipe.data,
-            recipe.data.place(data),
-            flow_fields=recipe.model.view.flow_fields,
-            test_split=recipe.test.split,
-        )
-
+    open_data = _opener(data, reader)
     runner: Runner | Submitter
     if slurm is None:
         runner = Runner(open_data, device, workers, jobs)
@@ -171,9 +160,28 @@ def _warn_of_data(recipes: "Sequence[Recipe]", root: Path | None) -> None:
     """Say once each what keeps `recipes` from reading the data set, such as flow that is absent."""
     from stsm_cli.data.dataset import obstacle
 
-    found = (obstacle(recipe.data, root, recipe.model.view.flow_fields) for recipe in recipes)
+    found = (obstacle(r.data, r.data.place(root), r.model.view.flow_fields) for r in recipes)
     for problem in {str(problem): problem for problem in found if problem}.values():
         output.current().warn_of(problem)
+
+
+def _opener(data: Path | None, decoder: "Decoder") -> "OpenData":
+    """What opens the videos of a recipe; runs that read the same open them once."""
+    from stsm_cli.data.dataset import open_splits
+
+    @lru_cache(maxsize=1)  # each draw takes gigabytes of memory
+    def of_draw(draw: int) -> "Callable[..., Splits]":
+        return cache(partial(open_splits, decoder=decoder, progress=output.current()))
+
+    def open_data(recipe: "Recipe") -> "Splits":
+        return of_draw(recipe.data.draw)(
+            recipe.data,
+            recipe.data.place(data),
+            flow_fields=recipe.model.view.flow_fields,
+            test_split=recipe.test.split,
+        )
+
+    return open_data
 
 
 def _plan_sweeps(name: str, dataset: str, **options: Any) -> "list[Sweep]":  # noqa: ANN401

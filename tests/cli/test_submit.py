@@ -118,7 +118,7 @@ def test_ablate_makes_a_job_of_each_run(capsys, data, submitted, monkeypatch, ti
     assert words[2 : 2 + len(tiny)] == tiny
     assert words[2 + len(tiny) :] == [
         *("--set", "model.shift.alpha=1/8", "--set", "seed=1"),
-        *("--device", "auto", "--workers", "7", "--data", data, "--decoder", "pyav"),
+        *("--data", data, "--device", "auto", "--workers", "7", "--decoder", "pyav"),
         *("--out", str(job.out)),
     ]
     out = " ".join(capsys.readouterr().out.split())

@@ -221,7 +221,8 @@ def test_every_value_says_where_it_comes_from(path):
 )
 def test_every_row_of_an_ablation_is_a_run_of_its_own(name, dataset):
     runs = plan_sweep(name, dataset).runs
-    assert len({run.recipe_hash for run in runs}) == len(load_ablation(name).rows)
+    rows = [row for row in load_ablation(name).rows if dataset in (row.only or [dataset])]
+    assert len({run.recipe_hash for run in runs}) == len(rows)
     for run in runs:
         assert load_recipe(load_ablation(name).base[dataset], run.overrides).recipe == run.recipe
 
@@ -297,7 +298,8 @@ def test_the_systems_recipes_hold_their_authors_values():
             *("sthv2-1x10@224-score", "plain"),
         ),
     }
-    names = [name for name in NAMES if not name.startswith("synth/") and "mmaction2" not in name]
+    real = [name for name in NAMES if name.startswith(("k400/", "sthv2/"))]
+    names = [name for name in real if "mmaction2" not in name]
     systems = {name: load_recipe(name).recipe.model.system for name in names}
     assert set(expected) == {name for name in names if systems[name] not in (None, "atfr")}
     for name, values in expected.items():

@@ -468,8 +468,8 @@ def test_no_default_of_a_set_with_a_test_split_ever_changes(name):
     data = {"dataset": name, "sampling": "uniform", name: {}}
     counts = {"train": 1920, "val": 480, "test": 960, "short_side_px": 54, "draw": 0}
     own = {
-        "scenes": {"frames": 128, "difficulty": 0.2, "size": 1.0, "motion": 1.0},
-        "order": {"frames": 48, "difficulty": 0.2, "motion": 1.0},
+        "scenes": {"frames": 128, "difficulty": 0.0, "size": 1.25, "motion": 1.0},
+        "order": {"frames": 48, "difficulty": 0.1, "motion": 1.0},
     }
     generated = DataConfig.model_validate(data).generated
     assert generated.model_dump() == counts | own[name]

@@ -157,7 +157,7 @@ def test_size_and_motion_scale_the_actors():
         draw_scene(8, config, "train", np.random.default_rng(0)).sprites[0]
         for config in (CLEAN, small)
     )
-    assert less.radius == pytest.approx(large.radius / 2)
+    assert less.radius / small.size == pytest.approx(large.radius / CLEAN.size)
     assert rise(less.x, less) < 0.7 * rise(large.x, large)
 
 

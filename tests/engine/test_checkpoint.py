@@ -53,7 +53,7 @@ def test_a_folder(tmp_path):
 
 
 def test_the_reason_is_in_words(tmp_path):
-    (tmp_path / "last.pt").write_bytes(b"\x80\x02}q\x00")
+    (tmp_path / "last.pt").write_bytes(b"\x93\x00\x01\x02")
     reason = r"not a readable checkpoint \(not written by torch\.save, or damaged\)"
     with pytest.raises(CheckpointError, match=reason):
         load_checkpoint(tmp_path / "last.pt")

@@ -21,12 +21,12 @@ def test_averaging_by_score_is_part_of_the_name(recipe):
 
 def test_the_split_is_part_of_the_name():
     recipe = load_recipe("order/tsn").recipe
-    assert (recipe.test.split, recipe.protocol) == ("test", "order-2x3@64-test")
-    assert edit_protocol(recipe, protocol="order-2x3@64").test.split == "val"
-    assert edit_protocol(recipe, split="val").protocol == "order-2x3@64"
-    by_score = edit_protocol(recipe, protocol="1x3@56-score-test")
-    assert by_score.protocol == "order-1x3@56-score-test"
-    assert edit_protocol(by_score, clips=2).protocol == "order-2x3@56-score-test"
+    assert (recipe.test.split, recipe.protocol) == ("test", "order-2x3@48-test")
+    assert edit_protocol(recipe, protocol="order-2x3@48").test.split == "val"
+    assert edit_protocol(recipe, split="val").protocol == "order-2x3@48"
+    by_score = edit_protocol(recipe, protocol="1x3@50-score-test")
+    assert by_score.protocol == "order-1x3@50-score-test"
+    assert edit_protocol(by_score, clips=2).protocol == "order-2x3@50-score-test"
 
 
 @pytest.mark.parametrize(

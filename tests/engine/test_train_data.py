@@ -26,7 +26,7 @@ def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run
     message = r"holds 16 classes, the recipe's model\.num_classes is 5"
     with pytest.raises(DataError, match=message) as caught:
         run(recipe.model_copy(update={"model": model}), train_videos, val_videos, tmp_path / "a")
-    assert "`--set model.num_classes=null`" in caught.value.hint
+    assert "`--set model.num_classes=16`" in caught.value.hint
     assert not (tmp_path / "a").exists()  # the corrected command may use it
 
 

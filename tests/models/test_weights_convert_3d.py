@@ -213,7 +213,7 @@ def test_a_missing_tensor_is_named(tmp_path):
     _, content = theirs("vmz", "r2plus1d_34")
     del content["stem.3.weight"]
     torch.save(content, tmp_path / "theirs.pth")
-    message = r"not vmz's r2plus1d_34, .*: 1 missing \(backbone\.stem\.0\.time\.weight\)$"
+    message = r"not vmz's r2plus1d_34, .*: 1 missing \(backbone\.stem\.0\.time\.weight from stem\.3"
     with pytest.raises(CheckpointError, match=message):
         convert(tmp_path / "theirs.pth", "vmz")
 
@@ -221,6 +221,6 @@ def test_a_missing_tensor_is_named(tmp_path):
 def test_a_lateral_kernel_that_no_released_network_has_is_named(tmp_path):
     _, content = theirs("pyslowfast", "slowfast_resnet50", SlowFastConfig(lateral_kernel=3))
     torch.save(content, tmp_path / "theirs.pth")
-    message = r"laterals\.0\.conv\.weight \(16, 8, 3, 1, 1\), not"
+    message = r"laterals\.0\.conv\.weight from s1_fuse\.conv_f2s\.weight \(16, 8, 3, 1, 1\), not"
     with pytest.raises(CheckpointError, match=message):
         convert(tmp_path / "theirs.pth", "pyslowfast")
