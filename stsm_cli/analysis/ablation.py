@@ -244,6 +244,7 @@ def plan_sweep(
     seeds: int = 1,
     full: bool = False,
     systems: bool = False,
+    only: Sequence[str] = (),
     overrides: Sequence[str] = (),
     data_id: str | None = None,
     flow_ids: Mapping[FlowMethod, str] | None = None,
@@ -256,14 +257,15 @@ def plan_sweep(
         seeds: How many seeds, counted up from the base recipe's.
         full: The longer budget.
         systems: Other systems that have a recipe for the data set, too.
+        only: Names of the rows that are run; none: all.
         overrides: `--set` for every row; rows win, and a shift's keys are for rows with a shift.
             Such a sweep's budget is `custom`.
         data_id: What the videos are known by, where they are at hand.
         flow_ids: What their flow is known by, by its method, where there is any.
 
     Raises:
-        UsageError: No such ablation, it has no recipe for the data set, or each of its rows sets
-            what an override sets.
+        UsageError: No such ablation or row, it has no recipe for the data set, or each of its rows
+            sets what an override sets.
         RecipeError: An override is wrong, or a row's own recipe has no place for it.
     """
     ablation = load_ablation(name)
@@ -274,16 +276,15 @@ def plan_sweep(
             f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only",
             hint=f"for {dataset} there are {others}" if others else None,
         )
-    rows = [row for row in ablation.rows if not row.only or chosen in row.only]
+    rows, asked = _rows_on(chosen, ablation, systems=systems, only=only)
     for key in (override.partition("=")[0] for override in overrides):
-        if all(row.sets(key, chosen) for row in rows):
+        if rows and all(row.sets(key, chosen) for row in rows):
             raise UsageError(f"--set {key}: every row of {name} sets it")
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
     loaded = load_recipe(base, shared)
     common = loaded.recipe
-    asked = [row for row in ablation.systems if systems and chosen in row.recipes]
     runs = tuple(
         _plan_run(row, row.recipes[chosen] if isinstance(row, SystemRow) else (base,), words, seed)
         for seed in range(common.seed, common.seed + seeds)
@@ -308,6 +309,21 @@ def plan_sweep(
         data_id=data_id,
         flow_ids=flow_ids or {},
     )
+
+
+def _rows_on(
+    dataset: DatasetName, ablation: Ablation, *, systems: bool, only: Sequence[str]
+) -> tuple[list[Row], list[SystemRow]]:
+    """The rows to run on a data set, and those of other systems."""
+    rows = [row for row in ablation.rows if not row.only or dataset in row.only]
+    asked = [row for row in ablation.systems if systems and dataset in row.recipes]
+    known = [row.name for row in (*rows, *asked)]
+    for name in only:
+        if name not in known:
+            raise UsageError(f"--row {name}: unknown; there are {', '.join(known)}")
+    if not only:
+        return rows, asked
+    return [row for row in rows if row.name in only], [row for row in asked if row.name in only]
 
 
 def command_words(name: str, dataset: str) -> list[str]:

@@ -62,6 +62,15 @@ def ablate(
             help="Also the rows of other systems that have a recipe for the data set.",
         ),
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--row",
+            metavar="NAME",
+            help="Only this row of the table; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -105,6 +114,7 @@ def ablate(
       stsm ablate alpha
       stsm ablate all --dry-run
       stsm ablate spatial --full --seeds 3
+      stsm ablate alpha --row 3/8 --row 1/2 --seeds 9
       stsm ablate sota-k400 --systems --dry-run
       stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8
     """
@@ -121,6 +131,7 @@ def ablate(
         seeds=seeds,
         full=full,
         systems=systems,
+        only=only or [],
         overrides=overrides or [],
         data_id=data_id_at(dataset, root),
         flow_ids={method: known for method, known in found.items() if known},
@@ -194,6 +205,8 @@ def _plan_sweeps(name: str, dataset: str, **options: Any) -> "list[Sweep]":  # n
 
     if name != ALL:
         return [plan_sweep(name, dataset, **options)]
+    if options["only"]:
+        raise UsageError("--row: names a row of one table, not of all")
     names = names_with(dataset)
     if not names:
         raise UsageError(f"--dataset {dataset}: no ablation has a recipe for it", hint=_datasets())

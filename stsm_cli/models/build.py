@@ -47,7 +47,10 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
         CheckpointError: Weights can be neither found nor downloaded, are damaged, or do not fit.
     """
     if config.num_classes is None:
-        raise ValueError("num_classes is None: it is known once the data set is opened")
+        raise ValueError(
+            "num_classes is None: it is known once the data set is opened; name it in the recipe, "
+            "as model.num_classes"
+        )
     network = _unshifted(config, config.num_classes, progress)
     if config.shift is not None:
         insert_shift(

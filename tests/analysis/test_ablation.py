@@ -262,3 +262,13 @@ def test_controls_are_run_on_the_sets_that_can_tell_them(name, controls):
     assert [row.name for row in rows["scenes"] if not row.paper] == controls
     assert [row.name for row in rows["order"] if not row.paper] == controls
     assert all(row.paper for row in (*rows["synth"], *rows["k400"]))
+
+
+def test_only_the_rows_that_are_named():
+    sweep = plan_sweep("sota-k400", seeds=2, systems=True, only=["TEA", "TSM R-50"])
+    assert [run.row.name for run in sweep.runs] == ["TSM R-50", "TEA"] * 2
+    assert sweep.slug == plan_sweep("sota-k400").slug
+    with pytest.raises(UsageError, match=r"--row 3/7: unknown; there are 0, 1/8, 1/4, 3/8, 1/2"):
+        plan_sweep("alpha", only=["3/8", "3/7"])
+    with pytest.raises(UsageError, match="--row TEA: unknown; there are TSN R-50, "):
+        plan_sweep("sota-k400", only=["TEA"])

@@ -60,6 +60,7 @@ def no_figures(monkeypatch):
             "error: --dataset sthv2: sota-k400 has recipes for synth, scenes, k400 only\n"
             "hint: for sthv2 there are alpha, spatial, spatiotemporal, sota-sthv2, backbones-sthv2",
         ),
+        (["all", "--row", "3/8"], "error: --row: names a row of one table, not of all"),
         (["alpha", "--set", "model.shift.alpah=1"], "error: --set: model.shift.alpah"),
         (["alpha", "--device", "tpu"], "error: --device tpu"),
     ],
