@@ -165,7 +165,7 @@ def predict(
 
 def _refuse_networks(videos: Sequence[Path]) -> None:
     """Refuse what is a network by its name where videos stand; the hint has what to type."""
-    for path in videos:
+    for path in filter(Path.is_file, videos):
         ending = path.suffix.lower()
         if ending == ONNX:
             raise UsageError(
@@ -175,7 +175,8 @@ def _refuse_networks(videos: Sequence[Path]) -> None:
         if ending == PROGRAM:
             raise UsageError(
                 f"{path}: is a network for torch.export.load, and not run here",
-                hint=f"`{command_line('export', '-o', path.with_suffix(ONNX))}` writes one that is",
+                hint=f"`{command_line('export', 'RUN', '-o', path.with_suffix(ONNX))}` of its run "
+                "writes one that is",
             )
         if ending in WEIGHTS:
             command = ("predict", "VIDEO", "--recipe", "RECIPE", "--checkpoint", path)

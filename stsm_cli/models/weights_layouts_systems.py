@@ -77,7 +77,7 @@ TEA = Layout(
     marks=(r"^base_model\.", r"\.me\.conv1\."),
     rules=_TEA,
     forms=_ALONG_TIME,
-    recipes=("k400/tea_r50_8f", "sthv2/tea_r50_8f"),
+    recipes=("k400/tea_r50_8f", "sthv2/tea_r50_8f", "sthv2/mg_tea_r50_8f"),
 )
 TDN = Layout(
     source="tdn",

@@ -50,7 +50,7 @@ def tensors(recipe, **changes):
         (ACTION, "sthv2/action_r50_8f", ("sthv2/action_r50_16f",)),
         (ACTION, "sthv2/action_mobilenet_v2_8f", ()),
         (TEA, "k400/tea_r50_8f", ()),
-        (TEA, "sthv2/tea_r50_8f", ()),
+        (TEA, "sthv2/tea_r50_8f", ("sthv2/mg_tea_r50_8f",)),
         (TDN, "k400/tdn_r50_8f", ()),
         (TDN, "sthv2/tdn_r50_8f", ()),
         (VMZ, "k400/r2plus1d_34_32f", ()),
