@@ -262,7 +262,13 @@ def _prepare(
 
     console = output.current()
     report = prepare_listing(
-        listing, dataset=dataset, quick=quick, encoding=encoding, workers=workers, progress=console
+        listing,
+        dataset=dataset,
+        quick=quick,
+        encoding=encoding,
+        motion=motion,
+        workers=workers,
+        progress=console,
     )
     if as_json:
         console.json(report | {"root": str(listing.root)})
@@ -270,7 +276,9 @@ def _prepare(
         console.table(title(report), COLUMNS, rows(report), notes=sentences(report))
     check_usable(report)
     if motion:
-        console.message(measure_motion(listing.root, workers=workers, progress=console))
+        measured = report["motion_measured"]
+        told = measure_motion(listing.root, measured, workers=workers, progress=console)
+        console.message(told)
     if not as_json:
         console.text(closing(listing.root))
 

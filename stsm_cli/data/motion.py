@@ -140,6 +140,21 @@ def open_motion(manifest: Manifest, *, threads: int, progress: Progress = SILENT
     return replace(motion, num_added=len(missing) - len(motion.broken))
 
 
+def keep_motion(
+    manifest: Manifest, curves: Mapping[str, bytes], *, progress: Progress = SILENT
+) -> int:
+    """Keep curves of a split, by path, that were measured while its videos were verified.
+
+    Returns:
+        How many they are.
+    """
+    path = motion_path(manifest.root)
+    measured = [record for record in manifest.records if record.path in curves]
+    keys = [_key(manifest.root, record) for record in measured]
+    found = [np.frombuffer(curves[record.path], _KEPT) for record in measured]
+    return len(list(_kept(path, keys, found, progress)))
+
+
 _METHOD = 1
 """Version of `measure`, in every line of the file; one without is of version 1."""
 _Key = tuple[str, int, int, int]  # path, bytes, frames, version

@@ -23,6 +23,7 @@ class Check:
             or the file could not be read, or not in time.
         from_start: Whether seeks in it lead to other frames than decoding from its start does.
         note: What FFmpeg complained of first, although no frame is lost or damaged.
+        motion: The curve of `data/motion.py`, as bytes, where it was asked for; not in the ledger.
     """
 
     status: Status
@@ -35,6 +36,7 @@ class Check:
     lasting: bool = True
     from_start: bool = False
     note: str = ""
+    motion: bytes = b""
 
 
 MISSING = Check("missing", "no such file")

@@ -43,9 +43,10 @@ class Task:
     how_broken: str = FULL
 
 
-def verification(root: Path, *, quick: bool) -> Task:
-    """Decode the videos below `root`: whole, or only their ends and middle."""
-    work = partial(_read, partial(verify_quick if quick else verify, root))
+def verification(root: Path, *, quick: bool, motion: bool = False) -> Task:
+    """Decode the videos below `root`: whole, if asked for with their motion, or ends and middle."""
+    look = partial(verify_quick, root) if quick else partial(verify, root, motion=motion)
+    work = partial(_read, look)
     ways = (FULL, QUICK) if quick else (FULL,)
     return Task("verifying", ways[-1], dict.fromkeys(ways, _always), work)
 

@@ -14,7 +14,7 @@ from stsm_cli.data.manifest import (
     read_manifest,
     write_manifest,
 )
-from stsm_cli.data.motion import motion_path, open_motion
+from stsm_cli.data.motion import keep_motion, motion_path, open_motion
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.drafts import remove_drafts
 from stsm_cli.prepare.examine import examine, reencoding, verification
@@ -37,6 +37,7 @@ def prepare_listing(
     dataset: str,
     quick: bool = False,
     encoding: Encoding | None = None,
+    motion: bool = False,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def prepare_listing(
         dataset: Its name, as recipes call it.
         quick: Decode only the ends and the middle of each video.
         encoding: Make smaller videos with more key frames for the manifest; decodes them whole.
+        motion: Measure the motion of videos that are verified whole, for `measure_motion`.
         workers: Processes; None: one for each CPU that this process may use.
         progress: Told about every video.
 
@@ -68,15 +70,21 @@ def prepare_listing(
     paths = [v.path for videos in listing.splits.values() for v in videos if v.path is not None]
     if encoding:
         _check_names(paths, encoding)
-    task = reencoding(root, encoding) if encoding else verification(root, quick=quick)
+        task = reencoding(root, encoding)
+    else:
+        task = verification(root, quick=quick, motion=motion)
     try:
         checks = examine(root, paths, task, workers=workers or num_cores(), progress=progress)
         if listing.draw:
             usable = {path for path, check in checks.items() if check.status == "ok"}
             listing = draw_split(listing, listing.draw, usable)
+        curves = {path: check.motion for path, check in checks.items() if check.motion}
+        num_measured = 0
         for split in listing.splits:
-            write_manifest(_manifest(listing, split, checks, encoding))
+            write_manifest(manifest := _manifest(listing, split, checks, encoding))
+            num_measured += keep_motion(manifest, curves, progress=progress)
         report = build_report(listing, checks, dataset=dataset, quick=quick, encoding=encoding)
+        report |= {"motion_measured": num_measured} if motion else {}
         report["seconds"] = round(time.monotonic() - started, 1)
         write_problems(listing, checks)
         write_report(root, report)
@@ -108,11 +116,14 @@ def check_usable(report: dict[str, Any]) -> None:
         )
 
 
-def measure_motion(root: Path, *, workers: int | None = None, progress: Progress = SILENT) -> str:
+def measure_motion(
+    root: Path, measured: int = 0, *, workers: int | None = None, progress: Progress = SILENT
+) -> str:
     """Measure the motion of the usable videos, but of those that it is known of; a line on it.
 
     Args:
         root: The data root, with its manifests.
+        measured: Videos whose motion was measured just now, while they were verified.
         workers: Videos that are decoded at a time; None: one for each CPU.
         progress: Told about every video.
 
@@ -129,7 +140,7 @@ def measure_motion(root: Path, *, workers: int | None = None, progress: Progress
         for counts in zip(*((len(m.ends), m.num_added, len(m.broken)) for m in found), strict=True)
     )
     told = f"motion of {total - broken:,} of {total:,} videos is in {motion_path(root)}"
-    return f"{told}, {added:,} of them measured now"
+    return f"{told}, {measured + added:,} of them measured now"
 
 
 def _check_names(paths: Sequence[str], encoding: Encoding) -> None:

@@ -15,6 +15,7 @@ from stsm_cli.data.decode import read_frames
 from stsm_cli.data.decode_pyav import packet_index
 from stsm_cli.data.display import Screen, display_of
 from stsm_cli.data.frames import Frames
+from stsm_cli.data.motion import differences, small_grey
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.check import Check, UnusableError
 from stsm_cli.prepare.strict import StrictVideo, open_strictly
@@ -38,9 +39,12 @@ def verdict(work: Callable[[], Check]) -> Check:
         return Check("corrupt", str(error))
 
 
-def verify(root: Path, path: str, alive: Alive) -> Check:
-    """The finding after decoding all frames of `root`/`path`, and some again after a seek."""
-    return verdict(lambda: _verify(root / path, alive))
+def verify(root: Path, path: str, alive: Alive, *, motion: bool = False) -> Check:
+    """The finding after decoding all frames of `root`/`path`, and some again after a seek.
+
+    With `motion` it holds their motion, too, for which nothing is decoded once more.
+    """
+    return verdict(lambda: _verify(root / path, alive, motion=motion))
 
 
 def verify_quick(root: Path, path: str, alive: Alive) -> Check:
@@ -52,16 +56,22 @@ def verify_quick(root: Path, path: str, alive: Alive) -> Check:
     return verdict(lambda: _verify_quick(root / path, alive))
 
 
-def _verify(path: Path, alive: Alive) -> Check:
-    samples, seen = _samples(path), {}
+def _verify(path: Path, alive: Alive, *, motion: bool = False) -> Check:
+    samples, seen, small = _samples(path), {}, []
     with open_strictly(path) as video:
         for number, frame in enumerate(video.frames()):
             if number == 0:
                 first, screen = frame, Screen((frame.width, frame.height))
+            if motion or number in samples:
+                picture = screen(frame)
             if number in samples:
-                seen[number] = _digest(screen(frame))
+                seen[number] = _digest(picture)
+            if motion:
+                small.append(small_grey(picture[None])[0])
             alive()
         found = replace(_ok(number + 1, video, first), note=video.note)
+    if motion:
+        found = replace(found, motion=differences(np.stack(small)).tobytes())
     again = read_frames(path, np.array(list(seen))) if seen else ()
     return replace(found, from_start=list(map(_digest, again)) != list(seen.values()))
 

@@ -1,3 +1,4 @@
+import base64
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 
 from stsm_cli.cli.app import run
 from stsm_cli.data.manifest import read_manifest
+from stsm_cli.data.motion import measure as measure_again
 from stsm_cli.data.motion import motion_path
 
 GENERATED = ["synth", "scenes", "order"]
@@ -115,6 +117,22 @@ def test_the_report_is_one_object(mine, capsys):
     assert report["transcode"]["crf"] == 30
     assert sum(counts["usable"] for counts in report["splits"].values()) == 6
     assert len(list(mine.glob("videos_16g4/*/*.mp4"))) == 6
+
+
+def test_motion_is_measured_while_videos_are_verified(mine, capsys, monkeypatch):
+    def measure(*arguments):
+        raise AssertionError("decoded once more")
+
+    monkeypatch.setattr("stsm_cli.data.motion.measure", measure)
+    assert prepare("folder", "mine", "--workers", "1", "--motion") == 0
+    told = "motion of 6 of 6 videos is in mine/manifest/motion.jsonl, 6 of them measured now"
+    assert told in capsys.readouterr().err
+    monkeypatch.undo()
+    kept = [json.loads(line) for line in motion_path(mine).read_text().splitlines()]
+    for entry in kept:
+        curve = measure_again(mine / entry["path"], entry["frames"])
+        assert base64.b64encode(curve.tobytes()).decode() == entry["motion"]
+    assert '"motion"' not in (mine / "manifest" / "ledger.jsonl").read_text()
 
 
 def test_motion_is_measured_of_usable_videos_and_added_to_a_set_that_is_prepared(mine, capsys):

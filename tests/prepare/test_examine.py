@@ -101,7 +101,7 @@ def test_what_is_wrong_from_outside_is_judged_without_opening(tmp_path, root, ta
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_an_error_of_the_disk_while_verifying_is_the_files(root, monkeypatch, quick):
-    def refuse(root, path, alive):
+    def refuse(root, path, alive, **_):
         raise OSError(13, "Permission denied", path)
 
     monkeypatch.setattr(examine_module, "verify", refuse)
