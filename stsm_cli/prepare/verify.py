@@ -15,7 +15,6 @@ from stsm_cli.data.decode import read_frames
 from stsm_cli.data.decode_pyav import packet_index
 from stsm_cli.data.display import Screen, display_of
 from stsm_cli.data.frames import Frames
-from stsm_cli.data.motion import differences, small_grey
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.check import Check, UnusableError
 from stsm_cli.prepare.strict import StrictVideo, open_strictly
@@ -58,6 +57,8 @@ def verify_quick(root: Path, path: str, alive: Alive) -> Check:
 
 def _verify(path: Path, alive: Alive, *, motion: bool = False) -> Check:
     samples, seen, small = _samples(path), {}, []
+    if motion:  # every worker would import it, with pydantic, and few are asked for it
+        from stsm_cli.data.motion import differences, small_grey
     with open_strictly(path) as video:
         for number, frame in enumerate(video.frames()):
             if number == 0:
