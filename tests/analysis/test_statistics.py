@@ -37,6 +37,10 @@ def test_welch_against_tabled_values():
     # t = 6 at 1 degree of freedom, where p = 1 − 2/π · atan(t)
     p = 1 - 2 / math.pi * math.atan(6)
     assert welch(Spread((2, 4)), Spread((9, 9))) == pytest.approx(p)
+    # as scipy.stats.ttest_ind has it: 3.2468 degrees of freedom
+    p = 0.8322484136786047
+    assert welch(Spread((1, 2, 4, 9)), Spread((3, 3.5, 4.25))) == pytest.approx(p)
+    assert welch(Spread((3, 3.5, 4.25)), Spread((1, 2, 4, 9))) == pytest.approx(p)
 
 
 def test_seeds_that_never_vary_give_nothing_to_judge_by():
@@ -88,4 +92,5 @@ def test_an_order_in_words():
 
 
 def test_equal_rows_share_their_place():
+    assert "paper's rows is +0.87 (" in agreement(list("abc"), [1, 2, 3], [5, 9, 9])  # ½·√3
     assert "best row, c, is number 1.5 of 3" in agreement(list("abc"), [1, 2, 3], [5, 9, 9])
