@@ -9,6 +9,7 @@ any file.
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -138,16 +139,27 @@ def read_yaml(path: Path, source: str, problems: list[str]) -> Located:
 def parse_yaml(text: str, source: str, problems: list[str], *, place: str = "") -> Located:
     """The content of a YAML text; `place`, where given, stands for every `source:line`.
 
+    A text that was read before is not read again: its content is the same object.
+
     Raises:
         RecipeError: The text is not YAML.
     """
+    tree, found = _parsed(text, source, place)
+    problems += found
+    return tree
+
+
+@lru_cache(maxsize=512)  # recipes share their bases, and a run asks for its set's card five times
+def _parsed(text: str, source: str, place: str) -> tuple[Located, tuple[str, ...]]:
+    """What a text says, which nobody may change, and a line for each key that is refused."""
+    problems: list[str] = []
     try:
         loader = _Loader(text)
     except yaml.YAMLError:
         raise RecipeError(f"{source}: contains characters that YAML does not allow") from None
     try:
         node = loader.get_single_node()
-        return _Reader(loader, source, place, problems).read(node)
+        return _Reader(loader, source, place, problems).read(node), tuple(problems)
     except yaml.MarkedYAMLError as error:
         mark, rule = error.problem_mark or error.context_mark, error.problem
     except (ValueError, OverflowError):  # PyYAML leaves what int() and chr() raise as it is

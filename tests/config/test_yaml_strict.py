@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from stsm_cli.config import yaml_strict
 from stsm_cli.config.load import load_yaml, read_recipe
+from stsm_cli.config.yaml_strict import parse_yaml
 from stsm_cli.errors import RecipeError
 
 
@@ -76,6 +78,22 @@ def test_scalars_mean_what_they_look_like(write, text, value):
 def test_what_is_not_plain_yaml_is_refused_with_its_line(write, text, message):
     with pytest.raises(RecipeError, match=f"^{re.escape(message)}"):
         load_yaml(Path(write("a.yaml", text)))
+
+
+def test_a_text_is_read_once_and_its_problems_are_told_each_time(monkeypatch):
+    ways, text = ("a.yaml", "b.yaml"), "key: [1, 2]\nkey: 3\n"
+    first = [parse_yaml(text, source, []) for source in ways]
+    monkeypatch.setattr(yaml_strict, "_Loader", lambda _: pytest.fail("it was read before"))
+    for source, tree in zip(ways, first, strict=True):
+        problems = ["told before"]
+        assert parse_yaml(text, source, problems) is tree
+        assert problems == [
+            "told before",
+            f"{source}:2: key: duplicate key, first in {source}:1",
+        ]
+        assert tree.value["key"].where == f"{source}:1"
+        tree.plain()["key"].append(3)  # plain values are each caller's own
+        assert tree.plain() == {"key": [1, 2]}
 
 
 def test_an_unreadable_file_is_named():
