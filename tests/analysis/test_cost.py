@@ -56,7 +56,7 @@ def named(entry):
 
 @pytest.fixture(scope="module")
 def thread():
-    """A thread: with each operator, the recorder notes all calls around it, and pytest's are many."""
+    """A thread: the recorder notes all calls around an operator, and pytest has many."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
