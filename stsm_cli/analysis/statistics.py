@@ -75,7 +75,7 @@ def agreement(names: Sequence[str], printed: Sequence[float], means: Sequence[fl
         means: Their top-1 as measured, not all equal.
     """
     ranks = np.column_stack([_ranks(printed), _ranks(means)])
-    rho = np.corrcoef(ranks, rowvar=False).item(1)
+    rho = np.asarray(np.corrcoef(ranks, rowvar=False))[0, 1]
     best = max(range(len(names)), key=printed.__getitem__)
     percent = 100 * share_as_close(printed, means)
     return (
