@@ -7,7 +7,6 @@ from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr  # scipy.stats takes a second to import
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,12 @@ def welch(first: Spread, second: Spread) -> float:
 
     1 where neither side varies: such seeds leave nothing to judge a difference by.
     """
+    from scipy import stats  # takes a second to import
+
     if not first.sd and not second.sd:
         return 1.0
-    sides = [(side.sd or 0.0, len(side.values)) for side in (first, second)]
-    squares = [sd * sd / n for sd, n in sides]  # of the means' standard errors
-    parts = sum(square**2 / (n - 1) for square, (_, n) in zip(squares, sides, strict=True))
-    t = (first.mean - second.mean) / math.sqrt(sum(squares))
-    return 2 * float(stdtr(sum(squares) ** 2 / parts, -abs(t)))
+    sides = [(side.mean, side.sd, len(side.values)) for side in (first, second)]
+    return float(stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -74,8 +72,9 @@ def agreement(names: Sequence[str], printed: Sequence[float], means: Sequence[fl
         printed: Their top-1 in the paper, not all equal.
         means: Their top-1 as measured, not all equal.
     """
-    ranks = np.column_stack([_ranks(printed), _ranks(means)])
-    rho = np.asarray(np.corrcoef(ranks, rowvar=False))[0, 1]
+    from scipy import stats  # takes a second to import
+
+    rho = stats.spearmanr(printed, means).statistic
     best = max(range(len(names)), key=printed.__getitem__)
     percent = 100 * share_as_close(printed, means)
     return (
@@ -99,7 +98,7 @@ def share_as_close(printed: Sequence[float], means: Sequence[float]) -> float:
 
 def _ranks(values: Sequence[float]) -> npt.NDArray[np.float64]:
     """1 for the largest; equal values share the mean of their ranks."""
-    own = np.asarray(values)
-    above, equal = own > own[:, None], own == own[:, None]
-    ranks: npt.NDArray[np.float64] = above.sum(axis=1) + (equal.sum(axis=1) + 1) / 2
+    from scipy import stats  # takes a second to import
+
+    ranks: npt.NDArray[np.float64] = stats.rankdata(-np.asarray(values))
     return ranks
