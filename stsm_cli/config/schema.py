@@ -182,6 +182,7 @@ class ModelConfig(Section):
     ImageNet's, which MMAction2 takes for SlowOnly and SlowFast, too; and as each of them does,
     pictures larger than 224² are pooled by windows of that size, or whole."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5  # paper 4.2
+    """Share of the features before the classifier that training drops."""
     weights: Literal["imagenet"] | None = None
     """`imagenet`: torchvision's weights for this backbone, for I3D those of its GoogLeNet,
     downloaded at the first use."""
@@ -268,12 +269,14 @@ class DataConfig(Section):
     """Which videos, which of their frames, and which part of the picture training sees."""
 
     dataset: DatasetName
+    """`folder`: videos of one's own. `synth`, `scenes`, `order`: made here by their section below."""
     sampling: Sampling
     """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames.
     `motion`: one frame in each of `num_frames` equal parts of the video's motion (MGSampler).
     `slowfast_...`, `tpn_...`: the same as the authors of SlowFast and TPN do it; the first two are
     MMAction2's."""
     short_side_px: Pixels = 256  # paper 4.2
+    """Size to which pictures are resized before they are cropped, in training and in tests."""
     crop_px: Pixels = 224  # paper 4.2
     """Side of the training crop, the same for a whole video."""
     train_crop: Literal["ten_crop", "multi_scale", "random"] = "ten_crop"  # paper 4.2
@@ -352,6 +355,7 @@ class TestConfig(Section):
     crops: NumCrops = 1
     """1: centre. 3: along the long side. 10: corners, centre and their mirror images."""
     crop_px: Pixels = 256  # paper 4.2
+    """Side of a test's crops."""
     split: Literal["val", "test"] = "val"
     """Split that the result is of; `test` of the sets that have one. Epochs are tested on `val`."""
     average: Literal["prob", "score"] = "prob"
@@ -367,12 +371,14 @@ class OptimConfig(Section):
     """Optimiser, schedule and budget."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"  # paper 4.2
+    """SGD with momentum, or AdamW."""
     lr: Rate
     """Peak learning rate at `lr_batch_size`; scaled linearly when the batch differs."""
     policy: Literal["plain", "tsm", "tsn"] = "plain"
     """Multipliers of lr and weight decay, parameter by parameter: those of MMAction2's TSM (`tsm`),
     or of TSN's authors (`tsn`: biases twice as fast; of flow, the first convolution five times)."""
     lr_batch_size: NumVideos = 48  # paper 4.2
+    """Batch that `lr` is meant for."""
     batch_size: NumVideos = 48  # paper 4.2
     """Videos an optimiser step: all processes and all accumulated parts together."""
     accumulate: NumVideos = 1
@@ -382,12 +388,14 @@ class OptimConfig(Section):
     nesterov: bool = False
     """Nesterov's momentum in SGD."""
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 1e-4  # paper 4.2
+    """L2 penalty in SGD, decoupled decay in AdamW."""
     decay_norms: bool = True
     """Weight decay of batch norms, too; in SGD with `policy: plain`. The others spare them."""
     frozen_norms: Literal["none", "but_first", "all"] = "none"
     """Batch norms that keep the weights and statistics that they start with; `but_first` is the
     partial BN of TSN."""
     epochs: Epochs
+    """Passes over the training videos."""
     schedule: Annotated[Literal["step", "one_cycle"], BeforeValidator(_one_name_a_schedule)] = (
         "step"
     )
@@ -473,6 +481,7 @@ class Recipe(Section):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """`bf16`, `fp16`: autocast, the latter with loss scaling; weights stay in float32."""
     seed: Seed = 0
+    """Seed of first weights, samples, crops and the order of videos."""
 
     @model_validator(mode="after")
     def _sections_agree(self, info: ValidationInfo) -> "Recipe":
