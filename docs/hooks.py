@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
 
 from stsm_cli.cli.app import app
 from stsm_cli.config.kinds import Section
 from stsm_cli.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = (
@@ -39,8 +41,10 @@ BOUNDS = {
 }
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
+def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """The files of the site, with those that are made here."""
+    from mkdocs.structure.files import File
+
     for uri, make in MADE.items():
         files.append(File.generated(config, uri, content=make()))
     for path in (path for pattern in OUTSIDE for path in sorted(ROOT.glob(pattern))):
@@ -49,7 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
     """The text of a page, its links between files as these lie in the site."""
     is_outside = (ROOT / page.file.src_uri).is_file()
     return relinked(markdown, page.file.src_uri, "" if is_outside else "docs")
@@ -77,9 +81,9 @@ def commands_page() -> str:
     texts = _helps(typer.main.get_command(app), "stsm", None)
     intro = (
         "# Commands",
-        "The help of every command, as `stsm COMMAND --help` prints it. Exit codes: 0 done; 1 failed "
-        "(data, checkpoint, divergence); 2 the command or the recipe is wrong; 75 stopped by SIGTERM; "
-        "130 by Ctrl-C.",
+        "The help of every command, as `stsm COMMAND --help` prints it. Exit codes: 0 done; 1 "
+        "failed (data, checkpoint, divergence); 2 the command or the recipe is wrong; 75 stopped "
+        "by SIGTERM; 130 by Ctrl-C.",
     )
     return "\n\n".join([*intro, *(f"## {name}\n\n```text\n{text}\n```" for name, text in texts)])
 
@@ -98,10 +102,10 @@ def recipe_page() -> str:
     schema = Recipe.model_json_schema()
     parts = [
         "# Recipe reference",
-        "A recipe is a YAML file of these sections. `stsm recipes show NAME` prints one with the origin of "
-        "each value, `--set SECTION.KEY=VALUE` changes a key of any command that takes a recipe. Keys "
-        "without a default must be given; unknown keys are refused. What combinations are refused, the "
-        "error says.",
+        "A recipe is a YAML file of these sections. `stsm recipes show NAME` prints one with the "
+        "origin of each value; `--set SECTION.KEY=VALUE` changes a key for one command. Keys "
+        "without a default must be given, and unknown ones are refused. Which keys exclude each "
+        "other, the error says.",
         *(_section(kind, path, schema) for path, kind in _sections(Recipe, "")),
     ]
     return "\n\n".join(parts) + "\n"
@@ -118,12 +122,13 @@ def _sections(kind: type[Section], path: str) -> Iterator[tuple[str, type[Sectio
 def _section(kind: type[Section], path: str, schema: dict[str, Any]) -> str:
     own = schema if kind is Recipe else schema["$defs"][kind.__name__]
     rows = [
-        f"| `{name}` | {allowed(value, f'{path}.{name}')} | {_default(value)} | {_meaning(kind, name)} |"
+        (f"`{name}`", allowed(value, f"{path}.{name}"), _default(value), _meaning(kind, name))
         for name, value in own["properties"].items()
     ]
     head = "| key | value | default | meaning |\n| --- | --- | --- | --- |\n"
     title = f"## {path or 'The whole'}"
-    return f"{title}\n\n{inspect.getdoc(kind)}\n\n{head}" + "\n".join(rows)
+    lines = (f"| {' | '.join(row)} |" for row in rows)
+    return f"{title}\n\n{inspect.getdoc(kind)}\n\n{head}" + "\n".join(lines)
 
 
 def allowed(value: dict[str, Any], path: str) -> str:
@@ -137,9 +142,12 @@ def allowed(value: dict[str, Any], path: str) -> str:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
     if value["type"] == "array":
         items = value.get("prefixItems", [value.get("items")])
-        return f"list of {len(items) if 'prefixItems' in value else 'any number'}: {allowed(items[0], path)}"
+        count = f"{len(items)} of" if "prefixItems" in value else "a list of"
+        return f"{count}: {allowed(items[0], path)}"
     kind = "`null`" if value["type"] == "null" else value.get("format", value["type"])
-    return ", ".join([kind, *(text.format(_number(value[key])) for key, text in BOUNDS.items() if key in value)])
+    return ", ".join(
+        [kind, *(text.format(_number(value[key])) for key, text in BOUNDS.items() if key in value)]
+    )
 
 
 def _number(value: float) -> str:
@@ -154,7 +162,9 @@ def _default(value: dict[str, Any]) -> str:
 
 def _meaning(kind: type[Section], name: str) -> str:
     """The docstring of a key, which stands below it in the class or in one above."""
-    texts = (_docstrings(owner).get(name) for owner in kind.__mro__[:-2] if issubclass(owner, Section))
+    texts = (
+        _docstrings(owner).get(name) for owner in kind.__mro__[:-2] if issubclass(owner, Section)
+    )
     return " ".join(next(filter(None, texts), "").split()).replace("|", "\\|")
 
 
@@ -181,7 +191,8 @@ def _cell(cell: dict[str, Any]) -> Iterator[str]:
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         if "image/png" in data:
-            yield f'<img alt="what the lines above draw" src="data:image/png;base64,{data["image/png"].strip()}">'
+            source = f"data:image/png;base64,{data['image/png'].strip()}"
+            yield f'<img alt="what the lines above draw" src="{source}">'
         else:
             yield f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```"
 

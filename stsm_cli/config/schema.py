@@ -269,7 +269,7 @@ class DataConfig(Section):
     """Which videos, which of their frames, and which part of the picture training sees."""
 
     dataset: DatasetName
-    """`folder`: videos of one's own. `synth`, `scenes`, `order`: made here by their section below."""
+    """`folder`: videos of one's own. `synth`, `scenes`, `order`: made here, by their sections."""
     sampling: Sampling
     """`uniform`: one frame in each of `num_frames` segments. `dense`: a window of 64 frames.
     `motion`: one frame in each of `num_frames` equal parts of the video's motion (MGSampler).
