@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+
 from stsm_cli.analysis.ablation import ablation_names
 from stsm_cli.cli.app import app, run
 from stsm_cli.config.load import load_recipe, recipe_names
