@@ -59,6 +59,18 @@ def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files:
     return relinked(markdown, page.file.src_uri, "" if is_outside else "docs")
 
 
+def on_post_page(output: str, page: "Page", config: "MkDocsConfig") -> str:
+    """The finished page, which can be read offline.
+
+    Raises:
+        ValueError: It loads something from elsewhere.
+    """
+    loaded = re.search(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(https?:[^"]*)', output)
+    if loaded:
+        raise ValueError(f"{page.file.src_uri} loads {loaded[1]}")
+    return output
+
+
 def relinked(markdown: str, uri: str, folder: str) -> str:
     """`markdown` with its links from file to file as they are where `docs/` is the root.
 

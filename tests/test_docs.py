@@ -5,6 +5,7 @@ import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -193,3 +194,18 @@ def test_every_key_of_a_recipe_is_explained(hooks):
 )
 def test_links_are_those_of_the_site(hooks, uri, folder, link, moved):
     assert hooks.relinked(f"[a]({link})", uri, folder) == f"[a]({moved})"
+
+
+@pytest.mark.parametrize(
+    ("tag", "url"),
+    [
+        ('<link rel="stylesheet" href="{}">', "https://a.org/b.css"),
+        ('<script src="{}"></script>', "http://a.org/b.js"),
+    ],
+)
+def test_a_page_that_loads_something_from_elsewhere_is_refused(hooks, tag, url):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="faq.md"))
+    with pytest.raises(ValueError, match=re.escape(f"faq.md loads {url}")):
+        hooks.on_post_page(tag.format(url), page, config=None)
+    local = tag.format("assets/b") + f'<a href="{url}">b</a>'
+    assert hooks.on_post_page(local, page, config=None) == local
