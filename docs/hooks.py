@@ -83,7 +83,8 @@ def relinked(markdown: str, uri: str, folder: str) -> str:
     def moved(link: re.Match[str]) -> str:
         here = posixpath.dirname(uri)
         target = posixpath.normpath(posixpath.join(folder, here, link[1]))
-        return f"]({posixpath.relpath(target.removeprefix('docs/'), here or '.')}"
+        target = target.removeprefix("docs/").replace(".ipynb", ".md")  # its page
+        return f"]({posixpath.relpath(target, here or '.')}"
 
     return re.sub(r"\]\((?!\w+:)([^)#\s]+)", moved, markdown)
 
@@ -194,7 +195,8 @@ def _docstrings(kind: type[Section]) -> dict[str, str]:
 def notebook_page() -> str:
     """The notebook with the outputs that it was committed with; a test runs it and compares."""
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    return "\n\n".join(text for cell in cells for text in _cell(cell)) + "\n"
+    file = f'<a href="{NOTEBOOK.name}" download>This page as a notebook</a>'
+    return "\n\n".join([*(text for cell in cells for text in _cell(cell)), file])
 
 
 def _cell(cell: dict[str, Any]) -> Iterator[str]:

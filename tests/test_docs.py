@@ -188,6 +188,7 @@ def test_every_key_of_a_recipe_is_explained(hooks):
         ("results/README.md", "", "../docs/log.md", "../log.md"),
         ("results/README.md", "", "audit.md", "audit.md"),
         ("CHANGELOG.md", "", "docs/plan.md", "plan.md"),
+        ("faq.md", "docs", "notebook/shift.ipynb", "notebook/shift.md"),
         ("faq.md", "docs", "https://a.org/b", "https://a.org/b"),
         ("faq.md", "docs", "#here", "#here"),
     ],
