@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 COMMAND = typer.main.get_command(app)
 CHEAP = re.compile(
-    r"stsm (recipes|flops)\b|stsm (train|ablate) .*--dry-run"
+    r"stsm (recipes|flops)\b|stsm (train|ablate) (?!.*--init).*--dry-run"  # no weights are here
     r"|stsm (eval|predict) .*runs/stsm( --crops|$)"
 )
 
