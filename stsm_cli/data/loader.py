@@ -155,9 +155,7 @@ def evaluation_batches(
     return _guarded(loader)
 
 
-def epoch_order(
-    indices: npt.NDArray[np.int64], seed: int, epoch: int
-) -> npt.NDArray[np.int64]:
+def epoch_order(indices: npt.NDArray[np.int64], seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """The videos `indices` in the order in which an epoch's batches take them."""
     rng = np.random.default_rng([seed, epoch])
     return indices[rng.permutation(len(indices))]

@@ -116,7 +116,8 @@ class TestSet(Dataset[Sample]):
             frames = self.videos.read(index, wanted)
         except DataError as error:
             return Sample(index, record.label, None, str(error))
-        boxes = crops.TEST_CROPS[self.test.crops](*frames.shape[1:3], self.test.crop_px)
+        height, width = frames.shape[1:3]
+        boxes = crops.TEST_CROPS[self.test.crops](height, width, self.test.crop_px)
         views = self._views(frames, position.ravel(), boxes)  # (crops·clips·T, H, W, C)
         pixels = views.reshape(-1, self.view.num_frames, *views.shape[1:])  # (V, T, H, W, C)
         return Sample(index, record.label, pixels, frame_indices=clips, boxes=tuple(boxes))
