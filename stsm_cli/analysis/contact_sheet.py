@@ -28,6 +28,7 @@ EXACT_PX = 128  # ours: pictures up to this width are kept to the pixel, larger 
 JPEG_QUALITY = 90
 LEGIBLE_PX, WIDEST_PX = 96, 240  # ours: on the page; what is smaller is shown enlarged
 HEAT_COLOURS, HEAT_SHARE = "inferno", 0.65  # ours: dark to bright, also for the colour-blind
+FLOW_STRENGTH = 4  # ours: most motion is of few pixels
 BOX_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#F0E442")
 """Okabe and Ito (2008): apart for the colour-blind."""
 
@@ -118,13 +119,14 @@ def sheet_html(title: str, chapters: Sequence[SheetChapter]) -> str:
 def as_rgb(frames: Frames) -> Frames:
     """Frames (T, H, W, 3) to look at.
 
-    ours: of flow, its first field: x in red and y in green, each brighter than at rest to the right
-    and downwards.
+    ours: of flow, its first field: x in red and y in green, brighter than the grey of rest to the
+    right and downwards, and `FLOW_STRENGTH` times as strong.
     """
     if frames.shape[-1] == 3:
         return frames
-    still = np.full((*frames.shape[:-1], 1), REST, dtype=np.uint8)
-    return np.concatenate([frames[..., :2], still], axis=-1)
+    shown = np.full((*frames.shape[:-1], 3), REST, dtype=np.int64)
+    shown[..., :2] += FLOW_STRENGTH * (frames[..., :2].astype(np.int64) - REST)
+    return shown.clip(0, 255).astype(np.uint8)
 
 
 def heated(frames: Frames, heat: npt.NDArray[np.floating[Any]]) -> Frames:

@@ -197,7 +197,7 @@ def _reading(
 
     if recipe is not None:
         by = edit_protocol(load_recipe(recipe, edits).recipe, **parts)
-        _check_stream(by, recipe, "read a recipe of RGB")
+        _check_stream(by, recipe, "a recipe of RGB reads video files")
         return None, by
     if run is None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stsm_cli.analysis.contact_sheet import (
+    FLOW_STRENGTH,
     Grid,
     Picture,
     SheetChapter,
@@ -68,9 +69,12 @@ def _about_run(found: RunInspection, test: KeptTest, classes: Sequence[str]) -> 
 
 def _training(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[Block]:
     data, seed = recipe.data, recipe.seed
+    shown = "pixel by pixel as the network gets them"
+    if recipe.model.stream == "flow":
+        shown = f"as optical flow, {FLOW_STRENGTH} times as strong, x in red and y in green"
     yield _text(
         f"The first {counted(len(found.samples), 'sample')} of the first epoch, in the order of "
-        f"seed {seed}, pixel by pixel as the network gets them: sampling {data.sampling}, crops "
+        f"seed {seed}, {shown}: sampling {data.sampling}, crops "
         f"{data.train_crop} of {data.crop_px}² pixels from a short side of {data.short_side_px}, "
         f"mirror images {data.flip}."
     )
@@ -185,14 +189,10 @@ def video_chapter(
         classes: Names in label order; none without a network.
     """
     named = list(map(one_line, classes))
-    blocks = [*_about_video(found), *_trained_on(found, recipe), *_tested_on(found, recipe)]
-    return SheetChapter(
-        f"video{place}", one_line(str(path)), [*_answer(found, recipe, named), *blocks]
-    )
-
-
-def _about_video(found: VideoInspection) -> Iterator[Block]:
-    yield _text(" ".join(f"{fact}." for fact in video_facts(found)))
+    blocks: list[Block] = [_text(" ".join(f"{fact}." for fact in video_facts(found)))]
+    blocks += [*_answer(found, recipe, named), *_trained_on(found, recipe)]
+    blocks += _tested_on(found, recipe)
+    return SheetChapter(f"video{place}", one_line(str(path)), blocks)
 
 
 def video_facts(found: VideoInspection) -> Iterator[str]:
@@ -245,8 +245,8 @@ def _tested_on(found: VideoInspection, recipe: Recipe) -> Iterator[Block]:
 
 
 def _crops(found: VideoInspection, boxes: Sequence[Crop]) -> Strip:
-    caption = "; ".join(dict.fromkeys(map(_crop, boxes)))
-    return Strip("the crops", [Picture(boxed(found.picture, boxes), caption)])
+    each = "; ".join(dict.fromkeys(map(_crop, boxes)))
+    return Strip(f"the crops: {each}", [Picture(boxed(found.picture, boxes))])
 
 
 def clips_of(test: Sample) -> Iterator[Sample]:

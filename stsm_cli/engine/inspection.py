@@ -268,7 +268,7 @@ def _look(
     device: torch.device,
 ) -> Looked:
     index, row = scores.indices[group.surest], scores.probabilities[group.surest]
-    sample = _middle_crop(videos, index, recipe)
+    sample = middle_crop(videos, index, recipe)
     heat = None
     if sample.pixels is not None:
         sample = middle_clip(sample)
@@ -286,7 +286,7 @@ def heat_of(model: Network, sample: Sample, labels: list[int], device: torch.dev
     return heat
 
 
-def _middle_crop(videos: Videos, index: int, recipe: Recipe) -> Sample:
+def middle_crop(videos: Videos, index: int, recipe: Recipe) -> Sample:
     """A video as its test sees it, less the views of all crops but the middle one."""
     test = recipe.test
     sample = TestSet(videos, recipe.data.sampling, test, recipe.model.view)[index]
@@ -332,7 +332,7 @@ def inspect_video(
     videos = alone(path, info, recipe, ("",), decoder)
     shown = TrainingSet(videos, _without_labels(recipe.data), recipe.model.view, recipe.seed)
     draws = tuple(_read(shown[epoch, 0]) for epoch in range(DRAWS))
-    test = _read(_middle_crop(videos, 0, recipe))
+    test = _read(middle_crop(videos, 0, recipe))
     picture = videos.read(0, np.array([info.num_frames // 2]))[0]
     found = VideoInspection(info, picture, draws, test)
     if network is None:
