@@ -9,7 +9,7 @@ Layout: frames (T, H, W, C) uint8; C is 3, RGB, or the channels of optical flow 
 import io
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -93,13 +93,16 @@ class Strip:
     kind: Literal["strip"] = "strip"
 
 
+PageBlock = Words | Grid | Strip
+
+
 @dataclass(frozen=True)
 class SheetChapter:
     """A part of the page, with an entry in its list of contents."""
 
     anchor: str
     label: str
-    blocks: Sequence[Words | Grid | Strip] = field(default_factory=tuple)
+    blocks: Sequence[PageBlock]
 
     @property
     def title(self) -> tuple[str, str]:

@@ -241,6 +241,7 @@ def _inspect_run(
 
     keep_freed_memory()
     on, console = choose_device(device), output.current()
+    console.message(f"looking at {subject.checkpoint} under {test.result.protocol}")
     train, tested = open_of_run(test, root, reader, progress=console)
     model = load_model(recipe.model, subject.checkpoint, on)
     found = inspect_run(model, test, train, tested, on, num_samples=samples, progress=console)
@@ -255,7 +256,7 @@ def _write(out: Path, what: Path, chapters: "list[SheetChapter]") -> None:
     from stsm_cli.analysis.contact_sheet import sheet_html
     from stsm_cli.engine.score_files import write_bytes
 
-    write_bytes(out, sheet_html(f"stsm inspect: {one_line(str(what))}", chapters).encode())
+    write_bytes(out, sheet_html(f"A look at {one_line(str(what))}", chapters).encode())
 
 
 def _run_record(found: "RunInspection", test: "KeptTest", out: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from stsm_cli.analysis.contact_sheet import (
     FLOW_STRENGTH,
     Grid,
+    PageBlock,
     Picture,
     SheetChapter,
     Strip,
@@ -36,8 +37,6 @@ MOST_FRAMES = 16  # ours: of a view that are shown, evenly spread
 MOST_NAMED = 10  # broken videos, and classes that are never an answer
 MOST_LIKELY = 5  # classes of a video
 
-Block = Words | Grid | Strip
-
 
 def run_chapters(found: RunInspection, test: KeptTest) -> list[SheetChapter]:
     """The page of a run and of a test that it keeps."""
@@ -51,7 +50,7 @@ def run_chapters(found: RunInspection, test: KeptTest) -> list[SheetChapter]:
     ]
 
 
-def _about_run(found: RunInspection, test: KeptTest, classes: Sequence[str]) -> Iterator[Block]:
+def _about_run(found: RunInspection, test: KeptTest, classes: Sequence[str]) -> Iterator[PageBlock]:
     result = test.result
     low, high = result.top1_interval
     yield _text(
@@ -67,7 +66,7 @@ def _about_run(found: RunInspection, test: KeptTest, classes: Sequence[str]) -> 
         yield _text(f"Never an answer: {_named(silent)}.")
 
 
-def _training(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[Block]:
+def _training(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:
     data, seed = recipe.data, recipe.seed
     shown = "pixel by pixel as the network gets them"
     if recipe.model.stream == "flow":
@@ -98,7 +97,7 @@ def _classes(found: RunInspection, classes: Sequence[str]) -> Grid:
     return Grid(columns, rows)
 
 
-def _confused(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[Block]:
+def _confused(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:
     yield _text(_ABOUT_HEAT if found.confused else "There are none.")
     for looked in found.confused:
         group, videos = looked.group, found.classes[looked.group.label].videos
@@ -116,7 +115,7 @@ _ABOUT_HEAT = (
 )
 
 
-def _right(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[Block]:
+def _right(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:
     yield _text("The surest, each of another class." if found.right else "There are none.")
     for looked in found.right:
         videos = found.classes[looked.group.label].videos
@@ -125,7 +124,7 @@ def _right(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> Iter
         yield from _looked(looked, recipe, classes)
 
 
-def _looked(looked: Looked, recipe: Recipe, classes: Sequence[str]) -> Iterator[Block]:
+def _looked(looked: Looked, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:
     """Frames of an example, and the same under Grad-CAM, of its answer and of its class."""
     answer, label = looked.group.answer, looked.group.label
     yield from _seen(looked.sample, looked.record, recipe, is_small=True)
@@ -138,7 +137,7 @@ def _looked(looked: Looked, recipe: Recipe, classes: Sequence[str]) -> Iterator[
 
 def _seen(
     sample: Sample, record: VideoRecord, recipe: Recipe, *, is_small: bool = False
-) -> Iterator[Block]:
+) -> Iterator[PageBlock]:
     """A strip of a sample of one view, or why there is none."""
     path = one_line(record.path)
     if sample.pixels is None:
@@ -189,7 +188,7 @@ def video_chapter(
         classes: Names in label order; none without a network.
     """
     named = list(map(one_line, classes))
-    blocks: list[Block] = [_text(" ".join(f"{fact}." for fact in video_facts(found)))]
+    blocks: list[PageBlock] = [_text(" ".join(f"{fact}." for fact in video_facts(found)))]
     blocks += [*_answer(found, recipe, named), *_trained_on(found, recipe)]
     blocks += _tested_on(found, recipe)
     return SheetChapter(f"video{place}", one_line(str(path)), blocks)
@@ -207,7 +206,7 @@ def video_facts(found: VideoInspection) -> Iterator[str]:
     yield from filter(None, (info.shortfall, *info.faults))
 
 
-def _answer(found: VideoInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[Block]:
+def _answer(found: VideoInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:
     if found.probabilities is None or found.heat is None:
         return
     values, labels = found.probabilities.topk(min(MOST_LIKELY, len(classes)))
@@ -218,7 +217,7 @@ def _answer(found: VideoInspection, recipe: Recipe, classes: Sequence[str]) -> I
     yield _glowing(middle_clip(found.test), found.heat[0], f"Grad-CAM of {names[0]}", recipe)
 
 
-def _trained_on(found: VideoInspection, recipe: Recipe) -> Iterator[Block]:
+def _trained_on(found: VideoInspection, recipe: Recipe) -> Iterator[PageBlock]:
     data = recipe.data
     yield _heading("Training")
     yield _text(
@@ -232,7 +231,7 @@ def _trained_on(found: VideoInspection, recipe: Recipe) -> Iterator[Block]:
         yield _strip(f"epoch {epoch}: {_crop(draw.boxes[0])}", draw, record, recipe)
 
 
-def _tested_on(found: VideoInspection, recipe: Recipe) -> Iterator[Block]:
+def _tested_on(found: VideoInspection, recipe: Recipe) -> Iterator[PageBlock]:
     test = recipe.test
     yield _heading("Test")
     yield _text(
