@@ -388,9 +388,9 @@ def _video_record(
 
 
 def _print_videos(found: "dict[Path, VideoInspection]", out: Path) -> None:
-    from stsm_cli.cli.inspection_page import video_facts, video_rows
+    from stsm_cli.cli.inspection_page import sampling_notes, video_facts, video_rows
 
     for path, one in found.items():
         columns = ["", "frames", "seconds", "crop"]
-        notes = [*video_facts(one), f"{out} shows them"]
+        notes = [*video_facts(one), *sampling_notes(one), f"{out} shows them"]
         output.current().table(str(path), columns, video_rows(one), notes=notes)

@@ -188,7 +188,8 @@ def video_chapter(
         classes: Names in label order; none without a network.
     """
     named = list(map(one_line, classes))
-    blocks: list[PageBlock] = [_text(" ".join(f"{fact}." for fact in video_facts(found)))]
+    facts = [*video_facts(found), *sampling_notes(found)]
+    blocks: list[PageBlock] = [_text(" ".join(f"{fact}." for fact in facts))]
     blocks += [*_answer(found, recipe, named), *_trained_on(found, recipe)]
     blocks += _tested_on(found, recipe)
     return SheetChapter(f"video{place}", one_line(str(path)), blocks)
@@ -204,6 +205,15 @@ def video_facts(found: VideoInspection) -> Iterator[str]:
     if info.num_damaged:
         yield f"{info.num_damaged} of its frames damaged"
     yield from filter(None, (info.shortfall, *info.faults))
+
+
+def sampling_notes(found: VideoInspection) -> Iterator[str]:
+    """What a user should know of how a test reads the file."""
+    clips = found.test.frame_indices
+    assert clips is not None
+    total, fewest = clips.shape[1], min(len(np.unique(clip)) for clip in clips)
+    if fewest < total:
+        yield f"of the {total} frames of a clip {fewest} differ: it is short for this sampling"
 
 
 def _answer(found: VideoInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:

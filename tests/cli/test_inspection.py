@@ -194,6 +194,17 @@ def test_a_video_is_read_by_a_recipe_before_any_training(small_run, capsys):
     assert run(["inspect", A, *words, "--force"]) == 0
     table = capsys.readouterr().out
     assert re.search(r"test, clip 2 +0, 3, 6, 9 +0.00-[\d.]+ +3 crops", table)
+    assert "differ" not in table
+
+
+def test_a_video_that_is_short_for_the_sampling_is_told(small_run, capsys):
+    words = ["--recipe", str(small_run.recipe_file), "--set", "data.sampling=dense"]
+    assert run(["inspect", A, *words]) == 0
+    table = capsys.readouterr().out  # a window of 64 frames on 12
+    assert re.search(r"test, clip 1 +0, 4, 8, 0 ", table)
+    told = "of the 4 frames of a clip 3 differ: it is short for this sampling"
+    assert told in table
+    assert told in Path("00000.html").read_text(encoding="utf-8")
 
 
 def test_a_run_says_of_a_video_what_predict_says(small_run, capsys):
