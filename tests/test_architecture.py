@@ -200,7 +200,9 @@ def typed(node):
 
 def torn(tree):
     """The f-strings that put a value into a command of the program as it is."""
-    commands = "ablate|bench|convert|eval|export|flops|fuse|predict|prepare|recipes|report|train"
+    commands = (
+        "ablate|bench|convert|eval|export|flops|fuse|inspect|predict|prepare|recipes|report|train"
+    )
     pattern = re.compile(rf"\bstsm (?:{commands})\b[^`]*?\0")
     yield from filter(pattern.search, map(typed, ast.walk(tree)))
 

@@ -24,6 +24,7 @@ from stsm_cli.cli.export import export
 from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.fuse import fuse
+from stsm_cli.cli.inspection import inspection
 from stsm_cli.cli.predict import predict
 from stsm_cli.cli.prepare_flow import flow
 from stsm_cli.cli.report import report
@@ -139,6 +140,7 @@ _add("ablate", ablate, nameless_app)
 _add("flops", flops, nameless_app)
 _add("convert", convert, nameless_app)
 _add("export", export, nameless_app)
+_add("inspect", inspection, nameless_app)
 _add("report", report, nameless_app)
 _add("doctor", doctor, nameless_app)
 

@@ -155,6 +155,12 @@ def evaluation_batches(
     return _guarded(loader)
 
 
+def epoch_order(indices: npt.NDArray[np.int64], seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """The videos `indices` in the order in which an epoch's batches take them."""
+    rng = np.random.default_rng([seed, epoch])
+    return indices[rng.permutation(len(indices))]
+
+
 def mirrored_views(test: TestConfig) -> list[bool]:
     """Marks of the views of a video that are mirror images, in the order of `views`."""
     boxes = crops.TEST_CROPS[test.crops](1, 1, 1)
@@ -180,8 +186,7 @@ class _EpochBatches(Sampler[list[tuple[int, int]]]):
         return len(self.indices) // self.plan.batch_size * len(self.own)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        order = self.indices[rng.permutation(len(self.indices))]
+        order = epoch_order(self.indices, self.seed, self.epoch)
         for number in range(self.first_batch, len(self)):
             step, part = divmod(number, len(self.own))
             batch = order[step * self.plan.batch_size : (step + 1) * self.plan.batch_size]

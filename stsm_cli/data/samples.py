@@ -6,7 +6,8 @@ so a sample is the same whoever reads it, and a resumed epoch needs no history.
 Layout: frames (T, H, W, C), RGB, or the channels of optical flow (`flow.py`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from stsm_cli.data import crops, sampling
 from stsm_cli.data.flow import with_x_negated
 from stsm_cli.data.frames import Frames, resize
 from stsm_cli.data.mirror import find_mirror
+from stsm_cli.data.sampling import Positions
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError
 
@@ -34,12 +36,16 @@ class Sample:
         label: Its class, or that of its mirror image.
         pixels: uint8; (T, H, W, C) in training, (V, T, H, W, C) in tests; None if it is broken.
         error: Why it is broken.
+        frame_indices: Which frames of the video these are: (T,) in training, (clips, T) in tests.
+        boxes: The parts of the resized picture that they show: one in training, in tests all crops.
     """
 
     index: int
     label: int
     pixels: Frames | None
     error: str = ""
+    frame_indices: Positions | None = None
+    boxes: tuple[crops.Crop, ...] = ()
 
 
 class TrainingSet(Dataset[Sample]):
@@ -69,7 +75,8 @@ class TrainingSet(Dataset[Sample]):
             frames = self.videos.read(index, frame_indices)
         except DataError as error:
             return Sample(index, record.label, None, str(error))
-        return self._augment(frames, index, record.label, rng)
+        sample = self._augment(frames, index, record.label, rng)
+        return replace(sample, frame_indices=frame_indices)
 
     def _augment(self, frames: Frames, index: int, label: int, rng: np.random.Generator) -> Sample:
         size, height, width = self.config.crop_px, *frames.shape[1:3]
@@ -78,9 +85,8 @@ class TrainingSet(Dataset[Sample]):
         box = draw(height, width, side, rng, with_mirrors=with_mirrors)  # paper 4.2: for all frames
         pixels = resize(crops.cut(frames, box._replace(mirrored=False)), size, size)
         if box.mirrored:
-            pixels = _mirror_image(pixels, self.view)
-            return Sample(index, int(self.mirrored_label[label]), pixels)
-        return Sample(index, label, pixels)
+            pixels, label = _mirror_image(pixels, self.view), int(self.mirrored_label[label])
+        return Sample(index, label, pixels, boxes=(box,))
 
     def _side(self, short_side: int, rng: np.random.Generator) -> int:
         """Side of the crop's box, in pixels; a picture made larger is a box made smaller."""
@@ -110,13 +116,16 @@ class TestSet(Dataset[Sample]):
             frames = self.videos.read(index, wanted)
         except DataError as error:
             return Sample(index, record.label, None, str(error))
-        views = self._views(frames, position.ravel())  # (crops·clips·T, H, W, C)
+        height, width = frames.shape[1:3]
+        boxes = crops.TEST_CROPS[self.test.crops](height, width, self.test.crop_px)
+        views = self._views(frames, position.ravel(), boxes)  # (crops·clips·T, H, W, C)
         pixels = views.reshape(-1, self.view.num_frames, *views.shape[1:])  # (V, T, H, W, C)
-        return Sample(index, record.label, pixels)
+        return Sample(index, record.label, pixels, frame_indices=clips, boxes=tuple(boxes))
 
-    def _views(self, frames: Frames, position: npt.NDArray[np.int64]) -> Frames:
+    def _views(
+        self, frames: Frames, position: npt.NDArray[np.int64], boxes: Sequence[crops.Crop]
+    ) -> Frames:
         size = self.test.crop_px
-        boxes = crops.TEST_CROPS[self.test.crops](frames.shape[1], frames.shape[2], size)
         shape = len(boxes) * len(position), size, size, frames.shape[-1]
         views = np.empty(shape, dtype=np.uint8)
         shown = ((box, place) for box in boxes for place in position)

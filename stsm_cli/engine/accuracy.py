@@ -83,15 +83,20 @@ def summarise(scores: Scores, partners: IntArray | None) -> SplitScore:
     )
 
 
+def answers(probabilities: torch.Tensor) -> torch.Tensor:
+    """(M,) the likeliest class of each of M videos; `NO_ANSWER` for a tie or NaN at the top."""
+    best = probabilities.max(1, keepdim=True).values  # NaN where a score is
+    top = probabilities == best
+    return top.int().argmax(1).masked_fill(top.sum(1) != 1, NO_ANSWER)
+
+
 def confusion_matrix(scores: Scores, num_classes: int) -> IntArray:
     """(K, K) how many videos of class i (row) were taken for class j (column).
 
-    Broken videos, and scores with a tie or NaN at the top, are no answer and in no column; the sum
-    of the diagonal is `correct` of `summarise`.
+    Broken videos, and those without an answer, are in no column; the sum of the diagonal is
+    `correct` of `summarise`.
     """
-    best = scores.probabilities.max(1, keepdim=True).values  # NaN where a score is
-    top = scores.probabilities == best
-    answer = top.int().argmax(1).masked_fill(top.sum(1) != 1, NO_ANSWER)
+    answer = answers(scores.probabilities)
     matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
     given = answer != NO_ANSWER
     np.add.at(matrix, (scores.labels[given].numpy(), answer[given].numpy()), 1)

@@ -135,18 +135,25 @@ def follows_motion(predictor: Predictor) -> bool:
 
 
 def _predict_one(predictor: Predictor, path: Path, info: VideoInfo) -> torch.Tensor:
+    videos = alone(path, info, predictor.recipe, predictor.classes, predictor.decoder)
+    return score_all(predictor, videos)[0]
+
+
+def alone(
+    path: Path, info: VideoInfo, recipe: Recipe, classes: tuple[str, ...], decoder: Decoder
+) -> Videos:
+    """A video file as the only one of a split, its label 0; damaged frames are read, too."""
     record = VideoRecord(str(path), 0, info.num_frames, info.fps, info.width, info.height)
     motion = None
-    if follows_motion(predictor):
+    if recipe.data.sampling == "motion":
         motion = MotionCurves.of([measure(path, info.num_frames, keep_damaged=True)])
-    videos = Videos(
-        Manifest(Path(), "predict", predictor.classes, (record,)),
-        predictor.recipe.data.short_side_px,
-        predictor.decoder,
+    return Videos(
+        Manifest(Path(), "predict", classes, (record,)),
+        recipe.data.short_side_px,
+        decoder,
         keep_damaged=True,
         motion=motion,
     )
-    return score_all(predictor, videos)[0]
 
 
 def score_all(predictor: Predictor, videos: Videos) -> torch.Tensor:

@@ -49,7 +49,7 @@ def test_help_names_every_command(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare", "train", "eval", "ablate", "flops", "doctor", "export"]
+    "command", ["prepare", "train", "eval", "ablate", "flops", "doctor", "export", "inspect"]
 )
 def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
     assert app.run([command, "-h"]) == 0
@@ -88,7 +88,7 @@ def test_a_command_s_summary_is_whole_where_commands_are_listed(name):
     "arguments",
     [
         *(["--help"], ["train", "--help"], ["ablate", "--help"], ["prepare", "synth", "--help"]),
-        ["doctor", "--help"],
+        *(["doctor", "--help"], ["inspect", "--help"]),
     ],
 )
 def test_help_imports_nothing_heavy(arguments):

@@ -125,3 +125,15 @@ def test_videos_listed_without_flow_are_left_out_and_told_in_one_line(prepared, 
     result = json.loads(Path("flow/result.json").read_text())
     assert (result["num_videos"], result["num_listed"]) == (15, 16)
     assert result["broken"] == ["val/00005.mp4"]
+    capsys.readouterr()
+    assert run(["inspect", "flow", "--samples", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["samples"]) == 3
+    assert sum(entry["videos"] for entry in found["classes"]) == 16
+    html = Path(found["page"]).read_text(encoding="utf-8")
+    assert "Did not decode in the test, and count as wrong: val/00005.mp4." in html
+    assert "as optical flow, 4 times as strong" in html
+    assert run(["inspect", "data/synth/val/00000.mp4", "--run", "flow"]) == 2
+    text = capsys.readouterr().err
+    assert "error: flow: takes optical flow, which prepared sets alone have" in text
+    assert "hint: `stsm inspect flow` shows its own set's" in text

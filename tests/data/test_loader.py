@@ -13,7 +13,7 @@ from stsm_cli.config.schema import DataConfig, OptimConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import crops, loader
 from stsm_cli.data.decode import default_decoder
-from stsm_cli.data.loader import TrainLoader, evaluation_batches, mirrored_views
+from stsm_cli.data.loader import TrainLoader, epoch_order, evaluation_batches, mirrored_views
 from stsm_cli.data.manifest import Manifest, PackedRecords, VideoRecord
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
@@ -82,6 +82,12 @@ def test_a_batch_is_pinned_for_a_gpu(monkeypatch):
 def test_an_epoch_shows_every_video_once_and_drops_the_incomplete_batch():
     seen = [i for b in train_loader(make_videos(11), config()).epoch(0) for i in b.indices]
     assert len(seen) == len(set(seen)) == 8
+
+
+def test_batches_follow_the_order_of_the_epoch():
+    loader = train_loader(make_videos(10), config())
+    seen = [index for batch in loader.epoch(3) for index in batch.indices]
+    assert seen == epoch_order(np.arange(10), 0, 3)[: len(seen)].tolist()
 
 
 def test_videos_that_are_known_to_have_no_flow_are_left_out():

@@ -8,6 +8,7 @@ from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.config.schema import DataConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import sampling
+from stsm_cli.data.crops import TEST_CROPS
 from stsm_cli.data.flow import Flow
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.motion import MotionCurves
@@ -47,6 +48,37 @@ def test_training_takes_one_frame_of_each_segment(videos):
     frames = np.array([s[:, 0, 0, 1] for s in training_samples(videos)]).astype(int)
     assert (frames // (FRAMES // 8) == np.arange(8)).mean() > 0.9
     assert len(set(np.diff(frames, axis=1).ravel().tolist())) > 5
+
+
+@pytest.mark.parametrize("crop", ["ten_crop", "multi_scale", "random"])
+def test_a_training_sample_says_what_it_is_of(videos, crop):
+    values = {"dataset": "synth", "sampling": "dense", "short_side_px": HEIGHT, "crop_px": 16}
+    config = DataConfig(**values, synth=SynthConfig(), train_crop=crop, flip="plain")
+    dataset = TrainingSet(videos, config, View(8), seed=0)
+    mirrored = set()
+    for epoch in range(20):
+        sample = dataset[epoch, 0]
+        assert sample.frame_indices.tolist() == sample.pixels[:, 0, 0, 1].tolist()
+        (box,) = sample.boxes
+        ends = sorted(sample.pixels[0, 0, [0, -1], 2] / 4)
+        assert ends == pytest.approx([box.x1, box.x2 - 1], abs=1)  # where it is resized
+        assert (sample.pixels[0, 0, 0, 2] > sample.pixels[0, 0, -1, 2]) == box.mirrored
+        mirrored.add(box.mirrored)
+    assert mirrored == {False, True}
+
+
+@pytest.mark.parametrize("crops", [1, 3, 10])
+def test_a_test_sample_says_what_its_views_are_of(videos, crops):
+    test = TestConfig(clips=10, crops=crops, crop_px=16)
+    sample = TestSet(videos, "dense", test, View(8))[0]
+    assert sample.frame_indices.tolist() == sampling.dense_test(FRAMES, 8, 10).tolist()
+    assert sample.boxes == tuple(TEST_CROPS[crops](HEIGHT, WIDTH, 16))
+    for view, pixels in enumerate(sample.pixels):
+        box, clip = sample.boxes[view // 10], sample.frame_indices[view % 10]
+        assert pixels[:, 0, 0, 1].tolist() == clip.tolist()
+        columns = pixels[0, 0, :, 2] // 4
+        assert sorted(columns) == list(range(box.x1, box.x2))
+        assert (columns[0] > columns[-1]) == box.mirrored
 
 
 def in_the_last_ten(videos):
