@@ -1,4 +1,4 @@
-"""Folders of the shipped recipes and data-set cards: inside the wheel, or beside the checkout."""
+"""Folders of shipped recipes, data-set cards and weights: in the wheel, or beside the checkout."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ _PACKAGE = Path(__file__).parent
 
 
 def resource_dir(name: str) -> Path:
-    """The folder `recipes` or `datasets` of this installation."""
+    """The folder `recipes`, `datasets` or `weights` of this installation."""
     inside_wheel = _PACKAGE / name
     return inside_wheel if inside_wheel.is_dir() else _PACKAGE.parent / name

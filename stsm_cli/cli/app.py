@@ -29,6 +29,7 @@ from stsm_cli.cli.predict import predict
 from stsm_cli.cli.prepare_flow import flow
 from stsm_cli.cli.report import report
 from stsm_cli.cli.train import train
+from stsm_cli.cli.weights import weights
 from stsm_cli.errors import StsmError, TerminatedExit, UsageError
 from stsm_cli.lifeline import end_readers
 
@@ -141,6 +142,7 @@ _add("flops", flops, nameless_app)
 _add("convert", convert, nameless_app)
 _add("export", export, nameless_app)
 _add("inspect", inspection, nameless_app)
+_add("weights", weights, nameless_app)
 _add("report", report, nameless_app)
 _add("doctor", doctor, nameless_app)
 

@@ -65,8 +65,8 @@ def evaluate(
         str | None,
         typer.Argument(
             metavar="RUN",
-            help="A run folder (default: the newest finished run below `runs/`); "
-            "with --checkpoint a recipe.",
+            help="A run folder (default: the newest finished run below `runs/`), or one of "
+            "`stsm weights`; with --checkpoint a recipe.",
             show_default=False,
         ),
     ] = None,
@@ -164,7 +164,7 @@ def evaluate(
             progress=output.current(),
         )
     if world.is_main:
-        origin = subject.folder.path if subject.folder else subject.checkpoint
+        origin = subject.folder.path if subject.folder else subject.called
         num_classes = len(tested.manifest.classes)
         record = result_record(tested.result) if as_json else None
         print_result(tested.result, origin, num_classes=num_classes, record=record)
@@ -177,7 +177,7 @@ def _announce(subject: "Trained", device: "torch.device") -> None:
     console = output.current()
     if slow := slow_precision(subject.recipe, device):
         console.warn(slow)
-    console.message(f"testing {subject.checkpoint} under {subject.protocol}")
+    console.message(f"testing {subject.called} under {subject.protocol}")
     if subject.folder is not None and not subject.folder.result_file.is_file():
         console.warn(f"{subject.folder.path}: its training has not finished")
 

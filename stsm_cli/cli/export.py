@@ -11,7 +11,8 @@ from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.flops_result import CEILING
 from stsm_cli.cli.options import Data, Json, Overrides, RecipeName, typed_words
-from stsm_cli.cli.predict import ONNX, PROGRAM, class_names_or_numbers
+from stsm_cli.cli.predict import class_names_or_numbers
+from stsm_cli.cli.predict_named import ONNX, PROGRAM
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.printable import command_line
@@ -30,8 +31,8 @@ def export(
         Path | None,
         typer.Argument(
             metavar="RUN|WEIGHTS",
-            help="A run folder (default: the newest finished run below `runs/`), or a file of "
-            "weights with --recipe.",
+            help="A run folder (default: the newest finished run below `runs/`), one of `stsm "
+            "weights`, or a file of weights with --recipe.",
             show_default=False,
         ),
     ] = None,
@@ -127,6 +128,8 @@ def _subject(
 
 
 def _name(subject: "Trained") -> str:
+    if subject.card is not None:
+        return subject.name.replace("/", "-")
     return subject.folder.path.resolve().name if subject.folder else subject.checkpoint.stem
 
 

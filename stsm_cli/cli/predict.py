@@ -11,8 +11,8 @@ from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, RecipeName
+from stsm_cli.cli.predict_named import refuse_networks, source_of, told_apart, videos_of
 from stsm_cli.errors import DataError, UsageError
-from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
@@ -27,25 +27,26 @@ if TYPE_CHECKING:
 
 Ranked = dict[Path, list[tuple[str, float]]]  # class names and probabilities, the likeliest first
 Predictors = tuple["Predictor", "Predictor"]  # of whole videos, and of windows
-ONNX, PROGRAM = ".onnx", ".pt2"
-WEIGHTS = (SAFETENSORS, ".pt", ".pth")
 
 
 def predict(
     videos: Annotated[
-        list[Path],
+        list[str] | None,
         typer.Argument(
             metavar="VIDEO...",
-            help="Files, folders, patterns, or lists (.txt, .csv) of videos; a network that "
-            "`stsm export` wrote, MODEL.onnx, may come first.",
+            help="Files, folders, patterns, or lists (.txt, .csv) of videos, or the address of a "
+            "stream. First may come a network: one of `stsm weights`, or MODEL.onnx, which "
+            "`stsm export` wrote.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(
             "--run",
             metavar="RUN",
-            help="A run folder; default the newest finished run below `runs/`.",
+            help="A run folder, or one of `stsm weights`; default the newest finished run below "
+            "`runs/`.",
             show_default=False,
         ),
     ] = None,
@@ -68,6 +69,31 @@ def predict(
     data: Data = None,
     device: Device = "auto",
     decoder: DecoderName = None,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo",
+            help="Look at four videos of the network's embedded data set, drawn into `demo/`.",
+        ),
+    ] = False,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            "--camera",
+            metavar="CAMERA",
+            help="Look at a camera, by its number or device.",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--seconds",
+            min=0,
+            help="Leave a camera or stream after so many.",
+            show_default=False,
+        ),
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +110,8 @@ def predict(
             "--window",
             min=1,
             metavar="FRAMES",
-            help="With --save: what a score over time is about; default 64 frames.",
+            help="With --save, a camera or a stream: what a score over time is about; default 64 "
+            "frames.",
             show_default=False,
         ),
     ] = None,
@@ -98,32 +125,37 @@ def predict(
     The probabilities are those of `stsm eval` for the same file. A folder stands for all videos
     below it. What cannot be read is told, does not stop the others, and makes the exit code 1.
     --data is needed only where the run does not know its classes' names: it names a prepared data
-    set that does.
+    set that does. Of a camera or a stream the scores are shown while it goes on, by the middle of
+    the picture, until it ends or Ctrl-C is pressed; with --json an object a line.
 
     Examples:
+      stsm predict order/stsm --demo
       stsm predict holiday.mp4
       stsm predict clips --save scored
       stsm predict "clips/*.mp4" --run runs/k400-stsm_r50_8f-001 --top 3 --json
       stsm predict a.mp4 --recipe k400/tsm_r50_8f --checkpoint tsm.safetensors
       stsm predict stsm.onnx holiday.mp4
+      stsm predict --camera 0 --top 3
+      stsm predict rtsp://127.0.0.1/door --json
     """
-    network = videos[0] if videos[0].suffix.lower() == ONNX else None
-    _refuse_networks(videos[1:] if network else videos)
+    network, run, named = told_apart(videos or [], run, recipe)
+    refuse_networks(named)
+    of_files = (save, clips, crops, protocol, force or None)
+    source = source_of(camera, named, demo, of_files, seconds)
     if (recipe is None) != (checkpoint is None) or (recipe and run):
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import check_device
     from stsm_cli.engine.saved_files import check_folder
     from stsm_cli.engine.trained import trained
-    from stsm_cli.prepare.selection import select
 
-    console = output.current()
     check_device(device)
-    check_folder(save, window, force)
+    if source is None:
+        check_folder(save, window, force)
     make: Callable[[], Predictors]
     if network is not None:
         others = (run, checkpoint, overrides, data, best, device not in ("auto", "cpu"))
-        model = _opened(network, len(videos) - 1, any(others))
+        model = _opened(network, bool(named or demo or camera), any(others))
         subject = model.under(protocol=protocol, clips=clips, crops=crops)
         _refuse_flow(subject)
         reader = choose_decoder(decoder)
@@ -135,17 +167,39 @@ def predict(
         _refuse_flow(subject, is_newest=run is None and recipe is None)
         subject.check()
         make = partial(_by_run, subject, data, device, reader)
-    chosen = select(videos[1:] if network else videos, console)
+    keep_freed_memory()
+    if source is not None:
+        from stsm_cli.cli.predict_live import predict_live
+
+        predict_live(make, source, window=window, top=top, seconds=seconds, as_json=as_json)
+        return
+    record = partial(_record, subject, reader)
+    paths = videos_of(named, subject, demo)
+    _predict_files(make, subject, paths, record, save, window, top, as_json)
+
+
+def _predict_files(
+    make: Callable[[], Predictors],
+    subject: "Trained",
+    named: Sequence[Path],
+    record: Callable[..., dict[str, Any]],
+    save: Path | None,
+    window: int | None,
+    top: int,
+    as_json: bool,
+) -> None:
+    from stsm_cli.prepare.selection import select
+
+    console = output.current()
+    chosen = select(named, console)
     for problem in chosen.failed.values():
         console.error(problem)
-    record = partial(_record, subject, reader)
     if not chosen.videos:
         if as_json:
             console.json(record({}, chosen.failed))
         raise typer.Exit(1)
-    keep_freed_memory()
     whole, part = make()  # only now what takes seconds to import
-    console.message(f"predicting with {subject.checkpoint} under {subject.protocol}")
+    console.message(f"predicting with {subject.called} under {subject.protocol}")
     from stsm_cli.engine.predict import predict as look_at
 
     found = look_at(whole, chosen.videos, progress=console)
@@ -163,29 +217,6 @@ def predict(
         raise typer.Exit(1)
 
 
-def _refuse_networks(videos: Sequence[Path]) -> None:
-    """Refuse what is a network by its name where videos stand; the hint has what to type."""
-    for path in filter(Path.is_file, videos):
-        ending = path.suffix.lower()
-        if ending == ONNX:
-            raise UsageError(
-                f"{path}: is a network, and one stands before the videos",
-                hint=f"`{command_line('predict', path, 'VIDEO')}`",
-            )
-        if ending == PROGRAM:
-            raise UsageError(
-                f"{path}: is a network for torch.export.load, and not run here",
-                hint=f"`{command_line('export', 'RUN', '-o', path.with_suffix(ONNX))}` of its run "
-                "writes one that is",
-            )
-        if ending in WEIGHTS:
-            command = ("predict", "VIDEO", "--recipe", "RECIPE", "--checkpoint", path)
-            raise UsageError(
-                f"{path}: holds weights, which are run under a recipe",
-                hint=f"`{command_line(*command)}`",
-            )
-
-
 def _refuse_flow(subject: "Trained", *, is_newest: bool = False) -> None:
     if subject.recipe.model.stream == "flow":
         other = "name a run of RGB with --run RUN; of flow: " if is_newest else ""
@@ -197,9 +228,9 @@ def _refuse_flow(subject: "Trained", *, is_newest: bool = False) -> None:
         )
 
 
-def _opened(network: Path, num_videos: int, is_other_asked: bool) -> "OnnxModel":
+def _opened(network: Path, is_any_named: bool, is_other_asked: bool) -> "OnnxModel":
     """The exported network, which has its recipe, its classes and its weights inside."""
-    if not num_videos:
+    if not is_any_named:
         raise UsageError(f"{network}: is a network, and no video is named")
     if is_other_asked:
         raise UsageError(

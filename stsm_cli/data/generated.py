@@ -73,6 +73,13 @@ class GeneratedSet(Protocol[Settings]):
             DataError: As `check`; or `root` cannot be written.
         """
 
+    def demo(self, folder: Path, settings: Settings) -> list[Path]:
+        """Draw a few videos that no training sees into `folder`, each named by its class.
+
+        Raises:
+            DataError: `folder` cannot be written.
+        """
+
     def preview(self, path: Path, settings: Settings) -> None:
         """Draw a video of every class into the picture `path`.
 

@@ -38,6 +38,7 @@ from stsm_cli.printable import counted, size
 from stsm_cli.progress import SILENT, Progress
 
 FPS = 16
+NUM_DEMO = 4
 _PREVIEW_FRAMES = 7
 STALE_SECONDS = 600  # after which a half-written video (10 ms of work) is abandoned
 _CHUNK = 8  # videos a worker makes at a time: a fifth of a second, which Ctrl-C has to wait for
@@ -149,6 +150,23 @@ class RenderedSet(Generic[Settings]):
         for split in settings.splits:
             write_manifest(_manifest(self, root, split, settings))
         return report
+
+    def demo(self, folder: Path, settings: Settings) -> list[Path]:
+        """Draw four videos of the last split, which no training sees, each named by its class.
+
+        Raises:
+            DataError: `folder` cannot be written.
+        """
+        labels = range(0, len(self.classes), len(self.classes) // NUM_DEMO)
+        paths = [folder / f"{self.classes[label]}.mp4" for label in labels]
+        for label, path in zip(labels, paths, strict=True):
+            frames, _ = self.make_frames(settings, settings.splits[-1], label)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                _write(path, encode(frames, FPS, self.quantiser))
+            except OSError as error:
+                raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+        return paths
 
     def preview(self, path: Path, settings: Settings) -> None:
         """Draw a contact sheet of the set: two classes a row, each its first training video.

@@ -6,7 +6,7 @@ safetensors file in the header, in a `.pt2` file as an extra file.
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -14,10 +14,12 @@ from pydantic.dataclasses import dataclass
 from stsm_cli import __version__
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
-from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import CheckpointError, StsmError
 from stsm_cli.progress import Progress
 from stsm_cli.stored import STRICT, MirrorNames, Percent, Result, first_problem, read_stored
+
+if TYPE_CHECKING:
+    from stsm_cli.engine.trained import Trained
 
 CARD = "stsm.card"
 SCHEMA = "stsm.card/1"
@@ -31,6 +33,8 @@ class Accuracy:
     top5: Percent
     num_videos: int
     protocol: str
+    split_id: str | None = None
+    """Id of the videos; None in cards from before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -105,7 +109,7 @@ def reading(recipe: Recipe) -> Reading:
 
 
 def make_card(
-    subject: Trained,
+    subject: "Trained",
     classes: tuple[str, ...],
     weights_sha256: str,
     *,
@@ -143,8 +147,10 @@ def make_card(
     )
 
 
-def _accuracy(subject: Trained, weights_sha256: str, progress: Progress) -> Accuracy | None:
+def _accuracy(subject: "Trained", weights_sha256: str, progress: Progress) -> Accuracy | None:
     """Of the run's tests of these weights the one under the same protocol, else its last."""
+    if subject.card is not None and subject.card.weights_sha256 == weights_sha256:
+        return subject.card.accuracy
     if subject.folder is None:
         return None
     files = [subject.folder.result_file, *subject.folder.path.glob("eval-*.json")]
@@ -156,7 +162,8 @@ def _accuracy(subject: Trained, weights_sha256: str, progress: Progress) -> Accu
             progress.message(f"warning: {error}")
             continue
         if result.weights_sha256 == weights_sha256:
-            found.append(Accuracy(result.top1, result.top5, result.num_listed, result.protocol))
+            counted = (result.top1, result.top5, result.num_listed)
+            found.append(Accuracy(*counted, result.protocol, result.split_id))
     same = [accuracy for accuracy in found if accuracy.protocol == subject.protocol]
     return next(iter([*same, *found]), None)
 

@@ -100,7 +100,7 @@ def export_model(
         orders = class_orders(recipe, classes, recipe.test, subject.mirror)
         num_views = recipe.test.clips * recipe.test.crops
         network = WithPreprocessing(model, num_views, recipe.test.average, orders).eval()
-    progress.message(f"exporting {subject.checkpoint}")
+    progress.message(f"exporting {subject.called}")
     name = "+".join(filter(None, (recipe.model.backbone, recipe.model.system)))
     match ending:
         case ".onnx":

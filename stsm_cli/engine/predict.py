@@ -50,12 +50,14 @@ class Predictor:
         classes: Names of the classes in label order.
         decoder: Which library decodes.
         score: Probabilities (N, K) of a batch of `views`.
+        network: What computes them; None: another program.
     """
 
     recipe: Recipe
     classes: tuple[str, ...]
     decoder: Decoder
     score: Callable[[Batch], torch.Tensor]
+    network: Network | None = None
 
 
 def by_network(
@@ -88,7 +90,7 @@ def by_network(
             class_orders=orders,
         ).probabilities
 
-    return Predictor(recipe, classes, decoder, score)
+    return Predictor(recipe, classes, decoder, score, model)
 
 
 def predict(
@@ -180,7 +182,7 @@ def score_all(predictor: Predictor, videos: Videos) -> torch.Tensor:
 def class_names(
     subject: Trained, data_root: Path | None, num_classes: int
 ) -> tuple[str, ...] | None:
-    """The names of what `subject` knows: from its run folder, else from the data set's class list.
+    """The names of what `subject` knows: from its run or card, else from the data set's class list.
 
     Args:
         subject: What predicts.
@@ -193,9 +195,8 @@ def class_names(
     Raises:
         DataError: The data set's class list is not the one of the training.
     """
-    names = subject.folder.classes() if subject.folder else None
-    if names is not None:
-        return names
+    if subject.classes is not None:
+        return subject.classes
     root = data_root or subject.data_root or subject.recipe.data.place()
     if data_root is None and not classes_path(root).is_file():
         return None

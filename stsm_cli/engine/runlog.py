@@ -37,6 +37,12 @@ from stsm_cli.stored import (
     result_record,
 )
 
+_START = {
+    True: "start one with `stsm train`; `stsm weights` lists trained networks that come along",
+    False: "start one with `stsm train`",
+}
+"""Hint where no run is found, by whether a finished one is looked for."""
+
 
 class RunFolder:
     """Paths and files of one run."""
@@ -314,7 +320,7 @@ def newest_run(parent: Path = Path("runs"), *, finished: bool) -> RunFolder:
     runs = [run for run in runs if run.result_file.is_file() == finished]
     if not runs:
         kind = "finished" if finished else "unfinished"
-        raise UsageError(f"{parent}/: holds no {kind} run", hint="start one with `stsm train`")
+        raise UsageError(f"{parent}/: holds no {kind} run", hint=_START[finished])
     return max(runs, key=lambda run: (run.recipe_file.stat().st_mtime_ns, run.name))
 
 

@@ -18,6 +18,8 @@ from stsm_cli.config.load import describe, load_recipe, recipe_names
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
+from stsm_cli.engine.bundled import bundled_file, bundled_names, weights_card
+from stsm_cli.engine.card import ModelCard, card_mirror, card_recipe
 from stsm_cli.engine.runlog import RunFolder, instead_of, newest_run
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.models.weights_kind import check_weights
@@ -40,6 +42,7 @@ class Trained:
         checkpoint: The weights' file.
         folder: The run's, unless the weights came by themselves.
         edits: `KEY=VALUE` of what the test changes outside the protocol.
+        card: Of weights that come along.
     """
 
     name: str
@@ -47,6 +50,19 @@ class Trained:
     checkpoint: Path
     folder: RunFolder | None
     edits: tuple[str, ...] = ()
+    card: ModelCard | None = None
+
+    @property
+    def called(self) -> str:
+        """Name in messages: the weights' file, or the recipe of those that come along."""
+        return self.name if self.card else str(self.checkpoint)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes in label order, where run or card have them."""
+        if self.card is not None:
+            return self.card.classes
+        return self.folder.classes() if self.folder else None
 
     @property
     def init_sha256(self) -> str | None:
@@ -93,6 +109,8 @@ class Trained:
     @property
     def mirror(self) -> Mirror | None:
         """Effect of a mirror on the classes in the training, where that is known."""
+        if self.card is not None:
+            return card_mirror(self.card)
         known = self.folder.about().mirror if self.folder else None
         return None if known is None else Mirror(known.pairs, known.source)
 
@@ -110,6 +128,8 @@ def trained(
     best: bool = False,
 ) -> Trained:
     """The run folder `run` (None: the newest finished one), or `checkpoint` under the recipe `run`.
+
+    Where no folder has the name of trained weights that come along, these are meant.
 
     Args:
         overrides: `KEY=VALUE` texts that edit the recipe; of a run, only what a test may change.
@@ -132,11 +152,8 @@ def trained(
         return Trained(loaded.title, loaded.recipe, checkpoint, None)
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     if run in recipe_names() and not folder.path.exists():
-        raise CheckpointError(
-            f"{run}: is a recipe, not a run folder",
-            hint=f"`{command_line('eval', run, '--checkpoint', 'FILE')}` tests weights by it",
-        )
-    recipe, edits = _edited(folder, overrides)
+        return _come_along(run, overrides, best)
+    recipe, edits = _edited(folder.recipe(), str(folder.recipe_file), overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
     return Trained(folder.about().recipe, recipe, file, folder, edits)
 
@@ -153,12 +170,37 @@ def naming_another(checkpoint: Path) -> Iterator[None]:
         ) from None
 
 
-def _edited(folder: RunFolder, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
-    """A run's recipe under overrides, and those that change more than the protocol."""
-    recipe = folder.recipe()
+def _come_along(name: str, overrides: Sequence[str], best: bool) -> Trained:
+    """The trained weights of that name.
+
+    Raises:
+        CheckpointError: None of that recipe come along.
+        UsageError: They have no best epoch; an override would change what was trained.
+    """
+    if name not in bundled_names():
+        test = command_line("eval", name, "--checkpoint", "FILE")
+        raise CheckpointError(
+            f"{name}: is a recipe, not a run folder, and its weights do not come along",
+            hint=f"those of {', '.join(bundled_names())} do; `{test}` tests others by it",
+        )
+    if best:
+        raise UsageError(f"--best: {name} has the weights of its last epoch alone")
+    path = bundled_file(name)
+    card = weights_card(path)
+    recipe, edits = _edited(card_recipe(path, card), name, overrides)
+    return Trained(card.name, recipe, path, None, edits, card)
+
+
+def _edited(recipe: Recipe, file: str, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+    """What was trained under overrides, and those that change more than the protocol.
+
+    Args:
+        recipe: The trained one.
+        file: Its file or name.
+        overrides: `KEY=VALUE` texts.
+    """
     if not overrides:
         return recipe, ()
-    file = str(folder.recipe_file)
     edited = load_recipe(file, overrides, of_run=True)
     known = {(key, value) for key, value, _ in describe(load_recipe(file, of_run=True))}
     changed = [(key, value) for key, value, _ in describe(edited) if (key, value) not in known]

@@ -1,0 +1,41 @@
+"""Trained weights that come along: small networks of the embedded data sets, by their recipes.
+
+`weights/<recipe>.safetensors` is what `stsm export RUN -o` wrote of a run of that recipe as it
+stands; the card inside says what was trained on what, and how well it did.
+"""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from stsm_cli.engine.card import CARD, ModelCard, read_card
+from stsm_cli.errors import CheckpointError
+from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
+from stsm_cli.resources import resource_dir
+
+
+def bundled_names() -> tuple[str, ...]:
+    """The recipes whose trained weights come along, sorted."""
+    root = resource_dir("weights")
+    files = root.rglob(f"*{SAFETENSORS}")
+    return tuple(sorted(file.relative_to(root).with_suffix("").as_posix() for file in files))
+
+
+def bundled_file(name: str) -> Path:
+    """The file of the weights of that name."""
+    return resource_dir("weights") / f"{name}{SAFETENSORS}"
+
+
+def weights_card(path: Path) -> ModelCard:
+    """The card in a file of weights that `stsm export` wrote.
+
+    Raises:
+        CheckpointError: The file is missing, no safetensors file, or has no card.
+    """
+    check_weights(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    return read_card(path, metadata.get(CARD))
