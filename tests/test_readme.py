@@ -44,7 +44,8 @@ def test_every_link_leads_somewhere():
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare", "train", "eval", "ablate", "flops", "doctor", "export", "inspect"]
+    "command",
+    ["prepare", "train", "eval", "ablate", "flops", "doctor", "export", "inspect", "weights"],
 )
 def test_every_command_is_named(command, capsys):
     assert f"`stsm {command}" in README.read_text()

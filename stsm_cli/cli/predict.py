@@ -141,7 +141,7 @@ def predict(
     network, run, named = told_apart(videos or [], run, recipe)
     refuse_networks(named)
     of_files = (save, clips, crops, protocol, force or None)
-    source = source_of(camera, named, demo, of_files, seconds)
+    source = source_of(network, camera, named, demo, of_files, seconds)
     if (recipe is None) != (checkpoint is None) or (recipe and run):
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
@@ -155,7 +155,7 @@ def predict(
     make: Callable[[], Predictors]
     if network is not None:
         others = (run, checkpoint, overrides, data, best, device not in ("auto", "cpu"))
-        model = _opened(network, bool(named or demo or camera), any(others))
+        model = _opened(network, any(others))
         subject = model.under(protocol=protocol, clips=clips, crops=crops)
         _refuse_flow(subject)
         reader = choose_decoder(decoder)
@@ -228,10 +228,8 @@ def _refuse_flow(subject: "Trained", *, is_newest: bool = False) -> None:
         )
 
 
-def _opened(network: Path, is_any_named: bool, is_other_asked: bool) -> "OnnxModel":
+def _opened(network: Path, is_other_asked: bool) -> "OnnxModel":
     """The exported network, which has its recipe, its classes and its weights inside."""
-    if not is_any_named:
-        raise UsageError(f"{network}: is a network, and no video is named")
     if is_other_asked:
         raise UsageError(
             f"{network}: is a whole network for the CPU, without --run, --best, --checkpoint, "

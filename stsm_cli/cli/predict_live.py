@@ -122,11 +122,12 @@ def predict_live(
         UsageError: The network cannot look at a stream.
     """
     from stsm_cli.data.live import LiveVideo
-    from stsm_cli.engine.live import looker, watch_live
-    from stsm_cli.engine.windows import DEFAULT_WINDOW
 
     video = LiveVideo(source)  # what is most likely wrong is told first
     _, predictor = make()
+    from stsm_cli.engine.live import looker, watch_live
+    from stsm_cli.engine.windows import DEFAULT_WINDOW
+
     look = looker(predictor, window or DEFAULT_WINDOW)
     with _shown(_Shown(source.name, predictor.classes, top, as_json)) as shown:
         for moment in watch_live(predictor, look, video, seconds=seconds):

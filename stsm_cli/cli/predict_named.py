@@ -38,6 +38,7 @@ def told_apart(
 
 
 def source_of(
+    network: Path | None,
     camera: str | None,
     named: list[str],
     demo: bool,
@@ -47,6 +48,7 @@ def source_of(
     """The camera or stream to look at; None: files.
 
     Args:
+        network: A file of ONNX that comes first.
         camera: As the user named it.
         named: Videos, among them a stream.
         demo: Whether videos are drawn.
@@ -64,9 +66,9 @@ def source_of(
         if seconds is not None:
             raise UsageError(f"--seconds {seconds:g}: belongs to a camera or a stream")
         if not named and not demo:
-            raise UsageError(
-                "no video is named", hint="`stsm predict order/stsm --demo` draws some and looks"
-            )
+            where = f"{network}: is a network, and " if network else ""
+            hint = "`stsm predict order/stsm --demo` draws some and looks at them"
+            raise UsageError(f"{where}no video is named", hint=None if network else hint)
         return None
     if len(named) + demo > (camera is None):
         raise UsageError(f"{name}: is looked at alone, without other videos")

@@ -75,9 +75,7 @@ def camera(name: str, system: str = sys.platform) -> Source:
     called = f"--camera {name}"
     device = _CAMERAS.get(system)
     if device is None:
-        raise UsageError(
-            f"{called}: cameras of {system} are not known here", hint="name an address"
-        )
+        raise UsageError(f"{called}: {system} has no cameras that are known here")
     if device == "v4l2":
         return Source(called, f"/dev/video{name}" if name.isdecimal() else name, device)
     if device == "avfoundation":  # trap: at its own rate, 29.97, many cameras do not open
@@ -98,7 +96,6 @@ class LiveVideo:
 
     Attributes:
         name: Of the source.
-        is_endless: False where the stream knows its end: nothing is lost by reading it slowly.
 
     Raises:
         DataError: It does not open, or holds no video.
@@ -125,7 +122,11 @@ class LiveVideo:
             raise DataError(f"{self.name}: holds no video")
         self._stream: VideoStream = found
         self._stream.thread_type = "SLICE"  # trap: others hold frames back, one a thread
-        self.is_endless = self._container.duration is None
+
+    @property
+    def is_endless(self) -> bool:
+        """False where it knows its end: nothing is lost by reading it slowly."""
+        return self._container.duration is None
 
     def frames(self) -> Iterator[tuple[float | None, Frames]]:
         """The frames as they come, each with its time in seconds where that is known.

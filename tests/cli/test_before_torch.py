@@ -24,6 +24,8 @@ COMMANDS = {
     "predict a.mp4": "a.mp4: no such file",
     "predict a.mp4 --save text.pt": "--save text.pt: is a file, not a folder",
     "predict a.mp4 --window 8": "--window 8: belongs to --save DIR",
+    "predict --camera 99": "--camera 99: cannot be opened (",
+    "predict synth/tsn a.mp4": "synth/tsn: is a recipe, not a run folder",
     "predict none.onnx a.mp4": "none.onnx: cannot be read (No such file",
     "predict text.onnx a.mp4": "text.onnx: not a readable ONNX file (it is a text file)",
     "predict text.onnx": "text.onnx: is a network, and no video is named",
