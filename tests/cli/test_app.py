@@ -49,7 +49,8 @@ def test_help_names_every_command(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare", "train", "eval", "ablate", "flops", "doctor", "export", "inspect"]
+    "command",
+    ["prepare", "train", "eval", "ablate", "flops", "doctor", "export", "inspect", "weights"],
 )
 def test_examples_in_help_stand_on_lines_of_their_own(capsys, command):
     assert app.run([command, "-h"]) == 0
