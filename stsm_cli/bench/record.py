@@ -21,12 +21,13 @@ from stsm_cli.engine.identity import describe_environment
 from stsm_cli.errors import DataError, UsageError
 from stsm_cli.stored import STRICT, read_stored
 
-Benchmark = Literal["shift", "reading", "train"]
+Benchmark = Literal["shift", "reading", "train", "stream"]
 
 MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
     "shift": ("allocator.py", "models/shift*.py"),
     "reading": ("data/*.py",),
     "train": ("allocator.py", "data/*.py", "engine/step.py", "models/shift*.py", "models/tsn.py"),
+    "stream": ("allocator.py", "models/shift*.py", "models/stream.py", "models/tsn.py"),
 }
 """Files below the package whose change makes a figure one of code that is gone."""
 
@@ -55,6 +56,7 @@ UNITS = {
     "waiting": Unit("% waiting", "of the time, in percent, spent waiting for data", 1),
     "mb": Unit("MB", "10^6 bytes that tensors of a step hold at its peak, parameters aside", 1),
     "mb_ratio": Unit("MB ratio", "memory to the first row's", 3),
+    "mb_kept": Unit("MB kept", "10^6 bytes that are kept from frame to frame", 3),
     "hours_k400": Unit("h K400", "hours for the recipe's epochs of Kinetics-400", 1),
     "hours_sthv2": Unit("h STHV2", "hours for as many of Something-Something V2", 1),
 }

@@ -163,6 +163,7 @@ bench_app = typer.Typer(
 _add("shift", bench.shift, bench_app)
 _add("reading", bench.reading, bench_app)
 _add("train", bench.train, bench_app)
+_add("stream", bench.stream, bench_app)
 _add("page", bench.page, bench_app)
 
 for group in (prepare_app, nameless_app, recipes_app, bench_app):

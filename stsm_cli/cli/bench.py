@@ -44,7 +44,7 @@ Save = Annotated[
 
 
 def bench() -> None:
-    """Measure speed and memory here: the shift, reading, training.
+    """Measure speed and memory here: the shift, reading, training, streams.
 
     Variants take turns in one process; ratios are medians. `STSM_ALLOCATOR=off` in the environment
     leaves the C library's memory allocator as it is.
@@ -189,6 +189,42 @@ def train(
     ]
     settings: dict[str, Any] = {"recipe": loaded.title, "compiled": compiled, "workers": number}
     report = _Report(begun, settings | {"videos": text}, notes, save, as_json)
+    report.add(table)
+    report.end()
+
+
+def stream(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", autocompletion=complete_recipe, help="A recipe's name or file."
+        ),
+    ] = "order/stsm_causal",
+    overrides: Overrides = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Frames that are timed.")] = 50,
+    device: Device = "auto",
+    cpu_time: CpuTime = False,
+    save: Save = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a frame of a stream: one by one, and by a sliding window.
+
+    Frames are looked at one by one where a network's shift along time looks at the past alone;
+    beside it all frames of the window are computed anew for each that comes.
+
+    Examples:
+      stsm bench stream
+      stsm bench stream k400/stsm_r50_8f --set model.shift.dims=T-+H+W
+    """
+    from stsm_cli.config.load import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    begun, stopwatch = _begin("stream", device, save, rounds, cpu_time=cpu_time)
+    from stsm_cli.bench.stream import measure_stream
+
+    table = measure_stream(loaded.recipe, rounds, stopwatch, output.current())
+    notes = [f"{loaded.title}, untrained, in fp32, frames of {loaded.recipe.test.crop_px} pixels"]
+    report = _Report(begun, {"recipe": loaded.title}, notes, save, as_json)
     report.add(table)
     report.end()
 

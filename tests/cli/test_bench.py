@@ -68,9 +68,27 @@ def test_reading_is_in_milliseconds(capsys, monkeypatch):
     assert [note.partition(":")[0] for note in printed["notes"]] == ["unprepared", "prepared"]
 
 
+def test_a_frame_of_a_stream_is_beside_a_window(capsys):
+    assert (
+        run(["bench", "stream", "--rounds", "1", "--device", "cpu", "--save", "k", "--json"]) == 0
+    )
+    printed = json.loads(capsys.readouterr().out)
+    (kept,) = Path("k").iterdir()
+    assert json.loads(kept.read_text()) == printed
+    assert printed["settings"] == {"recipe": "order/stsm_causal"}
+    (table,) = printed["tables"]
+    assert list(table["rows"]) == ["a window of 8 frames", "frame by frame"]
+    window, stream = table["rows"].values()
+    assert set(window) == set(stream) == {"ms", "ratio_first", "mb", "mb_kept"}
+    assert window["mb_kept"] == round(7 * 3 * 48 * 48 * 4 / 1e6, 4)
+    assert 0 < stream["mb_kept"] < stream["mb"] < window["mb"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        ("stream no/such", "no/such: no such recipe"),
+        ("stream order/stsm", "looks at the next frame: its dims are T+H+W, T- is causal"),
         ("shift --device gpu", "--device gpu: not available here"),
         ("shift --rounds 0", "--rounds"),
         ("shift --frames 1", "--frames"),  # batch norms need two
