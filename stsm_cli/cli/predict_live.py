@@ -90,8 +90,8 @@ class _Shown:
 
 def rates(moment: "Moment") -> str:
     """How fast frames come and are looked at, and how many were dropped."""
-    elapsed = max(moment.elapsed, 1e-3)
-    text = f"{moment.num_frames / elapsed:.1f} frames/s, {moment.num_scores / elapsed:.1f} scores/s"
+    frames, scores = moment.frames_per_second, moment.scores_per_second
+    text = f"{frames:.1f} frames/s, {scores:.1f} scores/s"
     if moment.num_dropped:
         share = 100 * moment.num_dropped / moment.num_frames
         text += f", {share:.0f} % of the frames dropped"

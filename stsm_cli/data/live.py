@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 OPEN_SECONDS, READ_SECONDS = 15.0, 10.0
 """After which a stream that is silent is given up."""
+LOOK_MICROSECONDS = "1000000"  # ours: of the stream, before its first frame; FFmpeg takes five
 WAKE_SECONDS = 0.5  # trap: on Windows Ctrl-C does not end a wait
 MOST_DAMAGED = 100  # ours: packets in a row, a few seconds, that do not decode
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -62,8 +63,10 @@ def is_address(text: str) -> bool:
 
 def stream(address: str) -> Source:
     """The stream at an address: http, rtsp, and what else FFmpeg knows."""
-    reliable = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
-    return Source(address, address, options=reliable)  # ours: by UDP pictures come torn
+    options = {"analyzeduration": LOOK_MICROSECONDS}
+    if address.lower().startswith("rtsp"):
+        options["rtsp_transport"] = "tcp"  # ours: by UDP pictures come torn
+    return Source(address, address, options=options)
 
 
 def camera(name: str, system: str = sys.platform) -> Source:

@@ -31,6 +31,7 @@ from stsm_cli.errors import UsageError
 from stsm_cli.models.network import Network
 from stsm_cli.models.stream import FrameStream
 
+RATE_SECONDS = 3.0  # that a rate is about; the first frames come at once, as they have waited
 JOIN_SECONDS = 2.0  # a thread that waits for a silent camera ends with the process
 
 
@@ -118,7 +119,8 @@ class Moment:
         num_frames: Frames so far, dropped ones too.
         num_dropped: Frames that the network was too slow for.
         num_scores: So far, with this one.
-        elapsed: Seconds since the beginning, by the clock.
+        frames_per_second: Of the last seconds, as they came, by the clock.
+        scores_per_second: Likewise.
         probabilities: (K,).
     """
 
@@ -126,7 +128,8 @@ class Moment:
     num_frames: int
     num_dropped: int
     num_scores: int
-    elapsed: float
+    frames_per_second: float
+    scores_per_second: float
     probabilities: torch.Tensor
 
 
@@ -160,19 +163,41 @@ def watch_live(
 def _moments(
     looker: Looker, pending: Pending[tuple[float | None, Frames]], seconds: float | None
 ) -> Iterator[Moment]:
-    num_seen, num_scores, begun = 0, 0, time.monotonic()
+    num_seen, num_scores, rates = 0, 0, _Rates()
     first = None
     while taken := pending.take(looker.every):
         for _, picture in taken:
             looker.see(picture)
+        probabilities = looker.score()
         num_seen, num_scores = num_seen + len(taken), num_scores + 1
-        probabilities, elapsed = looker.score(), time.monotonic() - begun
         first, last = (taken[0][0] if first is None else first), taken[-1][0]
-        now = elapsed if first is None or last is None else last - first
-        dropped = pending.num_dropped
-        yield Moment(now, num_seen + dropped, dropped, num_scores, elapsed, probabilities)
+        now = rates.elapsed() if first is None or last is None else last - first
+        counts = num_seen + pending.num_dropped, pending.num_dropped, num_scores
+        yield Moment(now, *counts, *rates.mark(counts[0], num_scores), probabilities)
         if seconds is not None and now >= seconds:
             return
+
+
+class _Rates:
+    """How often things happen, over the last `RATE_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._marks = deque([(self._begun, 0, 0)])
+
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._begun
+
+    def mark(self, num_frames: int, num_scores: int) -> tuple[float, float]:
+        """Note how many there are now; frames and scores a second."""
+        now = time.monotonic()
+        while len(self._marks) > 1 and now - self._marks[1][0] >= RATE_SECONDS:
+            self._marks.popleft()
+        then, frames, scores = self._marks[0]
+        self._marks.append((now, num_frames, num_scores))
+        passed = max(now - then, 1e-3)
+        return (num_frames - frames) / passed, (num_scores - scores) / passed
 
 
 def _cropped(

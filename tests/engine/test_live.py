@@ -8,7 +8,7 @@ from stsm_cli.config.load import load_recipe
 from stsm_cli.data.crops import center_crop, cut
 from stsm_cli.data.decode import probe, read_frames
 from stsm_cli.data.live import LiveVideo, stream
-from stsm_cli.engine.live import StreamLooker, WindowLooker, looker, watch_live
+from stsm_cli.engine.live import StreamLooker, WindowLooker, _Rates, looker, watch_live
 from stsm_cli.engine.predict import by_network
 from stsm_cli.engine.step import normalise
 from stsm_cli.engine.windows import one_view, watch
@@ -82,6 +82,17 @@ def test_what_breaks_off_is_told_behind_the_scores():
     assert next(moments).num_frames == 2
     with pytest.raises(DataError, match="door: broke off"):
         next(moments)
+
+
+def test_a_rate_is_of_the_last_seconds(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("stsm_cli.engine.live.time.monotonic", lambda: clock[0])
+    rates, found = _Rates(), []
+    for now, num_frames in [(101, 100), (102, 125), (103, 150), (104, 175), (105, 200)]:
+        clock[0] = now
+        found.append(rates.mark(num_frames, now - 100))
+    assert found == [(100, 1), (62.5, 1), (50, 1), (25, 1), (25, 1)]
+    assert rates.elapsed() == 5
 
 
 def test_sampling_by_motion_needs_a_whole_video():
