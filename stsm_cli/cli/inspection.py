@@ -139,7 +139,7 @@ def _asked(
 
 def _check_video(path: Path) -> None:
     """Refuse what cannot be a video by its name or its place; the hint has what to type."""
-    from stsm_cli.cli.predict import ONNX, PROGRAM, WEIGHTS
+    from stsm_cli.cli.predict_named import ONNX, PROGRAM, WEIGHTS
     from stsm_cli.config.load import recipe_names
 
     if not path.is_file() and str(path) in recipe_names():
@@ -180,7 +180,9 @@ def _kept(run: str | None, parts: dict[str, Any]) -> "tuple[KeptTest, Trained]":
     from stsm_cli.engine.trained import trained
 
     subject = trained(run, None)
-    assert subject.folder is not None
+    if subject.folder is None:
+        hint = f"`{command_line('inspect', 'VIDEO', '--run', subject.called)}` shows where it looks"
+        raise UsageError(f"{subject.called}: keeps no test that could be shown", hint=hint)
     asked = subject.under(**parts).recipe.protocol if any(parts.values()) else None
     test = kept_test(subject.folder.path, asked)
     subject.check()
@@ -241,7 +243,7 @@ def _inspect_run(
 
     keep_freed_memory()
     on, console = choose_device(device), output.current()
-    console.message(f"looking at {subject.checkpoint} under {test.result.protocol}")
+    console.message(f"looking at {subject.called} under {test.result.protocol}")
     train, tested = open_of_run(test, root, reader, progress=console)
     model = load_model(recipe.model, subject.checkpoint, on)
     found = inspect_run(model, test, train, tested, on, num_samples=samples, progress=console)

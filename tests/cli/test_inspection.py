@@ -257,6 +257,11 @@ def test_a_view_that_cannot_be_read_fails_its_video(small_run, capsys, monkeypat
         ("gone.mp4", "gone.mp4: no such run folder or video", ""),
         ("runs", "runs: not a run folder", "name one that `stsm train` made"),
         (
+            "--run order/stsm",
+            "order/stsm: keeps no test that",
+            "`stsm inspect VIDEO --run order/st",
+        ),
+        (
             "runs/small/result.json",
             "runs/small/result.json: is a file of the run runs/small, not a video",
             "`stsm inspect runs/small`; of a fusion, each run by itself",
