@@ -44,7 +44,7 @@ Save = Annotated[
 
 
 def bench() -> None:
-    """Measure speed and memory here: the shift, reading, training, streams.
+    """Measure speed and memory: shift, reading, training, streams.
 
     Variants take turns in one process; ratios are medians. `STSM_ALLOCATOR=off` in the environment
     leaves the C library's memory allocator as it is.
