@@ -159,10 +159,12 @@ def _device(name: str, job: "Job", resume: bool, tensorboard: bool) -> "torch.de
         UsageError: There is no such device, a new run's precision would crawl on it, or TensorBoard
             is asked for and not installed.
         CheckpointError: The weights that a new run starts from do not fit its network.
+        RecipeError: Parts of the network are to be frozen that it does not have.
     """
     from stsm_cli.engine.board import require_tensorboard
     from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.opening import check_precision
+    from stsm_cli.engine.optim import check_frozen
     from stsm_cli.models.build import check_init
 
     keep_freed_memory()
@@ -170,6 +172,7 @@ def _device(name: str, job: "Job", resume: bool, tensorboard: bool) -> "torch.de
     if not resume:
         check_precision(job.recipe, device)
         check_init(job.recipe.model)
+        check_frozen(job.recipe)
     if tensorboard:
         require_tensorboard()
     return device

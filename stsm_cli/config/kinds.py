@@ -42,6 +42,7 @@ NumVideos = Annotated[int, Field(gt=0, le=10_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 
+PartName = Annotated[str, Field(min_length=1, max_length=250)]
 FilePath = Annotated[str, AfterValidator(_check_path)]
 NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
 NumCrops = Annotated[Literal[1, 3, 10], BeforeValidator(_check_integer)]

@@ -31,6 +31,7 @@ from stsm_cli.config.kinds import (
     NumCrops,
     NumFrames,
     NumVideos,
+    PartName,
     Pixels,
     Rate,
     Section,
@@ -394,6 +395,10 @@ class OptimConfig(Section):
     frozen_norms: Literal["none", "but_first", "all"] = "none"
     """Batch norms that keep the weights and statistics that they start with; `but_first` is the
     partial BN of TSN."""
+    frozen: tuple[PartName, ...] = ()
+    """Parts of the network that keep the weights and batch-norm statistics that they start with:
+    `[stem, layer1]` of a ResNet, `[features.0, features.1]` of a MobileNetV2, `[backbone]` for a
+    new classifier alone."""
     epochs: Epochs
     """Passes over the training videos."""
     schedule: Annotated[Literal["step", "one_cycle"], BeforeValidator(_one_name_a_schedule)] = (

@@ -10,7 +10,9 @@ from torch.nn.modules.conv import _ConvNd
 from typing_extensions import assert_never
 
 from stsm_cli.config.batch import peak_lr
-from stsm_cli.config.schema import OptimConfig
+from stsm_cli.config.schema import OptimConfig, Recipe
+from stsm_cli.models.build import build_model
+from stsm_cli.models.frozen import frozen_parts
 from stsm_cli.models.network import Network
 from stsm_cli.models.trn import ScaleClassifier
 
@@ -23,7 +25,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
     """SGD, or AdamW that spares norms and biases; each group keeps its `lr_scale`.
 
     SGD decays everything alike (paper 4.2: `plain`), but norms where `decay_norms` is false, or
-    follows MMAction2's TSM (`tsm`) or TSN's authors (`tsn`).
+    follows MMAction2's TSM (`tsm`) or TSN's authors (`tsn`). What is frozen by then is left out.
 
     Raises:
         ValueError: The policy knows no rule for one of the model's layers.
@@ -32,6 +34,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
     build = {"sgd": _sgd, "adamw": _adamw}[config.optimizer]
     optimizer = build(model, config, lr)
     for group in optimizer.param_groups:
+        group["params"] = [part for part in group["params"] if part.requires_grad]
         group.setdefault("lr_scale", 1.0)
     set_lr(optimizer, lr)
     return optimizer
@@ -142,6 +145,33 @@ def _first_of_flow(model: nn.Module) -> nn.Module | None:
     if not (isinstance(model, Network) and model.view.flow_fields):
         return None
     return next(module for module in model.modules() if isinstance(module, _ConvNd))
+
+
+def freeze_parts(model: Network, config: OptimConfig) -> list[nn.Module]:
+    """Exclude from training the parts of the network that `frozen` names.
+
+    Returned are their batch norms, whose statistics stay in evaluation mode, too.
+
+    Raises:
+        RecipeError: The network has no such part.
+    """
+    parts = frozen_parts(model, config.frozen)
+    for part in parts:
+        part.requires_grad_(requires_grad=False)
+    return [norm for part in parts for norm in part.modules() if isinstance(norm, _BatchNorm)]
+
+
+def check_frozen(recipe: Recipe) -> None:
+    """Look whether the recipe's network has the parts that `frozen` names; nothing is computed.
+
+    Raises:
+        RecipeError: As `freeze_parts`.
+    """
+    if recipe.optim.frozen:
+        empty = {"num_classes": recipe.model.num_classes or 1, "weights": None, "init": None}
+        with torch.device("meta"):
+            model = build_model(recipe.model.model_copy(update=empty))
+        frozen_parts(model, recipe.optim.frozen)
 
 
 def freeze_norms(model: nn.Module, config: OptimConfig) -> list[nn.Module]:

@@ -17,7 +17,7 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.config.view import View
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine.distributed import current_world, sum_over_processes
-from stsm_cli.engine.optim import build_optimizer, freeze_norms, set_lr
+from stsm_cli.engine.optim import build_optimizer, freeze_norms, freeze_parts, set_lr
 from stsm_cli.errors import StsmError
 from stsm_cli.models.network import AUXILIARY_WEIGHT, Network
 
@@ -57,8 +57,10 @@ class Stepper:
     ) -> None:
         self.model, self.recipe, self.device = model, recipe, device
         self.dtype = AUTOCAST[recipe.precision]
-        self.frozen_norms = freeze_norms(model, recipe.optim)
+        norms = freeze_parts(model, recipe.optim)
         self.optimizer = build_optimizer(model, recipe.optim)
+        # trap: after it, for checkpoints hold a place for each of these norms' weights
+        self.frozen_norms = [*norms, *freeze_norms(model, recipe.optim)]
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.num_skipped = 0
         self.world = current_world()

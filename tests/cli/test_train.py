@@ -129,6 +129,12 @@ def test_fp16_on_a_cpu_is_refused_before_a_set_is_made(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_parts_that_a_network_has_not_are_refused_before_a_set_is_made(capsys, tmp_path):
+    assert run(["train", "--set", "optim.frozen=[stem, layer9]"]) == 2
+    assert errors(capsys)[0] == "error: optim.frozen: the network has no part layer9 with weights"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_weights_of_another_network_are_refused_before_a_set_is_made(small_run, capsys, tmp_path):
     start = ["train", "--init", str(small_run.checkpoint), "--data", "other"]
     there = {path.name for path in tmp_path.iterdir()}

@@ -293,6 +293,7 @@ def test_no_default_ever_changes():
             "weight_decay": 1e-4,
             "decay_norms": True,
             "frozen_norms": "none",
+            "frozen": [],
             "epochs": 1,
             "schedule": "step",
             "milestones_epochs": [],

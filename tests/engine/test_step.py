@@ -1,4 +1,5 @@
 import math
+import re
 from copy import deepcopy
 
 import numpy as np
@@ -132,6 +133,25 @@ def test_all_norms_but_the_first_may_stay_as_they_start(recipe, optimizer):
         stepped(each)
     for name, tensor in ours.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize(("optimizer", "norms"), [("sgd", "none"), ("adamw", "but_first")])
+def test_frozen_parts_stay_as_they_start(recipe, optimizer, norms):
+    ours = stepper(
+        edited(recipe, optimizer=optimizer, frozen=("stem", "layer1"), frozen_norms=norms)
+    )
+    before = {name: tensor.clone() for name, tensor in ours.model.state_dict().items()}
+    stepped(ours)
+    changed = {n for n, tensor in ours.model.state_dict().items() if not before[n].equal(tensor)}
+    frozen = ("backbone.conv1", "backbone.bn1", "backbone.layer1")
+    assert not any(name.startswith(frozen) for name in changed)
+    assert ("backbone.layer2.0.bn1.running_mean" in changed) == (norms == "none")
+    learning = {name for name in dict(ours.model.named_parameters()) if not name.startswith(frozen)}
+    assert learning - changed == (
+        set() if norms == "none" else {name for name in learning if re.search(r"bn\d|\.1\.", name)}
+    )
+    in_optimizer = {p for group in ours.optimizer.param_groups for p in group["params"]}
+    assert in_optimizer == {p for n, p in ours.model.named_parameters() if n in learning}
 
 
 def test_fp16_trains_with_a_loss_scale_that_does_not_show(recipe):
