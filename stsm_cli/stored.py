@@ -147,6 +147,8 @@ class Result(SplitScore):
     """Of the test; a training has `environment.json`."""
     fused: Fusion | None = None
     """None where one network was tested."""
+    stopped_epoch: PositiveInt | None = None
+    """The last epoch of a training that ended before its recipe's; None: it did not."""
 
 
 _SCORE_KEYS = (
@@ -162,6 +164,9 @@ _TEST_KEYS = (
     *("schema", "name", "checkpoint", "protocol", "recipe_hash", "numerics", *_SCORE_KEYS),
     *(*_DATA_KEYS, "split_id", "weights_sha256", "seconds_eval", "environment"),
 )
+
+
+_RARE_KEYS = ("fused", "stopped_epoch")  # absent where they are None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -240,8 +245,8 @@ def result_record(result: Result) -> dict[str, Any]:
     """Content of a result's file: of the end of a training, or of a test of its own."""
     content = asdict(result)
     keys = _TRAINING_KEYS if result.checkpoint is None else _TEST_KEYS
-    fused = {} if result.fused is None else {"fused": content["fused"]}
-    return {key: content[key] for key in keys} | fused
+    rare = {key: content[key] for key in _RARE_KEYS if content[key] is not None}
+    return {key: content[key] for key in keys} | rare
 
 
 def read_stored(

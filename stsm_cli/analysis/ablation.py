@@ -264,8 +264,8 @@ def plan_sweep(
         flow_ids: What their flow is known by, by its method, where there is any.
 
     Raises:
-        UsageError: No such ablation or row, it has no recipe for the data set, or each of its rows
-            sets what an override sets.
+        UsageError: No such ablation or row, it has no recipe for the data set, each of its rows
+            sets what an override sets, or runs would end early.
         RecipeError: An override is wrong, or a row's own recipe has no place for it.
     """
     ablation = load_ablation(name)
@@ -285,6 +285,10 @@ def plan_sweep(
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
     loaded = load_recipe(base, shared)
     common = loaded.recipe
+    if (patience := common.optim.patience_epochs) is not None:
+        raise UsageError(
+            f"optim.patience_epochs ({patience}): runs of an ablation are compared at one length"
+        )
     runs = tuple(
         _plan_run(row, row.recipes[chosen] if isinstance(row, SystemRow) else (base,), words, seed)
         for seed in range(common.seed, common.seed + seeds)

@@ -339,6 +339,8 @@ def print_result(
         weights = " and ".join(f"{weight:g}" for weight in fused.weights)
         notes.append(f"fused by {fused.by}, weights {weights}")
     notes.append(f"accuracies in %, with the 95 % Wilson interval; from {origin}")
+    if result.stopped_epoch is not None:
+        notes.append(f"the training stopped early, after epoch {result.stopped_epoch}")
     if result.num_in_lists or result.broken:  # results of old runs have no lists
         notes.append(_which_videos(result))
     console.table("Test", list(columns), [list(columns.values())], notes=notes)

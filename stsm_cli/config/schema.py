@@ -51,6 +51,7 @@ from stsm_cli.config.networks_3d import (
     smallest_map,
     view_of,
 )
+from stsm_cli.config.regularisation import LossConfig, RandAugmentConfig
 from stsm_cli.config.view import IMAGENET_MEAN, IMAGENET_STD, View
 
 WRITTEN = "written"
@@ -289,6 +290,8 @@ class DataConfig(Section):
     flip: Flip = "plain"
     """Mirror images among the ten crops; `label_aware` swaps classes such as left and right. A
     folder's run takes that by itself where the classes pair up and no recipe says otherwise."""
+    rand_augment: RandAugmentConfig | None = None
+    """RandAugment after crop and mirror; `{}` for two operations of strength 9. None: without."""
     flow: FlowMethod = "dis"
     """Method of the optical flow that `model.stream: flow` reads, from `stsm prepare flow`."""
     synth: SynthConfig | None = None
@@ -399,8 +402,14 @@ class OptimConfig(Section):
     """Parts of the network that keep the weights and batch-norm statistics that they start with:
     `[stem, layer1]` of a ResNet, `[features.0, features.1]` of a MobileNetV2, `[backbone]` for a
     new classifier alone."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Weight of the past in a moving average of weights and batch-norm statistics over the steps:
+    0.999 remembers about 1,000. The average is validated, tested, and the run's weights."""
     epochs: Epochs
     """Passes over the training videos."""
+    patience_epochs: Epochs | None = None
+    """Epochs without a better top-1 on `val` after which the run ends, early: the learning rate
+    still follows a schedule of `epochs`. Its result is of the last epoch, as always."""
     schedule: Annotated[Literal["step", "one_cycle"], BeforeValidator(_one_name_a_schedule)] = (
         "step"
     )
@@ -457,6 +466,10 @@ class OptimConfig(Section):
                 f"milestones_epochs {self.milestones_epochs}: the first comes before the end of "
                 f"the warm-up, warmup_epochs is {self.warmup_epochs}"
             )
+        if self.patience_epochs is not None and self.patience_epochs >= self.epochs:
+            raise ValueError(
+                f"patience_epochs ({self.patience_epochs}) has no effect: epochs is {self.epochs}"
+            )
         if not self.decay_norms and (self.optimizer, self.policy) != ("sgd", "plain"):
             spares = self.optimizer if self.optimizer != "sgd" else f"policy {self.policy}"
             raise ValueError(f"decay_norms (false) has no effect: {spares} spares norms by itself")
@@ -483,6 +496,7 @@ class Recipe(Section):
     data: DataConfig
     test: TestConfig = TestConfig()
     optim: OptimConfig
+    loss: LossConfig = LossConfig()
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """`bf16`, `fp16`: autocast, the latter with loss scaling; weights stay in float32."""
     seed: Seed = 0
@@ -499,6 +513,10 @@ class Recipe(Section):
             raise ValueError(
                 f"data.flow ({self.data.flow}) has no effect: model.stream is {self.model.stream}"
             )
+        if self.data.rand_augment is not None and self.model.stream == "flow":
+            raise ValueError("data.rand_augment is of pictures: model.stream is flow")
+        if info.context == WRITTEN:
+            self._check_mixing()
         generated = self.data.generated
         if self.test.split == "test" and (generated is None or "test" not in generated.splits):
             raise ValueError(
@@ -523,6 +541,14 @@ class Recipe(Section):
                 f"data.sampling {self.data.sampling}"
             )
         return self
+
+    def _check_mixing(self) -> None:
+        for key in ("mixup_alpha", "cutmix_alpha"):
+            alpha = getattr(self.loss, key)
+            if alpha is not None and self.optim.batch_size == self.optim.accumulate:
+                raise ValueError(
+                    f"loss.{key} ({alpha}) has no effect: a part of a batch is one video"
+                )
 
     @model_validator(mode="after")
     def _batch_has_a_spread(self) -> "Recipe":

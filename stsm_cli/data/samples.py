@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from stsm_cli.config.schema import DataConfig, Sampling, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import crops, sampling
+from stsm_cli.data.augment import rand_augmented
 from stsm_cli.data.flow import with_x_negated
 from stsm_cli.data.frames import Frames, resize
 from stsm_cli.data.mirror import find_mirror
@@ -86,6 +87,8 @@ class TrainingSet(Dataset[Sample]):
         pixels = resize(crops.cut(frames, box._replace(mirrored=False)), size, size)
         if box.mirrored:
             pixels, label = _mirror_image(pixels, self.view), int(self.mirrored_label[label])
+        if self.config.rand_augment is not None:
+            pixels = rand_augmented(pixels, self.config.rand_augment, rng)
         return Sample(index, label, pixels, boxes=(box,))
 
     def _side(self, short_side: int, rng: np.random.Generator) -> int:

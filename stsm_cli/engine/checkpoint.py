@@ -67,7 +67,7 @@ class Saver:
             state = {
                 "recipe_hash": recipe_hash(self.recipe),
                 "position": asdict(position),
-                "model": self.stepper.model.state_dict(),
+                "model": self.stepper.result.state_dict(),
                 **self.stepper.state(),
                 "random": gather_objects(self._random_state()),
             }
@@ -99,7 +99,7 @@ class Saver:
             ) from None
 
     def _restore(self, state: dict[str, Any]) -> tuple[Position, int]:
-        self.stepper.model.load_state_dict(state["model"])
+        self.stepper.result.load_state_dict(state["model"])
         self.stepper.restore(state)
         world, random = current_world(), state["random"]
         if len(random) == world.size:

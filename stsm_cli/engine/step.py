@@ -10,13 +10,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stsm_cli.config.schema import Recipe
 from stsm_cli.config.view import View
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine.distributed import current_world, sum_over_processes
+from stsm_cli.engine.loss import Loss, likeliest
 from stsm_cli.engine.optim import build_optimizer, freeze_norms, freeze_parts, set_lr
 from stsm_cli.errors import StsmError
 from stsm_cli.models.network import AUXILIARY_WEIGHT, Network
@@ -30,8 +31,8 @@ class Gradient:
     """The gradient of a batch, over all processes: its loss, hits and norm.
 
     Attributes:
-        loss_sum: Cross-entropy, with an auxiliary head's share, summed over the videos.
-        correct: Videos whose class scored highest.
+        loss_sum: The recipe's loss, with an auxiliary head's share, summed over the videos.
+        correct: Videos whose class scored highest; of mixed ones, that of the larger share.
         norm: L2 norm of the mean gradient, before clipping.
         suspects: Videos of this process in parts whose loss is not finite.
     """
@@ -50,10 +51,16 @@ class Stepper:
         recipe: What the step depends on.
         device: Where it runs.
         compile_with: Backend of `torch.compile`; None: the network runs as it is.
+        class_weights: Of the loss, float32 (K,); None: all classes count alike.
     """
 
     def __init__(
-        self, model: Network, recipe: Recipe, device: torch.device, compile_with: str | None
+        self,
+        model: Network,
+        recipe: Recipe,
+        device: torch.device,
+        compile_with: str | None,
+        class_weights: Tensor | None = None,
     ) -> None:
         self.model, self.recipe, self.device = model, recipe, device
         self.dtype = AUTOCAST[recipe.precision]
@@ -61,6 +68,9 @@ class Stepper:
         self.optimizer = build_optimizer(model, recipe.optim)
         # trap: after it, for checkpoints hold a place for each of these norms' weights
         self.frozen_norms = [*norms, *freeze_norms(model, recipe.optim)]
+        weights = None if class_weights is None else class_weights.to(device)
+        self.loss = Loss(recipe.loss, model.num_classes, weights)
+        self.average = _average(model, recipe.optim.ema_decay)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.num_skipped = 0
         self.world = current_world()
@@ -71,6 +81,14 @@ class Stepper:
         self.network: Any = self.parallel or model
         if compile_with is not None:
             self.network = torch.compile(self.network, backend=compile_with)
+
+    @property
+    def result(self) -> Network:
+        """The network that is tested and kept: the average of the weights, where one is made."""
+        if self.average is None:
+            return self.model
+        assert isinstance(self.average.module, Network)
+        return self.average.module
 
     def gradient(self, parts: Sequence[Batch], num_videos: int) -> Gradient:
         """Leave in the parameters the clipped mean gradient over `num_videos` videos.
@@ -125,13 +143,15 @@ class Stepper:
     def _backward(self, part: Batch, share: float) -> tuple[Tensor, Tensor]:
         """The part's mean loss, and how many videos it classified rightly."""
         labels = part.labels.to(self.device, non_blocking=True)
-        logits, *auxiliary = self._logits(normalise(part.pixels, self.model.view, self.device))
-        loss = functional.cross_entropy(logits, labels)
+        videos = normalise(part.pixels, self.model.view, self.device)
+        videos, targets = self.loss.mixed(videos, labels)
+        logits, *auxiliary = self._logits(videos)
+        loss = self.loss(logits, targets)
         for head in auxiliary:
-            loss = loss + AUXILIARY_WEIGHT * functional.cross_entropy(head, labels)
+            loss = loss + AUXILIARY_WEIGHT * self.loss(head, targets)
         # processes average their gradients: times their number, the shares of a batch add up to 1
         self.scaler.scale(loss * (share * self.world.size)).backward()
-        return loss.detach(), (logits.argmax(1) == labels).sum()
+        return loss.detach(), (logits.argmax(1) == likeliest(targets)).sum()
 
     def _join_in(self) -> None:
         """A share without videos: the others wait for a gradient, and get zeros."""
@@ -174,6 +194,8 @@ class Stepper:
         set_lr(self.optimizer, lr)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
 
     def is_finite(self) -> bool:
         """Tell whether weights and batch-norm statistics are still finite."""
@@ -182,17 +204,39 @@ class Stepper:
     def share_buffers(self) -> None:
         """Give all processes the first one's batch-norm statistics, as each step does."""
         if self.parallel is not None:
-            for buffer in self.model.buffers():
+            for buffer in self.result.buffers():
                 dist.broadcast(buffer, 0)
 
     def state(self) -> dict[str, Any]:
-        """State that `restore` needs, next to the weights."""
-        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        """State that `restore` needs, next to the weights of `result`."""
+        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        if self.average is None:
+            return state
+        num_averaged = int(self.average.n_averaged)
+        return state | {"trained": self.model.state_dict(), "num_averaged": num_averaged}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to what `state` returned."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.model.load_state_dict(state["trained"])
+            self.average.n_averaged.fill_(state["num_averaged"])
+
+
+def _average(model: Network, decay: float | None) -> AveragedModel | None:
+    """The moving average of a network's weights and statistics, still those it starts with."""
+    if decay is None:
+        return None
+    move = get_ema_multi_avg_fn(decay)
+
+    def update(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            move(averaged, current, num_averaged)
+        else:  # counts and indices have no average
+            torch._foreach_copy_(averaged, current)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
 def normalise(pixels: Tensor, view: View, device: torch.device) -> Tensor:

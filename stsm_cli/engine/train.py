@@ -120,7 +120,7 @@ def train(
             elif is_main and not goes_on:
                 progress.message(f"{folder.checkpoint} does not exist: from the first epoch on")
                 folder.tidy(0)
-        splits, network = (train_videos, val_videos), trainer.stepper.model
+        splits, network = (train_videos, val_videos), trainer.stepper.result
         opening = opening_lines(start.recipe, device, network, splits, folder.metrics())
         for line in (*opening, *start.notes, str(start.plan)):
             progress.message(line)
@@ -185,6 +185,7 @@ class _Start:
             weights_sha256=weights,
             seconds_train=tested.seconds_train,
             seconds_eval=tested.seconds_eval,
+            stopped_epoch=tested.stopped_epoch,
             **vars(tested.score),
             **self.identity,
         )

@@ -29,6 +29,7 @@ from stsm_cli.engine.distributed import (
     together,
     told_once,
 )
+from stsm_cli.engine.loss import balanced_weights
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.scores import Scores, score_split
@@ -49,12 +50,16 @@ _Evaluated = tuple[Scores, SplitScore]
 
 
 class Tested(NamedTuple):
-    """Test of a trained network, and the time that training and test took."""
+    """Test of a trained network, and the time that training and test took.
+
+    `stopped_epoch` is the last one of a training that ended early; else None.
+    """
 
     scores: Scores
     score: SplitScore
     seconds_train: float
     seconds_eval: float
+    stopped_epoch: int | None
 
 
 class Trainer:
@@ -79,7 +84,7 @@ class Trainer:
         self.test_videos = test_videos
         self.workers, self.progress, self.world = workers, progress, current_world()
         model = self._build_model(reads_weights=not resume).to(device).channels_last()
-        self.stepper = Stepper(model, recipe, device, compile_with)
+        self.stepper = Stepper(model, recipe, device, compile_with, self._class_weights())
         self.saver = Saver(recipe, self.stepper, folder)
         with together():
             self.loader = TrainLoader(
@@ -109,6 +114,13 @@ class Trainer:
             torch.manual_seed(self.recipe.seed + self.world.rank)
         return model
 
+    def _class_weights(self) -> torch.Tensor | None:
+        if self.recipe.loss.class_weights == "none":
+            return None
+        manifest = self.train_videos.manifest
+        labels = [manifest.records[index].label for index in self.train_videos.trained_on]
+        return balanced_weights(labels, len(manifest.classes))
+
     @property
     def step(self) -> int:
         """Optimiser steps so far."""
@@ -134,7 +146,7 @@ class Trainer:
     ) -> Tested:
         """Train what is left, and evaluate."""
         tested = None
-        while self.position.epoch < self.recipe.optim.epochs:
+        while self.position.epoch < self.recipe.optim.epochs and not self._is_stalled():
             self._train_epoch(stop, board)
             self._save()
             started = time.perf_counter()
@@ -147,6 +159,21 @@ class Trainer:
                 on_epoch(metrics)
             self.position = Position(epoch=self.position.epoch + 1)
         return self._test(tested, stop)
+
+    def _is_stalled(self) -> bool:
+        """Tell whether validation has not improved for `patience_epochs` epochs."""
+        patience = self.recipe.optim.patience_epochs
+        if patience is None:
+            return False
+        metrics = gather_objects(self.folder.metrics() if self.world.is_main else [])[0]
+        top1 = [epoch["val_top1"] for epoch in metrics]
+        if not top1 or len(top1) - 1 - top1.index(max(top1)) < patience:
+            return False
+        self.progress.message(
+            f"stops after epoch {len(top1)} of {self.recipe.optim.epochs}: the best validation, "
+            f"{max(top1):.1f} %, was {counted(patience, 'epoch')} ago (optim.patience_epochs)"
+        )
+        return True
 
     def _train_epoch(self, stop: StopRequest, board: Board) -> None:
         position, total = self.position, self.steps_per_epoch
@@ -271,7 +298,7 @@ class Trainer:
         self.stepper.share_buffers()
         try:
             scores = score_split(
-                self.stepper.model,
+                self.stepper.result,
                 videos,
                 self.recipe,
                 test,
@@ -330,7 +357,8 @@ class Trainer:
         else:
             seconds = epochs[-1]["seconds_val"]
         seconds_train = sum(epoch["seconds"] for epoch in epochs)
-        return Tested(*tested, round(seconds_train, 1), round(seconds, 1))
+        stopped = len(epochs) if len(epochs) < self.recipe.optim.epochs else None
+        return Tested(*tested, round(seconds_train, 1), round(seconds, 1), stopped)
 
     def _status(self) -> str:
         p, seen = self.position, max(1, self.position.seen)

@@ -272,3 +272,9 @@ def test_only_the_rows_that_are_named():
         plan_sweep("alpha", only=["3/8", "3/7"])
     with pytest.raises(UsageError, match="--row TEA: unknown; there are TSN R-50, "):
         plan_sweep("sota-k400", only=["TEA"])
+
+
+def test_runs_of_an_ablation_have_one_length():
+    message = r"optim\.patience_epochs \(2\): runs of an ablation are compared at one length"
+    with pytest.raises(UsageError, match=message):
+        plan_sweep("spatiotemporal", overrides=["optim.patience_epochs=2"])

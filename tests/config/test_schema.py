@@ -129,6 +129,18 @@ def test_the_protocol_is_named_after_data_views_and_size():
             {"system": "action", "num_frames": 1},
             r"num_frames \(1\) must be at least 2 with system action: it compares frames",
         ),
+        (
+            "loss",
+            {"label_smoothing": 1.0},
+            r"loss\.label_smoothing\n.*less than 1 .*input_value=1\.0",
+        ),
+        ("loss", {"mixup_alpha": 0.0}, r"loss\.mixup_alpha\n.*greater than or equal to 0\.01"),
+        ("loss", {"cutmix_alpha": 200.0}, r"loss\.cutmix_alpha\n.*less than or equal to 100"),
+        ("loss", {"class_weights": "rare"}, "loss.class_weights\n.*'none' or 'balanced'"),
+        ("optim", {"ema_decay": 1.0}, r"optim\.ema_decay\n.*less than 1"),
+        ("data", {"rand_augment": {"ops": 0}}, r"data\.rand_augment\.ops\n.*equal to 1"),
+        ("data", {"rand_augment": {"magnitude": 31}}, r"rand_augment\.magnitude\n.*equal to 30"),
+        ("optim", {"frozen": ("",)}, r"optim\.frozen\.0\n.*at least 1 character"),
         ("optim", {"milestones_epochs": (80, 40)}, r"milestones_epochs \(80, 40\) must rise"),
         ("optim", {"milestones_epochs": (40, 40)}, r"milestones_epochs \(40, 40\) must rise"),
         (
@@ -216,6 +228,37 @@ def test_norms_that_are_spared_anyway_need_no_word(values, why):
         Recipe.model_validate(recipe, context=WRITTEN)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"optim": {"patience_epochs": 100}},
+            r"patience_epochs \(100\) has no effect: epochs is 100",
+        ),
+        (
+            {"optim": {"batch_size": 4, "accumulate": 4}, "loss": {"mixup_alpha": 0.4}},
+            r"loss\.mixup_alpha \(0\.4\) has no effect: a part of a batch is one video",
+        ),
+        (
+            {"optim": {"batch_size": 1}, "loss": {"cutmix_alpha": 1.0}},
+            r"loss\.cutmix_alpha \(1\.0\) has no effect: a part of a batch is one video",
+        ),
+    ],
+)
+def test_what_would_have_no_effect_is_refused_where_it_is_written(changes, said):
+    sections = {name: RECIPE.get(name, {}) | values for name, values in changes.items()}
+    assert Recipe.model_validate(RECIPE | sections)  # a finished run's
+    with pytest.raises(ValidationError, match=said):
+        Recipe.model_validate(RECIPE | sections, context=WRITTEN)
+
+
+def test_optical_flow_is_no_picture_to_change_the_colours_of():
+    flow = edited("model", backbone="r2plus1d_34", stream="flow")
+    data = RECIPE["data"] | {"rand_augment": {}}
+    with pytest.raises(ValidationError, match=r"data\.rand_augment is of pictures: .* is flow"):
+        Recipe.model_validate(flow | {"data": data})
+
+
 def test_64_frames_fill_a_dense_window_and_uniform_sampling_takes_more():
     assert Recipe.model_validate(edited("model", num_frames=64)).model.num_frames == 64
     data = {"dataset": "sthv2", "sampling": "uniform"}
@@ -268,6 +311,7 @@ def test_no_default_ever_changes():
             "train_crop": "ten_crop",
             "jitter_px": None,
             "flip": "plain",
+            "rand_augment": None,
             "flow": "dis",
             "synth": {
                 "train": 2000,
@@ -294,13 +338,21 @@ def test_no_default_ever_changes():
             "decay_norms": True,
             "frozen_norms": "none",
             "frozen": [],
+            "ema_decay": None,
             "epochs": 1,
+            "patience_epochs": None,
             "schedule": "step",
             "milestones_epochs": [],
             "warmup_epochs": 0.0,
             "warmup_from": 0.0,
             "warmup_by": "step",
             "clip_grad_norm": None,
+        },
+        "loss": {
+            "label_smoothing": 0.0,
+            "class_weights": "none",
+            "mixup_alpha": None,
+            "cutmix_alpha": None,
         },
         "precision": "fp32",
         "seed": 0,

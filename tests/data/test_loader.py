@@ -9,6 +9,7 @@ import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.regularisation import RandAugmentConfig
 from stsm_cli.config.schema import DataConfig, OptimConfig, TestConfig
 from stsm_cli.config.view import View
 from stsm_cli.data import crops, loader
@@ -138,7 +139,8 @@ def on_disk(tmp_path_factory, encode_counter):
 
 def test_results_do_not_depend_on_the_number_of_workers(on_disk):
     on_disk.read(0, np.array([0, 5]))  # trap: after this, a forked process hangs in decord
-    data = config(flip="label_aware", short_side_px=48, crop_px=40)
+    augment = RandAugmentConfig()
+    data = config(flip="label_aware", short_side_px=48, crop_px=40, rand_augment=augment)
     test = TestConfig(clips=2, crops=3, crop_px=40)
     results, broken = [], []
     for workers in (0, 2):

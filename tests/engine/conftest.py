@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from stsm_cli.config.regularisation import LossConfig, RandAugmentConfig
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.synth import CLASSES
@@ -52,6 +53,18 @@ def make_videos(split, count, root=Path("nowhere"), seed=0):
     )
     frames = tuple(rng.integers(0, 256, (6, 18, 22, 3), dtype=np.uint8) for _ in records)
     return Videos(Manifest(root, split, CLASSES, records), 18, "pyav", cache=frames)
+
+
+@pytest.fixture
+def regularised(recipe):
+    """The recipe with all that keeps a network from learning its videos by heart."""
+    optim = recipe.optim.model_copy(update={"ema_decay": 0.8, "frozen": ("stem",)})
+    augment = RandAugmentConfig(ops=1, magnitude=9)
+    loss = LossConfig(
+        label_smoothing=0.1, class_weights="balanced", mixup_alpha=0.4, cutmix_alpha=1.0
+    )
+    data = recipe.data.model_copy(update={"rand_augment": augment})
+    return recipe.model_copy(update={"optim": optim, "data": data, "loss": loss})
 
 
 @pytest.fixture

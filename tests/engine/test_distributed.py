@@ -12,6 +12,7 @@ import torch
 import torch._dynamo  # DistributedDataParallel imports it, slowly: once, not per fork
 from torch import nn
 
+from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.engine import distributed, trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.distributed import (
@@ -101,10 +102,14 @@ def test_two_processes_step_as_one_does_and_count_together(
         torch.testing.assert_close(others[name], tensor, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_run_of_two_that_is_stopped_in_one_goes_on_exactly(
-    recipe, train_videos, val_videos, tmp_path, monkeypatch, in_two_processes
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, in_two_processes, ema_decay
 ):
-    dropping = edited(recipe, dropout=0.5)
+    dropping = edited(recipe, dropout=0.5, ema_decay=ema_decay)
+    if ema_decay is not None:
+        mixing = LossConfig(mixup_alpha=0.4, class_weights="balanced")
+        dropping = dropping.model_copy(update={"loss": mixing})
     in_two_processes(lambda rank: run(dropping, train_videos, val_videos, tmp_path / "whole"))
 
     def work(rank):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.data.loader import Batch
 from stsm_cli.engine import step as engine
 from stsm_cli.engine.step import Stepper
@@ -50,9 +51,9 @@ def joined(parts):
     )
 
 
-def stepper(recipe, compile_with=None):
+def stepper(recipe, compile_with=None, **options):
     torch.manual_seed(0)
-    return Stepper(build_model(recipe.model), recipe, CPU, compile_with)
+    return Stepper(build_model(recipe.model), recipe, CPU, compile_with, **options)
 
 
 def gradients(stepper):
@@ -86,6 +87,70 @@ def test_the_gradient_is_the_mean_loss_s(recipe, frozen):
     assert told.correct == int((logits.argmax(1) == batch.labels).sum())
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(gradients(ours)[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_add_up_where_classes_weigh_differently(recipe, frozen):
+    parts, weights = list(batches([3, 1, 2])), torch.linspace(0.1, 3, 16)
+    recipe = edited(recipe).model_copy(update={"loss": LossConfig(label_smoothing=0.1)})
+    whole, split = (stepper(recipe, class_weights=weights) for _ in range(2))
+    one, other = whole.gradient([joined(parts)], 6), split.gradient(parts, 6)
+    assert other.loss_sum == pytest.approx(one.loss_sum, rel=1e-5)
+    for name, gradient in gradients(whole).items():
+        torch.testing.assert_close(gradients(split)[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_mixed_videos_have_mixed_targets_in_both_heads(recipe, monkeypatch):
+    recipe = recipe.model_copy(update={"loss": LossConfig(mixup_alpha=0.4)})
+    (batch,), ours = batches([3]), two_heads(recipe)
+    mix = ours.loss._mix[0]
+    monkeypatch.setattr(mix, "make_params", lambda flat: {"lam": 0.75})
+    told = ours.gradient([batch], 3)
+    model = two_heads(recipe).model.train()
+    videos = engine.normalise(batch.pixels, model.view, CPU)
+    own, other = model(0.75 * videos + 0.25 * videos.roll(1, 0))
+    one_hot = nn.functional.one_hot(batch.labels, 16).float()
+    targets = 0.75 * one_hot + 0.25 * one_hot.roll(1, 0)
+    losses = [-(targets * head.log_softmax(1)).sum(1).mean() for head in (own, other)]
+    assert told.loss_sum == pytest.approx(3 * (losses[0] + 0.5 * losses[1]).item(), rel=1e-5)
+    assert told.correct == (own.argmax(1) == batch.labels).sum()
+
+
+def test_the_average_follows_the_weights_by_its_decay(recipe):
+    ours = stepper(edited(recipe, optimizer="sgd", ema_decay=0.75))
+    assert ours.result is not ours.model
+    seen = []
+    for _ in range(3):
+        ours.gradient(list(batches([4])), 4)
+        ours.apply(0.5)
+        seen.append({name: tensor.clone() for name, tensor in ours.model.state_dict().items()})
+    first, second, third = seen
+    for name, averaged in ours.result.state_dict().items():
+        if not averaged.is_floating_point():
+            assert torch.equal(averaged, third[name]), name  # a count
+            continue
+        literal = 0.75 * (0.75 * first[name] + 0.25 * second[name]) + 0.25 * third[name]
+        torch.testing.assert_close(averaged, literal)
+    assert not torch.equal(ours.result.fc.weight, ours.model.fc.weight)
+
+
+def test_an_average_goes_on_from_its_state(recipe):
+    averaging = edited(recipe, ema_decay=0.75)
+    ours, again = stepper(averaging), stepper(averaging)
+    for resumed in (False, True):
+        if resumed:
+            again.result.load_state_dict(ours.result.state_dict())
+            again.restore(deepcopy(ours.state()))
+        for each in (ours, again) if resumed else (ours,):
+            stepped(each)
+    for one, other in ((ours.model, again.model), (ours.result, again.result)):
+        for name, tensor in one.state_dict().items():
+            assert torch.equal(other.state_dict()[name], tensor), name
+
+
+def test_without_an_average_the_network_itself_is_the_result(recipe):
+    ours = stepper(edited(recipe))
+    assert ours.result is ours.model
+    assert ours.state().keys() == {"optimizer", "scaler"}
 
 
 def test_the_norm_is_that_before_clipping(recipe):

@@ -8,8 +8,10 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.order import ORDER
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.errors import RecipeError, UsageError
+from stsm_cli.errors import InterruptedRunError, RecipeError, UsageError
+from stsm_cli.models.build import build_model
 from stsm_cli.progress import SILENT
 
 
@@ -98,6 +100,76 @@ def test_the_last_validation_is_the_test_where_both_ask_for_the_same(
             last["val_top1"],
             round(last["seconds_val"], 1),
         )
+
+
+@pytest.fixture
+def stalling(recipe, optim_edited):
+    """A recipe whose validation cannot change: nothing learns."""
+    still = {"lr": 1e-12, "frozen_norms": "all", "epochs": 5, "patience_epochs": 2}
+    return optim_edited(recipe, **still)
+
+
+def test_a_run_that_no_longer_improves_ends_early(
+    stalling, train_videos, val_videos, tmp_path, said, run
+):
+    result = run(stalling, train_videos, val_videos, tmp_path / "a", progress=said)
+    folder = RunFolder(tmp_path / "a")
+    assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3]
+    assert result.stopped_epoch == folder.result()["stopped_epoch"] == 3
+    top1 = folder.metrics()[0]["val_top1"]
+    assert said.lines[-1] == (
+        f"stops after epoch 3 of 5: the best validation, {top1:.1f} %, was 2 epochs ago "
+        "(optim.patience_epochs)"
+    )
+
+
+@pytest.mark.parametrize(("label", "steps"), [("epoch 3", 2), ("validating epoch 3", 1)])
+def test_one_that_was_stopped_before_ends_at_the_same_epoch(
+    stalling,
+    train_videos,
+    val_videos,
+    tmp_path,
+    label,
+    steps,
+    with_another_test,
+    comparable,
+    assert_same,
+    stop_after,
+    run,
+):
+    stalling = with_another_test(stalling)
+    run(stalling, train_videos, val_videos, tmp_path / "whole")
+    with pytest.raises(InterruptedRunError):
+        run(
+            stalling,
+            train_videos,
+            val_videos,
+            tmp_path / "cut",
+            progress=stop_after(label, steps),
+        )
+    run(stalling, train_videos, val_videos, tmp_path / "cut", resume=True)
+    assert_same(comparable(RunFolder(tmp_path / "whole")), comparable(RunFolder(tmp_path / "cut")))
+
+
+def test_the_average_of_the_weights_is_the_run_s_result(
+    recipe, train_videos, val_videos, tmp_path, optim_edited, comparable, run
+):
+    averaging = optim_edited(recipe, ema_decay=0.5)
+    result = run(averaging, train_videos, val_videos, tmp_path / "a")
+    state = load_checkpoint(RunFolder(tmp_path / "a").checkpoint)
+    assert state["num_averaged"] == 10
+    assert not torch.equal(state["model"]["fc.weight"], state["trained"]["fc.weight"])
+    model = build_model(recipe.model)
+    model.load_state_dict(state["model"])
+    assert result.weights_sha256 == weights_sha256(model)
+    run(recipe, train_videos, val_videos, tmp_path / "plain")
+    plain = load_checkpoint(RunFolder(tmp_path / "plain").checkpoint)["model"]
+    assert all(torch.equal(plain[name], tensor) for name, tensor in state["trained"].items())
+    losses = [
+        [line["train_loss"] for line in RunFolder(tmp_path / name).metrics()]
+        for name in ("a", "plain")
+    ]
+    assert losses[0] == losses[1]
 
 
 def test_an_existing_folder_is_not_overwritten(recipe, train_videos, val_videos, tmp_path, run):

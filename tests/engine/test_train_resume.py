@@ -68,6 +68,20 @@ def test_resume_names_what_a_checkpoint_lacks(
     assert caught.value.hint == ("choose another --out to begin anew" if key == "model" else start)
 
 
+def test_resume_misses_the_trained_weights_of_an_average(
+    regularised, train_videos, val_videos, tmp_path, stop_after, run
+):
+    stop = stop_after("epoch 1", 1)
+    with pytest.raises(InterruptedRunError):
+        run(regularised, train_videos, val_videos, tmp_path / "a", progress=stop)
+    path = RunFolder(tmp_path / "a").checkpoint
+    state = load_checkpoint(path)
+    del state["trained"]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=r"last\.pt: .* \(holds no 'trained'\)"):
+        run(regularised, train_videos, val_videos, tmp_path / "a", resume=True)
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [

@@ -54,6 +54,26 @@ def test_a_run_that_was_stopped_goes_on_exactly(
     assert_same(comparable(RunFolder(tmp_path / "whole")), comparable(RunFolder(cut)))
 
 
+def test_a_regularised_run_that_was_stopped_goes_on_exactly(
+    regularised, train_videos, val_videos, tmp_path, comparable, assert_same, stop_after, run
+):
+    run(regularised, train_videos, val_videos, tmp_path / "whole")
+    with pytest.raises(InterruptedRunError):
+        run(
+            regularised,
+            train_videos,
+            val_videos,
+            tmp_path / "cut",
+            progress=stop_after("epoch 2", 3),
+        )
+    torch.manual_seed(99)
+    run(regularised, train_videos, val_videos, tmp_path / "cut", resume=True)
+    whole, cut = (RunFolder(tmp_path / name) for name in ("whole", "cut"))
+    assert_same(comparable(whole), comparable(cut))
+    ends = [load_checkpoint(folder.checkpoint)["trained"] for folder in (whole, cut)]
+    assert all(torch.equal(ends[1][name], tensor) for name, tensor in ends[0].items())
+
+
 @pytest.mark.parametrize("label", ["epoch 1", "validating", "testing"])
 def test_sigterm_stops_with_its_own_exit_code(
     recipe, train_videos, val_videos, tmp_path, label, with_another_test, stop_after, run
