@@ -82,6 +82,15 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write curves to RUN/tensorboard, too.")
     ] = False,
+    wandb: Annotated[
+        str | None,
+        typer.Option(
+            "--wandb",
+            metavar="PROJECT",
+            help="Send curves to this project of Weights & Biases, too.",
+            show_default=False,
+        ),
+    ] = None,
     slurm: Slurm = None,
     as_json: Json = False,
 ) -> None:
@@ -127,7 +136,8 @@ def train(
             job.check()
             from stsm_cli.engine.train import train as run  # only now: it takes seconds
 
-            where = _device(device, job, resume, tensorboard)
+            where = _device(device, job, resume)
+            _check_boards(tensorboard=tensorboard, wandb=wandb)
         splits = job.open(console)
         with _claimed(job, resume) as folder:
             result = run(
@@ -142,6 +152,7 @@ def train(
                 resume=resume,
                 compile_with="inductor" if compiled else None,
                 tensorboard=tensorboard,
+                wandb=wandb,
                 progress=console,
                 on_epoch=_epoch_teller(job.recipe.optim.epochs),
                 on_ctrl_c=partial(console.at_once, output.STOPPING),
@@ -152,16 +163,14 @@ def train(
         print_result(result, folder.path, num_classes=num_classes, record=record)
 
 
-def _device(name: str, job: "Job", resume: bool, tensorboard: bool) -> "torch.device":
+def _device(name: str, job: "Job", resume: bool) -> "torch.device":
     """The device, once nothing but the data can keep the job from running on it.
 
     Raises:
-        UsageError: There is no such device, a new run's precision would crawl on it, or TensorBoard
-            is asked for and not installed.
+        UsageError: There is no such device, or a new run's precision would crawl on it.
         CheckpointError: The weights that a new run starts from do not fit its network.
         RecipeError: Parts of the network are to be frozen that it does not have.
     """
-    from stsm_cli.engine.board import require_tensorboard
     from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.opening import check_precision
     from stsm_cli.engine.optim import check_frozen
@@ -173,9 +182,23 @@ def _device(name: str, job: "Job", resume: bool, tensorboard: bool) -> "torch.de
         check_precision(job.recipe, device)
         check_init(job.recipe.model)
         check_frozen(job.recipe)
+    return device
+
+
+def _check_boards(*, tensorboard: bool, wandb: str | None) -> None:
+    """Refuse curves for what is not ready to take them.
+
+    Raises:
+        UsageError: TensorBoard or Weights & Biases is not installed, or the latter has no account.
+    """
+    from stsm_cli.engine.board import require_tensorboard
+    from stsm_cli.engine.distributed import current_world
+    from stsm_cli.engine.wandb_board import require_wandb
+
     if tensorboard:
         require_tensorboard()
-    return device
+    if wandb is not None and current_world().is_main:
+        require_wandb()
 
 
 def _submit(

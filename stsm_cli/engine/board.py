@@ -1,9 +1,9 @@
-"""TensorBoard, for those who ask for it: what `metrics.jsonl` holds, and curves inside an epoch."""
+"""Curves for those who ask for them: what `metrics.jsonl` holds, and curves inside an epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from stsm_cli.errors import UsageError
 
@@ -23,20 +23,31 @@ def require_tensorboard() -> None:
         )
 
 
+class Writer(Protocol):
+    """A taker of scalars, as TensorBoard's `SummaryWriter` is one."""
+
+    def add_scalar(self, tag: str, value: float, step: int, /) -> None:
+        """Note a value of an optimiser step."""
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+
+
 class Board:
-    """Scalars for TensorBoard.
+    """Scalars for TensorBoard, and for others.
 
     Args:
-        folder: Where event files go; None: nothing is written.
+        folder: Where TensorBoard's event files go; None: there are none.
         first_step: Of a resumed run; what a killed one wrote from there on is hidden.
+        others: Takers of the same.
     """
 
-    def __init__(self, folder: Path | None, first_step: int) -> None:
-        self._writer: Any = None
+    def __init__(self, folder: Path | None, first_step: int, others: Sequence[Writer] = ()) -> None:
+        self._writers = [*others]
         if folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder), purge_step=first_step)
+            self._writers.append(SummaryWriter(str(folder), purge_step=first_step))
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Note the values of an optimiser step; every `EVERY_STEPS`th is kept."""
@@ -49,11 +60,11 @@ class Board:
         self._add("epoch", numbers, step)
 
     def _add(self, group: str, values: Mapping[str, float], step: int) -> None:
-        if self._writer is not None:
+        for writer in self._writers:
             for key, value in values.items():
-                self._writer.add_scalar(f"{group}/{key}", value, step)
+                writer.add_scalar(f"{group}/{key}", value, step)
 
     def close(self) -> None:
         """Write what is still in memory."""
-        if self._writer is not None:
-            self._writer.close()
+        for writer in self._writers:
+            writer.close()

@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], ...]] = {
     "flow": ((*_OPENCV, *_OPENCV_CONTRIB),),
     "slurm": (("submitit",),),
     "tensorboard": (("tensorboard",),),
+    "wandb": (("wandb",),),
     "export": (("onnx",), ("onnxscript",), ("onnxruntime",)),
 }
 """Packages of the optional extras, by its name; any of a group will do."""

@@ -6,6 +6,7 @@ environment.json   versions, device, decoder, data set, commit, command
 metrics.jsonl      one JSON object an epoch
 checkpoints/       last.pt; best.pt, of the epoch with the best validation accuracy
 tensorboard/       on request
+wandb/             on request: what is to be sent, and the run's id there
 .lock              while a process is training in it; .owner where there are no locks
 result.npz         the final test's class probabilities of every video
 result.json        written last: a run without it is unfinished
@@ -56,6 +57,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoints" / "last.pt"
         self.best_checkpoint = path / "checkpoints" / "best.pt"
         self.board = path / "tensorboard"
+        self.wandb = path / "wandb"
         self.result_file = path / "result.json"
         self.scores_file = path / "result.npz"
         self.hold = Hold()
@@ -74,7 +76,7 @@ class RunFolder:
         return all(
             file in known
             or file.suffix == ".tmp"
-            or self.board in file.parents
+            or not {self.board, self.wandb}.isdisjoint(file.parents)
             or (file == self.metrics_file and file.stat().st_size == 0)
             for file in self.path.rglob("*")
             if not file.is_dir()

@@ -32,6 +32,7 @@ from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.testing import Evaluation
 from stsm_cli.engine.trainer import Tested, Trainer
+from stsm_cli.engine.wandb_board import WandbWriter, require_wandb
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.stored import Result
@@ -50,6 +51,7 @@ def train(
     resume: bool = False,
     compile_with: str | None = None,
     tensorboard: bool = False,
+    wandb: str | None = None,
     progress: Progress = SILENT,
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
     on_ctrl_c: Callable[[], None] = lambda: None,
@@ -66,6 +68,7 @@ def train(
             nothing was trained it is begun again.
         compile_with: Backend of `torch.compile` for the training steps; None: they run as they are.
         tensorboard: Write curves to `out`/tensorboard too.
+        wandb: Project of Weights & Biases that gets them too.
         progress: Told how it goes, by the first process.
         on_epoch: Told each epoch's metrics, likewise.
         on_ctrl_c: Called in the signal's handler, likewise; the run stops after the current step,
@@ -73,8 +76,8 @@ def train(
 
     Raises:
         UsageError: `out` exists or cannot be written, or another process is training in it, or
-            TensorBoard is asked for and not installed, or a new run's precision would crawl on
-            the device.
+            TensorBoard or Weights & Biases is asked for and not ready, or a new run's precision
+            would crawl on the device.
         RecipeError: The batch cannot be shared out equally.
         CheckpointError: `out` cannot be resumed or written.
         DataError: The data set does not fit the recipe, or too many videos are broken.
@@ -87,6 +90,8 @@ def train(
     with together():
         if tensorboard:
             require_tensorboard()
+        if wandb is not None and current_world().is_main:
+            require_wandb()
     tested_on = val_videos if test_videos is None else test_videos
     opened = [train_videos, val_videos, *([] if test_videos is None else [test_videos])]
     start = _start(recipe, opened, folder, resume=resume, progress=progress)
@@ -124,7 +129,11 @@ def train(
         opening = opening_lines(start.recipe, device, network, splits, folder.metrics())
         for line in (*opening, *start.notes, str(start.plan)):
             progress.message(line)
-        board = Board(folder.board if tensorboard and is_main else None, trainer.step)
+        with together():
+            others = (
+                [WandbWriter(wandb, folder, start.recipe, progress)] if wandb and is_main else []
+            )
+        board = Board(folder.board if tensorboard and is_main else None, trainer.step, others)
         with closing(board), listening(on_ctrl_c) as stop:
             tested = trainer.run(stop, board, on_epoch)
         result = start.result(name, folder, tested, weights_sha256(network))

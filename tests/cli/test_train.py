@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from stsm_cli.cli.app import run
 from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
-from stsm_cli.engine import board, launch
+from stsm_cli.engine import board, launch, wandb_board
 
 
 def errors(capsys):
@@ -121,6 +122,39 @@ def test_tensorboard_must_be_installed_before_anything_begins(capsys, monkeypatc
     assert run(["train", "--tensorboard"]) == 2
     assert errors(capsys) == ["error: --tensorboard: the package tensorboard is not installed"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wandb_must_be_installed_before_anything_begins(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(wandb_board, "find_spec", lambda name: None)
+    assert run(["train", "--wandb", "actions"]) == 2
+    assert errors(capsys) == ["error: --wandb: the package wandb is not installed"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_keeps_a_network_from_learning_by_heart_is_set_as_any_key(tiny, capsys):
+    settings = {
+        "loss.label_smoothing": "0.1",
+        "loss.class_weights": "balanced",
+        "loss.mixup_alpha": "0.4",
+        "data.rand_augment": "{ops: 1}",
+        "optim.ema_decay": "0.9",
+        "optim.epochs": "4",
+        "optim.patience_epochs": "1",
+        "optim.frozen": "[backbone]",
+        "optim.lr": "1e-9",
+    }
+    words = [word for setting in settings.items() for word in ("--set", "=".join(setting))]
+    command = ["train", *tiny, *words, "--out", "a"]
+    assert run([*command, "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    assert re.search(r"loss\.mixup_alpha\s+0\.4\s+--set", plan)
+    assert re.search(r"data\.rand_augment\.magnitude\s+9\s+default", plan)
+    assert run([*command, "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["stopped_epoch"] == 2
+    assert "stops after epoch 2 of 4" in told.err
+    assert run(["train", "--resume", "--out", "a"]) == 0
+    assert "the training stopped early, after epoch 2" in capsys.readouterr().out
 
 
 def test_fp16_on_a_cpu_is_refused_before_a_set_is_made(capsys, tmp_path):
