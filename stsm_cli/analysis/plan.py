@@ -16,7 +16,7 @@ from stsm_cli.resources import resource_dir
 
 TIMELESS: dict[str, bool | set[str]] = {  # keys that do not change how long an epoch takes
     "model": {"shift", "dropout", "weights", "init"},
-    "optim": set(OptimConfig.model_fields) - {"optimizer", "batch_size", "accumulate"},
+    "optim": set(OptimConfig.model_fields) - {"optimizer", "batch_size", "accumulate", "frozen"},
     "seed": True,
 }
 Time = tuple[str, float]

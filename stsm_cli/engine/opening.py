@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
+from stsm_cli.config.batch import BatchPlan
+from stsm_cli.config.schema import FOR_SMALL_FRAMES, OptimConfig, Recipe
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import UsageError
 from stsm_cli.printable import counted
@@ -44,8 +45,10 @@ def _what(
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    learning = sum(part.numel() for part in model.parameters() if part.requires_grad)
+    frozen = f", {learning / 1e6:,.2f} M of them learning," if recipe.optim.frozen else ""
     return (
-        f"{where}: {recipe.model.backbone} of {parameters / 1e6:,.2f} M parameters in "
+        f"{where}: {recipe.model.backbone} of {parameters / 1e6:,.2f} M parameters{frozen} in "
         f"{recipe.precision}, {len(train_videos.trained_on):,} training and "
         f"{counted(len(val_videos.manifest.records), 'validation video')} of "
         f"{len(train_videos.manifest.classes)} classes"
@@ -58,6 +61,19 @@ def seconds_left(metrics: Sequence[Mapping[str, Any]], epochs: int) -> float | N
         return None
     seconds = fmean(epoch["seconds"] + epoch["seconds_val"] for epoch in metrics)
     return seconds * (epochs - int(metrics[-1]["epoch"]))
+
+
+def slow_average(config: OptimConfig, plan: BatchPlan) -> list[str]:
+    """A warning where the average of the weights outlives the run; else none."""
+    if config.ema_decay is None or plan.steps_per_epoch is None:
+        return []
+    remembered, steps = 1 / (1 - config.ema_decay), config.epochs * plan.steps_per_epoch
+    if remembered < steps:
+        return []
+    return [
+        f"warning: optim.ema_decay {config.ema_decay} remembers about {remembered:,.0f} steps and "
+        f"the run has {steps:,}: its average stays near the weights of its first step"
+    ]
 
 
 def check_precision(recipe: Recipe, device: torch.device) -> None:

@@ -23,6 +23,7 @@ from stsm_cli.errors import StsmError
 from stsm_cli.models.network import AUXILIARY_WEIGHT, Network
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 MOST_SKIPPED = 20  # ours: in a row; fp16's loss scale has then shrunk from 65,536 to below 0.1
 
 
@@ -230,7 +231,7 @@ def _average(model: Network, decay: float | None) -> AveragedModel | None:
         return None
     move = get_ema_multi_avg_fn(decay)
 
-    def update(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor | int) -> None:
+    def update(averaged: _Tensors, current: _Tensors, num_averaged: Tensor | int) -> None:
         if averaged[0].is_floating_point():
             move(averaged, current, num_averaged)
         else:  # counts and indices have no average

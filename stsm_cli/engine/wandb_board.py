@@ -5,13 +5,15 @@ A run is never held up: one without a connection keeps its curves in its folder.
 
 import secrets
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from stsm_cli.config.schema import Recipe
 from stsm_cli.engine.runlog import RunFolder, write_atomically
 from stsm_cli.errors import UsageError
 from stsm_cli.progress import Progress
 
+Mode = Literal["offline"] | None
+"""None: that of the user's settings."""
 INIT_SECONDS = 30.0  # ours: to find the server; then curves stay in the run folder
 FINISH_SECONDS = 120.0  # ours: to send what is left
 
@@ -76,7 +78,7 @@ class WandbWriter:
         self._run.finish()
 
 
-def _begin(project: str, folder: RunFolder, recipe: Recipe, **options: str) -> Any:  # noqa: ANN401
+def _begin(project: str, folder: RunFolder, recipe: Recipe, mode: Mode = None) -> Any:  # noqa: ANN401
     import wandb
 
     settings = wandb.Settings(
@@ -90,7 +92,7 @@ def _begin(project: str, folder: RunFolder, recipe: Recipe, **options: str) -> A
         resume="allow",
         config=recipe.model_dump(mode="json"),
         settings=settings,
-        **options,
+        mode=mode,
     )
 
 

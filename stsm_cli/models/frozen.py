@@ -47,8 +47,9 @@ def _known(backbone: nn.Module) -> list[str]:
 
 def _example(backbone: nn.Module) -> str:
     """Name of a part of a part."""
-    nested = (name for name, part in backbone.named_modules() if "." in name and _has_weights(part))
-    return next(nested)
+    parts = backbone.named_modules()
+    example: str = next(name for name, part in parts if "." in name and _has_weights(part))
+    return example
 
 
 def _stem(backbone: nn.Module) -> list[nn.Module]:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from stsm_cli.config.batch import plan_batch
 from stsm_cli.config.load import load_recipe
 from stsm_cli.engine import opening
 from stsm_cli.engine.opening import (
@@ -8,6 +9,7 @@ from stsm_cli.engine.opening import (
     gpu_meant,
     opening_lines,
     seconds_left,
+    slow_average,
     slow_precision,
 )
 from stsm_cli.errors import UsageError
@@ -40,6 +42,26 @@ def test_a_run_opens_with_what_it_is(train_videos, val_videos):
     )
     (resumed,) = opening_lines(fp32, CPU, model, splits, [epoch(1, 360.0)])
     assert resumed.endswith("; about 1:00:00 left by the epochs so far")
+
+
+def test_frozen_parts_show_in_what_learns(train_videos, val_videos):
+    model = torch.nn.Sequential(torch.nn.Linear(1000, 1234), torch.nn.Linear(10, 1000))
+    model[0].requires_grad_(requires_grad=False)
+    frozen = shipped("synth/stsm", "precision=fp32", "optim.frozen=[stem]")
+    (first,) = opening_lines(frozen, CPU, model, (train_videos, val_videos), [])
+    assert "of 1.25 M parameters, 0.01 M of them learning, in fp32" in first
+
+
+@pytest.mark.parametrize(("decay", "is_told"), [("0.9", False), ("0.99", True)])
+def test_an_average_that_outlives_the_run_is_a_warning(decay, is_told):
+    optim = shipped("synth/stsm", f"optim.ema_decay={decay}", "optim.epochs=2").optim
+    told = slow_average(optim, plan_batch(optim, 1, 16 * 20))
+    assert told == is_told * [
+        "warning: optim.ema_decay 0.99 remembers about 100 steps and the run has 40: "
+        "its average stays near the weights of its first step"
+    ]
+    assert slow_average(optim, plan_batch(optim, 1)) == []
+    assert slow_average(shipped().optim, plan_batch(optim, 1, 320)) == []
 
 
 def test_what_will_be_slow_is_a_warning(train_videos, val_videos, monkeypatch):

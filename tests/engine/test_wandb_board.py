@@ -44,7 +44,7 @@ class Wandb:
         if self.raises:
             raise self.raises.pop()
         return SimpleNamespace(
-            offline=options.get("mode", self.mode) == "offline",
+            offline=(options["mode"] or self.mode) == "offline",
             url="https://there/run",
             log=lambda values, step: self.logged.append((step, values)),
             finish=lambda: self.calls.append("finish"),
