@@ -37,6 +37,7 @@ TRAINED = Result(
     **SCORE, **DATA, **WHOSE, split_id="s", weights_sha256="w", seconds_train=2.0, seconds_eval=1.0
 )
 TESTED = replace(TRAINED, checkpoint="last.pt", environment={"threads": 1}, seconds_train=0.0)
+STOPPED = replace(TRAINED, stopped_epoch=3)
 FUSED = replace(TESTED, fused=Fusion(names=("a", "b"), weights=(1.0, 2.0), by="prob"))
 
 
@@ -55,12 +56,13 @@ def test_the_result_of_a_test_has_its_keys_in_order():
 
 
 def test_nothing_of_a_result_is_left_out():
-    kept = result_record(TRAINED).keys() | result_record(FUSED).keys()
+    kept = result_record(STOPPED).keys() | result_record(FUSED).keys()
+    assert list(result_record(STOPPED)) == [*result_record(TRAINED), "stopped_epoch"]
     assert list(result_record(FUSED)) == [*result_record(TESTED), "fused"]
     assert kept == {field.name for field in fields(Result)}
 
 
-@pytest.mark.parametrize("result", [TRAINED, TESTED, FUSED])
+@pytest.mark.parametrize("result", [TRAINED, TESTED, FUSED, STOPPED])
 def test_a_result_is_read_as_it_was_written(tmp_path, result):
     (tmp_path / "result.json").write_text(json.dumps(result_record(result)))
     typed, plain = read_stored(tmp_path / "result.json", Result, "a result", CheckpointError)

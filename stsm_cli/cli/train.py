@@ -136,8 +136,7 @@ def train(
             job.check()
             from stsm_cli.engine.train import train as run  # only now: it takes seconds
 
-            where = _device(device, job, resume)
-            _check_boards(tensorboard=tensorboard, wandb=wandb)
+            where = _device(device, job, resume, tensorboard, wandb)
         splits = job.open(console)
         with _claimed(job, resume) as folder:
             result = run(
@@ -163,14 +162,18 @@ def train(
         print_result(result, folder.path, num_classes=num_classes, record=record)
 
 
-def _device(name: str, job: "Job", resume: bool) -> "torch.device":
+def _device(
+    name: str, job: "Job", resume: bool, tensorboard: bool, wandb: str | None
+) -> "torch.device":
     """The device, once nothing but the data can keep the job from running on it.
 
     Raises:
-        UsageError: There is no such device, or a new run's precision would crawl on it.
+        UsageError: There is no such device, a new run's precision would crawl on it, or TensorBoard
+            or Weights & Biases is asked for and not ready.
         CheckpointError: The weights that a new run starts from do not fit its network.
         RecipeError: Parts of the network are to be frozen that it does not have.
     """
+    from stsm_cli.engine.boards import Boards
     from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.opening import check_precision
     from stsm_cli.engine.optim import check_frozen
@@ -182,23 +185,8 @@ def _device(name: str, job: "Job", resume: bool) -> "torch.device":
         check_precision(job.recipe, device)
         check_init(job.recipe.model)
         check_frozen(job.recipe)
+    Boards(tensorboard, wandb).check()
     return device
-
-
-def _check_boards(*, tensorboard: bool, wandb: str | None) -> None:
-    """Refuse curves for what is not ready to take them.
-
-    Raises:
-        UsageError: TensorBoard or Weights & Biases is not installed, or the latter has no account.
-    """
-    from stsm_cli.engine.board import require_tensorboard
-    from stsm_cli.engine.distributed import current_world
-    from stsm_cli.engine.wandb_board import require_wandb
-
-    if tensorboard:
-        require_tensorboard()
-    if wandb is not None and current_world().is_main:
-        require_wandb()
 
 
 def _submit(

@@ -16,7 +16,7 @@ from stsm_cli.data.flow_report import flow_id
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
-from stsm_cli.engine.board import Board, require_tensorboard
+from stsm_cli.engine.boards import Boards
 from stsm_cli.engine.distributed import current_world, gather_objects, together
 from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.engine.identity import (
@@ -32,7 +32,6 @@ from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.testing import Evaluation
 from stsm_cli.engine.trainer import Tested, Trainer
-from stsm_cli.engine.wandb_board import WandbWriter, require_wandb
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.stored import Result
@@ -85,13 +84,10 @@ def train(
         InterruptedRunError: Ctrl-C; the checkpoint is saved.
         PreemptedError: SIGTERM; the checkpoint is saved.
     """
-    folder = RunFolder(out)
+    folder, boards = RunFolder(out), Boards(tensorboard, wandb)
     resume = gather_objects(resume and not folder.is_half_made)[0]
     with together():
-        if tensorboard:
-            require_tensorboard()
-        if wandb is not None and current_world().is_main:
-            require_wandb()
+        boards.check()
     tested_on = val_videos if test_videos is None else test_videos
     opened = [train_videos, val_videos, *([] if test_videos is None else [test_videos])]
     start = _start(recipe, opened, folder, resume=resume, progress=progress)
@@ -129,11 +125,7 @@ def train(
         opening = opening_lines(start.recipe, device, network, splits, folder.metrics())
         for line in (*opening, *start.notes, str(start.plan)):
             progress.message(line)
-        with together():
-            others = (
-                [WandbWriter(wandb, folder, start.recipe, progress)] if wandb and is_main else []
-            )
-        board = Board(folder.board if tensorboard and is_main else None, trainer.step, others)
+        board = boards.open(folder, start.recipe, trainer.step, progress)
         with closing(board), listening(on_ctrl_c) as stop:
             tested = trainer.run(stop, board, on_epoch)
         result = start.result(name, folder, tested, weights_sha256(network))
