@@ -16,6 +16,8 @@ from stsm_cli.data.generated import GENERATED
 LABELS: dict[DatasetName, str] = {
     "k400": "Kinetics-400",
     "sthv2": "Something-Something V2",
+    "ucf101": "UCF101",
+    "hmdb51": "HMDB51",
     "folder": "own videos",
     **{name: GENERATED[name].label for name in get_args(GeneratedName)},
 }

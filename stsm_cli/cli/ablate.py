@@ -10,7 +10,7 @@ import typer
 from stsm_cli.cli import output
 from stsm_cli.cli.ablate_plan import plan_record, print_plan, print_plans
 from stsm_cli.cli.ablate_result import print_result, result_record
-from stsm_cli.cli.ablate_runs import Runner, carry_out
+from stsm_cli.cli.ablate_runs import Runner, carry_out, told_how_to_go_on
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.cli.submit import Slurm, Submitter, jobs_record, print_jobs
 from stsm_cli.errors import UsageError
@@ -118,24 +118,18 @@ def ablate(
       stsm ablate sota-k400 --systems --dry-run
       stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8
     """
-    from stsm_cli.config.kinds import FlowMethod
-    from stsm_cli.data.content import data_id_at
-    from stsm_cli.data.flow_report import flow_id
-
     is_all, console = name == ALL, output.current()
-    root = data or Path("data") / dataset
-    found = {method: flow_id(root, method) for method in get_args(FlowMethod)}
-    sweeps = _plan_sweeps(
-        name,
-        dataset,
-        seeds=seeds,
-        full=full,
-        systems=systems,
-        only=only or [],
-        overrides=overrides or [],
-        data_id=data_id_at(dataset, root),
-        flow_ids={method: known for method, known in found.items() if known},
-    )
+    with told_how_to_go_on():
+        sweeps = _plan_sweeps(
+            name,
+            dataset,
+            data or Path("data") / dataset,
+            seeds=seeds,
+            full=full,
+            systems=systems,
+            only=only or [],
+            overrides=overrides or [],
+        )
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         console.message(note)
     if dry_run:
@@ -150,21 +144,29 @@ def ablate(
         else:
             print_plan(plans[0])
         return
+    with told_how_to_go_on():
+        runner = _runner(slurm, data, device, workers, decoder, jobs)
+        records = _run(sweeps, out, data, runner, as_json)
+    if as_json:
+        _print_json(records, is_all)
+
+
+def _runner(
+    slurm: str | None,
+    data: Path | None,
+    device: str,
+    workers: int | None,
+    decoder: str | None,
+    jobs: int | None,
+) -> Runner | Submitter:
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import check_device
 
     check_device(device)
-    reader = choose_decoder(decoder)
-
-    open_data = _opener(data, reader)
-    runner: Runner | Submitter
+    open_data = _opener(data, choose_decoder(decoder))
     if slurm is None:
-        runner = Runner(open_data, device, workers, jobs)
-    else:
-        runner = Submitter(slurm, open_data, data, device, workers, decoder, jobs)
-    records = _run(sweeps, out, data, runner, as_json)
-    if as_json:
-        _print_json(records, is_all)
+        return Runner(open_data, device, workers, jobs)
+    return Submitter(slurm, open_data, data, device, workers, decoder, jobs)
 
 
 def _warn_of_data(recipes: "Sequence[Recipe]", root: Path | None) -> None:
@@ -195,14 +197,25 @@ def _opener(data: Path | None, decoder: "Decoder") -> "OpenData":
     return open_data
 
 
-def _plan_sweeps(name: str, dataset: str, **options: Any) -> "list[Sweep]":  # noqa: ANN401
-    """The sweeps that `name` means; says which ablations have none on the data set.
+def _plan_sweeps(
+    name: str,
+    dataset: str,
+    root: Path,
+    **options: Any,  # noqa: ANN401
+) -> "list[Sweep]":
+    """The sweeps that `name` means; says which ablations have none on the data set at `root`.
 
     Raises:
         UsageError: Of the name, or of the data set.
     """
     from stsm_cli.analysis.ablation import ablation_names, names_with, plan_sweep
+    from stsm_cli.config.kinds import FlowMethod
+    from stsm_cli.data.content import data_id_at
+    from stsm_cli.data.flow_report import flow_id
 
+    found = {method: flow_id(root, method) for method in get_args(FlowMethod)}
+    options["flow_ids"] = {method: known for method, known in found.items() if known}
+    options["data_id"] = data_id_at(dataset, root)
     if name != ALL:
         return [plan_sweep(name, dataset, **options)]
     if options["only"]:

@@ -1,6 +1,7 @@
 """Carries out the runs of `stsm ablate` on this machine, and shows how they get on."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -144,6 +145,19 @@ class Runner:
                 hint=(f"{error.hint}\n" if error.hint else "")
                 + f"move {folder} away; the same command then does the run anew",
             ) from None
+
+
+@contextmanager
+def told_how_to_go_on() -> Iterator[None]:
+    """A block around the runs; Ctrl-C where none of them hears it says what is kept.
+
+    Raises:
+        InterruptedRunError: Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted between runs", hint=RUN_AGAIN) from None
 
 
 def carry_out(

@@ -8,6 +8,7 @@ import typer
 
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
+from stsm_cli.config.folder import FOLDER
 from stsm_cli.config.networks_3d import SlowFastBackbone
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
@@ -164,16 +165,33 @@ def _commands(converted: "Converted", out: Path) -> list[str]:
         return [untested, *_commands_of(converted, out, converted.for_frames, *frames)]
     untested = _untested(converted)
     if converted.relatives:
-        own = _commands_of(
-            converted, out, converted.relatives[0], "--set", "data.dataset=folder", *frames
-        )
+        own = _commands_of(converted, out, *_for_folder(converted.relatives[0]), *frames)
         return [f"{untested}; for those of a folder:", *own]
     return [untested, f"start from it with `{command_line('train', 'RECIPE', '--init', out)}`"]
 
 
+def _for_folder(recipe: str) -> list[str]:
+    """The recipe of `folder/` that has the network of `recipe`, else that taken to a folder."""
+    from stsm_cli.config.load import load_recipe, recipe_names
+
+    edit = f"data.dataset={FOLDER}"
+    network = load_recipe(recipe, [edit]).model
+    own = (name for name in recipe_names() if name.startswith(f"{FOLDER}/"))
+    found = next((name for name in own if load_recipe(name).model == network), None)
+    return [found] if found else [recipe, "--set", edit]
+
+
+def _fine_tuning(recipe: str) -> str:
+    """The recipe of `folder/` that starts from weights as they are here, where there is one."""
+    from stsm_cli.config.load import recipe_names
+
+    tuned = recipe.replace(f"{FOLDER}/", f"{FOLDER}/finetune_")
+    return tuned if tuned in recipe_names() else recipe
+
+
 def _commands_of(converted: "Converted", out: Path, recipe: str, *edits: str) -> list[str]:
     test = command_line("eval", recipe, *edits, "--checkpoint", out, "--data", "ROOT")
-    start = command_line("train", recipe, *edits, "--init", out)
+    start = command_line("train", _fine_tuning(recipe), *edits, "--init", out)
     return [
         f"test it with `{test}`",
         *untold(converted, recipe),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Quick = Annotated[
     bool, typer.Option("--quick", help="Decode only the ends and the middle of each video.")
 ]
+OfficialSplit = Annotated[
+    int, typer.Option("--split", min=1, max=3, help="Which of the three official splits.")
+]
 WithMotion = Annotated[
     bool,
     typer.Option(
@@ -109,6 +112,8 @@ def prepare(context: typer.Context) -> None:
     Examples:
       stsm prepare k400 /data/k400 --download --short-side 256
       stsm prepare sthv2 /data/sthv2
+      stsm prepare ucf101 /data/ucf101 --split 2
+      stsm prepare hmdb51 /data/hmdb51
       stsm prepare folder my_videos --val-share 0.1 --quick
       stsm prepare synth data/tiny --train 32 --val 16 --preview tiny.png
       stsm prepare scenes data/scenes --preview scenes.png
@@ -182,6 +187,58 @@ def sthv2(
 
     listing = list_sthv2(root, progress=output.current())
     _prepare("sthv2", listing, quick, encoding, motion, workers, as_json)
+
+
+def ucf101(
+    root: Root,
+    split: OfficialSplit = 1,
+    quick: Quick = False,
+    short_side: ShortSide = None,
+    gop: Gop = None,
+    quality: Quality = None,
+    motion: WithMotion = False,
+    workers: Processes = None,
+    as_json: Json = False,
+) -> None:
+    """Make UCF101 ready, by one of its official splits.
+
+    It takes UCF-101/CLASS/*.avi and the lists of ucfTrainTestlist/. The test part is `val`.
+
+    Examples:
+      stsm prepare ucf101 /data/ucf101
+      stsm prepare ucf101 /data/ucf101 --split 2
+    """
+    encoding = _encoding(quick, short_side, gop, quality)
+    from stsm_cli.prepare.official_sets import UCF101, list_official
+
+    listing = list_official(root, UCF101, split=split, progress=output.current())
+    _prepare("ucf101", listing, quick, encoding, motion, workers, as_json)
+
+
+def hmdb51(
+    root: Root,
+    split: OfficialSplit = 1,
+    quick: Quick = False,
+    short_side: ShortSide = None,
+    gop: Gop = None,
+    quality: Quality = None,
+    motion: WithMotion = False,
+    workers: Processes = None,
+    as_json: Json = False,
+) -> None:
+    """Make HMDB51 ready, by one of its official splits.
+
+    It takes CLASS/*.avi and the lists of testTrainMulti_7030_splits/. The test part is `val`.
+
+    Examples:
+      stsm prepare hmdb51 /data/hmdb51
+      stsm prepare hmdb51 /data/hmdb51 --split 2
+    """
+    encoding = _encoding(quick, short_side, gop, quality)
+    from stsm_cli.prepare.official_sets import HMDB51, list_official
+
+    listing = list_official(root, HMDB51, split=split, progress=output.current())
+    _prepare("hmdb51", listing, quick, encoding, motion, workers, as_json)
 
 
 def folder(
@@ -286,6 +343,8 @@ def _prepare(
 COMMANDS: dict[str, Callable[..., None]] = {
     "k400": k400,
     "sthv2": sthv2,
+    "ucf101": ucf101,
+    "hmdb51": hmdb51,
     "folder": folder,
     **{name: generated(name) for name in get_args(GeneratedName)},
 }

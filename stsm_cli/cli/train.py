@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from stsm_cli.config.load import LoadedRecipe
+    from stsm_cli.config.schema import Recipe
     from stsm_cli.engine.job import Job
     from stsm_cli.engine.runlog import RunFolder
     from stsm_cli.stored import Result
@@ -69,7 +70,9 @@ def train(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Print each value of the recipe, its origin, and the batch; stop."
+            "--dry-run",
+            help="Look into --init; print each value of the recipe, its origin, and the batch; "
+            "stop.",
         ),
     ] = False,
     device: Device = "auto",
@@ -116,6 +119,8 @@ def train(
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
         if init is not None and not resume:
             loaded = _begun_from(loaded)
+        if not resume:
+            _check_start(loaded.recipe, root)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -293,6 +298,27 @@ def _epoch_line(measured: Sequence[dict[str, Any]], epochs: int) -> str:
         f"{metrics['seconds'] + metrics['seconds_val']:.0f} s (data {metrics['data_share']:.0%})"
     )
     return f"{text}, {output.duration(left)} left" if left else text
+
+
+def _check_start(recipe: "Recipe", data: Path | None) -> None:
+    """Look whether the weights that a new run would start from fit it; says so as the run does.
+
+    Raises:
+        CheckpointError: They do not, or are none.
+    """
+    from stsm_cli.data.manifest import has_manifest, read_manifest
+    from stsm_cli.engine.fitting import fit_recipe
+    from stsm_cli.models.weights_kind import check_weights
+
+    if recipe.model.init is None:
+        return
+    check_weights(Path(recipe.model.init))
+    root = data or recipe.data.place()
+    if has_manifest(root, "train"):
+        recipe = fit_recipe(recipe, read_manifest(root, "train")).recipe
+    from stsm_cli.models.build import check_init  # only now: it takes seconds
+
+    check_init(recipe.model, progress=output.current())
 
 
 def _print_plan(

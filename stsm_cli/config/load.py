@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from stsm_cli.config.folder import fit_folder
+from stsm_cli.config.folder import fit_folder, without_open
 from stsm_cli.config.schedule import fit_schedule, fitted
 from stsm_cli.config.schema import WRITTEN, ModelConfig, Recipe
 from stsm_cli.config.validate import validate
@@ -88,7 +88,7 @@ def load_recipe(
     for override in overrides:
         tree = _merge(tree, _parse_override(override, problems))
     tree = _fitted(own, tree)
-    recipe = validate(tree, problems, context=None if of_run else WRITTEN)
+    recipe = validate(without_open(tree), problems, context=None if of_run else WRITTEN)
     loaded = LoadedRecipe(_name(path), recipe, dict(_leaves(tree)), _card(path))
     return replace(loaded, edits=tuple(_edits(loaded, own)))
 
@@ -100,7 +100,7 @@ def read_recipe(path: Path) -> Recipe:
         RecipeError: The file cannot be read or has problems.
     """
     problems: list[str] = []
-    return validate(_read_chain(path, problems, ()), problems)
+    return validate(without_open(_read_chain(path, problems, ())), problems)
 
 
 def load_yaml(path: Path) -> Any:  # noqa: ANN401

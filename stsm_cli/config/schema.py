@@ -107,7 +107,7 @@ SHIFTED: tuple[System, ...] = ("tpn", "selfy")
 NORMALISED_ANEW: tuple[Backbone, ...] = (*get_args(SlowBackbone), *get_args(SlowFastBackbone))
 """Those that another project gives pixels of other statistics."""
 Flip = Literal["none", "plain", "label_aware"]
-DatasetName = Literal[GeneratedName, "k400", "sthv2", "folder"]
+DatasetName = Literal[GeneratedName, "k400", "sthv2", "ucf101", "hmdb51", "folder"]
 Sampling = Literal[
     "uniform",
     "dense",

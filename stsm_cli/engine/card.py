@@ -12,7 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stsm_cli import __version__
+from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.config.schema import Recipe
+from stsm_cli.data.flow import LIMIT_PX
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.errors import CheckpointError, StsmError
 from stsm_cli.progress import Progress
@@ -60,6 +62,17 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class FlowReading:
+    """Optical flow as a network of flow reads it: two channels a field, x and y, in that order."""
+
+    method: FlowMethod
+    """As `stsm prepare flow --method` names it."""
+    limit_px: float
+    """Of motion to the next frame, either way: level 128 is rest, 255 is this many pixels, and
+    what is faster counts as this fast."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelCard:
     """The content of a card."""
 
@@ -74,6 +87,8 @@ class ModelCard:
     with_preprocessing: bool
     """True where it takes pixels as they are and gives probabilities, averaged over views."""
     reading: Reading
+    flow: FlowReading | None = None
+    """None: it reads frames."""
     protocol: str
     recipe: dict[str, Any]
     """As it was trained, its `test` section being the protocol."""
@@ -108,6 +123,13 @@ def reading(recipe: Recipe) -> Reading:
     )
 
 
+def flow_reading(recipe: Recipe) -> FlowReading | None:
+    """What a recipe's network reads in place of frames; None where it reads these."""
+    if recipe.model.stream != "flow":
+        return None
+    return FlowReading(method=recipe.data.flow, limit_px=LIMIT_PX)
+
+
 def make_card(
     subject: "Trained",
     classes: tuple[str, ...],
@@ -139,6 +161,7 @@ def make_card(
         output=gives,
         with_preprocessing=with_preprocessing,
         reading=reading(recipe),
+        flow=flow_reading(recipe),
         protocol=subject.protocol,
         recipe=recipe.model_dump(mode="json", exclude_unset=True),
         mirror=MirrorNames(mirror.pairs, mirror.source) if mirror else None,

@@ -162,6 +162,7 @@ def to_weights(network: Network, takes: Port, card: ModelCard, name: str) -> Exp
     is_shifted = any(isinstance(module, ShiftedConv) for module in network.modules())
     weights = {key: tensor.contiguous() for key, tensor in plain_state_dict(network).items()}
     about = {"format": FORMAT, "source": "stsm", "shifted": str(is_shifted).lower()}
+    about["recipe"] = card.name
     content = serialised(weights, {**about, CARD: card.text()})
     again = deepcopy(network)
     for tensor in again.state_dict().values():

@@ -67,8 +67,12 @@ def build_model(config: ModelConfig, *, progress: Progress = SILENT) -> Network:
     return network
 
 
-def check_init(config: ModelConfig) -> None:
+def check_init(config: ModelConfig, *, progress: Progress = SILENT) -> None:
     """Look whether the weights that `config` starts from fit its network; nothing is computed.
+
+    Args:
+        progress: Is told what it will start from, and what will be new, where the classes are
+            known.
 
     Raises:
         RecipeError: As `build_model`.
@@ -77,8 +81,9 @@ def check_init(config: ModelConfig) -> None:
     if config.init is None:
         return
     num_classes = config.num_classes or 1  # a classifier of another size is new, anyway
+    told = SILENT if config.num_classes is None else progress
     with torch.device("meta"):
-        build_model(config.model_copy(update={"num_classes": num_classes}))
+        build_model(config.model_copy(update={"num_classes": num_classes}), progress=told)
 
 
 def shift_targets(network: Network, shift: ShiftConfig) -> list[str]:

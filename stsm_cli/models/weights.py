@@ -56,7 +56,8 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     path = Path(path)
     weights, is_shifted = _read(path)
     has_shift = any(isinstance(module, ShiftedConv) for module in model.modules())
-    hint = "test it under the recipe it was trained with"
+    recipe = _header(path).get("recipe")
+    hint = "test it under the recipe it was trained with" + (f", {recipe}" if recipe else "")
     if is_shifted != has_shift:
         file, network = ("with", "none") if is_shifted else ("without", "one")
         raise CheckpointError(
@@ -87,7 +88,7 @@ def check_rules(config: ModelConfig, path: Path) -> None:
     Raises:
         CheckpointError: They were trained under another rule than the network of `config` follows.
     """
-    header = read_header(path) if path.suffix == SAFETENSORS else {}
+    header = _header(path)
     for key, wanted in rules(config).items():
         if (found := header.get(key, wanted)) != wanted:
             recipe = header.get("recipe")
@@ -95,6 +96,11 @@ def check_rules(config: ModelConfig, path: Path) -> None:
                 f"{path}: trained with {key} {found}, but the recipe's network has {wanted}",
                 hint=f"--set {key}={found}" + (f", or recipe {recipe}" if recipe else ""),
             )
+
+
+def _header(path: Path) -> dict[str, str]:
+    """What a file of `stsm convert` or `stsm export` says of itself; a checkpoint says nothing."""
+    return read_header(path) if path.suffix == SAFETENSORS else {}
 
 
 def load_init(model: Network, path: Path) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def list_folder(
     """
     if not 0 < val_share < 1:
         raise ValueError(f"val_share must be between 0 and 1, got {val_share}")
-    tree = scan(root, progress)
+    tree = scan(root, progress, hint=_LAYOUTS)
     inventory = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
     named = set(filter(inventory.is_named, tree.files))
     if not named:

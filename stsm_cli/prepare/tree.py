@@ -106,7 +106,7 @@ class Tree:
             raise_problems([f"{self.root}: no video found", *faults], hint=hint)
 
 
-def scan(root: Path, progress: Progress) -> Tree:
+def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
     """Everything below a root that may matter.
 
     A folder or link that cannot be read, or a video whose name no list can hold, is a fault of the
@@ -115,6 +115,7 @@ def scan(root: Path, progress: Progress) -> Tree:
     Args:
         root: The data root.
         progress: Is told: on a slow disk this takes minutes.
+        hint: The cure where the folder is empty.
 
     Raises:
         DataError: There is no such folder, it is none or empty, or it cannot be read.
@@ -148,7 +149,7 @@ def scan(root: Path, progress: Progress) -> Tree:
     if "" in faults:
         raise DataError(f"{root}: {faults['']}")
     if not files and not folders and not faults:
-        raise DataError(f"{root}: is empty")
+        raise DataError(f"{root}: is empty", hint=hint)
     unfit = {path for path in filter(_is_named_video, files) if not _is_utf8(path)}
     faults |= dict.fromkeys(unfit, "its name is not UTF-8")
     fit = sorted(path for path in files if path not in unfit)

@@ -164,6 +164,21 @@ def test_ctrl_c_between_runs_is_an_interruption_too(
     )
 
 
+@pytest.mark.parametrize(
+    "during", ["stsm_cli.analysis.ablation.plan_sweep", "stsm_cli.engine.device.check_device"]
+)
+def test_ctrl_c_before_the_runs_says_how_to_go_on(capsys, monkeypatch, during):
+    def pressed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(during, pressed)
+    assert run(["ablate", "alpha"]) == 130
+    assert capsys.readouterr().err.endswith(
+        "error: interrupted between runs\n"
+        "hint: run the same command again: finished runs are kept, unfinished ones continue\n"
+    )
+
+
 def test_a_broken_record_is_named(capsys, tmp_path):
     folder = tmp_path / RECORDS / "synth-short-0"
     folder.mkdir(parents=True)

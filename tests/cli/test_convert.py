@@ -101,6 +101,19 @@ def test_of_other_classes_the_network_s_recipe_is_named_for_a_folder(tmp_path, m
     ]
 
 
+def test_of_other_classes_the_folder_s_own_recipe_is_named(theirs, capsys, monkeypatch):
+    tsm = replace(TPN, num_classes=7, relatives=("k400/tsm_r50_8f", "sthv2/tsm_r50_8f"))
+    monkeypatch.setattr(
+        weights_convert, "convert", lambda *_, **__: replace(tsm, **OF_TDN | {"system": None})
+    )
+    monkeypatch.setattr(weights_convert, "save_converted", lambda *_, **__: "0")
+    assert run(["convert", "tsm.pth.tar", "-o", "ours.safetensors"]) == 0
+    told = capsys.readouterr().out
+    assert "test it with `stsm eval folder/tsm_r50_8f --checkpoint ours.safetensors" in told
+    start = "stsm train folder/finetune_tsm_r50_8f --init ours.safetensors"
+    assert f"start from it with `{start}`" in told
+
+
 OF_TDN = {"source": "tdn", "system": "tdn", "shifted": False, "tells_frames": False}
 
 

@@ -17,8 +17,9 @@ from stsm_cli.data.motion import measure as measure_again
 from stsm_cli.data.motion import motion_path
 
 GENERATED = ["synth", "scenes", "order"]
-SETS = ["k400", "sthv2", "folder", *GENERATED]
+SETS = ["k400", "sthv2", "ucf101", "hmdb51", "folder", *GENERATED]
 COMMANDS = [*SETS, "flow"]
+EITHER = "k400, sthv2, ucf101, hmdb51, folder, synth, scenes, order or flow"
 
 
 def prepare(*arguments):
@@ -28,19 +29,18 @@ def prepare(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (
-            ["k4000"],
-            "DATASET: must be k400, sthv2, folder, synth, scenes, order or flow, got 'k4000'",
-        ),
-        (
-            ["imagenet"],
-            "DATASET: must be k400, sthv2, folder, synth, scenes, order or flow, got 'imagenet'",
-        ),
+        (["k4000"], f"DATASET: must be {EITHER}, got 'k4000'"),
+        (["imagenet"], f"DATASET: must be {EITHER}, got 'imagenet'"),
         (["folder", "--train", "3"], "--train: is for synth, scenes or order, not folder"),
         (["sthv2", "--seed", "3"], "--seed: is for folder or synth, not sthv2"),
         (["k400", "--val-share", "0.5"], "--val-share: is for folder, not k400"),
         (["sthv2", "--download"], "--download: is for k400, not sthv2"),
-        (["synth", "--quick"], "--quick: is for k400, sthv2 or folder, not synth"),
+        (
+            ["synth", "--quick"],
+            "--quick: is for k400, sthv2, ucf101, hmdb51 or folder, not synth",
+        ),
+        (["folder", "--split", "2"], "--split: is for ucf101 or hmdb51, not folder"),
+        (["ucf101", "--split", "4"], "Invalid value for '--split': 4 is not in the range 1<=x<=3"),
         (["k400", "--base-url", "x"], "--base-url: means nothing without --download"),
         (["folder", "--gop", "8"], "--gop: means nothing without --short-side"),
         (["folder", "--short-side", "255"], "--short-side: must be an even number from 16 on, got"),
@@ -101,6 +101,28 @@ def test_a_folder_becomes_a_manifest_and_a_table(mine, capsys):
     assert sorted(record.path for record in records) == [
         "a/0.mp4", "a/2.mp4", "a/4.mp4", "b/1.mp4", "b/3.mp4", "b/5.mp4",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["1", "2"])
+def test_hmdb51_by_a_split(mine, capsys, split):
+    shutil.rmtree(mine / "a", ignore_errors=True)
+    (mine / "b" / "3.mp4").unlink()
+    (mine / "a").mkdir()
+    shutil.copy(mine / "b" / "1.mp4", mine / "a" / "#1(&).mp4")
+    parts = {"1": "12", "2": "21"}[split]
+    for name, files in {"a": ("#1(&)", "gone"), "b": ("1", "5")}.items():
+        lines = (f"{file}.avi {part}\n" for file, part in zip(files, parts, strict=True))
+        (mine / f"{name}_test_split{split}.txt").write_text("".join(lines))
+    assert prepare("hmdb51", "mine", "--split", split, "--workers", "1", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["notes"][0].startswith(f"split {split} of HMDB51, listed by 2 files")
+    missing = {"1": "val", "2": "train"}[split]
+    assert {part: counts["missing"] for part, counts in report["splits"].items()} == {
+        "train": int(missing == "train"),
+        "val": int(missing == "val"),
+    }
+    problems = (mine / "manifest" / "problems.csv").read_text()
+    assert "a/gone.avi" in problems
 
 
 def test_a_root_with_spaces_is_told_as_it_is_typed(mine, capsys):
@@ -256,7 +278,7 @@ def test_options_may_stand_anywhere(name, capsys):
         (
             ["floder", "folder"],
             [
-                "error: DATASET: must be k400, sthv2, folder, synth, scenes, order or flow, got",
+                f"error: DATASET: must be {EITHER}, got",
                 "hint",
             ],
         ),

@@ -33,7 +33,7 @@ def test_each_title_is_two_whole_sentences_of_its_card(capsys):
         assert re.search(r"\d.* (frames|fields)\b", network), recipe["name"]
         assert re.match(
             r"Paper Table|No table of the paper|MMAction2|Its authors' model zoo|TPN's MODELZOO.md"
-            r"|ImageNet weights fine-tuned|The small network|The shift in time|No shift",
+            r"|(ImageNet|Kinetics) weights fine-tuned|The small network|The shift in time|No shift",
             expected,
         ), recipe["name"]
         assert len(expected) < 65

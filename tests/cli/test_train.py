@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,13 +90,15 @@ def test_the_plan_of_a_continued_run_is_of_its_own_recipe(small_run, capsys, tmp
     assert "not a run folder" in capsys.readouterr().err
 
 
-def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, tmp_path):
-    Path("a file: #1.safetensors").touch()
-    plan = ["train", "k400/stsm_r50_8f", "--dry-run", "--json", "--init", "a file: #1.safetensors"]
+def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, small_run, tmp_path):
+    shutil.copy(small_run.checkpoint, "a file: #1.pt")
+    plan = ["train", "--dry-run", "--json", "--init", "a file: #1.pt"]
     assert run(plan) == 0
-    found = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    found = json.loads(out)
     model, origins = found["recipe"]["model"], found["origins"]
-    assert (model["init"], model["weights"]) == (str(tmp_path / "a file: #1.safetensors"), None)
+    assert (model["init"], model["weights"]) == (str(tmp_path / "a file: #1.pt"), None)
+    assert err == f"starts from {tmp_path / 'a file: #1.pt'}\n"
     assert (origins["model.init"], origins["model.weights"]) == ("--init", "--init")
 
 
@@ -175,6 +178,22 @@ def test_weights_of_another_network_are_refused_before_a_set_is_made(small_run, 
     assert run([*start, "--set", "model.backbone=mobilenet_v2_small"]) == 1
     assert f"{small_run.checkpoint}: does not fit the recipe's network" in errors(capsys)[0]
     assert {path.name for path in tmp_path.iterdir()} == there
+
+
+def test_a_dry_run_looks_into_the_weights_as_the_start_does(small_run, capsys, tmp_path):
+    file = str(small_run.checkpoint)
+    plan = ["train", "--dry-run", "--init"]
+    assert run([*plan, file, "--set", "model.backbone=mobilenet_v2_small"]) == 1
+    assert f"{small_run.checkpoint}: does not fit the recipe's network" in errors(capsys)[0]
+    Path("page.pt").write_text("<!DOCTYPE html>")
+    assert run([*plan, "page.pt"]) == 1
+    (line,) = errors(capsys)
+    assert line.endswith("page.pt: not a readable checkpoint (it is a web page)")
+    edits = ["model.num_classes=7", "data.dataset=folder"]
+    assert run([*plan, file, *(word for edit in edits for word in ("--set", edit))]) == 0
+    assert "; new: the classifier (7 classes, the file has 16)" in capsys.readouterr().err
+    assert run([*plan, file, "--set", "data.dataset=folder"]) == 0  # classes are not known yet
+    assert "starts from" not in capsys.readouterr().err
 
 
 def test_nproc_has_no_place_under_torchrun(capsys, monkeypatch):

@@ -12,17 +12,34 @@ def test_classes_and_mirroring_are_left_to_the_folder():
     assert loaded.recipe.model.num_classes is None
     assert "flip" not in loaded.recipe.data.model_fields_set
     assert loaded.recipe.data.sampling == "motion"
-    assert loaded.notes == ["model.num_classes null: in place of 174, which is of sthv2"]
+    assert loaded.notes == [
+        "model.num_classes null: in place of 174, which is of sthv2",
+        "data.flip plain: in place of label_aware, which is of sthv2; label_aware where names of "
+        "classes are mirror images",
+    ]
     assert loaded.title == "sthv2/mg_tsm_r50_8f + data.dataset=folder"
 
 
 def test_the_section_and_the_split_of_a_generated_set_go():
     loaded = load_recipe("scenes/stsm", FOLDER)
     assert (loaded.recipe.data.scenes, loaded.recipe.test.split) == (None, "val")
-    assert loaded.notes == [
+    classes, told, split = loaded.notes
+    assert told.startswith("data.flip plain: in place of label_aware, which is of scenes; ")
+    assert (classes, split) == (
         "model.num_classes null: in place of 24, which is of scenes",
         "test.split val: in place of test, which is of scenes",
-    ]
+    )
+
+
+def test_a_flip_that_stays_plain_is_not_told():
+    loaded = load_recipe("k400/tsm_r50_8f", FOLDER)
+    assert "flip" not in loaded.recipe.data.model_fields_set
+    assert loaded.notes == ["model.num_classes null: in place of 400, which is of k400"]
+
+
+def test_no_one_can_write_the_null_of_a_flip(problems):
+    lines, _ = problems("folder/tsm_r50_8f", ["data.flip=null"])
+    assert lines == ["--set: data.flip: must be none, plain or label_aware, got null"]
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -359,6 +359,23 @@ def test_only_tpn_s_copy_of_tsm_shifts_projected_shortcuts():
     assert shifted == {"sthv2/tsm_tpn_r50_8f"}
 
 
+FINETUNED = [name for name in NAMES if name.startswith(("ucf101/", "hmdb51/", "folder/finetune_"))]
+
+
+@pytest.mark.parametrize("name", FINETUNED)
+def test_kinetics_weights_are_fine_tuned_as_tsm_s_authors_do(name):
+    loaded = load_recipe(name)
+    recipe, optim = loaded.recipe, loaded.recipe.optim
+    assert (recipe.model.dropout, recipe.data.sampling) == (0.8, "uniform")
+    assert (optim.lr, optim.lr_batch_size, optim.weight_decay) == (1e-3, 64, 5e-4)
+    assert (optim.epochs, optim.milestones_epochs, optim.warmup_epochs) == (25, (10, 20), 0)
+    assert (optim.clip_grad_norm, optim.frozen_norms, optim.policy) == (20, "but_first", "tsm")
+    assert optim.batch_size == (16 if name.startswith("folder/") else 64)
+    classes = {"ucf101": 101, "hmdb51": 51, "folder": None}[recipe.data.dataset]
+    assert recipe.model.num_classes == classes
+    assert "--init FILE" in loaded.card
+
+
 def test_recipes_that_follow_motion_are_called_so():
     moving = {name for name in NAMES if load_recipe(name).recipe.data.sampling == "motion"}
     assert moving == {name for name in NAMES if "/mg_" in name}

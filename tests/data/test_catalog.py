@@ -89,6 +89,6 @@ def test_a_class_that_the_list_lacks_is_named():
 
 
 def test_an_unknown_data_set_is_named():
-    with pytest.raises(DataError, match="no data set 'ucf101'") as caught:
-        load_card("ucf101")
+    with pytest.raises(DataError, match="no data set 'ucf102'") as caught:
+        load_card("ucf102")
     assert caught.value.hint == f"there are {', '.join(CARDS)}"

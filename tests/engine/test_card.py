@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from stsm_cli.engine.card import card_mirror, card_recipe, make_card, read_card
+from stsm_cli.config.load import load_recipe
+from stsm_cli.engine.card import card_mirror, card_recipe, flow_reading, make_card, read_card
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import CheckpointError
 from stsm_cli.stored import wilson_interval
@@ -84,6 +85,19 @@ def test_a_card_names_no_file_of_this_machine(card_of, small_run):
     card, _ = card_of()
     assert "/home/me" not in card.text()
     assert str(small_run.path.resolve()) not in card.text()
+
+
+def test_a_card_says_how_flow_is_computed_and_bounded(card_of):
+    assert card_of()[0].flow is None
+    recipe = load_recipe("synth/i3d_flow", ["data.flow=farneback"]).recipe
+    found = flow_reading(recipe)
+    assert (found.method, found.limit_px) == ("farneback", 20)
+
+
+def test_cards_of_before_have_no_flow(card_of):
+    card, _ = card_of()
+    older = {key: value for key, value in json.loads(card.text()).items() if key != "flow"}
+    assert read_card("a.onnx", json.dumps(older)) == card
 
 
 def test_a_card_is_read_as_it_was_written(card_of):

@@ -10,6 +10,7 @@ from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.weights import load_init, load_weights, read_weights
 from stsm_cli.models.weights_convert import convert, save_converted
+from stsm_cli.models.weights_file import read_safetensors
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
 STSM = ShiftConfig(dims="T+H+W", alpha="3/8")
@@ -153,6 +154,13 @@ def test_weights_to_test_must_fit_in_all(converted, tmp_path):
     with pytest.raises(CheckpointError, match=r"fc.weight \(5, 512\), not \(9, 512\)") as caught:
         load_weights(model(num_classes=9), converted)
     assert caught.value.hint == "test it under the recipe it was trained with"
+    tensors, header = read_safetensors(converted)
+    named = tmp_path / "named.safetensors"
+    save_file(tensors, named, {**header, "recipe": "k400/tsn_r50_8f"})
+    for target in (model(num_classes=9), model(shift=TSM)):
+        with pytest.raises(CheckpointError) as caught:
+            load_weights(target, named)
+        assert caught.value.hint.endswith("the recipe it was trained with, k400/tsn_r50_8f")
     source, target = (model("resnet_small", shift=shift) for shift in (TSM, STSM))
     load_weights(target, trained(tmp_path / "last.pt", source))
     assert_equal(target, plain(source))

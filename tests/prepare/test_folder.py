@@ -238,3 +238,9 @@ def test_a_file_with_links_is_read_once_to_compare_it_with_others(tmp_path, read
     found = find_copies(tmp_path, [*names, "2", "4"])
     assert found == {"2": "1", "3": "1", "4": "1"}
     assert sorted(reads) == ["1", "1", "3", "3"]  # the beginning, and the whole
+
+
+def test_an_empty_folder_says_which_layouts_are_read(plant, error):
+    caught = error(plant({}))
+    assert str(caught).endswith(": is empty")
+    assert caught.hint.startswith("accepted are CLASS/*.mp4, train/CLASS/*.mp4")
