@@ -14,7 +14,7 @@ def test_classes_and_mirroring_are_left_to_the_folder():
     assert loaded.recipe.data.sampling == "motion"
     assert loaded.notes == [
         "model.num_classes null: in place of 174, which is of sthv2",
-        "data.flip plain: in place of label_aware, which is of sthv2; label_aware where names of "
+        "data.flip plain: in place of none, which is of sthv2; label_aware where names of "
         "classes are mirror images",
     ]
     assert loaded.title == "sthv2/mg_tsm_r50_8f + data.dataset=folder"
@@ -39,7 +39,7 @@ def test_a_flip_that_stays_plain_is_not_told():
 
 def test_no_one_can_write_the_null_of_a_flip(problems):
     lines, _ = problems("folder/tsm_r50_8f", ["data.flip=null"])
-    assert lines == ["--set: data.flip: must be none, plain or label_aware, got null"]
+    assert lines == ["--set: data.flip: must be 'none', 'plain' or 'label_aware', got null"]
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -529,7 +529,7 @@ def test_twice_the_slow_frames_are_trained_as_half_of_them(network):
 
 def test_a_folder_s_classes_are_counted_when_it_is_opened():
     folder = [load_recipe(name).recipe for name in NAMES if name.startswith("folder/")]
-    assert len(folder) == 4
+    assert len(folder) == 6
     assert {recipe.model.num_classes for recipe in folder} == {None}
     assert {recipe.model.weights for recipe in folder} == {"imagenet"}
     assert {recipe.protocol for recipe in folder} == {"folder-1x3@256"}
