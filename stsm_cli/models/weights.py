@@ -221,7 +221,8 @@ def _plain(name: str) -> str:
 
 
 def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    model.load_state_dict(plain_state_dict(model) | weights)
+    on_meta = next(model.parameters()).is_meta  # where nothing can be copied
+    model.load_state_dict(plain_state_dict(model) | weights, assign=on_meta)
 
 
 def _other_classes(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> int | None:
