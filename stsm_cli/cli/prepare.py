@@ -200,7 +200,7 @@ def ucf101(
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:
-    """Make UCF101 ready, by one of its official splits.
+    """Make UCF101 ready, by an official split.
 
     It takes UCF-101/CLASS/*.avi and the lists of ucfTrainTestlist/. The test part is `val`.
 
@@ -226,7 +226,7 @@ def hmdb51(
     workers: Processes = None,
     as_json: Json = False,
 ) -> None:
-    """Make HMDB51 ready, by one of its official splits.
+    """Make HMDB51 ready, by an official split.
 
     It takes CLASS/*.avi and the lists of testTrainMulti_7030_splits/. The test part is `val`.
 

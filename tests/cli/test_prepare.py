@@ -40,7 +40,7 @@ def prepare(*arguments):
             "--quick: is for k400, sthv2, ucf101, hmdb51 or folder, not synth",
         ),
         (["folder", "--split", "2"], "--split: is for ucf101 or hmdb51, not folder"),
-        (["ucf101", "--split", "4"], "Invalid value for '--split': 4 is not in the range 1<=x<=3"),
+        (["ucf101", "--split", "4"], "--split: must be less than or equal to 3, got 4"),
         (["k400", "--base-url", "x"], "--base-url: means nothing without --download"),
         (["folder", "--gop", "8"], "--gop: means nothing without --short-side"),
         (["folder", "--short-side", "255"], "--short-side: must be an even number from 16 on, got"),
@@ -235,6 +235,8 @@ REAL = {"--quick", "--short-side", "--gop", "--quality", "--motion"}
 OWN = {
     "k400": REAL | {"--download", "--base-url", "--jobs"},
     "sthv2": REAL,
+    "ucf101": REAL | {"--split"},
+    "hmdb51": REAL | {"--split"},
     "folder": REAL | {"--val-share", "--seed"},
     "synth": {
         *("--train", "--val", "--frames", "--short-side", "--difficulty", "--seed", "--preview"),
