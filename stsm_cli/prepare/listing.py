@@ -1,7 +1,7 @@
 """Contents of a data set's own lists, with the files of the listed videos: what is verified.
 
-`k400`, `sthv2`, `official_sets` and `folder` each read what lies on disk into a `Listing`; everything
-after it (decoding, re-encoding, report, manifest) is the same for all data sets.
+`k400`, `sthv2`, `official_sets` and `folder` each read what lies on disk into a `Listing`; all that
+comes after it (decoding, re-encoding, report, manifest) is the same for all data sets.
 """
 
 from collections.abc import Mapping
