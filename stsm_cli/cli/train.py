@@ -117,9 +117,8 @@ def train(
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
-        if init is not None and not resume:
-            loaded = _begun_from(loaded)
         if not resume:
+            loaded = _begun_from(loaded, init)
             _check_start(loaded.recipe, root)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
@@ -265,8 +264,10 @@ def _init_edits(init: Path | None) -> list[str]:
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
 
 
-def _begun_from(loaded: "LoadedRecipe") -> "LoadedRecipe":
+def _begun_from(loaded: "LoadedRecipe", init: Path | None) -> "LoadedRecipe":
     """The recipe with `--init` as the origin of what `_init_edits` makes of it."""
+    if init is None:
+        return loaded
     origins = dict.fromkeys(("model.weights", "model.init"), "--init")
     return replace(loaded, origins=loaded.origins | origins)
 
