@@ -117,9 +117,9 @@ def train(
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
-        if not resume:
-            loaded = _begun_from(loaded, init)
-            _check_start(loaded.recipe, root)
+        if init is not None and not resume:
+            loaded = _begun_from(loaded)
+            _check_start(loaded.recipe, init, root)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -264,10 +264,8 @@ def _init_edits(init: Path | None) -> list[str]:
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
 
 
-def _begun_from(loaded: "LoadedRecipe", init: Path | None) -> "LoadedRecipe":
+def _begun_from(loaded: "LoadedRecipe") -> "LoadedRecipe":
     """The recipe with `--init` as the origin of what `_init_edits` makes of it."""
-    if init is None:
-        return loaded
     origins = dict.fromkeys(("model.weights", "model.init"), "--init")
     return replace(loaded, origins=loaded.origins | origins)
 
@@ -301,8 +299,8 @@ def _epoch_line(measured: Sequence[dict[str, Any]], epochs: int) -> str:
     return f"{text}, {output.duration(left)} left" if left else text
 
 
-def _check_start(recipe: "Recipe", data: Path | None) -> None:
-    """Look whether the weights that a new run would start from fit it; says so as the run does.
+def _check_start(recipe: "Recipe", init: Path, data: Path | None) -> None:
+    """Look whether the weights `init` of a new run fit its network; says so as the run does.
 
     Raises:
         CheckpointError: They do not, or are none.
@@ -311,9 +309,7 @@ def _check_start(recipe: "Recipe", data: Path | None) -> None:
     from stsm_cli.engine.fitting import fit_recipe
     from stsm_cli.models.weights_kind import check_weights
 
-    if recipe.model.init is None:
-        return
-    check_weights(Path(recipe.model.init))
+    check_weights(init.resolve())
     root = data or recipe.data.place()
     if has_manifest(root, "train"):
         recipe = fit_recipe(recipe, read_manifest(root, "train")).recipe
