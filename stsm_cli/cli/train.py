@@ -118,8 +118,7 @@ def train(
     if dry_run:
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
         if init is not None and not resume:
-            loaded = _begun_from(loaded)
-            _check_start(loaded.recipe, init, root)
+            loaded = _begun_from(loaded, init, root)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -264,8 +263,13 @@ def _init_edits(init: Path | None) -> list[str]:
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
 
 
-def _begun_from(loaded: "LoadedRecipe") -> "LoadedRecipe":
-    """The recipe with `--init` as the origin of what `_init_edits` makes of it."""
+def _begun_from(loaded: "LoadedRecipe", init: Path, data: Path | None) -> "LoadedRecipe":
+    """The recipe with `--init` as the origin of what `_init_edits` makes of it.
+
+    Raises:
+        CheckpointError: The weights do not fit its network, or are none.
+    """
+    _check_start(loaded.recipe, init, data)
     origins = dict.fromkeys(("model.weights", "model.init"), "--init")
     return replace(loaded, origins=loaded.origins | origins)
 
