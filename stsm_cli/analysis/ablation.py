@@ -27,8 +27,6 @@ from stsm_cli.resources import resource_dir
 Budget = Literal["full", "short", "custom"]
 DRAWS = 3
 """Draws of a generated set: seed k of a row reads draw k mod 3."""
-DEFAULT_DATASET: DatasetName = "synth"
-"""Data set of an ablation unless another is named."""
 
 
 class Row(Section):
@@ -37,6 +35,10 @@ class Row(Section):
     name: str
     paper: tuple[str, ...] = ()
     """Printed settings of the paper's rows that are this setting."""
+    timeless: bool = False
+    """True of a system that gives a clip and its reversal the same scores, by construction."""
+    added: bool = False
+    """True of a row that came after the plan of the experiment, and so is exploratory."""
     overrides: tuple[str, ...] = Field(alias="set")
     """Words after `--set`, on top of the base recipe."""
     also: dict[DatasetName, tuple[str, ...]] = Field(default={})
@@ -79,15 +81,22 @@ class Ablation(Section):
     table: PositiveInt
     title: str
     base: dict[DatasetName, str]
-    """The recipe that every row starts from, by data set."""
+    """The recipe that every row starts from, by data set; the first unless another is named."""
     shared: dict[DatasetName, tuple[str, ...]] = Field(default={})
     """Words after `--set` for every row, by data set."""
     full: dict[DatasetName, tuple[str, ...]]
     """Words that `--full` adds, by data set; where absent, the base recipe is the full budget."""
+    quick: tuple[str, ...] = ()
+    """Rows of the short budget where none is named; none: all."""
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(min_length=1)
     systems: tuple[SystemRow, ...] = ()
     """Rows of other systems, run where they are asked for."""
+
+    @property
+    def made_here(self) -> tuple[DatasetName, ...]:
+        """Data sets that it has a recipe for and that need nothing."""
+        return tuple(known for known in self.base if known in get_args(GeneratedName))
 
     @property
     def all_rows(self) -> tuple[Row, ...]:
@@ -239,7 +248,7 @@ class Sweep:
 
 def plan_sweep(
     name: str,
-    dataset: str = DEFAULT_DATASET,
+    dataset: str | None = None,
     *,
     seeds: int = 1,
     full: bool = False,
@@ -253,7 +262,7 @@ def plan_sweep(
 
     Args:
         name: A shipped ablation.
-        dataset: Which of its base recipes.
+        dataset: Which of its base recipes; None: the first.
         seeds: How many seeds, counted up from the base recipe's.
         full: The longer budget.
         systems: Other systems that have a recipe for the data set, too.
@@ -269,14 +278,17 @@ def plan_sweep(
         RecipeError: An override is wrong, or a row's own recipe has no place for it.
     """
     ablation = load_ablation(name)
-    chosen = next((known for known in ablation.base if known == dataset), None)
+    chosen = next((known for known in ablation.base if dataset in (None, known)), None)
     if chosen is None:
-        others = ", ".join(names_with(dataset))
+        others = ", ".join(names_with(str(dataset)))
         raise UsageError(
             f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only",
             hint=f"for {dataset} there are {others}" if others else None,
         )
+    is_full = full or chosen not in ablation.full
     rows, asked = _rows_on(chosen, ablation, systems=systems, only=only)
+    left_out = _left_out(ablation, rows) if not (is_full or only) else []
+    rows = [row for row in rows if row.name not in left_out]
     for key in (override.partition("=")[0] for override in overrides):
         if rows and all(row.sets(key, chosen) for row in rows):
             raise UsageError(f"--set {key}: every row of {name} sets it")
@@ -295,9 +307,8 @@ def plan_sweep(
         for row in (*rows, *asked)
         for words in [(*shared, *row.on(chosen))]
     )
-    is_full = full or chosen not in ablation.full
     budget: Budget = "custom" if overrides else "full" if is_full else "short"
-    words = command_words(name, dataset)
+    words = command_words(name, chosen)
     words += ["--full"] if full else []
     words += [word for override in overrides for word in ("--set", override)]
     return Sweep(
@@ -309,7 +320,11 @@ def plan_sweep(
         command=shlex.join(words),
         experiment=content_hash(common, init_sha256(common)),
         runs=runs,
-        notes=(*loaded.notes, *_notes_of_shift(asked, chosen, overrides)),
+        notes=(
+            *loaded.notes,
+            *([_LEFT_OUT.format(", ".join(left_out))] if left_out else []),
+            *_notes_of_shift(asked, chosen, overrides),
+        ),
         data_id=data_id,
         flow_ids=flow_ids or {},
     )
@@ -330,14 +345,21 @@ def _rows_on(
     return [row for row in rows if row.name in only], [row for row in asked if row.name in only]
 
 
+_LEFT_OUT = "the short budget leaves out {}: `--row` runs a row by its name, `--full` all"
+
+
+def _left_out(ablation: Ablation, rows: Sequence[Row]) -> list[str]:
+    """Names of the rows that the short budget has no time for."""
+    return [row.name for row in rows if ablation.quick and row.name not in ablation.quick]
+
+
 def command_words(name: str, dataset: str) -> list[str]:
     """Words of the command that runs an ablation on a data set.
 
     Where data are not made here, `ROOT` is their place: records hold no path of a machine, and who
     repeats a sweep says where the data lie.
     """
-    words = ["stsm", "ablate", name]
-    words += ["--dataset", dataset] if dataset != DEFAULT_DATASET else []
+    words = ["stsm", "ablate", name, "--dataset", dataset]
     words += ["--data", "ROOT"] if dataset not in get_args(GeneratedName) else []
     return words
 

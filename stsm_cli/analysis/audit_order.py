@@ -10,8 +10,16 @@ from stsm_cli.analysis.definition import read_definition
 from stsm_cli.analysis.finding import Finding, FindingKind
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, best_group, summarise
+from stsm_cli.analysis.summary import (
+    LABELS,
+    Group,
+    RowSummary,
+    comparable,
+    standard,
+    summarise,
+)
 from stsm_cli.config.kinds import Section
+from stsm_cli.config.schema import DatasetName
 from stsm_cli.resources import resource_dir
 
 
@@ -48,17 +56,27 @@ def printed_order() -> list[Finding]:
 
 
 def measured_order(out: Path) -> list[Finding]:
-    """The sentences against the records below `out`; of each table the first group that compares.
+    """The sentences against the records below `out`, on each data set that their table was run on.
+
+    Of each data set the first group that compares.
 
     Raises:
         DataError: A record is broken.
     """
-    return [_measured(claim, _group(out, claim.ablation)) for claim in order_claims()]
+    return [
+        _measured(claim, group)
+        for claim in order_claims()
+        for group in _groups(out, claim.ablation)
+    ]
 
 
-def _group(out: Path, name: str) -> Group | None:
+def _groups(out: Path, name: str) -> list[Group | None]:
+    """Of each data set the first group that compares; None alone where nothing is measured."""
     records = read_records(out, table_name(name, load_ablation(name)))
-    return best_group(records)
+    groups: dict[DatasetName, Group] = {}
+    for group in comparable(standard(records)):
+        groups.setdefault(group.first.dataset, group)
+    return [*groups.values()] or [None]
 
 
 def _rows(claim: OrderClaim, group: Group | None) -> dict[str, RowSummary]:

@@ -6,21 +6,23 @@ from typing import Literal
 
 from stsm_cli.analysis.contrast import contrast_of
 from stsm_cli.analysis.records import RunRecord
-from stsm_cli.analysis.statistics import holm, welch
+from stsm_cli.analysis.statistics import LEAST, LEVEL, holm, welch
 from stsm_cli.analysis.summary import RowSummary
+from stsm_cli.data.generated import GENERATED
 
 Verdict = Literal["holds", "does not hold", "is undecided by these seeds", "is open"]
 
-LEVEL = 0.05  # ours
-TEST = (
-    "Two rows differ clearly if Welch's t-test over their seeds, with Holm's correction for all "
-    "pairs of the claim (or of the best row with the others), gives "
-    f"p ≤ {LEVEL:g} (two-sided)."
+_BY_VIDEOS = "a bootstrap over draws of the set, seeds and test videos"
+_BY_SEEDS = "Welch's t-test over their seeds"
+_CLEARLY = (
+    "Two rows differ clearly if {by} gives p ≤ "
+    f"{LEVEL:g} (two-sided) after Holm's correction for all pairs of the claim (or of the best row "
+    f"with the others) and, on a set that is made here, they lie {LEAST:g} point or more apart; p "
+    "is shown as it is, before the correction."
 )
-TEST_OF_VIDEOS = (
-    "Where all runs tell which videos they had right, it is a bootstrap over draws of the set, "
-    "seeds and test videos instead of Welch's t-test."
-)
+TEST = _CLEARLY.format(by=_BY_VIDEOS)
+TEST_OF_SEEDS = _CLEARLY.format(by=_BY_SEEDS)
+WITHOUT_VIDEOS = f"Where a run does not tell which videos it had right, it is {_BY_SEEDS}."
 ONE_SEED = "One seed does not tell how far another would move a row: `--seeds 3` adds two."
 
 RowPair = tuple[RowSummary, RowSummary]
@@ -34,7 +36,9 @@ class RowComparison:
     better: RowSummary
     other: RowSummary
     p: float | None
-    """That seeds alone set them apart so far, corrected; None if either has fewer than two."""
+    """That luck alone sets them apart so far, as it is; None if either has fewer than two seeds."""
+    corrected: float | None
+    """The same, corrected for all pairs of the claim."""
 
     @property
     def is_run(self) -> bool:
@@ -51,7 +55,10 @@ class RowComparison:
     @property
     def is_clear(self) -> bool:
         """True if they differ clearly, either way."""
-        return self.p is not None and self.p <= LEVEL
+        if self.corrected is None or self.corrected > LEVEL:
+            return False
+        is_made_here = self.better.records[0].dataset in GENERATED
+        return not is_made_here or abs(self.gap) >= LEAST
 
     @property
     def certainty(self) -> Literal["clearly", "not clearly", "by one seed"]:
@@ -72,7 +79,7 @@ class RowComparison:
 
 
 def name_pairs(comparisons: Sequence[RowComparison]) -> str:
-    """Measured pairs: which row is above which, with the corrected p if there is one."""
+    """Measured pairs: which row is above which, with p if there is one."""
     texts = []
     for pair in comparisons:
         rows = [pair.better.row.name, pair.other.row.name]
@@ -87,7 +94,7 @@ def compare(pairs: Sequence[RowPair]) -> list[RowComparison]:
     raw = [_p(*pair) for pair in pairs]
     corrected = holm([1.0 if p is None else p for p in raw])
     return [
-        RowComparison(*pair, None if before is None else after)
+        RowComparison(*pair, before, None if before is None else after)
         for pair, before, after in zip(pairs, raw, corrected, strict=True)
     ]
 
@@ -123,5 +130,7 @@ def meaning(rows: Sequence[RowSummary]) -> str:
 
 def clear_test(records: Sequence[RunRecord]) -> str:
     """The test by which two rows of `records` differ clearly."""
-    tells = any(record.score.hits is not None for record in records)
-    return f"{TEST} {TEST_OF_VIDEOS}" if tells else TEST
+    tells = {record.score.hits is not None for record in records}
+    if tells == {True, False}:
+        return f"{TEST} {WITHOUT_VIDEOS}"
+    return TEST_OF_SEEDS if tells == {False} else TEST

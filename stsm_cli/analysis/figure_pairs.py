@@ -1,4 +1,4 @@
-"""Accuracy on each pair of classes that are each other's time reversal: TSN, TSM and STSM."""
+"""Accuracy on each pair of classes that one thing alone tells apart: TSN, TSM and STSM."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,19 +22,25 @@ from stsm_cli.stored import Pair
 
 BLIND = 50
 """Percent that frames without their order reach on average: a pair's classes show the same ones."""
-BLIND_LABEL = "the most without the order of frames (right: chance)"
+BLIND_LABELS = {
+    True: "the most without the order of frames (right: chance)",
+    False: "chance in a pair (right)",
+}
+"""By being of order alone."""
 BARS = "; bars: ± sample standard deviation"
 BLIND_LINE: Any = {"color": FAINT, "linestyle": "--", "linewidth": 1.1}
 WORDS = {"cw": "clockwise", "ccw": "anticlockwise"}
 
 
 def pairs_figure(group: Group) -> Figure:
-    """Top-1 of each pair's videos, and how often they score their own class above its reversal.
+    """Top-1 of each pair's videos, and how often they score their own class above its other.
 
     Marks: mean over seeds with a bar of one sample standard deviation; a single seed has no bar.
     """
     first, pairs = group.first, group.first.score.pairs or ()
     videos = ", ".join(dict.fromkeys(str(pair.videos) for pair in pairs))
+    of_order = {pair.factor for pair in pairs} <= {"order", None}
+    other = "its reversal" if of_order else "the other"
     with canvas(9.6, 0.62 * len(pairs) + 1.9) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         label_axes(
@@ -45,26 +51,32 @@ def pairs_figure(group: Group) -> Figure:
         )
         label_axes(
             right,
-            "Told from its time reversal",
+            f"Told from {'its time reversal' if of_order else 'the other class of its pair'}",
             f"{videos} videos a pair" + (BARS if len(group.seeds) > 1 else ""),
-            xlabel="own class scores above its reversal (%)",
+            xlabel=f"own class scores above {other} (%)",
         )
         _draw(left, group, lambda pair: pair.correct)
         _draw(right, group, lambda pair: pair.ordered)
         left.set_yticks(range(len(pairs)), [pair_text(pair) for pair in pairs])
         left.set_ylim(len(pairs) - 0.5, -0.5)
-        left.plot([], [], label=BLIND_LABEL, **BLIND_LINE)
+        for axes in (left, right) if of_order else (right,):
+            axes.axvline(BLIND, zorder=0, **BLIND_LINE)
+        left.plot([], [], label=BLIND_LABELS[of_order], **BLIND_LINE)
         marks = left.get_legend_handles_labels()
         figure.legend(*marks, loc="outside lower center", ncols=4, fontsize=10)
     return figure
 
 
 def pair_text(pair: Pair) -> str:
-    """The two classes in words, for example `left to right` and `right to left`, a line each."""
+    """The two classes in words, for example `left to right` and `right to left`, a line each.
+
+    Where it is not order, with what tells them apart.
+    """
     first, second = (
         " ".join(WORDS.get(word, word) for word in name.split("_")) for name in pair.classes
     )
-    return f"{first} /\n{second}"
+    factor = "" if pair.factor in ("order", None) else f" ({pair.factor})"
+    return f"{first} /\n{second}{factor}"
 
 
 def _draw(axes: Axes, group: Group, count: Callable[[Pair], int]) -> None:
@@ -74,7 +86,6 @@ def _draw(axes: Axes, group: Group, count: Callable[[Pair], int]) -> None:
             share = Spread(tuple(100 * count(pair) / pair.videos for pair in same))
             label = f"{name} ({len(runs)} seed{'s' if len(runs) > 1 else ''})"
             _mark(axes, name, share, place + 0.26 * (number - 1), "" if place else label)
-    axes.axvline(BLIND, zorder=0, **BLIND_LINE)
     for place in range(1, len(group.first.score.pairs or ())):
         axes.axhline(place - 0.5, zorder=0, **GUIDE)
     axes.tick_params(axis="y", length=0)

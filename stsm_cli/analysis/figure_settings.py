@@ -26,7 +26,7 @@ from stsm_cli.analysis.figures import (
     run_text,
 )
 from stsm_cli.analysis.paper import PaperRow, PaperTable
-from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network
+from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network, claimed
 
 MEAN: dict[str, Any] = {"fmt": "o", "color": INK, "markersize": 6, "elinewidth": 1.1, "zorder": 3}
 SEED: dict[str, Any] = {
@@ -99,11 +99,13 @@ def settings_figure(
 ) -> Figure:
     """Top-1 of every setting, the paper's panel beside the measured one.
 
-    Numeric settings (α) become a curve, others a dot chart. Measured: the mean with a bar of one
-    sample standard deviation (of a single seed its Wilson interval), and beside it every seed.
+    Numeric settings (α) become a curve without the controls, others a dot chart with them.
+    Measured: the mean with a bar of one sample standard deviation (of a single seed its Wilson
+    interval), and beside it every seed.
     """
+    numeric = all(_number(row.row.name) is not None for row in claimed(rows))
+    rows = claimed(rows) if numeric else rows
     names = [row.row.name for row in rows]
-    numeric = all(_number(name) is not None for name in names)
     points = (
         [paper_point(row.strongest) if row.strongest else None for row in rows],
         [measured_point(row) for row in rows],

@@ -26,10 +26,12 @@ from stsm_cli.analysis.paper_cost import (
     TRAIN_CROP_PX,
     Comparison,
     compare_with_paper,
+    implied_head,
     rounds_to,
     with_elementwise,
 )
 from stsm_cli.analysis.printed_cost import NETWORKS
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.data.catalog import known_counts, load_card
 from stsm_cli.data.sampling import dense_test, dense_train, uniform_test
@@ -124,6 +126,18 @@ def elementwise(network: PaperNetwork, table: int) -> int:
     return with_elementwise(paper, cost(network, classes=paper.num_classes))
 
 
+def implied_classes(network: PaperNetwork, table: int) -> int:
+    """Classes of the head for which a table's cost of a network, at 8 frames, is counted."""
+    paper = _compared(network, table).paper
+    return implied_head(paper, cost(network, classes=paper.num_classes))
+
+
+def of_recipe(name: str, *, size: int = TRAIN_CROP_PX) -> Cost:
+    """The cost of a view of `size`² pixels in the network of a shipped recipe without a shift."""
+    bare = {"weights": None, "init": None, "shift": None}
+    return model_cost(load_recipe(name).recipe.model.model_copy(update=bare), size_px=size)
+
+
 def _compared(network: PaperNetwork, table: int) -> Comparison:
     compared = compare_with_paper(_config(network, 8, 400))
     return {one.paper.table: one for one in compared}[table]
@@ -188,7 +202,10 @@ def r2plus1d(layers: int, frames: int) -> tuple[int, int]:
 
 _OF_PYTHON = (abs, all, any, float, int, len, max, min, round, set, sorted, str, sum, zip)
 _OF_THE_PAPER = (numbers, number, row, rows, top1, best_first, above, listed, system)
-_OF_NETWORKS = (cost, reasons, elementwise, rounds_to, slices, moved, reached, r2plus1d)
+_OF_NETWORKS = (
+    *(cost, of_recipe, reasons, elementwise, implied_classes, rounds_to),
+    *(slices, moved, reached, r2plus1d),
+)
 _OF_DATA = (load_card, known_counts, dense_train, dense_test, uniform_test)
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     function.__name__: function

@@ -1,5 +1,6 @@
 """The first page of the results: what there is, what each table says, and what is open."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +14,19 @@ from stsm_cli.analysis.ablation import (
 from stsm_cli.analysis.cells import joined, markdown
 from stsm_cli.analysis.comparison import clear_test
 from stsm_cli.analysis.conditions import paper_protocol
-from stsm_cli.analysis.limits import in_words, limits, shared_settings
+from stsm_cli.analysis.limits import in_words, limits, opening, shared_settings
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
+from stsm_cli.analysis.planned import (
+    SETS,
+    Answer,
+    exploratory,
+    primary_answers,
+    secondary_answers,
+)
 from stsm_cli.analysis.reading import built, conclude, verdicts
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.summary import (
     LABELS,
-    PAIRED_SET,
     Group,
     RowSummary,
     comparable,
@@ -63,13 +70,18 @@ def index_text(out: Path) -> str:
     notes = out / "records" / "notes.md"
     return fill(
         "index.md",
-        conclusions=_conclusions(records, tables),
+        opening=opening(records),
+        limits=limits(records),
+        primary=markdown(*_primary(primary_answers(records))),
+        secondary=markdown(*_secondary(secondary_answers(records))),
+        exploratory=_exploratory(records),
+        has_history=(out / "history" / INDEX).is_file(),
         notes=notes.read_text(encoding="utf-8").rstrip() if notes.is_file() else "",
         overview=_overview(tables),
         test=clear_test(records),
         shared=_shared(tables),
         absent=_absent(tables),
-        has_pairs=pair_group(records) is not None,
+        pairs={on: LABELS[on] for on in SETS if pair_group(records, on) is not None},
         tables=tables,
     )
 
@@ -126,14 +138,52 @@ def _table(name: str, records: list[RunRecord]) -> _Table:
     return _Table(name, file, ablation, load_paper_table(ablation.table), tuple(groups), has_custom)
 
 
-def _conclusions(records: list[RunRecord], tables: list[_Table]) -> list[str]:
-    """Sentences on what the measurements can show; none where nothing tells."""
-    claims = [
-        (table.ablation.table, conclude(table.rows(group)).comparisons)
-        for table in tables
-        if (group := table.group(PAIRED_SET))
+def _primary(answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the plan's contrasts."""
+    head = ["", "set", "contrast", "the paper prints", "points of top-1", "95 % interval", "p"]
+    cells = []
+    for answer in answers:
+        question = answer.question
+        gap, where = question.printed
+        raw = "–" if answer.contrast is None else f"{answer.contrast.p:.2g}"
+        corrected = "–" if answer.p is None else f"{answer.p:.2g}"
+        told = [question.name, LABELS[question.dataset], question.asked, f"{gap:+.2f} ({where})"]
+        cells.append([*told, *_measured(answer), raw, corrected, f"**{_verdict(answer)}**"])
+    return [*head, "p, corrected", "verdict"], cells
+
+
+def _secondary(answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the controls, a line for each on each set."""
+    cells = [
+        [
+            answer.question.asked,
+            LABELS[answer.question.dataset],
+            *_measured(answer),
+            _verdict(answer) if answer.p is None else f"{answer.p:.2g}",
+        ]
+        for answer in answers
     ]
-    return limits(records, claims)
+    return ["contrast", "set", "points of top-1", "95 % interval", "p"], cells
+
+
+def _measured(answer: Answer) -> list[str]:
+    if answer.contrast is None:
+        return ["–", "–"]
+    low, high = answer.contrast.interval
+    return [f"{answer.contrast.difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
+
+
+def _verdict(answer: Answer) -> str:
+    """In words; of what is not yet run, how much of it is."""
+    if answer.contrast is not None:
+        return answer.verdict
+    counts = [f"{run} of {of}" for run, of in zip(answer.num_runs, answer.num_seeds, strict=True)]
+    return f"{answer.verdict} ({' and '.join(dict.fromkeys(counts))} seeds)"
+
+
+def _exploratory(records: list[RunRecord]) -> list[str]:
+    """Runs that the plan has not, a line for each row."""
+    return [f"{place}: {len(runs)}" for place, runs in exploratory(records).items()]
 
 
 def _overview(tables: list[_Table]) -> str:

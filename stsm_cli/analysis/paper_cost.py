@@ -188,13 +188,20 @@ def _heads(paper: PaperCost, cost: Cost) -> tuple[int, int] | None:
     return -((body - low) // per_class), (high - body) // per_class
 
 
+def implied_head(paper: PaperCost, cost: Cost) -> int:
+    """The least classes that the printed #Para has a head for; in other systems the data set's."""
+    heads = None if paper.is_system else _heads(paper, cost)
+    return paper.num_classes if heads is None else heads[0]
+
+
 def with_elementwise(paper: PaperCost, cost: Cost) -> int:
     """Multiply-adds, and what some counters add to them: batch norm and activations.
 
     They are those of a head with the classes of the printed #Para, but in other systems.
     """
-    heads = None if paper.is_system else _heads(paper, cost)
-    cost = cost if heads is None else _with_classes(cost, paper.num_classes, heads[0])
+    classes = implied_head(paper, cost)
+    if classes != paper.num_classes:
+        cost = _with_classes(cost, paper.num_classes, classes)
     activations = sum(cost.skipped.get(name, 0) for name in ("relu", "relu_", "hardtanh_"))
     return cost.macs + 2 * cost.skipped["batch_norm"] + activations
 

@@ -12,7 +12,8 @@ from stsm_cli.analysis.figure_pairs import pairs_figure
 from stsm_cli.analysis.figure_settings import Reference, networks_figure, settings_figure
 from stsm_cli.analysis.figure_shift import shift_figure
 from stsm_cli.analysis.figures import encode
-from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.analysis.paper import PaperTable, load_paper_table
+from stsm_cli.analysis.planned import SETS
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import (
@@ -27,6 +28,7 @@ from stsm_cli.analysis.summary import (
     summarise,
 )
 from stsm_cli.analysis.tables import render
+from stsm_cli.config.schema import DatasetName
 
 TSM_ROW = "T"  # in spatial and spatiotemporal
 TSM_IN_THE_PAPER = (2, "T(MMAction2)")
@@ -70,26 +72,54 @@ def table_file(sweep: Sweep) -> str:
 
 def _table(name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, str]:
     ablation = load_ablation(name)
-    table, curves = f"{table_name(name, ablation)}{suffix}", f"curves_{name}{suffix}"
     paper, groups = load_paper_table(ablation.table), comparable(records)
-    figures = [f"{table}.svg", f"{curves}.svg"] if groups else []
-    return {f"{table}.md": render(ablation, paper, groups, figures)}
+    illustrated = _illustrated(groups)
+    figures = [
+        [f"{stem}.svg" for stem in _stems(name, group, suffix)] if group in illustrated else []
+        for group in groups
+    ]
+    table = f"{table_name(name, ablation)}{suffix}.md"
+    return {table: render(ablation, paper, groups, figures)}
+
+
+def _illustrated(groups: Sequence[Group]) -> list[Group]:
+    """The groups that get figures: of each data set the first."""
+    first: dict[DatasetName, Group] = {}
+    for group in groups:
+        first.setdefault(group.first.dataset, group)
+    return list(first.values())
+
+
+def _stems(name: str, group: Group, suffix: str) -> tuple[str, str]:
+    """Names of a group's figures without their ending: of its settings, and of its curves."""
+    ending = f"{suffix}_{group.first.dataset}"
+    return f"{table_name(name, load_ablation(name))}{ending}", f"curves_{name}{ending}"
 
 
 def _figures(out: Path, name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, bytes]:
-    ablation, group = load_ablation(name), comparable(records)[0]
-    paper = load_paper_table(ablation.table)
-    rows = summarise(ablation, paper, group)
-    reference = _tsm(out, group) if name == "alpha" else None
-    if by_network(rows):
-        settings = networks_figure(rows, group, paper)
-    else:
-        settings = settings_figure(rows, group, reference)
-    drawn = {
-        f"{table_name(name, ablation)}{suffix}": settings,
-        f"curves_{name}{suffix}": curves_figure(rows, group),
-    }
+    drawn: dict[str, Figure] = {}
+    for group in _illustrated(comparable(records)):
+        settings, curves = _stems(name, group, suffix)
+        drawn |= {settings: _settings(out, name, group), curves: _curves(name, group)}
     return _encoded(drawn)
+
+
+def _settings(out: Path, name: str, group: Group) -> Figure:
+    paper, rows = _measured_rows(name, group)
+    if by_network(rows):
+        return networks_figure(rows, group, paper)
+    return settings_figure(rows, group, _tsm(out, group) if name == "alpha" else None)
+
+
+def _curves(name: str, group: Group) -> Figure:
+    _, rows = _measured_rows(name, group)
+    return curves_figure(rows, group)
+
+
+def _measured_rows(name: str, group: Group) -> tuple[PaperTable, list[RowSummary]]:
+    ablation = load_ablation(name)
+    paper = load_paper_table(ablation.table)
+    return paper, summarise(ablation, paper, group)
 
 
 def _tsm(out: Path, group: Group) -> Reference:
@@ -106,9 +136,9 @@ def _tsm(out: Path, group: Group) -> Reference:
 
 
 def write_pictures(out: Path) -> list[Path]:
-    """Write `figure1`, `figure4` and `class_pairs` as SVG and PNG into the folder of results.
+    """Write `figure1`, `figure4` and `class_pairs_<set>` as SVG and PNG into the folder of results.
 
-    `class_pairs` only where runs are recorded that it can show.
+    `class_pairs_<set>` only where runs are recorded that it can show.
 
     Returns:
         The paths of what was written.
@@ -118,9 +148,11 @@ def write_pictures(out: Path) -> list[Path]:
         UsageError: `out` cannot be written.
     """
     figures = {"figure1": trade_off_figure(*_measured(out)), "figure4": shift_figure()}
-    group = pair_group(read_records(out))
-    if group is not None:
-        figures["class_pairs"] = pairs_figure(group)
+    records = read_records(out)
+    for dataset in SETS:
+        group = pair_group(records, dataset)
+        if group is not None:
+            figures[f"class_pairs_{dataset}"] = pairs_figure(group)
     files = _encoded(figures)
     for file, content in files.items():
         write_whole(out / file, content)

@@ -8,6 +8,10 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
+LEVEL = 0.05  # ours
+LEAST = 1.0
+"""Points of top-1; a smaller difference on a set that is made here is not called one."""
+
 
 @dataclass(frozen=True)
 class Spread:

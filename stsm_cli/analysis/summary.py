@@ -7,6 +7,7 @@ from typing import get_args
 
 from stsm_cli.analysis.ablation import Ablation, Budget, Row, SystemRow
 from stsm_cli.analysis.paper import PaperRow, PaperTable
+from stsm_cli.analysis.planned import SETS
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.config.generated_sets import GeneratedName
@@ -23,15 +24,13 @@ LABELS: dict[DatasetName, str] = {
 }
 """Names of data sets in tables and figures; the order is theirs too."""
 
-PAIRED_SET: DatasetName = "synth"
-"""The data set whose pairs are shown: the one that is made of nothing else."""
-NETWORK = {"backbone": "resnet_small", "num_frames": 8, "non_local": False, "system": None}
+NETWORK = {"backbone": "bottleneck_small", "num_frames": 8, "non_local": False, "system": None}
 SHIFTS = {
     "TSN": None,
     "TSM": ShiftConfig(dims="T", alpha=Fraction(1, 4)),
     "STSM": ShiftConfig(dims="T+H+W", alpha=Fraction(3, 8)),
 }
-"""TSN, TSM and STSM in the small ResNet (`NETWORK`), whatever table they stand in."""
+"""TSN, TSM and STSM in the small ResNet of the plan (`NETWORK`), whatever table they stand in."""
 
 _Key = tuple[DatasetName, Budget, str, int, str]
 """Data set, budget, shared recipe, numerics, and what the videos are known by."""
@@ -228,16 +227,15 @@ def by_network(rows: Sequence[RowSummary]) -> dict[str, list[RowSummary]]:
     return networks
 
 
-def pair_group(records: Sequence[RunRecord]) -> Group | None:
-    """Runs of TSN, TSM and STSM that compare, each once, whatever table they stand in.
+def pair_group(records: Sequence[RunRecord], dataset: DatasetName) -> Group | None:
+    """Runs of TSN, TSM and STSM on a set that compare, each once, whatever table they stand in.
 
-    Of the embedded set, in `resnet_small` with 8 frames and with counts of each pair; of the
-    longest budget, of that the most runs, and of these the seeds that all its methods have. None if
-    there is no such run.
+    In the plan's network and with counts of each pair; of the longest budget, of that the most
+    runs, and of these the seeds that all its methods have. None if there is no such run.
     """
     runs: dict[str, RunRecord] = {}
-    for record in records:
-        if record.score.pairs and record.budget != "custom" and method_of(record) is not None:
+    for record in standard(records):
+        if record.dataset == dataset and record.score.pairs and method_of(record) is not None:
             runs.setdefault(record.recipe_hash, record)
     groups = comparable(list(runs.values()))
     if not groups:
@@ -250,9 +248,9 @@ def pair_group(records: Sequence[RunRecord]) -> Group | None:
 
 
 def method_of(record: RunRecord) -> str | None:
-    """Which of SHIFTS a run is; None if it is none of them, or of another set or network."""
+    """Which of SHIFTS a run is; None if it is none, or of another network or not of the plan."""
     model = record.recipe.model
     is_network = all(getattr(model, key) == value for key, value in NETWORK.items())
-    if record.dataset != PAIRED_SET or not is_network or record.recipe.data.sampling == "motion":
+    if record.dataset not in SETS or not is_network or record.recipe.data.sampling == "motion":
         return None
     return next((name for name, shift in SHIFTS.items() if model.shift == shift), None)

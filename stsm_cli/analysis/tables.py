@@ -7,7 +7,7 @@ bytes. Nothing in the text is a typed result: every sentence about numbers is bu
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stsm_cli.analysis.ablation import Ablation, ablation_names, load_ablation
+from stsm_cli.analysis.ablation import Ablation, Row, ablation_names, load_ablation
 from stsm_cli.analysis.cells import adds, joined, markdown, mega
 from stsm_cli.analysis.conditions import conditions
 from stsm_cli.analysis.counted import count, paper_model
@@ -38,6 +38,7 @@ from stsm_cli.analysis.template import fill
 from stsm_cli.data.generated import GENERATED
 
 NOT_RUN, NOT_RUN_YET = "not run", "not run yet"
+TIMELESS = "blind to order"
 NOTHING = ("–",) * 4
 PRINTED: dict[str, Callable[[PaperRow], str | None]] = {
     "model": lambda row: row.setting,
@@ -50,7 +51,10 @@ PRINTED: dict[str, Callable[[PaperRow], str | None]] = {
 
 
 def render(
-    ablation: Ablation, paper: PaperTable, groups: Sequence[Group], figures: Sequence[str]
+    ablation: Ablation,
+    paper: PaperTable,
+    groups: Sequence[Group],
+    figures: Sequence[Sequence[str]],
 ) -> str:
     """The Markdown file of one table.
 
@@ -58,7 +62,7 @@ def render(
         ablation: The rows.
         paper: The paper's table.
         groups: What was measured, a section each; none if nobody has run the table.
-        figures: Pictures of the first section, as paths relative to the table's file.
+        figures: Pictures of each section, as paths relative to the table's file.
     """
     rows = summarise(ablation, paper, None)
     lines = printed_lines(rows, paper)
@@ -72,9 +76,10 @@ def render(
         has_networks=bool(by_network(rows)),
         has_citations=any(row.cited for row in paper.rows),
         sections=[
-            _section(ablation, paper, group, () if number else figures)
-            for number, group in enumerate(groups)
+            _section(ablation, paper, group, pictures)
+            for group, pictures in zip(groups, figures, strict=True)
         ],
+        timeless=TIMELESS if any(row.timeless for row in ablation.all_rows) else "",
         printed=markdown(*_whole_table(rows, paper, None)),
         sentences=_sentences(rows, paper),
         name=next(n for n in ablation_names() if load_ablation(n).table == ablation.table),
@@ -165,12 +170,16 @@ def _whole_table(
     return [*printed, "row here", *_heads(paper, group)], [
         [
             *(joined(map(of, line.printed)) for of in printed.values()),
-            line.row.row.name if line.row else "–",
+            _name(line.row.row) if line.row else "–",
             cells.paper(line.printed),
             *(cells.measured(line.row) if line.row else _unmeasured(line.printed[0])),
         ]
         for line in printed_lines(rows, paper)
     ]
+
+
+def _name(row: Row) -> str:
+    return f"{row.name}, {TIMELESS}" if row.timeless else row.name
 
 
 def _heads(paper: PaperTable, group: Group | None) -> list[str]:

@@ -45,12 +45,14 @@ def ablate(
         ),
     ],
     dataset: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--dataset",
-            help="`synth`, `scenes` or `order` (the embedded sets), `k400` or `sthv2`.",
+            help="`order` or `scenes` (the embedded sets), `k400` or `sthv2`; default: `order`, "
+            "for Tables 4 and 6 `scenes`, for `all` both.",
+            show_default=False,
         ),
-    ] = "synth",
+    ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, metavar="N", help="Seeds a row, the recipe's and up.")
     ] = 1,
@@ -114,7 +116,7 @@ def ablate(
       stsm ablate alpha
       stsm ablate all --dry-run
       stsm ablate spatial --full --seeds 3
-      stsm ablate alpha --row 3/8 --row 1/2 --seeds 9
+      stsm ablate alpha --dataset scenes --row 3/8 --row 1/2 --seeds 9
       stsm ablate sota-k400 --systems --dry-run
       stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8
     """
@@ -123,13 +125,17 @@ def ablate(
         sweeps = _plan_sweeps(
             name,
             dataset,
-            data or Path("data") / dataset,
+            data,
             seeds=seeds,
             full=full,
             systems=systems,
             only=only or [],
             overrides=overrides or [],
         )
+    if not dry_run:
+        from stsm_cli.engine.device import check_device
+
+        check_device(device)
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         console.message(note)
     if dry_run:
@@ -160,9 +166,7 @@ def _runner(
     jobs: int | None,
 ) -> Runner | Submitter:
     from stsm_cli.data.decode import choose_decoder
-    from stsm_cli.engine.device import check_device
 
-    check_device(device)
     open_data = _opener(data, choose_decoder(decoder))
     if slurm is None:
         return Runner(open_data, device, workers, jobs)
@@ -183,11 +187,11 @@ def _opener(data: Path | None, decoder: "Decoder") -> "OpenData":
     from stsm_cli.data.dataset import open_splits
 
     @lru_cache(maxsize=1)  # each draw takes gigabytes of memory
-    def of_draw(draw: int) -> "Callable[..., Splits]":
+    def of_draw(dataset: str, draw: int) -> "Callable[..., Splits]":
         return cache(partial(open_splits, decoder=decoder, progress=output.current()))
 
     def open_data(recipe: "Recipe") -> "Splits":
-        return of_draw(recipe.data.draw)(
+        return of_draw(recipe.data.dataset, recipe.data.draw)(
             recipe.data,
             recipe.data.place(data),
             flow_fields=recipe.model.view.flow_fields,
@@ -199,33 +203,61 @@ def _opener(data: Path | None, decoder: "Decoder") -> "OpenData":
 
 def _plan_sweeps(
     name: str,
-    dataset: str,
-    root: Path,
+    dataset: str | None,
+    data: Path | None,
     **options: Any,  # noqa: ANN401
 ) -> "list[Sweep]":
-    """The sweeps that `name` means; says which ablations have none on the data set at `root`.
+    """The sweeps that `name` means; says which ablations have none on the data set.
 
     Raises:
         UsageError: Of the name, or of the data set.
     """
-    from stsm_cli.analysis.ablation import ablation_names, names_with, plan_sweep
-    from stsm_cli.config.kinds import FlowMethod
-    from stsm_cli.data.content import data_id_at
-    from stsm_cli.data.flow_report import flow_id
+    from stsm_cli.analysis.ablation import load_ablation, plan_sweep
 
-    found = {method: flow_id(root, method) for method in get_args(FlowMethod)}
-    options["flow_ids"] = {method: known for method, known in found.items() if known}
-    options["data_id"] = data_id_at(dataset, root)
-    if name != ALL:
-        return [plan_sweep(name, dataset, **options)]
-    if options["only"]:
+    if name == ALL and options["only"]:
         raise UsageError("--row: names a row of one table, not of all")
+    if name != ALL:
+        chosen = [(name, dataset or load_ablation(name).made_here[0])]
+    elif dataset is None:
+        chosen = _on_every_embedded_set(data)
+    else:
+        chosen = [(one, dataset) for one in _all_with(dataset)]
+    return [plan_sweep(one, on, **_known_of(on, data), **options) for one, on in chosen]
+
+
+def _on_every_embedded_set(data: Path | None) -> list[tuple[str, str]]:
+    """Each ablation on each set that is made here and that it is for; one set after the other."""
+    from stsm_cli.analysis.ablation import ablation_names, load_ablation
+
+    made = {name: load_ablation(name).made_here for name in ablation_names()}
+    sets = dict.fromkeys(on for several in made.values() for on in several)
+    if data is not None:
+        hint = f"name the set, too: `--dataset {next(iter(sets))}`"
+        raise UsageError("--data: is the place of one data set, and `all` has several", hint=hint)
+    return [(name, on) for on in sets for name in made if on in made[name]]
+
+
+def _all_with(dataset: str) -> list[str]:
+    from stsm_cli.analysis.ablation import ablation_names, names_with
+
     names = names_with(dataset)
     if not names:
         raise UsageError(f"--dataset {dataset}: no ablation has a recipe for it", hint=_datasets())
     if left_out := [other for other in ablation_names() if other not in names]:
         output.current().message(f"left out, having no recipe for {dataset}: {', '.join(left_out)}")
-    return [plan_sweep(chosen, dataset, **options) for chosen in names]
+    return names
+
+
+def _known_of(dataset: str, data: Path | None) -> dict[str, Any]:
+    """What a data set's videos, and their flow, are known by, where they are at hand."""
+    from stsm_cli.config.kinds import FlowMethod
+    from stsm_cli.data.content import data_id_at
+    from stsm_cli.data.flow_report import flow_id
+
+    root = data or Path("data") / dataset
+    found = {method: flow_id(root, method) for method in get_args(FlowMethod)}
+    flow_ids = {method: known for method, known in found.items() if known}
+    return {"data_id": data_id_at(dataset, root), "flow_ids": flow_ids}
 
 
 def _datasets() -> str:
@@ -251,7 +283,7 @@ def _run(
     pending: dict[Path, Submitted] = {}
     for number, sweep in enumerate(sweeps, start=1):
         if several:
-            console.message(f"{sweep.name}, {number} of {len(sweeps)}")
+            console.message(f"{sweep.name} on {sweep.dataset}, {number} of {len(sweeps)}")
         files = carry_out(sweep, out, data, runner)
         if runner.pending:
             pending |= {job.out: job for job in runner.pending}

@@ -84,6 +84,7 @@ def _write(out: Path, *, html: bool) -> list[Path]:
     from stsm_cli.analysis.index import write_index
     from stsm_cli.analysis.page import PAGE, write_page
     from stsm_cli.analysis.publish import publish, write_pictures
+    from stsm_cli.analysis.shift_in_3d import write_shift_in_3d
 
     names, written = ablation_names(), []
     html = html or (out / PAGE).exists()  # no page is left behind by its tables
@@ -94,10 +95,10 @@ def _write(out: Path, *, html: bool) -> list[Path]:
         tables = [path for path in written if path.suffix == ".md"]
         written += write_pictures(out)
         bar.advance(1, "pictures")
-        audit, index = write_audit(out), write_index(out)
-        written += [audit, index]
+        beside, audit, index = write_shift_in_3d(out), write_audit(out), write_index(out)
+        written += [beside, audit, index]
         bar.advance(1, "audit")
         if html:
-            written.append(write_page(out, [index, *tables, audit]))
+            written.append(write_page(out, [index, *tables, beside, audit]))
             bar.advance(1, "page")
     return written

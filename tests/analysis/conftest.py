@@ -19,6 +19,7 @@ def outcome(correct, run, **origin):
     """A test of 100 videos with `correct` right answers, at the end of `run`."""
     curve = [30.0 + epoch for epoch in range(run.recipe.optim.epochs)]
     flow = run.flow and outcome(correct, run.flow, **origin)
+    ids = {"order": "order/2", "scenes": "scenes/2"}
     names = {"names": ["rgb", "flow"], "weights": [1.0, 1.0], "by": "prob"}
     return Outcome(
         result={
@@ -38,7 +39,7 @@ def outcome(correct, run, **origin):
         },
         epochs=[{"train_loss": 1.5, "train_top1": 20.0, "val_top1": top1} for top1 in curve],
         environment={
-            "recipe": "synth/stsm",
+            "recipe": "order/stsm",
             "data": "/home/someone/data",
             "command": "stsm ablate --out /home/someone",
             "stsm": "0.1.0",
@@ -49,6 +50,7 @@ def outcome(correct, run, **origin):
             "device": "cpu",
             "cpu_capability": "AVX2",
             "decoder": "decord",
+            "data_id": ids.get(run.recipe.data.dataset),
             **origin,
         },
         flow=flow,
@@ -79,10 +81,15 @@ def fake_outcome():
 
 @pytest.fixture
 def measure(tmp_path):
-    """Record a sweep in `tmp_path`: `correct(run)` answers right, of 100; None: not run."""
+    """Record a sweep in `tmp_path`: `correct(run)` answers right, of 100; None: not run.
 
-    def do(name, correct, init_sha256=None, **options):
-        sweep = plan_sweep(name, **options)
+    Of rows that the paper has not only those that are named by `controls`.
+    """
+
+    def do(name, correct, init_sha256=None, controls=(), **options):
+        every = plan_sweep(name, **options | {"full": True}).rows
+        rows = [row.name for row in every if row.paper or row.name in controls]
+        sweep = plan_sweep(name, only=rows, **options)
         wanted = tuple(run for run in sweep.runs if correct(run) is not None)
         run_sweep(
             replace(sweep, runs=wanted),

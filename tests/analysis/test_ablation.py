@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def settings(sweep):
-    shifts = {run.row.name: run.recipe.model.shift for run in sweep.runs}
+    shifts = {run.row.name: run.recipe.model.shift for run in sweep.runs if run.row.paper}
     return {name: shift and (shift.dims, shift.alpha) for name, shift in shifts.items()}
 
 
@@ -59,20 +59,20 @@ def test_tables_4_to_7_have_each_printed_row_that_is_built_once(name):
 
 @pytest.mark.parametrize("name", REAL)
 def test_on_the_embedded_set_small_networks_stand_for_the_papers(name):
-    small = {"resnet50": "resnet_small", "mobilenet_v2": "mobilenet_v2_small"}
-    real, synth = plan_sweep(name, REAL[name]).runs, plan_sweep(name).runs
-    for theirs, ours in zip(real, synth, strict=True):
+    small = {"resnet50": "bottleneck_small", "mobilenet_v2": "inverted_small"}
+    real, made = plan_sweep(name, REAL[name]).runs, plan_sweep(name).runs
+    for theirs, ours in zip(real, [run for run in made if run.row.paper], strict=True):
         a, b = theirs.recipe.model, ours.recipe.model
         assert b.backbone == small[a.backbone]
         assert (a.shift, a.num_frames, a.non_local) == (b.shift, b.num_frames, b.non_local)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("dataset", ["synth", "k400", "sthv2"])
+@pytest.mark.parametrize("dataset", ["order", "scenes", "k400", "sthv2"])
 def test_rows_are_the_papers_settings_on_every_data_set(name, dataset):
-    sweep = plan_sweep(name, dataset)
+    sweep = plan_sweep(name, dataset, full=True)
     assert settings(sweep) == SETTINGS[name]
-    assert len({run.recipe_hash for run in sweep.runs}) == len(SETTINGS[name])
+    assert len({run.recipe_hash for run in sweep.runs}) == len(sweep.rows) >= len(SETTINGS[name])
     assert {run.recipe.data.dataset for run in sweep.runs} == {dataset}
 
 
@@ -84,11 +84,12 @@ def test_every_row_of_the_paper_has_exactly_one_measured_row(name):
 
 
 def test_a_row_changes_nothing_but_the_shift():
-    for run in plan_sweep("spatiotemporal").runs:
+    runs = [run for run in plan_sweep("spatiotemporal").runs if run.row.name != "TSN dilated"]
+    for run in runs:
         other = run.recipe.model_copy(
             update={"model": run.recipe.model.model_copy(update={"shift": None})}
         )
-        base = load_recipe("synth/tsn").recipe
+        base = load_recipe("order/tsn").recipe
         assert other == base
 
 
@@ -102,9 +103,9 @@ def test_tables_share_the_runs_of_tsn_and_tsm():
 
 def test_seeds_count_up_and_a_table_is_whole_before_the_next_seed():
     sweep = plan_sweep("spatial", seeds=3)
-    assert [run.seed for run in sweep.runs] == [0] * 6 + [1] * 6 + [2] * 6
+    assert [run.seed for run in sweep.runs] == [0] * 8 + [1] * 8 + [2] * 8
     assert [run.recipe.seed for run in sweep.runs] == [run.seed for run in sweep.runs]
-    assert sweep.runs[6].slug == "TSN-seed1"
+    assert sweep.runs[8].slug == "TSN-seed1"
 
 
 def test_budgets_do_not_mix():
@@ -112,7 +113,7 @@ def test_budgets_do_not_mix():
     assert (short.budget, full.budget) == ("short", "full")
     assert full.runs[0].recipe.optim.epochs > short.runs[0].recipe.optim.epochs
     assert short.experiment != full.experiment
-    assert full.command == "stsm ablate alpha --full"
+    assert full.command == "stsm ablate alpha --dataset order --full"
 
 
 def test_the_papers_own_recipes_are_the_full_budget():
@@ -123,7 +124,8 @@ def test_the_papers_own_recipes_are_the_full_budget():
 
 
 def test_overrides_reach_every_row_but_do_not_undo_it():
-    sweep = plan_sweep("alpha", overrides=["optim.lr=0.5", "model.shift.dims=T+H+W", "seed=7"])
+    overrides = ["optim.lr=0.5", "model.shift.dims=T+H+W", "seed=7"]
+    sweep = plan_sweep("alpha", full=True, overrides=overrides)
     assert sweep.budget == "custom"
     assert settings(sweep) == SETTINGS["alpha"]  # α=0 has no shift
     assert {run.recipe.optim.lr for run in sweep.runs} == {0.5}
@@ -133,7 +135,7 @@ def test_overrides_reach_every_row_but_do_not_undo_it():
 
 def test_different_overrides_are_different_experiments():
     first, second = (plan_sweep("alpha", overrides=[f"optim.lr={lr}"]) for lr in (0.5, 0.25))
-    assert first.slug.startswith("synth-custom-")
+    assert first.slug.startswith("order-custom-")
     assert first.slug != second.slug
 
 
@@ -148,7 +150,7 @@ def test_unknown_ablation():
 
 def test_unknown_data_set():
     with pytest.raises(
-        UsageError, match="--dataset folder: alpha has recipes for synth, scenes, order, k400"
+        UsageError, match="--dataset folder: alpha has recipes for order, scenes, k400"
     ):
         plan_sweep("alpha", "folder")
 
@@ -176,19 +178,19 @@ def test_systems_are_rows_with_recipes_of_their_own_where_they_are_asked_for():
     fused = next(run for run in sweep.runs if run.row.name == "R(2+1)D RGB+flow")
     alone = next(run for run in sweep.runs if run.row.name == "R(2+1)D")
     rgb, flow = fused.streams
-    assert (rgb.base, flow.base) == ("synth/r2plus1d", "synth/r2plus1d_flow")
+    assert (rgb.base, flow.base) == ("scenes/r2plus1d", "scenes/r2plus1d_flow")
     assert (rgb.recipe, rgb.folder) == (alone.recipe, alone.folder)  # is trained once
     assert flow.recipe.model.stream == "flow"
     assert fused.recipe_hash == f"{rgb.recipe_hash}+{flow.recipe_hash}"
-    assert sweep.command_of(fused.row) == "stsm ablate sota-k400 --systems"
-    assert sweep.command_of(plain.runs[0].row) == "stsm ablate sota-k400"
+    assert sweep.command_of(fused.row) == "stsm ablate sota-k400 --dataset scenes --systems"
+    assert sweep.command_of(plain.runs[0].row) == "stsm ablate sota-k400 --dataset scenes"
 
 
 def test_overrides_and_the_longer_budget_reach_systems():
     sweep = plan_sweep("sota-k400", systems=True, full=True, overrides=["optim.batch_size=8"])
     for run in sweep.runs:
         for stream in run.streams:
-            assert (stream.recipe.optim.epochs, stream.recipe.optim.batch_size) == (20, 8)
+            assert (stream.recipe.optim.epochs, stream.recipe.optim.batch_size) == (32, 8)
 
 
 @pytest.mark.parametrize("name", ["sota-k400", "sota-sthv2"])
@@ -199,8 +201,7 @@ def test_systems_are_the_papers_rows_by_their_recipes(name):
     for row in ablation.systems:
         (label,) = row.paper
         assert row.recipes[paper.dataset] == paper.row(label).recipes
-        for recipe in row.recipes.get("synth", ()):
-            assert recipe in recipe_names()
+        assert all(name in recipe_names() for recipes in row.recipes.values() for name in recipes)
     assert not {label for row in ablation.systems for label in row.paper} & {
         label for row in ablation.rows for label in row.paper
     }
@@ -220,18 +221,45 @@ def test_a_setting_of_the_shift_is_for_rows_with_a_shift():
 
 
 def test_a_setting_that_a_row_has_no_place_for_names_it():
-    message = r"^row TSN MobileNetV2, synth/stsm: --set: model\.non_local belongs to backbone"
+    message = r"^row TSN MobileNetV2, scenes/stsm: --set: model\.non_local belongs to backbone"
     with pytest.raises(RecipeError, match=message):
         plan_sweep("sota-k400", overrides=["model.non_local=true"])
-    message = r"^row TPN, synth/tpn: --set: model\.num_frames \(1\) must be at least 2"
+    message = r"^row TPN, scenes/tpn: --set: model\.num_frames \(1\) must be at least 2"
     with pytest.raises(RecipeError, match=message):
         plan_sweep("sota-k400", systems=True, overrides=["model.num_frames=1"])
 
 
-def test_a_system_without_a_recipe_for_the_data_set_is_left_out():
+def test_a_system_without_a_recipe_for_the_data_set_is_left_out(monkeypatch):
+    whole = load_ablation("sota-sthv2")
+    *others, last = whole.systems
+    last = last.model_copy(update={"recipes": {"sthv2": last.recipes["sthv2"]}})
+    less = whole.model_copy(update={"systems": (*others, last)})
+    monkeypatch.setattr("stsm_cli.analysis.ablation.load_ablation", lambda name: less)
     names = [run.row.name for run in plan_sweep("sota-sthv2", systems=True).runs]
-    assert "MG-TEA 8f" in names
-    assert "MG-TEA 16f" not in names
+    assert others[-1].name in names
+    assert last.name not in names
+
+
+def test_each_table_has_a_set_of_its_own_unless_another_is_named():
+    sets = {name: load_ablation(name).made_here for name in ablation_names()}
+    assert sets == {
+        **dict.fromkeys(("alpha", "spatial", "spatiotemporal"), ("order", "scenes")),
+        **dict.fromkeys(("sota-k400", "backbones-k400"), ("scenes",)),
+        **dict.fromkeys(("sota-sthv2", "backbones-sthv2"), ("order",)),
+    }
+    assert [plan_sweep(name).dataset for name in sets] == [first for first, *_ in sets.values()]
+
+
+def test_the_short_budget_leaves_rows_out_and_says_so():
+    short = plan_sweep("alpha")
+    assert [row.name for row in short.rows] == ["0", "1/8", "1/4", "3/8", "1/2", "1"]
+    assert short.notes == (
+        "the short budget leaves out 3/4, T 1/8: `--row` runs a row by its name, `--full` all",
+    )
+    for every in (plan_sweep("alpha", full=True), plan_sweep("alpha", "k400")):
+        assert {"3/4", *(row.name for row in short.rows)} <= {row.name for row in every.rows}
+        assert not any("leaves out" in note for note in every.notes)
+    assert [row.name for row in plan_sweep("alpha", only=["3/4"]).rows] == ["3/4"]
 
 
 def test_a_system_has_no_overrides():
@@ -246,7 +274,6 @@ def test_seeds_read_three_draws_of_a_set_that_has_draws():
     assert [run.overrides[0] for run in row[:2]] == ["model.shift.alpha=3/8", "data.order.draw=1"]
     asked = plan_sweep("alpha", "order", seeds=2, overrides=["data.order.draw=7"])
     assert {run.recipe.data.draw for run in asked.runs} == {7}
-    assert {run.recipe.data.draw for run in plan_sweep("alpha", "synth", seeds=2).runs} == {0}
 
 
 @pytest.mark.parametrize(
@@ -258,10 +285,10 @@ def test_seeds_read_three_draws_of_a_set_that_has_draws():
     ],
 )
 def test_controls_are_run_on_the_sets_that_can_tell_them(name, controls):
-    rows = {on: plan_sweep(name, on).rows for on in ("synth", "scenes", "order", "k400")}
+    rows = {on: plan_sweep(name, on, full=True).rows for on in ("scenes", "order", "k400")}
     assert [row.name for row in rows["scenes"] if not row.paper] == controls
     assert [row.name for row in rows["order"] if not row.paper] == controls
-    assert all(row.paper for row in (*rows["synth"], *rows["k400"]))
+    assert all(row.paper for row in rows["k400"])
 
 
 def test_only_the_rows_that_are_named():

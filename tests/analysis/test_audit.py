@@ -126,13 +126,13 @@ SOMETHING = {
 LABELS = {
     "R(2+1)D has 50 layers": ["63.6M for 34", "34 layers have 61.8M, 50 have 53.9M"],
     "R(2+1)D sees 16 frames": ["75 G with 16 frames, 150 G with 32"],
-    "SlowOnly and SlowFast start from ImageNet": ["72.76 without", "73.39 from", "75.51 without"],
+    "SlowOnly and SlowFast start from ImageNet": ["72.76 without", "73.39 from", "75.55 without"],
     "TPN is a 3D network": ["TSN is 2D"],
     "TRN is a 3D network": ["“2D CNNs”"],
     "ACTION-Net is a 3D network": ["“embedded it in 2D CNNs”"],
     "TRN": ["[39] and [40]"],
     "TDN's accuracy is of 3×2 views of 8 frames": ["64.0", "8x1x1", "5 frames, so a view 40"],
-    "SlowFast, 4×16, R-50": ["3.68 times"],  # 132.8/36.1
+    "SlowFast, 4×16, R-50": ["3.68 times", "131.4 G a view of 256²"],  # 132.8/36.1
     "SmallBigNet, 8 frames, R-50": ["5 G"],
     "I3D's rows are of the validation set": ["71.1 of RGB, 74.2 of both"],
     "two-stream rows cost twice the row above": ["6 of 6"],
@@ -147,7 +147,7 @@ COSTS = {
     ],
     "what a test of MobileNetV2 costs": ["2.40 G; of 256²: 3.13 G", "76.5 G, really 94.01 G"],
     "8 and 16 frames of ResNet-50": ["32.70 G and 65.40 G"],
-    "a view of MobileNetV2, 8 frames": ["2.552 G", "alone are 2.40 G"],
+    "a view of MobileNetV2, 8 frames": ["2.552 G with the head of 79 classes", "alone are 2.40 G"],
     "what ResNet-50 with non-local blocks costs": ["61.10 G", "1.87 times", "31.68M"],
     # 23,508,032 + 2049 a class
     "parameters of ResNet-50 on Something-Something V2": [
@@ -157,6 +157,11 @@ COSTS = {
     "parameters of MobileNetV2": [
         "2,736,272 with 400 classes, 2,446,766 with 174 classes, 2,330,195 with 83 classes",
         "79 to 86",
+    ],
+    "parameters of TRN": ["13.14M with 174 classes"],
+    "costs in one column are of one size of picture": [
+        "views of 112², 224², 256²: R(2+1)D [28] 112²",
+        "SlowFast from [3] 256²",
     ],
 }
 EXPECTED = (OPERATOR, PROTOCOL, ABLATIONS, KINETICS, SOMETHING, LABELS, COSTS)

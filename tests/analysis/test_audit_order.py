@@ -37,7 +37,7 @@ def test_a_measured_order(measure, tmp_path, means, computed, verdict):
     at = dict(zip(("0", "1/8", "1/4", "3/8"), means, strict=True))
     measure("alpha", lambda run: at.get(run.row.name, 5) + 4 * run.seed, seeds=3)  # sd 4
     finding = measured_order(tmp_path)[RISES]
-    assert finding.computed.startswith("embedded set, 11 epochs, 3 seeds: ")
+    assert finding.computed.startswith("set of order, 10 epochs, 3 seeds: ")
     assert computed in finding.computed
     assert f"{finding.kind}: {finding.because}".startswith(verdict)
     assert finding.where == "[table1_alpha.md](table1_alpha.md)"
@@ -48,6 +48,17 @@ def test_only_rows_that_were_run_are_compared(measure, tmp_path):
     rises, falls = measured_order(tmp_path)[: FALLS + 1]
     assert (rises.kind, rises.because) == ("open", "nobody has measured it")
     assert "true of 0 of 1 pairs" in falls.computed
+
+
+def test_each_set_has_a_finding_of_its_own(measure, tmp_path):
+    for dataset in ("order", "scenes"):
+        measure("spatial", lambda run: 50, dataset=dataset)
+        measure("spatial", lambda run: 60, dataset=dataset, full=True)
+    found = [one for one in measured_order(tmp_path) if one.where.startswith("[table2")]
+    assert [one.computed.split(":")[0] for one in found] == [
+        "set of scenes, 32 epochs, 1 seed",
+        "set of order, 20 epochs, 1 seed",
+    ] * 3
 
 
 def test_networks_are_compared_with_themselves(measure, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from stsm_cli.analysis.comparison import (
     ONE_SEED,
     TEST,
-    TEST_OF_VIDEOS,
+    TEST_OF_SEEDS,
+    WITHOUT_VIDEOS,
     compare,
     judge,
     meaning,
@@ -32,8 +33,9 @@ def pairs(prepared):
 def test_p_is_corrected_for_all_pairs(pairs):
     found = pairs(lambda name, seed: {"T": 5, "TSN": 3}.get(name, 9) + seed)
     # 2 apart: t = √6, p = 0.0705, the largest of five; 4 apart: t = 2 √6, p = 0.00805
-    assert found[0].p == pytest.approx(0.0705, abs=1e-4)
-    assert [pair.p for pair in found[1:]] == pytest.approx([5 * 0.00805] * 4, abs=1e-4)
+    assert found[0].p == found[0].corrected == pytest.approx(0.0705, abs=1e-4)
+    assert [pair.p for pair in found[1:]] == pytest.approx([0.00805] * 4, abs=1e-4)
+    assert [pair.corrected for pair in found[1:]] == pytest.approx([5 * 0.00805] * 4, abs=1e-4)
     assert [pair.gap for pair in found] == [2, -4, -4, -4, -4]
     assert [pair.is_clear for pair in found] == [False, True, True, True, True]
     assert not any(pair.holds for pair in found)
@@ -51,6 +53,23 @@ def test_all_hold(pairs):
     assert judge(pairs(lambda name, seed: (50 if name == "T" else 10) + seed)) == "holds"
 
 
+def test_less_than_a_point_on_a_set_that_is_made_here_is_no_difference(prepared):
+    rows, _ = prepared("spatial", lambda run: {"T": 51, "TSN": 50}.get(run.row.name), seeds=3)
+    best, other = rows[1], rows[0]
+
+    def near(runs, by):
+        return tuple(replace(r, score=replace(r.score, top1=by + r.seed / 1e3)) for r in runs)
+
+    for gap, is_clear in ((0.99, False), (1.01, True)):
+        above = replace(best, records=near(best.records, 50 + gap))
+        (pair,) = compare([(above, replace(other, records=near(other.records, 50)))])
+        assert pair.corrected < 0.001
+        assert (pair.is_clear, pair.certainty) == (is_clear, ["not clearly", "clearly"][is_clear])
+    real = tuple(replace(r, dataset="k400") for r in near(best.records, 50.5))
+    (pair,) = compare([(replace(best, records=real), other)])
+    assert pair.is_clear  # there the paper's own differences are as small
+
+
 def test_two_seeds_can_be_clear(pairs):
     found = pairs(lambda name, seed: (90 if name == "T" else 10) + seed, seeds=2)
     assert judge(found) == "holds"
@@ -58,7 +77,7 @@ def test_two_seeds_can_be_clear(pairs):
 
 def test_a_single_seed_says_nothing(pairs):
     found = pairs(lambda name, seed: 90 if name == "T" else 10, seeds=1)
-    assert [pair.p for pair in found] == [None] * 5
+    assert [(pair.p, pair.corrected) for pair in found] == [(None, None)] * 5
     assert judge(found) == "is undecided by these seeds"
 
 
@@ -78,7 +97,7 @@ def test_rows_that_are_not_run_leave_a_claim_open(pairs):
 )
 def test_a_pair_is_corrected_for_those_that_are_not_run(pairs, apart, p, verdict):
     found = pairs(lambda name, seed: {"T": 5 + seed, "H": 5 + apart + seed}.get(name))
-    assert found[1].p == pytest.approx(5 * p, abs=3e-4)
+    assert found[1].corrected == pytest.approx(5 * p, abs=3e-4)
     assert judge(found) == verdict
 
 
@@ -87,13 +106,13 @@ def test_what_clearly_means_is_said_of_all_rows_that_are_run(prepared):
     assert meaning(one) == ONE_SEED
     assert meaning([row for row in one if not row.records]) == ""
     some, _ = prepared("spatial", lambda run: None if run.row.name == "H" else 9, seeds=2)
-    assert meaning(some) == TEST
+    assert meaning(some) == TEST_OF_SEEDS
 
 
 def test_pairs_are_named_as_they_were_measured(pairs):
     found = pairs(lambda name, seed: {"T": 50, "W": 53, "H": 50}.get(name, 10) + seed)
     assert name_pairs(found[:3]) == (
-        "T above TSN (p 5.2e-06), H equal to T (p 1), W above T (p 0.043)"
+        "T above TSN (p 1e-06), H equal to T (p 1), W above T (p 0.021)"
     )
 
 
@@ -123,8 +142,9 @@ def test_where_videos_are_known_they_count_too(prepared):
     assert seeds.is_clear
     assert not all_three.is_clear
     assert all_three.p == contrast_of(*(row.records for row in videos)).p
-    assert meaning([best, shaky]) == TEST
-    assert meaning(videos) == f"{TEST} {TEST_OF_VIDEOS}"
+    assert meaning([best, shaky]) == TEST_OF_SEEDS
+    assert meaning(videos) == TEST
+    assert meaning([best, videos[1]]) == f"{TEST} {WITHOUT_VIDEOS}"
 
 
 def _right(record, correct):

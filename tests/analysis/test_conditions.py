@@ -24,23 +24,23 @@ def lines(tmp_path):
 def test_how_the_numbers_came_about(measure, lines):
     sweep = measure("spatial", lambda run: None if run.row.name == "W" else 50, seeds=2)
     recipe = sweep.runs[0].recipe
-    synth, optim, size = recipe.data.synth, recipe.optim, recipe.test.crop_px
+    data, optim, size = recipe.data.order, recipe.optim, recipe.test.crop_px
     assert lines(sweep) == {
-        "Data set": f"embedded set, 100 test videos; train {synth.train}, val {synth.val}, "
-        f"frames {synth.frames}, short_side_px {synth.short_side_px}, "
-        f"difficulty {synth.difficulty}, seed 0",
+        "Data set": f"set of order, 100 test videos; train {data.train}, val {data.val}, "
+        f"test {data.test}, short_side_px {data.short_side_px}, draw 0, frames {data.frames}, "
+        f"difficulty {data.difficulty}, motion {data.motion}",
         "Protocol": f"`{recipe.protocol}`, uniform sampling; the paper's: `k400-10x3@256`; videos "
         "that did not decode, counted as wrong: 1",
-        "Networks, a view of each": f"`resnet_small`, 16 classes, 8 × {size}² pixels: 160.4 M "
+        "Networks, a view of each": f"`bottleneck_small`, 16 classes, 8 × {size}² pixels: 160.4 M "
         "multiply-adds, 0.27 M parameters",
-        "Recipe": f"`synth/stsm`, short budget: 11 epochs, {optim.optimizer}, lr {optim.lr:g}, "
+        "Recipe": f"`order/stsm`, short budget: 10 epochs, {optim.optimizer}, lr {optim.lr:g}, "
         f"batch {optim.batch_size}, {recipe.precision} (hash {sweep.experiment}); start: random "
         "weights",
         "Seeds": "0, 1; 10 runs, 0:09:38 of training and testing",
         "Environment": "stsm 0.1.0, commit abc1234, python 3.11.1, torch 2.6.0, Linux x86_64, cpu, "
         "AVX2, decoder decord",
-        "Command": "`stsm ablate spatial --seeds 2` (finished runs are read from "
-        f"`records/table2_spatial/synth-short-{sweep.experiment}/`)",
+        "Command": "`stsm ablate spatial --dataset order --seeds 2` (finished runs are read from "
+        f"`records/table2_spatial/order-short-{sweep.experiment}/`)",
     }
 
 
@@ -49,7 +49,8 @@ def with_files(record, files):
 
 
 def test_the_files_of_a_generated_set_are_named_where_they_are_known(measure, lines):
-    sweep = measure("spatial", lambda run: 50, seeds=2)
+    overrides = ["data.order.draw=0"]  # else each seed has another
+    sweep = measure("spatial", lambda run: 50, seeds=2, overrides=overrides)
     same = lines(sweep, lambda r: with_files(r, {"train": "ab", "val": "cd"}))["Data set"]
     assert same.endswith("; the same files in all runs, known as `ab, cd`")
     by_seed = ({"val": "cd"}, {"val": "ef"})
@@ -71,12 +72,12 @@ def test_each_draw_of_a_set_has_files_of_its_own(measure, lines):
 def test_several_networks_are_told_apart_in_the_order_of_the_rows(measure, lines):
     sweep = measure("backbones-k400", lambda run: 50)
     size = sweep.runs[0].recipe.test.crop_px
-    view = f"16 classes, 8 × {size}² pixels: 160.4 M multiply-adds, 0.27 M parameters"
+    view = f"24 classes, 8 × {size}² pixels: 160.4 M multiply-adds, 0.27 M parameters"
     assert lines(sweep)["Networks, a view of each"] == (
-        f"`resnet_small`, {view} (rows TSN R-50, TSM R-50, STSM R-50); "
-        f"`resnet_small` with non-local blocks, {view} "
+        f"`bottleneck_small`, {view} (rows TSN R-50, TSM R-50, STSM R-50); "
+        f"`bottleneck_small` with non-local blocks, {view} "
         "(rows TSN R-50+NL, TSM R-50+NL, STSM R-50+NL); "
-        f"`mobilenet_v2_small`, {view} (rows TSN MobileNetV2, TSM MobileNetV2, STSM MobileNetV2)"
+        f"`inverted_small`, {view} (rows TSN MobileNetV2, TSM MobileNetV2, STSM MobileNetV2)"
     )
 
 
@@ -135,6 +136,7 @@ def test_data_that_are_not_made_here_say_what_they_are_known_by(measure, lines):
         environment = record.environment | origin
         return replace(record, dataset="k400", recipe=recipe, environment=environment)
 
-    assert lines(sweep, change)["Data set"] == "Kinetics-400, 100 test videos"
+    unknown = partial(change, data_id=None)
+    assert lines(sweep, unknown)["Data set"] == "Kinetics-400, 100 test videos"
     known = lines(sweep, partial(change, data_id="5eed"))["Data set"]
     assert known == "Kinetics-400, 100 test videos; known as `5eed`"

@@ -119,7 +119,7 @@ def test_records_are_compared_draw_by_draw(measure, tmp_path):
             "spatial",
             lambda run: accuracy.get(run.row.name),
             seeds=2,
-            overrides=[f"data.synth.seed={draw}"],
+            overrides=[f"data.order.draw={draw}"],
         )
     rows = {
         name: [
@@ -132,7 +132,7 @@ def test_records_are_compared_draw_by_draw(measure, tmp_path):
     found = contrast_of(rows["T"], rows["H"])
     assert found.difference == pytest.approx(20)
     assert (found.num_draws, found.num_runs) == (2, (4, 4))
-    one_draw = [r for r in rows["H"] if r.recipe.data.synth.seed == 1]
+    one_draw = [r for r in rows["H"] if r.recipe.data.draw == 1]
     found = contrast_of(rows["T"], one_draw)
     assert (found.num_draws, found.num_runs) == (1, (2, 2))
     assert contrast_of([], one_draw) is None

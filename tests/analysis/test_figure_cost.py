@@ -103,7 +103,7 @@ def test_each_row_stands_at_its_own_networks_cost(draw):
         [(72, 94), (144, 94)],
     ]
     assert lower.get_xlabel() == "multiply-adds a view (M), counted"
-    assert upper.get_title("left") == "Measured: embedded set\n"
+    assert upper.get_title("left") == "Measured: set of order\n"
 
 
 def test_a_number_stands_right_of_a_mark_where_no_line_goes_on(draw):
@@ -123,7 +123,7 @@ def test_a_number_stands_right_of_a_mark_where_no_line_goes_on(draw):
 def test_marks_have_their_numbers_and_networks_their_names(draw):
     upper, lower = draw(lambda run: TOP1[run.row.name.split()[0]]).axes[2:]
     assert sorted(texts(upper)) == [
-        *("11 epochs, 1 seed", "92.0", "94.0", "94.0"),
+        *("10 epochs, 1 seed", "92.0", "94.0", "94.0"),
         *("STSM 94.0", "STSM 94.0", "TSM 92.0", "TSM 92.0"),
         "mobilenet_v2_small\n8 and 16 frames",
         "resnet_small\n8 and 16 frames",

@@ -36,7 +36,7 @@ def test_several_networks_have_a_panel_each(prepared):
     ]
     styles = {(line.get_marker(), line.get_linestyle()) for line in figure.axes[0].lines[:3]}
     assert len(styles) == 3
-    assert figure.get_suptitle() == "Measured: embedded set, epoch by epoch; 11 epochs, 2 seeds"
+    assert figure.get_suptitle() == "Measured: set of order, epoch by epoch; 10 epochs, 2 seeds"
 
 
 def test_a_network_that_nobody_ran_has_no_panel(prepared):

@@ -5,6 +5,8 @@ from stsm_cli.analysis.figures import encode
 from stsm_cli.analysis.summary import pair_group
 from stsm_cli.stored import Pair
 
+ON = "order"
+
 
 def marks(axes, marker):
     """Places of one method's marks."""
@@ -16,8 +18,8 @@ def marks(axes, marker):
 
 
 def test_each_pair_has_its_mean_and_spread(measure, records):
-    measure("backbones-k400", lambda run: 50, seeds=2)
-    left, right = pairs_figure(pair_group(records())).axes
+    measure("backbones-sthv2", lambda run: 50, seeds=2)
+    left, right = pairs_figure(pair_group(records(), ON)).axes
     assert marks(left, "v") == [(25, 0), (50, 1)]
     assert marks(left, "s") == marks(left, "o") == [(pytest.approx(92.5), 0), (75, 1)]
     assert marks(right, "v") == [(50, 0), (50, 1)]
@@ -35,12 +37,12 @@ def test_each_pair_has_its_mean_and_spread(measure, records):
 def test_the_figure_says_what_it_is_of(measure, records):
     measure("spatial", lambda run: 50, seeds=3)
     measure("alpha", lambda run: 50)
-    figure = pairs_figure(pair_group(records()))
+    figure = pairs_figure(pair_group(records(), ON))
     left, right = figure.axes
-    assert left.get_title("left") == "Measured: embedded set, pair by pair\n"
+    assert left.get_title("left") == "Measured: set of order, pair by pair\n"
     texts = [axes.texts[0].get_text() for axes in (left, right)]
     assert texts == [
-        "resnet_small, 8 frames; short budget, 11 epochs",
+        "bottleneck_small, 8 frames; short budget, 10 epochs",
         "40 videos a pair",
     ]
     labels = [text.get_text() for text in figure.legends[0].texts]
@@ -49,7 +51,7 @@ def test_the_figure_says_what_it_is_of(measure, records):
 
 def test_a_method_that_nobody_ran_is_left_out(measure, records):
     measure("alpha", lambda run: 50)
-    figure = pairs_figure(pair_group(records()))
+    figure = pairs_figure(pair_group(records(), ON))
     assert [text.get_text() for text in figure.legends[0].texts][1:] == [
         "TSN (1 seed)",
         "STSM (1 seed)",
@@ -62,5 +64,5 @@ def test_names_are_words():
 
 def test_the_same_records_give_the_same_bytes(measure, records):
     measure("spatial", lambda run: 50)
-    first, second = (encode(pairs_figure(pair_group(records())), "svg") for _ in range(2))
+    first, second = (encode(pairs_figure(pair_group(records(), ON)), "svg") for _ in range(2))
     assert first == second

@@ -25,7 +25,7 @@ def test_the_alpha_curve_has_the_paper_and_the_measurement_on_axes_of_their_own(
     assert texts(paper)[1:] == ["72.16", "74.62", "74.77", "75.04", "74.81", "74.49", "73.83"]
     assert (paper.get_title("left"), measured.get_title("left")) == (
         "Paper: Kinetics-400\n",
-        "Measured: embedded set\n",
+        "Measured: set of order\n",
     )
 
 
@@ -115,8 +115,8 @@ def test_the_panels_say_what_they_are_of(prepared):
     paper, measured = networks_figure(rows, group, load_paper_table(7)).axes
     assert paper.get_title("left") == "Paper: Something-Something V2\n"
     assert texts(paper)[0] == "Table 7, as printed"
-    assert measured.get_title("left") == "Measured: embedded set\n"
-    assert texts(measured)[0] == "11 epochs, 2 seeds"
+    assert measured.get_title("left") == "Measured: set of order\n"
+    assert texts(measured)[0] == "10 epochs, 2 seeds"
     assert texts(measured)[-3:] == [
         "resnet_small, 8 frames",
         "resnet_small, 16 frames",

@@ -50,7 +50,7 @@ def test_of_a_run_that_both_did_the_first_record_stays_and_both_are_told(machine
 @pytest.mark.parametrize(
     ("origin", "says"),
     [
-        ({"data_id": "synth/2"}, "its data is synth/2, that of {ours} is synth/1"),
+        ({"data_id": "order/3"}, "its data is order/3, that of {ours} is order/2"),
         ({"numerics": 2}, "its numerics is 2, that of {ours} is 1"),
     ],
 )

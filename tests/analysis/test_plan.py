@@ -34,8 +34,8 @@ def test_nothing_moves_in_tsn_nor_at_alpha_0():
 
 
 def test_training_videos():
-    synth = load_recipe("synth/stsm", ["data.synth.train=123"]).recipe
-    assert num_train_videos(synth) == 123
+    order = load_recipe("order/stsm", ["data.order.train=123"]).recipe
+    assert num_train_videos(order) == 123
     assert num_train_videos(load_recipe("k400/stsm_r50_8f").recipe) == 240_258
     assert num_train_videos(load_recipe("sthv2/stsm_r50_8f").recipe) == 168_913
 
@@ -70,7 +70,7 @@ def test_each_row_costs_what_its_own_network_does(tmp_path):
 def test_records_tell_what_is_finished_and_how_long_the_rest_takes(measure, tmp_path):
     measure("alpha", lambda run: 50 if run.row.name == "0" else None)
     longer = describe(plan_sweep("alpha", overrides=["optim.epochs=8"]), tmp_path)
-    seconds, epochs = [row.seconds for row in longer.rows], load_recipe("synth/stsm").recipe.optim
+    seconds, epochs = [row.seconds for row in longer.rows], load_recipe("order/stsm").recipe.optim
     assert seconds == pytest.approx([57.8 / epochs.epochs * 8] * 7)  # the record's took 57.8
     plan = describe(plan_sweep("alpha"), tmp_path)
     assert [len(row.finished) for row in plan.rows] == [1, 0, 0, 0, 0, 0, 0]
@@ -79,8 +79,8 @@ def test_records_tell_what_is_finished_and_how_long_the_rest_takes(measure, tmp_
 @pytest.mark.parametrize(
     "other",
     [
-        "data.synth.train=9",
-        "data.synth.val=9",
+        "data.order.train=9",
+        "data.order.val=9",
         "data.flip=none",
         "optim.batch_size=8",
         "optim.accumulate=2",

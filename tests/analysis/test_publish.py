@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from stsm_cli.analysis import publish as module
@@ -14,16 +16,31 @@ def test_a_table_and_its_figures(measure, tmp_path):
     paths = publish(tmp_path, "spatial")
     assert names(paths) == [
         "table2_spatial.md",
-        "table2_spatial.svg",
-        "table2_spatial.png",
-        "curves_spatial.svg",
-        "curves_spatial.png",
+        "table2_spatial_order.svg",
+        "table2_spatial_order.png",
+        "curves_spatial_order.svg",
+        "curves_spatial_order.png",
     ]
     assert all(path.stat().st_size > 1000 for path in paths)
     table = paths[0].read_text()
     assert all(
-        f"![{name}]({name})" in table for name in ("table2_spatial.svg", "curves_spatial.svg")
+        f"![{name}]({name})" in table
+        for name in ("table2_spatial_order.svg", "curves_spatial_order.svg")
     )
+
+
+def test_each_set_has_figures_of_its_longest_budget(measure, tmp_path):
+    for dataset in ("scenes", "order"):
+        measure("spatial", lambda run: 50, dataset=dataset)
+        measure("spatial", lambda run: 50, dataset=dataset, full=True)
+    table, *figures = publish(tmp_path, "spatial")
+    shown = [name for name in names(figures) if name.endswith(".svg")]
+    assert shown == [
+        f"{stem}_{on}.svg"
+        for on in ("scenes", "order")
+        for stem in ("table2_spatial", "curves_spatial")
+    ]
+    assert re.findall(r"!\[(.*?)\]", table.read_text()) == shown
 
 
 def test_everything_can_be_regenerated_from_the_records_alone(measure, tmp_path):
@@ -55,8 +72,8 @@ def test_a_table_of_several_networks_and_its_figures(measure, tmp_path):
     measure("backbones-sthv2", lambda run: None if "16f" in run.row.name else 50)
     paths = publish(tmp_path, "backbones-sthv2")
     assert names(paths)[1::2] == [
-        "table7_backbones-sthv2.svg",
-        "curves_backbones-sthv2.svg",
+        "table7_backbones-sthv2_order.svg",
+        "curves_backbones-sthv2_order.svg",
     ]
     assert all(path.stat().st_size > 1000 for path in paths)
 
@@ -125,14 +142,15 @@ def test_accuracy_by_pair_is_drawn_where_it_is_known(measure, tmp_path, monkeypa
     seen = []
     monkeypatch.setattr(module, "trade_off_figure", lambda rows, group: None)
     monkeypatch.setattr(module, "shift_figure", lambda: None)
-    monkeypatch.setattr(module, "pair_group", lambda records: "group" if records else None)
+    monkeypatch.setattr(module, "pair_group", lambda records, on: on if records else None)
     monkeypatch.setattr(module, "pairs_figure", seen.append)
     monkeypatch.setattr(module, "encode", lambda figure, kind: b"")
     assert len(write_pictures(tmp_path)) == 4
     measure("alpha", lambda run: 50)
     names = [path.name for path in write_pictures(tmp_path)]
-    assert names[4:] == ["class_pairs.svg", "class_pairs.png"]
-    assert seen == ["group"]
+    sets = ("scenes", "order")
+    assert names[4:] == [f"class_pairs_{on}.{kind}" for on in sets for kind in ("svg", "png")]
+    assert seen == ["scenes", "order"]
 
 
 @pytest.fixture

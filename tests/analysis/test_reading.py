@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from stsm_cli.analysis.ablation import load_ablation
+from stsm_cli.analysis.comparison import TEST_OF_SEEDS
 from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.reading import built, conclude, still_climbing, still_rising, verdicts
 from stsm_cli.analysis.records import read_records
@@ -33,12 +34,12 @@ def test_clear_where_seeds_do_not_mix(read):
         "The paper's best row, 3/8, is number 4 of 7 as measured. Spearman's rank correlation with "
         "the paper's rows is +0.07 (+1: the same order); of all orders of 7 rows, 45 % agree at "
         "least as well.",
-        "The pairs of the claim: 3/8 above 0 (p 2e-05), 3/8 above 1/8 (p 6.6e-05), 3/8 above 1/4 "
-        "(p 0.00051), 1/2 above 3/8 (p 0.00051), 3/4 above 3/8 (p 6.6e-05), 1 above 3/8 (p 2e-05).",
-        "The paper's claim (row 3/8 is the best) does not hold here (embedded set): of 6 pairs of "
-        "rows, 3 clearly as claimed; 3 clearly against it. Two rows differ clearly if Welch's "
-        "t-test over their seeds, with Holm's correction for all pairs of the claim (or of the "
-        "best row with the others), gives p ≤ 0.05 (two-sided).",
+        "The pairs of the claim: 3/8 above 0 (p 3.3e-06), 3/8 above 1/8 (p 1.6e-05), 3/8 above 1/4 "
+        "(p 0.00026), 1/2 above 3/8 (p 0.00026), 3/4 above 3/8 (p 1.6e-05), 1 above 3/8 (p "
+        "3.3e-06).",
+        "The paper's claim (row 3/8 is the best) does not hold here (set of order): of 6 pairs of "
+        "rows, 3 clearly as claimed; 3 clearly against it. "
+        f"{TEST_OF_SEEDS}",
     ]
 
 
@@ -53,7 +54,7 @@ def test_a_single_seed_is_never_clear(read):
     assert pairs.startswith("The pairs of the claim: 3/8 above 0, 3/8 above 1/8, ")
     assert "clearly" not in best
     assert claim == (
-        "The paper's claim (row 3/8 is the best) is undecided by these seeds here (embedded set): "
+        "The paper's claim (row 3/8 is the best) is undecided by these seeds here (set of order): "
         "of 6 pairs of rows, 3 as claimed by one seed; 3 against it by one seed. One seed does "
         "not tell how far another would move a row: `--seeds 3` adds two."
     )
@@ -173,7 +174,7 @@ def test_a_claim_that_is_not_contradicted_is_open_until_all_rows_are_run(read):
         seeds=3,
     )[-1]
     assert (
-        "is open here (embedded set): of 5 pairs of rows, 1 clearly as claimed; 4 not run." in claim
+        "is open here (set of order): of 5 pairs of rows, 1 clearly as claimed; 4 not run." in claim
     )
 
 
@@ -198,7 +199,7 @@ def test_within_each_network(read):
     ]
     assert sentences[-1].startswith(
         "The paper's claim (TSN < TSM < STSM with the same network and frames) holds here "
-        "(embedded set): of 6 pairs of rows, 6 clearly as claimed. "
+        "(set of scenes): of 6 pairs of rows, 6 clearly as claimed. "
     )
 
 
@@ -266,24 +267,24 @@ def test_what_the_last_quarter_added(measure, tmp_path):
     measure("alpha", lambda run: 50)
     (group,) = comparable(read_records(tmp_path))
     assert still_rising(group) == [
-        "Over the last 2 of 11 epochs validation top-1 changed by +2.0 points (0) to +2.0 (3/8)."
+        "Over the last 2 of 10 epochs validation top-1 changed by +2.0 points (0) to +2.0 (3/8)."
     ]
 
 
 def test_rows_that_took_off_late_are_named(measure, tmp_path):
     measure("alpha", lambda run: 50)
     (group,) = comparable(read_records(tmp_path))
-    assert still_climbing(group) == []  # one point an epoch: 6.0 in the second half
+    assert still_climbing(group) == []  # one point an epoch: 5.0 in the second half
 
-    def steep(record):  # 2 points an epoch, or 2.4
-        factor = 2 if record.row == "1/8" else 2.4
+    def steep(record):  # 2.2 points an epoch, or 2.4
+        factor = 2.2 if record.row == "1/8" else 2.4
         rising = tuple(factor * value for value in record.curve.val_top1)
         return replace(record, curve=replace(record.curve, val_top1=rising))
 
     records = tuple(steep(r) if r.row in ("1/8", "1") else r for r in group.records)
     sentence = (
-        "Taken off late, by points of validation top-1 gained over the second half of the 11 "
-        "epochs: 1 (+14.4), 1/8 (+12.0). Where these rows would end, and so their place in the "
+        "Taken off late, by points of validation top-1 gained over the second half of the 10 "
+        "epochs: 1 (+12.0), 1/8 (+11.0). Where these rows would end, and so their place in the "
         "order, this budget does not settle."
     )
     assert still_climbing(Group(records)) == [sentence]

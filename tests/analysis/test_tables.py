@@ -6,6 +6,7 @@ import pytest
 
 from stsm_cli.analysis import cells
 from stsm_cli.analysis.ablation import load_ablation
+from stsm_cli.analysis.comparison import TEST_OF_SEEDS
 from stsm_cli.analysis.cost import ShiftSite
 from stsm_cli.analysis.counted import Counted
 from stsm_cli.analysis.paper import load_paper_table
@@ -18,7 +19,7 @@ from stsm_cli.analysis.tables import cost_legend, cost_table, main_table, render
 from stsm_cli.config.load import recipe_names
 
 MAIN = """\
-| setting | paper: Kinetics-400 | measured: embedded set | spread | seeds | in pair | \
+| setting | paper: Kinetics-400 | measured: set of order | spread | seeds | in pair | \
 multiply-adds |
 | --- | --- | --- | --- | --- | --- | --- |
 | TSN | 70.6 [17] | 25.0 | ± 1.4 (24.0 – 26.0) | 2 | 62.5 | 160.4 M |
@@ -29,7 +30,7 @@ multiply-adds |
 | HW | 72.36 | not run | – | – | – | – |
 """
 NETWORKS = """\
-| model | backbone | #F | row here | paper: Something-Something V2 | measured: embedded set | \
+| model | backbone | #F | row here | paper: Something-Something V2 | measured: set of order | \
 spread | seeds | in pair | multiply-adds |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | TSN from [33] | R-50 | 8 | TSN R-50 8f | 27.8 [33] | not run | – | – | – | – |
@@ -64,7 +65,8 @@ def some_rows(run):
 def markdown(tmp_path):
     def do(sweep):
         paper = load_paper_table(sweep.ablation.table)
-        return render(sweep.ablation, paper, comparable(read_records(tmp_path)), ["a.svg"])
+        groups = comparable(read_records(tmp_path))
+        return render(sweep.ablation, paper, groups, [["a.svg"], []][: len(groups)])
 
     return do
 
@@ -81,10 +83,9 @@ def test_the_claim_stands_after_the_sentences(measure, markdown):
     means = {"T": 70}
     text = markdown(measure("spatial", lambda run: means.get(run.row.name, 20) + run.seed, seeds=3))
     assert (
-        "\n\n**The paper's claim (row T is the best) holds here (embedded set): of 5 pairs of "
-        "rows, 5 clearly as claimed. Two rows differ clearly if Welch's t-test over their seeds, "
-        "with Holm's correction for all pairs of the claim (or of the best row with the others), "
-        "gives p ≤ 0.05 (two-sided).**\n\n- Data set: "
+        "\n\n**The paper's claim (row T is the best) holds here (set of order): of 5 pairs of "
+        "rows, 5 clearly as claimed. "
+        f"{TEST_OF_SEEDS}**\n\n- Data set: "
     ) in text
 
 
@@ -122,8 +123,19 @@ def test_a_system_that_is_measured_stands_in_its_row(measure, markdown):
         "73.9 [28] | 60.0 | ± 0.0 (60.0 – 60.0) | 2 | 80.0 | 320.7 M |"
     ) in text
     assert "| Two-Stream I3D [1] | 3D BNInception | RGB+Flow | ImageNet | 64 | – |" in text
-    assert "`r2plus1d_small`, RGB and flow together, 16 classes" in text
-    assert "Command: `stsm ablate sota-k400 --systems --seeds 2`" in text
+    assert "`r2plus1d_small`, RGB and flow together, 24 classes" in text
+    assert "Command: `stsm ablate sota-k400 --dataset scenes --systems --seeds 2`" in text
+
+
+def test_a_system_that_is_blind_to_order_says_so_in_its_row(measure, markdown):
+    sweep = measure(
+        "sota-sthv2", lambda run: 50 if "BigNet 8f" in run.row.name else None, systems=True
+    )
+    text = markdown(sweep)
+    assert "| SmallBigNet 8f, blind to order | 59.7 [15] | 50.0 |" in text
+    assert (
+        "“blind to order”: the network gives a video and its time reversal the same scores" in text
+    )
 
 
 def test_claims_are_on_tsn_tsm_and_stsm_whatever_else_is_measured(measure, markdown):
@@ -137,7 +149,7 @@ def test_claims_are_on_tsn_tsm_and_stsm_whatever_else_is_measured(measure, markd
     assert "MG-TSM" in beside
     assert "MG-TSM 8f is" not in beside
     assert "uniform sampling (rows TSN" in beside
-    assert "motion sampling (rows MG-TSM 8f, MG-TEA 8f)" in beside
+    assert "motion sampling (rows MG-TSM 8f, MG-TEA 8f, MG-TEA 16f)" in beside
 
 
 def test_a_row_alone_in_its_network_is_no_best(measure, markdown):
@@ -172,20 +184,20 @@ def test_a_table_that_nobody_ran_is_written_too(name, unbuilt):
     assert text.count("| not built | – | – | – | – |") == len(absent)
     assert text.count("| not run yet | – | – | – | – |") == len(others)
     assert f"\n- Command: `stsm ablate {name}`\n" in text
-    assert "embedded set”" not in text
+    assert "set of order”" not in text
 
 
 def test_the_same_records_give_the_same_bytes(measure, markdown, tmp_path):
     sweep = measure("alpha", lambda run: 70)
     paper = load_paper_table(1)
     backwards = comparable(read_records(tmp_path)[::-1])
-    assert render(sweep.ablation, paper, backwards, ["a.svg"]) == markdown(sweep)
+    assert render(sweep.ablation, paper, backwards, [["a.svg"]]) == markdown(sweep)
 
 
 def test_the_embedded_set_is_never_shown_as_kinetics(measure, markdown):
     text = markdown(measure("alpha", lambda run: 70))
     assert "They are not Kinetics-400 numbers" in text
-    assert "measured: embedded set" in text
+    assert "measured: set of order" in text
     assert "measured: Kinetics-400" not in text
 
 
@@ -194,8 +206,8 @@ def test_both_budgets_have_a_section_the_longer_one_first(measure, markdown):
     text = markdown(measure("alpha", lambda run: 70, full=True, seeds=2))
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        "## Embedded set, full budget: 20 epochs, 2 seeds",
-        "## Embedded set, short budget: 11 epochs, 1 seed",
+        "## Set of order, full budget: 20 epochs, 2 seeds",
+        "## Set of order, short budget: 10 epochs, 1 seed",
         "## Cost of the paper's networks",
     ]
     assert text.count("![a.svg](a.svg)") == 1

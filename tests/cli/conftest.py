@@ -3,11 +3,20 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny():
-    """Options of `train` and `ablate` for a run of a second, of one epoch and two steps."""
+    """Options of `train` on `synth` for a run of a second, of one epoch and two steps."""
+    return _tiny("synth", "train", "val")
+
+
+@pytest.fixture(scope="session")
+def tiny_rows():
+    """The same of `ablate` on `order`."""
+    return ["--dataset", "order", *_tiny("order", "train", "val", "test")]
+
+
+def _tiny(name, *splits):
     overrides = (
-        "data.synth.train=16",
-        "data.synth.val=16",
-        "data.synth.frames=8",
+        *(f"data.{name}.{split}=16" for split in splits),
+        f"data.{name}.frames=8",
         "model.num_frames=2",
         "optim.epochs=1",
         "optim.warmup_epochs=0",

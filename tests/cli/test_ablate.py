@@ -26,6 +26,7 @@ RESULT = {
     "broken": [],
 }
 ENVIRONMENT = {"stsm": "0.2.0", "python": "3.11.1", "packages": {}, "device": "cpu"}
+ENVIRONMENT |= {"data_id": "order/2"}
 RECORDS = "results/records/table1_alpha"
 
 
@@ -47,18 +48,23 @@ def no_figures(monkeypatch):
         (["alhpa"], "error: ablation alhpa: unknown; there are alpha, spatial, spatiotemporal"),
         (
             ["alpha", "--dataset", "ucf"],
-            "error: --dataset ucf: alpha has recipes for synth, scenes, order, k400",
+            "error: --dataset ucf: alpha has recipes for order, scenes, k400",
         ),
         (
             ["all", "--dataset", "ucf"],
             "error: --dataset ucf: no ablation has a recipe for it\n"
-            "hint: there are `synth` (the embedded set), `scenes` (the set of scenes), "
-            "`order` (the set of order), `k400` and `sthv2`\n",
+            "hint: there are `order` (the set of order), `scenes` (the set of scenes), "
+            "`k400` and `sthv2`\n",
         ),
         (
             ["sota-k400", "--dataset", "sthv2"],
-            "error: --dataset sthv2: sota-k400 has recipes for synth, scenes, k400 only\n"
+            "error: --dataset sthv2: sota-k400 has recipes for scenes, k400 only\n"
             "hint: for sthv2 there are alpha, spatial, spatiotemporal, sota-sthv2, backbones-sthv2",
+        ),
+        (
+            ["all", "--data", "here"],
+            "error: --data: is the place of one data set, and `all` has several\n"
+            "hint: name the set, too: `--dataset order`\n",
         ),
         (["all", "--row", "3/8"], "error: --row: names a row of one table, not of all"),
         (["alpha", "--set", "model.shift.alpah=1"], "error: --set: model.shift.alpah"),
@@ -84,26 +90,28 @@ def test_missing_data_of_another_set_is_a_data_error(capsys):
     assert "error: nowhere" in capsys.readouterr().err
 
 
-def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path, tiny):
-    command = ["ablate", "spatial", *tiny, "--data", data, "--json"]
+def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path, tiny_rows):
+    command = ["ablate", "spatial", *tiny_rows, "--data", data, "--json"]
     assert run(command) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result["schema"] == "stsm.ablation/1"
-    assert [row["name"] for row in result["rows"]] == ["TSN", "T", "H", "W", "H+W", "HW"]
+    assert [row["name"] for row in result["rows"]] == [
+        *("TSN", "T", "H", "W", "H+W", "HW", "TSN dilated", "HW+Hw")
+    ]
     assert all(row["seeds"]["0"] == row["top1"] for row in result["rows"])
     assert (result["budget"], result["epochs"]) == ("custom", 1)
     assert [(tmp_path / file).is_file() for file in result["files"]] == [True] * 5
-    assert "6 of 6 runs" in err
+    assert "8 of 8 runs" in err
 
     assert run(command) == 0
     again, err = capsys.readouterr()
     assert json.loads(again) == result
-    assert err.count("finished before") == 6
+    assert err.count("finished before") == 8
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(
-    capsys, data, monkeypatch, no_figures, tmp_path, tiny
+    capsys, data, monkeypatch, no_figures, tmp_path, tiny_rows
 ):
     from stsm_cli.engine import train as engine
 
@@ -117,12 +125,12 @@ def test_interrupted_it_says_how_to_go_on_and_does(
         return real(*arguments, **options)
 
     monkeypatch.setattr(engine, "train", stops_at_the_third)
-    command = ["ablate", "alpha", *tiny, "--data", data, "--jobs", "1"]
+    command = ["ablate", "alpha", *tiny_rows, "--data", data, "--jobs", "1"]
     assert run(command) == 130
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(
-        "error: interrupted after 2 of 7 runs of alpha; the table so far is "
+        "error: interrupted after 2 of 6 runs of alpha; the table so far is "
         "results/table1_alpha_custom.md\n"
         "hint: run the same command again: finished runs are kept, unfinished ones continue\n"
     )
@@ -130,36 +138,36 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     assert table.count("| not run |") == 5
 
     assert run(command) == 0
-    assert calls == [False, False, False, True, False, False, False, False]
+    assert calls == [False, False, False, True, False, False, False]
     out, err = capsys.readouterr()
-    assert "measured: embedded set" in out
-    assert "not run" not in out
+    assert "measured: set of order" in out
+    assert "1 of 7 rows are not run." in out  # the short budget leaves 3/4 out
     assert err.count("finished before") == 2
 
 
-def test_sigterm_ends_it_as_ctrl_c_does(capsys, data, monkeypatch, no_figures, tiny):
+def test_sigterm_ends_it_as_ctrl_c_does(capsys, data, monkeypatch, no_figures, tiny_rows):
     def told(*arguments, **options):
         raise PreemptedError("stopped by SIGTERM at epoch 1")
 
     monkeypatch.setattr("stsm_cli.engine.train.train", told)
-    assert run(["ablate", "alpha", *tiny, "--data", data, "--jobs", "1"]) == 75
+    assert run(["ablate", "alpha", *tiny_rows, "--data", data, "--jobs", "1"]) == 75
     assert (
-        "error: stopped by SIGTERM after 0 of 7 runs of alpha\nhint: run the same"
+        "error: stopped by SIGTERM after 0 of 6 runs of alpha\nhint: run the same"
         in capsys.readouterr().err
     )
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_between_runs_is_an_interruption_too(
-    capsys, data, monkeypatch, no_figures, jobs, tiny
+    capsys, data, monkeypatch, no_figures, jobs, tiny_rows
 ):
     def pressed(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stsm_cli.engine.train.train", pressed)
-    assert run(["ablate", "alpha", *tiny, "--data", data, "--jobs", jobs]) == 130
+    assert run(["ablate", "alpha", *tiny_rows, "--data", data, "--jobs", jobs]) == 130
     assert (
-        "error: interrupted after 0 of 7 runs of alpha\nhint: run the same"
+        "error: interrupted after 0 of 6 runs of alpha\nhint: run the same"
         in capsys.readouterr().err
     )
 
@@ -180,11 +188,11 @@ def test_ctrl_c_before_the_runs_says_how_to_go_on(capsys, monkeypatch, during):
 
 
 def test_a_broken_record_is_named(capsys, tmp_path):
-    folder = tmp_path / RECORDS / "synth-short-0"
+    folder = tmp_path / RECORDS / "order-short-0"
     folder.mkdir(parents=True)
     (folder / "0-seed0.json").write_text("{")
     assert run(["ablate", "alpha", "--dry-run"]) == 1
-    assert f"error: {RECORDS}/synth-short-0/0-seed0.json: not a run record" in (
+    assert f"error: {RECORDS}/order-short-0/0-seed0.json: not a run record" in (
         capsys.readouterr().err
     )
 
@@ -206,11 +214,11 @@ def trained(monkeypatch):
 
 
 def test_of_two_at_once_the_second_ends_and_the_first_goes_on(
-    capsys, data, monkeypatch, trained, tiny
+    capsys, data, monkeypatch, trained, tiny_rows
 ):
     done, _ = trained
     outcome, codes = Runner._run, []
-    command = ["ablate", "alpha", *tiny, "--data", data, "--jobs", "1"]
+    command = ["ablate", "alpha", *tiny_rows, "--data", data, "--jobs", "1"]
 
     def meanwhile(*arguments):
         monkeypatch.setattr(Runner, "_run", outcome)
@@ -222,39 +230,46 @@ def test_of_two_at_once_the_second_ends_and_the_first_goes_on(
     out, err = capsys.readouterr()
     assert codes == [2]
     assert re.search(
-        r"error: results/runs/alpha-synth-custom-\w+: another process is training in it\n"
+        r"error: results/runs/alpha-order-custom-\w+: another process is training in it\n"
         "hint: wait for its end, then run the same command again\n0, seed 0: ",
         err,
     )
-    assert len(done) == 7
-    assert "not run" not in out
+    assert len(done) == 6
+    assert "1 of 7 rows are not run." in out
 
     assert run(command) == 0
-    assert capsys.readouterr().err.count("finished before") == 7
+    assert capsys.readouterr().err.count("finished before") == 6
 
 
-def test_other_data_are_refused_before_anything_is_made_or_told(capsys, tmp_path, trained, tiny):
-    assert run(["prepare", "synth", "set", "--train", "16", "--val", "16", "--frames", "8"]) == 0
+def test_other_data_are_refused_before_anything_is_made_or_told(
+    capsys, tmp_path, trained, tiny_rows
+):
+    made = ["--train", "16", "--val", "16", "--test", "16", "--frames", "8"]
+    assert run(["prepare", "order", "set", *made]) == 0
     capsys.readouterr()
-    assert run(["ablate", "alpha", *tiny, "--data", "set", "--set", "data.synth.train=32"]) == 1
+    assert (
+        run(["ablate", "spatial", *tiny_rows, "--data", "set", "--set", "data.order.train=32"]) == 1
+    )
     assert capsys.readouterr().err == (
-        "error: set/synth.json: the set was made with train 16, not 32\n"
-        "hint: to train on this set: `--set data.synth.train=16`\n"
+        "error: set/order.json: the set was made with train 16, not 32\n"
+        "hint: to train on this set: `--set data.order.train=16`\n"
         "hint: to make the other one: name another folder, in training with `--data FOLDER`, "
         "or delete set\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(capsys, data, trained, tiny):
+def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(
+    capsys, data, trained, tiny_rows
+):
     done, interrupted_at = trained
     interrupted_at.add(10)
-    command = ["ablate", "all", *tiny, "--data", data, "--jobs", "1", "--json"]
+    command = ["ablate", "all", *tiny_rows, "--data", data, "--jobs", "1", "--json"]
     assert run(command) == 130
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(
-        "error: interrupted after 3 of 6 runs of spatial; the table so far is "
+        "error: interrupted after 4 of 8 runs of spatial; the table so far is "
         "results/table2_spatial_custom.md\n"
         "hint: run the same command again: finished runs are kept, unfinished ones continue\n"
     )
@@ -264,29 +279,29 @@ def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(capsys, data
     assert run(command) == 0
     out, err = capsys.readouterr()
     assert done[9] == interrupted
-    assert len(done) == len(set(done)) == 26
+    assert len(done) == len(set(done)) == 28
     told = json.loads(out)
     assert told["schema"] == "stsm.ablations/1"
-    assert [ablation["table"] for ablation in told["ablations"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert [ablation["table"] for ablation in told["ablations"]] == [1, 2, 3, 5, 7]
     assert told["ablations"][1]["files"] == ["results/spatial"]
-    assert [len(ablation["rows"]) for ablation in told["ablations"]] == [7, 6, 7, 8, 9, 9, 8]
+    assert [len(ablation["rows"]) for ablation in told["ablations"]] == [7, 8, 11, 9, 11]
     for ablation in told["ablations"]:
-        assert {row["top1"] for row in ablation["rows"]} == {25.0}
-    mobile = told["ablations"][3]["rows"][1]
-    assert mobile["overrides"] == ["model.shift=null", "model.backbone=mobilenet_v2_small"]
-    assert "spatial, 2 of 7\n" in err
+        assert {row["top1"] for row in ablation["rows"] if row["name"] != "3/4"} == {25.0}
+    mobile = told["ablations"][3]["rows"][4]
+    assert mobile["overrides"][-1] == "model.backbone=inverted_small"
+    assert "spatial on order, 2 of 5\n" in err
     assert err.endswith("`stsm report --out results` brings figures, audit and index up to date\n")
 
     assert run([word for word in command if word != "--json"]) == 0
     titles = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
     assert [title for title in titles if title.startswith("Table ")] == [
-        f"Table {number}" for number in range(1, 8)
+        f"Table {number}" for number in (1, 2, 3, 5, 7)
     ]
-    assert len(done) == 26
+    assert len(done) == 28
 
 
 def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(
-    capsys, data, trained, monkeypatch, tiny
+    capsys, data, trained, monkeypatch, tiny_rows
 ):
     drawn = []
 
@@ -297,15 +312,15 @@ def test_ctrl_c_while_figures_are_drawn_is_an_interruption_too(
         return []
 
     monkeypatch.setattr("stsm_cli.analysis.publish.publish", publish)
-    assert run(["ablate", "spatial", *tiny, "--data", data, "--jobs", "1"]) == 130
-    assert drawn == [False] * 6 + [True, False]  # who pressed Ctrl-C waits for no figure
-    assert "error: interrupted after 6 of 6 runs of spatial; the" in capsys.readouterr().err
+    assert run(["ablate", "spatial", *tiny_rows, "--data", data, "--jobs", "1"]) == 130
+    assert drawn == [False] * 8 + [True, False]  # who pressed Ctrl-C waits for no figure
+    assert "error: interrupted after 8 of 8 runs of spatial; the" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
-def two_rows(data, tiny, tmp_path_factory):
+def two_rows(data, tiny_rows, tmp_path_factory):
     """The command of two rows, and the folder that it filled."""
-    command = ["ablate", "spatial", "--row", "TSN", "--row", "HW", *tiny, "--data", data]
+    command = ["ablate", "spatial", "--row", "TSN", "--row", "HW", *tiny_rows, "--data", data]
     results = tmp_path_factory.mktemp("two-rows") / "results"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stsm_cli.analysis.publish.encode", lambda figure, kind: b"")
@@ -343,7 +358,7 @@ def test_a_damaged_run_is_named_with_the_way_out(
 
 
 def test_a_run_that_other_videos_began_is_named_with_the_way_out(
-    capsys, data, tmp_path, tiny, monkeypatch
+    capsys, data, tmp_path, tiny_rows, monkeypatch
 ):
     def train(recipe, *splits, out, resume, **options):
         if not resume:
@@ -351,7 +366,7 @@ def test_a_run_that_other_videos_began_is_named_with_the_way_out(
         raise DataError("these are other videos", hint="name the same")
 
     monkeypatch.setattr("stsm_cli.engine.train.train", train)
-    command = ["ablate", "spatial", *tiny, "--data", data, "--jobs", "1"]
+    command = ["ablate", "spatial", *tiny_rows, "--data", data, "--jobs", "1"]
     told = "error: these are other videos\nhint: name the same\n"
     assert run(command) == 1
     assert capsys.readouterr().err.endswith(told)
@@ -365,24 +380,23 @@ def test_a_run_that_other_videos_began_is_named_with_the_way_out(
 
 
 def test_rows_of_flow_on_a_set_without_it_are_told_before_anything_is_trained(
-    capsys, tmp_path, tiny
+    capsys, tmp_path, tiny_rows
 ):
     flow = ["--set", "model.backbone=r2plus1d_small", "--set", "model.stream=flow"]
-    assert run(["ablate", "alpha", "--data", "new", *tiny, *flow]) == 1
+    assert run(["ablate", "alpha", "--data", "new", *tiny_rows, *flow]) == 1
     text = capsys.readouterr().err
     assert "error: new: has no optical flow by dis, which the recipe reads" in text
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "runs").exists()
 
 
-def test_each_draw_is_made_beside_the_first_and_read_by_its_seeds(monkeypatch, tmp_path, trained):
-    monkeypatch.setitem(ENVIRONMENT, "data_id", "order/2")
+def test_each_draw_is_made_beside_the_first_and_read_by_its_seeds(tmp_path, trained):
     words = ["data.order.train=16", "data.order.val=16", "data.order.test=16", "optim.epochs=1"]
     words += ["data.order.frames=8", "optim.warmup_epochs=0"]
     sets = [word for override in words for word in ("--set", override)]
     command = ["ablate", "alpha", "--dataset", "order", "--seeds", "4", *sets, "--jobs", "1"]
     assert run([*command, "--data", "videos/order", "--json"]) == 0
-    assert len(trained[0]) == 4 * 8
+    assert len(trained[0]) == 4 * 6
     assert sorted(path.name for path in (tmp_path / "videos").iterdir()) == [
         "order",
         "order-draw1",

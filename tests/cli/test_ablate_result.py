@@ -1,33 +1,46 @@
-"""What `stsm ablate` says of the committed runs of its short budget."""
+"""What `stsm ablate` says of runs of its short budget."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 
+from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.app import run
+from stsm_cli.stored import wilson_interval
 
-RECORDS = Path(__file__).parents[2] / "results" / "records" / "table1_alpha"
+ENVIRONMENT = {"stsm": "0.9.0", "python": "3.11.1", "packages": {}, "device": "cpu"}
 
 
 @pytest.fixture
-def finished(tmp_path, monkeypatch):
-    """`stsm ablate alpha` where all of its runs are recorded: nothing is trained."""
-    (folder,) = RECORDS.glob("synth-short-*")
-    shutil.copytree(folder, tmp_path / "results" / "records" / "table1_alpha" / folder.name)
+def finished(monkeypatch):
+    """`stsm ablate alpha` of runs that nobody trained, most of which took off late."""
+
+    def outcome(runner, planned, *rest):
+        late = [
+            {"train_loss": 1.0, "train_top1": 20.0, "val_top1": 20.0 + 3 * k} for k in range(10)
+        ]
+        low, high = wilson_interval(40, 100)
+        result = {"num_videos": 100, "num_listed": 100, "correct": 40, "top1": 40.0, "top5": 90.0}
+        result |= {"top1_interval": [100 * low, 100 * high], "mean_class": 40.0, "pairs": None}
+        result |= {"pair_accuracy": 60.0, "seconds_train": 50.0, "seconds_eval": 1.0, "broken": []}
+        return Outcome(result, late, ENVIRONMENT | {"data_id": "order/2"})
+
+    monkeypatch.setattr("stsm_cli.cli.ablate_runs.Runner._run", outcome)
+    monkeypatch.setattr("stsm_cli.cli.ablate._opener", lambda *of: lambda recipe: None)
     monkeypatch.setattr("stsm_cli.analysis.publish.encode", lambda figure, kind: b"")
-    monkeypatch.chdir(tmp_path)
-    return ["ablate", "alpha"]
+    return ["ablate", "alpha", "--jobs", "1"]
 
 
 def test_rows_that_took_off_late_and_what_the_longer_budget_takes(finished, capsys):
     assert run(finished) == 0
-    told = capsys.readouterr().out
-    assert "Taken off late, by points of validation top-1 gained over the second half" in told
-    assert "`stsm ablate alpha --full` trains 20 epochs: 0 of 7 finished, 7 to do: " in told
-    assert " one after another by the runs recorded so far.\n" in told
-    assert "not clearly" not in told
+    out, err = capsys.readouterr()
+    assert "Taken off late, by points of validation top-1 gained over the second half" in out
+    assert (
+        "`stsm ablate alpha --dataset order --full` trains 20 epochs: 0 of 8 finished, 8 to do: "
+        in (out)
+    )
+    assert " one after another by the runs recorded so far.\n" in out
+    assert "the short budget leaves out 3/4, T 1/8" in err
 
 
 def test_json_has_them_among_the_verdicts(finished, capsys):

@@ -11,14 +11,16 @@ from stsm_cli.analysis.records import read_records
 from stsm_cli.cli.app import run
 
 SETS = (
-    *("data.synth.train=16", "data.synth.val=16", "data.synth.frames=6"),
-    *("data.synth.short_side_px=32", "data.short_side_px=32", "data.crop_px=24"),
+    *("data.scenes.train=16", "data.scenes.val=16", "data.scenes.test=16"),
+    *("data.scenes.frames=16", "test.clips=1", "test.crops=1"),
+    *("data.scenes.short_side_px=32", "data.short_side_px=32", "data.crop_px=24"),
     *("test.crop_px=24", "model.num_frames=3", "optim.epochs=1", "optim.warmup_epochs=0"),
     *("optim.batch_size=8", "optim.lr_batch_size=8", "precision=fp32"),
 )
 COMMAND = ["ablate", "sota-k400", "--systems", "--jobs", "1", "--workers", "0"]
 COMMAND += [word for edit in SETS for word in ("--set", edit)]
-SYNTH = ["--train", "16", "--val", "16", "--frames", "6", "--short-side", "32", "--workers", "1"]
+SCENES = ["--train", "16", "--val", "16", "--test", "16", "--frames", "16"]
+SCENES += ["--short-side", "32", "--workers", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,21 +46,21 @@ def _module(name):
 
 
 def test_two_streams_are_trained_fused_recorded_and_done_once(capsys):
-    assert run(["prepare", "synth", "data/synth", *SYNTH]) == 0
+    assert run(["prepare", "scenes", "data/scenes", *SCENES]) == 0
     assert run(COMMAND) == 1
-    assert "hint: `stsm prepare flow data/synth`" in capsys.readouterr().err
-    assert run(["prepare", "flow", "data/synth", "--workers", "1"]) == 0
+    assert "hint: `stsm prepare flow data/scenes`" in capsys.readouterr().err
+    assert run(["prepare", "flow", "data/scenes", "--workers", "1"]) == 0
     assert run(COMMAND) == 0
     names = sorted(path.parent.name for path in Path("results/runs").glob("*/*/recipe.yaml"))
     # RGB's is that of the row of RGB alone
-    assert names[-2:] == ["synth-r2plus1d-flow-seed0", "synth-r2plus1d-seed0"]
+    assert names[-2:] == ["scenes-r2plus1d-flow-seed0", "scenes-r2plus1d-seed0"]
     rgb, both, *_ = sorted(read_records(Path("results")), key=lambda record: record.row)
     assert (rgb.row, both.row) == ("R(2+1)D", "R(2+1)D RGB+flow")
     assert rgb.flow is None
     assert both.flow is not None
     assert (both.recipe, both.flow.recipe.model.stream) == (rgb.recipe, "flow")
     (folder,) = Path("results/runs").iterdir()
-    kept = folder / "synth-r2plus1d-seed0/fuse-synth-r2plus1d-flow-seed0-synth-1x1@24.json"
+    kept = folder / "scenes-r2plus1d-seed0/fuse-scenes-r2plus1d-flow-seed0-scenes-1x1@24-test.json"
     fused = json.loads(kept.read_text())
     assert (both.score.correct, both.score.top1) == (fused["correct"], fused["top1"])
     table = Path("results/table4_sota-k400_custom.md").read_text()

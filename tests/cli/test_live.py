@@ -19,7 +19,7 @@ def record(row="0", seed=0, pair=62.5):
 
 @pytest.fixture
 def sweep():
-    return plan_sweep("alpha")
+    return plan_sweep("alpha", "k400")
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_table_fills_in(live, sweep):
 
 
 def test_a_second_seed_stands_beside_the_first(sweep):
-    sweep = plan_sweep("alpha", seeds=2)
+    sweep = plan_sweep("alpha", "k400", seeds=2)
     with LiveTable(sweep, load_paper_table(1), 14, Output(-1)) as live:
         live.finish(sweep.runs[0], record())
         live.news(sweep.runs[7], (0.25, "epoch 3/10"))

@@ -9,6 +9,7 @@ import pytest
 from stsm_cli.cli.app import run
 
 RESULTS = Path(__file__).parents[2] / "results"
+OLD = RESULTS / "history"
 
 
 @pytest.fixture
@@ -21,6 +22,8 @@ def test_the_committed_results_are_those_of_the_committed_records(
     tmp_path, capsys, without_pictures
 ):
     shutil.copytree(RESULTS / "records", tmp_path / "records")
+    (tmp_path / "history").mkdir()
+    shutil.copyfile(OLD / "README.md", tmp_path / "history" / "README.md")  # is linked to
     assert run(["report", "--out", str(tmp_path), "--json"]) == 0
     written = {Path(path) for path in json.loads(capsys.readouterr().out)["written"]}
     made = {path.name for path in RESULTS.glob("*.*")} - {"index.html"}  # never committed
@@ -36,7 +39,7 @@ def test_a_folder_without_records_says_so(tmp_path, capsys, without_pictures):
     assert f"no run is recorded below {tmp_path}: `stsm ablate alpha` makes some" in shown.err
     assert f"{tmp_path / 'audit.md'}\n" in shown.out
     index = (tmp_path / "README.md").read_text()
-    assert "- Not run on the embedded set: `stsm ablate alpha`\n" in index
+    assert "- Not run on the set of order: `stsm ablate alpha --dataset order`\n" in index
     assert run(["report", "--out", str(tmp_path)]) == 0  # it is a folder of results now
 
 
@@ -65,15 +68,15 @@ def test_hidden_files_are_no_other_things(tmp_path, without_pictures):
 
 
 def test_html_makes_one_page_of_them_all(tmp_path, capsys, without_pictures):
-    record, *_ = (RESULTS / "records").glob("table1_alpha/synth-*/0-seed0.json")
-    copy = tmp_path / record.relative_to(RESULTS)
+    record, *_ = OLD.glob("records/table1_alpha/synth-*/0-seed0.json")
+    copy = tmp_path / record.relative_to(OLD)
     copy.parent.mkdir(parents=True)
     shutil.copyfile(record, copy)
     assert run(["report", "--out", str(tmp_path), "--html", "--json"]) == 0
     written = json.loads(capsys.readouterr().out)["written"]
     assert written[-1] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
-    chapters = ["README", "table1_alpha", "audit"]
+    chapters = ["README", "table1_alpha", "shift_in_3d", "audit"]
     places = [page.index(f'<section id="{name}">') for name in chapters]
     assert places == sorted(places)
 
@@ -96,9 +99,9 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path, capsys):
 def test_records_of_another_machine_are_taken_first(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("stsm_cli.cli.report._write", lambda out, html: [])
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
-    record, *_ = (RESULTS / "records").glob("table1_alpha/synth-*/0-seed0.json")
+    record, *_ = OLD.glob("records/table1_alpha/synth-*/0-seed0.json")
     for folder, seconds in ((theirs, 1.5), (ours, 2.5)):
-        copy = folder / record.relative_to(RESULTS)
+        copy = folder / record.relative_to(OLD)
         copy.parent.mkdir(parents=True)
         copy.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": seconds}))
     assert run(["report", "--out", str(ours), "--from", str(theirs)]) == 0

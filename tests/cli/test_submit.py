@@ -66,21 +66,40 @@ def one_row(monkeypatch):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The tiny set, in a folder of its own."""
-    root = tmp_path_factory.mktemp("data") / "synth"
-    words = ["--train", "16", "--val", "16", "--frames", "8"]
-    assert run(["prepare", "synth", str(root), *words, "-q"]) == 0
-    return str(root)
+    """The tiny set of trainings, in a folder of its own."""
+    return _made("synth", tmp_path_factory.mktemp("data"), "--train", "--val")
+
+
+@pytest.fixture(scope="module")
+def rows_data(tmp_path_factory):
+    """The tiny set of ablations."""
+    return _made("order", tmp_path_factory.mktemp("data"), "--train", "--val", "--test")
+
+
+def _made(name, folder, *splits):
+    words = [word for split in splits for word in (split, "16")]
+    assert run(["prepare", name, str(folder / name), *words, "--frames", "8", "-q"]) == 0
+    return str(folder / name)
 
 
 def test_submitted_preempted_resumed_and_collected(
-    capsys, data, local_jobs, monkeypatch, one_row, tiny
+    capsys, rows_data, local_jobs, monkeypatch, one_row, tiny_rows
 ):
     def preempted(arguments, out):
         return TrainJob((sys.executable, "-c", PREEMPTED, *arguments, "--out", str(out)), out)
 
     monkeypatch.setattr("stsm_cli.engine.slurm.train_job", preempted)
-    command = ["ablate", "alpha", *tiny, "--data", data, "--device", "cpu", "--json", *LOCAL]
+    command = [
+        "ablate",
+        "alpha",
+        *tiny_rows,
+        "--data",
+        rows_data,
+        "--device",
+        "cpu",
+        "--json",
+        *LOCAL,
+    ]
     assert run(command) == 0
     told = json.loads(capsys.readouterr().out)
     (job,) = local_jobs
@@ -105,46 +124,56 @@ def test_submitted_preempted_resumed_and_collected(
     assert len(local_jobs) == 1
 
 
-def test_ablate_makes_a_job_of_each_run(capsys, data, submitted, monkeypatch, tiny):
+def test_ablate_makes_a_job_of_each_run(capsys, rows_data, submitted, monkeypatch, tiny_rows):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     settings = "partition=gpu,gpus_per_node=8,time=48:00:00"
-    command = ["ablate", "alpha", *tiny, "--data", data, "--seeds", "2", "--jobs", "3"]
+    command = ["ablate", "alpha", *tiny_rows, "--data", rows_data, "--seeds", "2", "--jobs", "3"]
     assert run([*command, "--decoder", "pyav", "--slurm", settings]) == 0
-    job, cluster, logs, at_once = submitted[8]
-    assert (len(submitted), cluster.tasks_per_node, at_once) == (14, 8, 3)
+    job, cluster, logs, at_once = submitted[7]
+    assert (len(submitted), cluster.tasks_per_node, at_once) == (12, 8, 3)
     assert (job.out.name, logs) == ("1-8-seed1", job.out.parent / "slurm")
     words = list(job.command[3:])
-    assert words[:2] == ["train", "synth/stsm"]
-    assert words[2 : 2 + len(tiny)] == tiny
-    assert words[2 + len(tiny) :] == [
+    tiny = tiny_rows[2:]  # behind the data set
+    assert words[:4] == ["train", "order/stsm", "--set", "data.order.draw=1"]
+    assert words[4 : 4 + len(tiny)] == tiny
+    assert words[4 + len(tiny) :] == [
         *("--set", "model.shift.alpha=1/8", "--set", "seed=1"),
-        *("--data", data, "--device", "auto", "--workers", "7", "--decoder", "pyav"),
+        *(
+            "--data",
+            f"{rows_data}-draw1",
+            "--device",
+            "auto",
+            "--workers",
+            "7",
+            "--decoder",
+            "pyav",
+        ),
         *("--out", str(job.out)),
     ]
     out = " ".join(capsys.readouterr().out.split())
-    assert f"{job.out.parent.name}/1-8-seed1 7_8 submitted {job.out.parent.name}/1-4-seed1" in out
+    assert f"{job.out.parent.name}/1-8-seed1 7_7 submitted {job.out.parent.name}/1-4-seed1" in out
     assert f"their output is in {logs} run the same" in out
     assert "run the same command again" in out
 
 
-def test_ablate_all_submits_what_tables_share_once(capsys, data, submitted, tiny):
-    command = ["ablate", "all", *tiny, "--data", data, *LOCAL]
+def test_ablate_all_submits_what_tables_share_once(capsys, rows_data, submitted, tiny_rows):
+    command = ["ablate", "all", *tiny_rows, "--data", rows_data, *LOCAL]
     assert run([*command, "--json"]) == 0
-    assert len(submitted) == len({job.command[:-2] for job, *_ in submitted}) == 26
+    assert len(submitted) == len({job.command[:-2] for job, *_ in submitted}) == 28
     told = json.loads(capsys.readouterr().out)
     waiting = {ablation["name"]: ablation["jobs"] for ablation in told["ablations"]}
     assert {ablation["schema"] for ablation in told["ablations"]} == {"stsm.jobs/2"}
-    assert [len(jobs) for jobs in waiting.values()] == [7, 6, 7, 8, 9, 9, 8]
+    assert [len(jobs) for jobs in waiting.values()] == [6, 8, 11, 9, 11]
     assert waiting["spatial"][0] == waiting["alpha"][0]  # TSN
-    assert waiting["spatial"][1]["logs"] == str(submitted[7][2])
-    assert submitted[7][2].parent.name.startswith("spatial-synth-custom-")
+    assert waiting["spatial"][1]["logs"] == str(submitted[6][2])
+    assert submitted[6][2].parent.name.startswith("spatial-order-custom-")
 
     submitted.clear()
     assert run(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Jobs"
-    assert sum(line.endswith("  submitted") for line in lines) == len(submitted) == 26
-    assert sum(line.startswith("their output is in ") for line in lines) == 6
+    assert sum(line.endswith("  submitted") for line in lines) == len(submitted) == 28
+    assert sum(line.startswith("their output is in ") for line in lines) == 5
 
 
 def test_train_becomes_a_job_as_it_was_typed(capsys, data, submitted, tiny):

@@ -184,3 +184,13 @@ def test_weights_without_a_place_are_refused():
         flat = get_model("resnet50")
         with pytest.raises(RuntimeError, match=r'Unexpected key.* "fc\.weight"'):
             inflate(network, flat.state_dict())
+
+
+def test_a_view_and_its_reversal_have_the_same_scores():
+    """So the rows of Tables 4 and 5 say that it is blind to order."""
+    model = learnt(small()).eval()
+    videos = torch.randn(1, 4, 3, 32, 32, dtype=torch.float64)
+    with torch.no_grad():
+        forward, back, other = map(model.logits, (videos, videos.flip(1), videos.flip(2)))
+    torch.testing.assert_close(forward, back)
+    assert not torch.allclose(forward, other)
