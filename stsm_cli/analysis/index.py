@@ -18,7 +18,7 @@ from stsm_cli.analysis.limits import in_words, limits, opening, shared_settings
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
 from stsm_cli.analysis.planned import (
     SETS,
-    Answer,
+    PlannedAnswer,
     exploratory,
     primary_answers,
     secondary_answers,
@@ -138,7 +138,7 @@ def _table(name: str, records: list[RunRecord]) -> _Table:
     return _Table(name, file, ablation, load_paper_table(ablation.table), tuple(groups), has_custom)
 
 
-def _primary(answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
+def _primary(answers: Sequence[PlannedAnswer]) -> tuple[list[str], list[list[str]]]:
     """Head and cells of the plan's contrasts."""
     head = ["", "set", "contrast", "the paper prints", "points of top-1", "95 % interval", "p"]
     cells = []
@@ -152,7 +152,7 @@ def _primary(answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
     return [*head, "p, corrected", "verdict"], cells
 
 
-def _secondary(answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
+def _secondary(answers: Sequence[PlannedAnswer]) -> tuple[list[str], list[list[str]]]:
     """Head and cells of the controls, a line for each on each set."""
     cells = [
         [
@@ -166,14 +166,14 @@ def _secondary(answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
     return ["contrast", "set", "points of top-1", "95 % interval", "p"], cells
 
 
-def _measured(answer: Answer) -> list[str]:
+def _measured(answer: PlannedAnswer) -> list[str]:
     if answer.contrast is None:
         return ["–", "–"]
     low, high = answer.contrast.interval
     return [f"{answer.contrast.difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
 
 
-def _verdict(answer: Answer) -> str:
+def _verdict(answer: PlannedAnswer) -> str:
     """In words; of what is not yet run, how much of it is."""
     if answer.contrast is not None:
         return answer.verdict

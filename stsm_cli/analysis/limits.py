@@ -12,7 +12,7 @@ from stsm_cli.analysis.planned import (
     SETS,
     STSM,
     TSM,
-    Answer,
+    PlannedAnswer,
     primary_answers,
     progress,
     runs_of,
@@ -60,7 +60,7 @@ def _how_far(records: Sequence[RunRecord]) -> str:
     )
 
 
-def _decided(answers: Sequence[Answer]) -> Iterator[str]:
+def _decided(answers: Sequence[PlannedAnswer]) -> Iterator[str]:
     for answer in answers:
         question, found = answer.question, answer.contrast
         if found is not None and answer.p is not None:
@@ -72,7 +72,7 @@ def _decided(answers: Sequence[Answer]) -> Iterator[str]:
             )
 
 
-def _undecided(answers: Sequence[Answer]) -> Iterator[str]:
+def _undecided(answers: Sequence[PlannedAnswer]) -> Iterator[str]:
     names = [answer.question.name for answer in answers if answer.contrast is None]
     if names and len(names) < len(answers):
         yield f"Of {', '.join(names)} nothing is concluded: runs of them are missing."
@@ -80,7 +80,7 @@ def _undecided(answers: Sequence[Answer]) -> Iterator[str]:
         yield "None of the six is answered: runs of each are missing, and none is judged before."
 
 
-def _beyond_reach(answers: Sequence[Answer]) -> str:
+def _beyond_reach(answers: Sequence[PlannedAnswer]) -> str:
     printed = [answer.question.printed for answer in answers]
     small = sum(abs(difference) < LEAST for difference, _ in printed)
     return (

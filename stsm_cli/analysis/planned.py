@@ -17,26 +17,26 @@ from stsm_cli.analysis.statistics import LEAST, LEVEL, holm
 from stsm_cli.config.run_identity import NUMERICS
 from stsm_cli.config.schema import DatasetName
 
-Place = tuple[str, str]
+PlannedRow = tuple[str, str]
 """An ablation and one of its rows."""
-Verdict = Literal["better", "worse", "equal", "no difference called", "not yet run"]
+PlannedVerdict = Literal["better", "worse", "equal", "no difference called", "not yet run"]
 
 SETS: tuple[DatasetName, ...] = ("scenes", "order")
 VERSION = 2
 """Of both sets."""
 SEEDS, OTHER_SEEDS = 9, 3
 """Seeds of the rows in `PRIMARY_ROWS`, and of every other one."""
-TSN: Place = ("spatiotemporal", "TSN")
-TSM: Place = ("spatiotemporal", "T")
-TSM_1_8: Place = ("spatiotemporal", "T 1/8")
-STSM: Place = ("alpha", "3/8")
-STSM_1_4: Place = ("alpha", "1/4")
-STSM_1_2: Place = ("alpha", "1/2")
+TSN: PlannedRow = ("spatiotemporal", "TSN")
+TSM: PlannedRow = ("spatiotemporal", "T")
+TSM_1_8: PlannedRow = ("spatiotemporal", "T 1/8")
+STSM: PlannedRow = ("alpha", "3/8")
+STSM_1_4: PlannedRow = ("alpha", "1/4")
+STSM_1_2: PlannedRow = ("alpha", "1/2")
 PRIMARY_ROWS = (TSN, TSM, TSM_1_8, STSM_1_4, STSM, STSM_1_2)
 
 
 @dataclass(frozen=True)
-class Question:
+class PlannedContrast:
     """Two rows that are compared on a set.
 
     Attributes:
@@ -48,8 +48,8 @@ class Question:
 
     name: str
     dataset: DatasetName
-    first: Place
-    other: Place
+    first: PlannedRow
+    other: PlannedRow
     asked: str
     in_paper: tuple[int, str, str] | None = None
 
@@ -66,20 +66,22 @@ class Question:
 _NAMED = "STSM (T+H+W, α = 3/8) against TSM (T, α = 1/4)"
 
 
-def _of_alpha(name: str, dataset: DatasetName, other: Place) -> Question:
+def _of_alpha(name: str, dataset: DatasetName, other: PlannedRow) -> PlannedContrast:
     asked = f"T+H+W, α = 3/8 against {other[1]}"
-    return Question(name, dataset, STSM, other, asked, (1, "3/8", other[1]))
+    return PlannedContrast(name, dataset, STSM, other, asked, (1, "3/8", other[1]))
 
 
 PRIMARY = (
-    Question("P1", "scenes", STSM, TSM, _NAMED, (3, "T+H+W", "T(MMAction2)")),
-    Question("P2", "order", STSM, TSM, _NAMED, (7, "STSM+TSN, R-50, 8", "TSM+TSN [17], R-50, 8")),
+    PlannedContrast("P1", "scenes", STSM, TSM, _NAMED, (3, "T+H+W", "T(MMAction2)")),
+    PlannedContrast(
+        "P2", "order", STSM, TSM, _NAMED, (7, "STSM+TSN, R-50, 8", "TSM+TSN [17], R-50, 8")
+    ),
     _of_alpha("P3", "scenes", STSM_1_4),
     _of_alpha("P4", "scenes", STSM_1_2),
     _of_alpha("P5", "order", STSM_1_4),
     _of_alpha("P6", "order", STSM_1_2),
 )
-_CONTROLS: tuple[tuple[Place, Place, str], ...] = (
+_CONTROLS: tuple[tuple[PlannedRow, PlannedRow, str], ...] = (
     (STSM, TSM_1_8, "What H and W add: T+H+W, α = 3/8, against T, α = 1/8, with as many in time"),
     (TSM, TSM_1_8, "What more channels in time add: T, α = 1/4, against 1/8"),
     (("spatiotemporal", "H+W 1/4"), TSN, "Space alone: H+W, α = 1/4, against no shift"),
@@ -96,14 +98,14 @@ _CONTROLS: tuple[tuple[Place, Place, str], ...] = (
     ),
 )
 SECONDARY = tuple(
-    Question("", dataset, first, other, asked)
+    PlannedContrast("", dataset, first, other, asked)
     for first, other, asked in _CONTROLS
     for dataset in SETS
 )
 
 
 @dataclass(frozen=True)
-class Answer:
+class PlannedAnswer:
     """What came of a question.
 
     Attributes:
@@ -113,14 +115,14 @@ class Answer:
         p: Corrected for all primary contrasts; of a secondary one as it is.
     """
 
-    question: Question
+    question: PlannedContrast
     num_runs: tuple[int, int]
     num_seeds: tuple[int, int]
     contrast: Contrast | None
     p: float | None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> PlannedVerdict:
         """By the plan's rule."""
         if self.contrast is None or self.p is None:
             return "not yet run"
@@ -130,27 +132,29 @@ class Answer:
         return "equal" if low >= -LEAST and high <= LEAST else "no difference called"
 
 
-def primary_answers(records: Sequence[RunRecord]) -> list[Answer]:
+def primary_answers(records: Sequence[RunRecord]) -> list[PlannedAnswer]:
     """The primary contrasts; p is corrected for all of them, also those that are not yet run."""
     found = [_compared(question, records) for question in PRIMARY]
     corrected = holm([1.0 if one is None else one.p for _, _, one in found])
     return [
-        Answer(question, num_runs, num_seeds, one, None if one is None else p)
+        PlannedAnswer(question, num_runs, num_seeds, one, None if one is None else p)
         for question, (num_runs, num_seeds, one), p in zip(PRIMARY, found, corrected, strict=True)
     ]
 
 
-def secondary_answers(records: Sequence[RunRecord]) -> list[Answer]:
+def secondary_answers(records: Sequence[RunRecord]) -> list[PlannedAnswer]:
     """The controls, on both sets."""
     answers = []
     for question in SECONDARY:
         num_runs, num_seeds, one = _compared(question, records)
-        answers.append(Answer(question, num_runs, num_seeds, one, None if one is None else one.p))
+        answers.append(
+            PlannedAnswer(question, num_runs, num_seeds, one, None if one is None else one.p)
+        )
     return answers
 
 
 def _compared(
-    question: Question, records: Sequence[RunRecord]
+    question: PlannedContrast, records: Sequence[RunRecord]
 ) -> tuple[tuple[int, int], tuple[int, int], Contrast | None]:
     """Runs and seeds of both rows, and their contrast where these are equal."""
     rows = question.first, question.other
@@ -160,12 +164,12 @@ def _compared(
     return num_runs, num_seeds, contrast_of(first, other) if is_whole else None
 
 
-def seeds_of(row: Place) -> int:
+def seeds_of(row: PlannedRow) -> int:
     """How many seeds of a row the plan has."""
     return SEEDS if row in PRIMARY_ROWS else OTHER_SEEDS
 
 
-def runs_of(row: Place, dataset: DatasetName, records: Sequence[RunRecord]) -> list[RunRecord]:
+def runs_of(row: PlannedRow, dataset: DatasetName, records: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs of a row that the plan has and that are recorded, by seed."""
     wanted = _hashes(row, dataset)
     found = {
@@ -184,7 +188,7 @@ def is_as_planned(record: RunRecord) -> bool:
 
 
 @lru_cache
-def _hashes(row: Place, dataset: DatasetName) -> frozenset[str]:
+def _hashes(row: PlannedRow, dataset: DatasetName) -> frozenset[str]:
     """Recipes of a row's runs in the plan."""
     name, setting = row
     sweep = plan_sweep(name, dataset, seeds=seeds_of(row), full=True, only=[setting])

@@ -58,7 +58,7 @@ def test_the_same_bytes_each_time(kind):
     assert first == second
 
 
-MACS = {"resnet_small": 9_000_000, "mobilenet_v2_small": 2_500_000}
+MACS = {"bottleneck_small": 9_000_000, "inverted_small": 2_500_000}
 TOP1 = {"TSN": 30, "TSM": 92, "STSM": 94}
 
 
@@ -125,8 +125,8 @@ def test_marks_have_their_numbers_and_networks_their_names(draw):
     assert sorted(texts(upper)) == [
         *("10 epochs, 1 seed", "92.0", "94.0", "94.0"),
         *("STSM 94.0", "STSM 94.0", "TSM 92.0", "TSM 92.0"),
-        "mobilenet_v2_small\n8 and 16 frames",
-        "resnet_small\n8 and 16 frames",
+        "bottleneck_small\n8 and 16 frames",
+        "inverted_small\n8 and 16 frames",
     ]
     assert texts(lower) == ["30.0", "TSN 30.0"]
 
@@ -145,7 +145,7 @@ def test_the_axis_is_whole_where_nothing_is_empty(draw):
 def test_a_single_run_is_drawn(draw):
     (axes,) = draw(lambda run: 50 if run.row.name == "STSM R-50 8f" else None).axes[2:]
     assert lines(axes) == [[(72, 50)]]
-    assert "resnet_small\n8 frames" in texts(axes)
+    assert "bottleneck_small\n8 frames" in texts(axes)
 
 
 def test_bars_are_one_standard_deviation(draw):
@@ -156,7 +156,7 @@ def test_bars_are_one_standard_deviation(draw):
 
 
 def test_large_costs_are_in_g(draw):
-    macs = {"resnet_small": 4_000_000_000, "mobilenet_v2_small": 300_000_000}
+    macs = {"bottleneck_small": 4_000_000_000, "inverted_small": 300_000_000}
     axes = draw(lambda run: 50 if "8f" in run.row.name else None, macs).axes[2]
     assert axes.get_xlabel() == "multiply-adds a view (G), counted"
     assert sorted(x for line in lines(axes) for x, _ in line) == pytest.approx(

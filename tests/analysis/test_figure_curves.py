@@ -11,8 +11,8 @@ def test_curves_are_means_over_seeds_and_differ_without_colour(prepared):
     rows, group = prepared("alpha", lambda run: 50, seeds=2)
     (axes,) = curves_figure(rows, group).axes
     assert len({(line.get_marker(), line.get_linestyle()) for line in axes.lines[:7]}) == 7
-    assert list(axes.lines[0].get_ydata()) == list(range(30, 41))
-    assert list(axes.lines[0].get_xdata()) == list(range(1, 12))
+    assert list(axes.lines[0].get_ydata()) == list(range(30, 40))
+    assert list(axes.lines[0].get_xdata()) == list(range(1, 11))
     names = [text.split()[0] for text in texts(axes) if "epochs" not in text]
     assert names == ["0", "1/8", "1/4", "3/8", "1/2", "3/4", "1"]
 
@@ -30,13 +30,13 @@ def test_several_networks_have_a_panel_each(prepared):
     ]
     names = [[text.split("  ")[0] for text in texts(axes)] for axes in figure.axes]
     assert names == [
-        ["resnet_small, 8 frames", "TSN", "TSM", "STSM"],
-        ["mobilenet_v2_small, 8 frames", "TSM", "STSM"],
-        ["resnet_small with non-local blocks, 8 frames", "TSM", "STSM"],
+        ["bottleneck_small, 8 frames", "TSN", "TSM", "STSM"],
+        ["inverted_small, 8 frames", "TSM", "STSM"],
+        ["bottleneck_small with non-local blocks, 8 frames", "TSM", "STSM"],
     ]
     styles = {(line.get_marker(), line.get_linestyle()) for line in figure.axes[0].lines[:3]}
     assert len(styles) == 3
-    assert figure.get_suptitle() == "Measured: set of order, epoch by epoch; 10 epochs, 2 seeds"
+    assert figure.get_suptitle() == "Measured: set of scenes, epoch by epoch; 12 epochs, 2 seeds"
 
 
 def test_a_network_that_nobody_ran_has_no_panel(prepared):

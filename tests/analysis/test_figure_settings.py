@@ -118,9 +118,9 @@ def test_the_panels_say_what_they_are_of(prepared):
     assert measured.get_title("left") == "Measured: set of order\n"
     assert texts(measured)[0] == "10 epochs, 2 seeds"
     assert texts(measured)[-3:] == [
-        "resnet_small, 8 frames",
-        "resnet_small, 16 frames",
-        "mobilenet_v2_small, 8 frames",
+        "bottleneck_small, 8 frames",
+        "bottleneck_small, 16 frames",
+        "inverted_small, 8 frames",
     ]
 
 
@@ -148,7 +148,7 @@ def test_rows_and_networks_that_nobody_ran_have_no_mark(prepared):
     assert len(marks(paper)) == 9
     assert marks(measured) == [(30, 1, False), (90, 7, False)]
     assert texts(measured)[-3:] == [
-        "resnet_small, 8 frames",
-        "resnet_small with non-local blocks, 8 frames",
+        "bottleneck_small, 8 frames",
+        "bottleneck_small with non-local blocks, 8 frames",
         "not run",
     ]

@@ -12,7 +12,7 @@ from stsm_cli.analysis.planned import (
     PRIMARY,
     SECONDARY,
     SETS,
-    Answer,
+    PlannedAnswer,
     exploratory,
     primary_answers,
     progress,
@@ -149,4 +149,4 @@ def test_the_short_budget_is_none_of_it(recorded):
 )
 def test_the_rule(difference, interval, p, verdict):
     contrast = Contrast(difference, interval, p, 3, (9, 9))
-    assert Answer(PRIMARY[0], (9, 9), (9, 9), contrast, p).verdict == verdict
+    assert PlannedAnswer(PRIMARY[0], (9, 9), (9, 9), contrast, p).verdict == verdict
