@@ -32,6 +32,7 @@ LOOK_MICROSECONDS = "1000000"  # ours: of the stream, before its first frame; FF
 WAKE_SECONDS = 0.5  # trap: on Windows Ctrl-C does not end a wait
 MOST_DAMAGED = 100  # ours: packets in a row, a few seconds, that do not decode
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_LOGIN = re.compile(r"(?<=://)[^/?#]*@")
 _CAMERAS = {  # FFmpeg's devices
     "linux": "v4l2",
     "darwin": "avfoundation",
@@ -44,7 +45,7 @@ class Source:
     """A camera or a stream, as FFmpeg opens it.
 
     Attributes:
-        name: As the user named it, for messages.
+        name: As the user named it, for messages; of an address without user and password.
         place: What is opened.
         format: Of a device; None: what the place shows itself.
         options: FFmpeg's.
@@ -66,7 +67,7 @@ def stream(address: str) -> Source:
     options = {"analyzeduration": LOOK_MICROSECONDS}
     if address.lower().startswith("rtsp"):
         options["rtsp_transport"] = "tcp"  # ours: by UDP pictures come torn
-    return Source(address, address, options=options)
+    return Source(_LOGIN.sub("", address), address, options=options)
 
 
 def camera(name: str, system: str = sys.platform) -> Source:
@@ -145,6 +146,7 @@ class LiveVideo:
         with self._container, hearing() as messages:
             try:
                 for frame in self._decoded():
+                    messages.clear()  # else they pile up as long as it goes on
                     screen = screen or Screen((frame.width, frame.height))
                     yield frame.time, screen(frame)
             except av.FFmpegError as error:

@@ -1,4 +1,5 @@
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -6,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from stsm_cli.data import live
 from stsm_cli.data.decode import read_frames
 from stsm_cli.data.live import LiveVideo, Pending, Source, camera, is_address, stream
 from stsm_cli.errors import DataError, UsageError
@@ -71,6 +73,12 @@ def test_addresses_are_told_from_files(text, wanted):
     assert is_address(text) == wanted
 
 
+def test_a_password_is_in_no_message():
+    source = stream("rtsp://me:s@cret@192.0.2.7:554/door@2?a=b@c")
+    assert source.name == "rtsp://192.0.2.7:554/door@2?a=b@c"
+    assert source.place == "rtsp://me:s@cret@192.0.2.7:554/door@2?a=b@c"
+
+
 def test_a_stream_by_rtsp_comes_whole():
     assert stream("rtsp://a").options["rtsp_transport"] == "tcp"
 
@@ -124,6 +132,21 @@ def test_a_silent_stream_is_given_up(monkeypatch):
     opening(monkeypatch, av.error.ExitError(1, "Immediate exit requested"))
     with pytest.raises(DataError, match=r"rtsp://a: cannot be opened \(nothing came in time\)"):
         LiveVideo(stream("rtsp://a"))
+
+
+@pytest.mark.usefixtures("small_run")
+def test_messages_do_not_pile_up(monkeypatch):
+    heard = []
+
+    @contextmanager
+    def hearing():
+        yield heard
+
+    video = LiveVideo(stream(str(A)))
+    monkeypatch.setattr(live, "hearing", hearing)
+    for _ in video.frames():
+        assert heard == []
+        heard.append((16, "h264", "a damaged frame"))
 
 
 @pytest.mark.usefixtures("small_run")
