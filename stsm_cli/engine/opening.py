@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from stsm_cli.config.batch import BatchPlan
+from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.config.schema import FOR_SMALL_FRAMES, OptimConfig, Recipe
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import UsageError
@@ -73,6 +74,17 @@ def slow_average(config: OptimConfig, plan: BatchPlan) -> list[str]:
     return [
         f"warning: optim.ema_decay {config.ema_decay} remembers about {remembered:,.0f} steps and "
         f"the run has {steps:,}: its average stays near the weights of its first step"
+    ]
+
+
+def mixes_nothing(config: LossConfig, plan: BatchPlan) -> list[str]:
+    """A warning for each kind of mixing where no video has a neighbour in its part; else none."""
+    if plan.num_videos > 1:
+        return []
+    return [
+        f"warning: loss.{key} {alpha} has no effect: a part of a batch is one video"
+        for key in ("mixup_alpha", "cutmix_alpha")
+        if (alpha := getattr(config, key)) is not None
     ]
 
 

@@ -25,7 +25,7 @@ from stsm_cli.engine.identity import (
     weights_sha256,
 )
 from stsm_cli.engine.lock import alone_in
-from stsm_cli.engine.opening import check_precision, opening_lines, slow_average
+from stsm_cli.engine.opening import check_precision, mixes_nothing, opening_lines, slow_average
 from stsm_cli.engine.resuming import changed_start, check_class_list, check_origin, check_same
 from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.score_files import write_scores
@@ -213,7 +213,8 @@ def _start(
         if resume:
             recipe = _begun(folder, recipe, manifest, known_as, progress)
         identity = identify_data(opened[-1])
-    notes = (*fitted.notes, *slow_average(recipe.optim, plan))
+    warnings = (*slow_average(recipe.optim, plan), *mixes_nothing(recipe.loss, plan))
+    notes = (*fitted.notes, *warnings)
     return _Start(recipe, fitted.mirror, notes, plan, tuple(split_ids), known_as, identity)
 
 

@@ -3,10 +3,12 @@ import torch
 
 from stsm_cli.config.batch import plan_batch
 from stsm_cli.config.load import load_recipe
+from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.engine import opening
 from stsm_cli.engine.opening import (
     check_precision,
     gpu_meant,
+    mixes_nothing,
     opening_lines,
     seconds_left,
     slow_average,
@@ -113,3 +115,12 @@ def test_a_cpu_where_a_gpu_was_meant_is_told(monkeypatch, cuda, why):
     assert gpu_meant(shipped(), CPU) is None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # then the CPU was chosen
     assert gpu_meant(real, CPU) is None
+
+
+def test_mixing_without_a_neighbour_is_told():
+    optim = shipped().optim.model_copy(update={"batch_size": 4})
+    loss, alone = LossConfig(mixup_alpha=0.2), plan_batch(optim, 4)
+    says = "warning: loss.mixup_alpha 0.2 has no effect: a part of a batch is one video"
+    assert mixes_nothing(loss, alone) == [says]
+    assert mixes_nothing(loss, plan_batch(optim, 2)) == []
+    assert mixes_nothing(LossConfig(), alone) == []
