@@ -206,7 +206,7 @@ def _predict_files(
     _tell_faults(found)
     saved = _saved(part, found, save, window) if save else None
     likeliest = {
-        path: _likeliest(scores, whole.classes, top) for path, scores in found.probabilities.items()
+        path: ranked(scores, whole.classes, top) for path, scores in found.probabilities.items()
     }
     failed = {**chosen.failed, **found.failed, **(saved.failed if saved else {})}
     if as_json:
@@ -311,7 +311,8 @@ def class_names_or_numbers(
     return names
 
 
-def _likeliest(scores: "Tensor", classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
+def ranked(scores: "Tensor", classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
+    """The `top` likeliest classes by scores (K,), with their probabilities; the likeliest first."""
     values, labels = scores.topk(min(top, len(classes)))
     names = [classes[label] for label in labels.tolist()]
     return list(zip(names, values.tolist(), strict=True))
@@ -335,7 +336,7 @@ def _record(
         "checkpoint": str(subject.checkpoint),
         "protocol": subject.protocol,
         "decoder": decoder,
-        "videos": [_as_object(path, ranked) for path, ranked in likeliest.items()],
+        "videos": [_as_object(path, best) for path, best in likeliest.items()],
         **{key: {str(path): what for path, what in of.items()} for key, of in faults.items()},
         "failed": {str(path): str(error) for path, error in failed.items()},
         **(_files(saved) if saved else {}),

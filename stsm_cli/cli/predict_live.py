@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.cli import output
+from stsm_cli.cli.predict import ranked
 from stsm_cli.printable import counted, one_line
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ class _Shown:
 
     def ranked(self, moment: "Moment") -> list[tuple[str, float]]:
         """Class names and probabilities, the likeliest first."""
-        values, labels = moment.probabilities.topk(min(self.top, len(self.classes)))
-        names = [self.classes[label] for label in labels.tolist()]
-        return list(zip(names, values.tolist(), strict=True))
+        return ranked(moment.probabilities, self.classes, self.top)
 
     def _record(self, moment: "Moment") -> dict[str, Any]:
         classes = [{"class": name, "probability": value} for name, value in self.ranked(moment)]
