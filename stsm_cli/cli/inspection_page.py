@@ -192,7 +192,7 @@ def video_chapter(
     """
     named = list(map(one_line, classes))
     facts = [*video_facts(found), *sampling_notes(found)]
-    blocks: list[PageBlock] = [_text(" ".join(f"{fact}." for fact in facts))]
+    blocks: list[PageBlock] = [_text(f"{'; '.join(facts)}.")]
     blocks += [*_answer(found, recipe, named), *_trained_on(found, recipe)]
     blocks += _tested_on(found, recipe)
     return SheetChapter(f"video{place}", one_line(str(path)), blocks)

@@ -204,7 +204,7 @@ def test_a_video_that_is_short_for_the_sampling_is_told(small_run, capsys):
     assert re.search(r"test, clip 1 +0, 4, 8, 0 ", table)
     told = "of the 4 frames of a clip 3 differ: it is short for this sampling"
     assert told in table
-    assert told in Path("00000.html").read_text(encoding="utf-8")
+    assert f" pixels; {told}.</p>" in Path("00000.html").read_text(encoding="utf-8")
 
 
 def test_a_run_says_of_a_video_what_predict_says(small_run, capsys):
