@@ -32,6 +32,7 @@ OUTSIDE = (
     *("results/*.md", "results/*.svg", "results/speed/README.md"),
 )
 NOTEBOOK = ROOT / "docs" / "notebook" / "shift.ipynb"
+COLUMNS = 80  # of the help of a command: as many as a page shows without scrolling
 BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "above {}",
@@ -103,7 +104,12 @@ def commands_page() -> str:
 
 def _helps(command: Any, word: str, above: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
     context = command.context_class(
-        command, above, word, max_content_width=100, terminal_width=100, **command.context_settings
+        command,
+        above,
+        word,
+        max_content_width=COLUMNS,
+        terminal_width=COLUMNS,
+        **command.context_settings,
     )
     yield context.command_path, command.get_help(context)
     for name, part in getattr(command, "commands", {}).items():

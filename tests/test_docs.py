@@ -162,6 +162,8 @@ def test_the_page_of_commands_has_each_one(hooks):
     for words in (["train"], ["prepare", "k400"], ["recipes", "show"], ["bench", "shift"]):
         assert f"\n## stsm {' '.join(words)}\n\n```text\nUsage: stsm {' '.join(words)}" in page
     assert "-h, --help" in page
+    helps = [line for line in page.split("\n## stsm\n")[1].splitlines() if line[:1] != "#"]
+    assert max(map(len, helps)) <= 80  # wider ones would have to be scrolled
 
 
 def test_the_recipe_s_page_says_range_default_and_meaning(hooks):

@@ -12,6 +12,7 @@ from stsm_cli.errors import UsageError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
 from stsm_cli.models.stream import FrameStream
+from stsm_cli.models.tsn import TSN
 from stsm_cli.progress import SILENT, Progress
 
 NUM_CLASSES = 400  # where the recipe leaves them open
@@ -36,7 +37,8 @@ def measure_stream(
     try:
         stream = FrameStream(network)
     except ValueError as error:
-        hint = "`--set model.shift.dims=T-+H+W` shifts from the past alone"
+        way = "`--set model.shift.dims=T-+H+W` shifts from the past alone"
+        hint = way if isinstance(network, TSN) and recipe.model.shift else None
         raise UsageError(f"{recipe.model.backbone}: {error}", hint=hint) from None
     videos = torch.randn(1, *network.view.shape(recipe.test.crop_px), device=stopwatch.device)
     window = f"a window of {network.view.num_frames} frames"

@@ -30,7 +30,8 @@ def inspection(
         Path | None,
         typer.Argument(
             metavar="RUN|VIDEO",
-            help="A run folder (default: the newest finished run below `runs/`), or a video file.",
+            help="A run folder (default: the newest finished run below `runs/`), one of `stsm "
+            "weights`, or a video file.",
             show_default=False,
         ),
     ] = None,
@@ -120,9 +121,11 @@ def _asked(
     source: Path | None, videos: list[Path], run: str | None, recipe: str | None
 ) -> tuple[str | None, list[Path]]:
     """The run and the videos that are meant; None: the newest finished run, or none is needed."""
-    if source is not None and source.is_dir():
+    from stsm_cli.engine.bundled import almost_bundled
+
+    if source is not None and (source.is_dir() or almost_bundled(str(source))):
         if run is not None:
-            raise UsageError(f"{source}: is a folder, so a run, and --run {run} is another")
+            raise UsageError(f"{source}: names a run, and --run {run} is another")
         run = str(source)
     elif source is not None:
         _check_video(source)
@@ -350,7 +353,7 @@ def _inspect_videos(
     if as_json:
         console.json(_video_record(found, failed, recipe, classes, out))
     elif found:
-        _print_videos(found, out)
+        _print_videos(found, classes, out)
     if failed:
         raise typer.Exit(1)
 
@@ -389,10 +392,13 @@ def _video_record(
     }
 
 
-def _print_videos(found: "dict[Path, VideoInspection]", out: Path) -> None:
-    from stsm_cli.cli.inspection_page import sampling_notes, video_facts, video_rows
+def _print_videos(
+    found: "dict[Path, VideoInspection]", classes: tuple[str, ...], out: Path
+) -> None:
+    from stsm_cli.cli.inspection_page import answer_note, sampling_notes, video_facts, video_rows
 
     for path, one in found.items():
         columns = ["", "frames", "seconds", "crop"]
-        notes = [*video_facts(one), *sampling_notes(one), f"{out} shows them"]
+        said = answer_note(one, classes)
+        notes = [*video_facts(one), *sampling_notes(one), *said, f"{out} shows them"]
         output.current().table(str(path), columns, video_rows(one), notes=notes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from stsm_cli.engine.inspection import (
 )
 from stsm_cli.engine.kept_tests import KeptTest
 from stsm_cli.printable import counted, one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_FRAMES = 16  # ours: of a view that are shown, evenly spread
 MOST_NAMED = 10  # broken videos, and classes that are never an answer
@@ -189,7 +192,7 @@ def video_chapter(
     """
     named = list(map(one_line, classes))
     facts = [*video_facts(found), *sampling_notes(found)]
-    blocks: list[PageBlock] = [_text(" ".join(f"{fact}." for fact in facts))]
+    blocks: list[PageBlock] = [_text(f"{'; '.join(facts)}.")]
     blocks += [*_answer(found, recipe, named), *_trained_on(found, recipe)]
     blocks += _tested_on(found, recipe)
     return SheetChapter(f"video{place}", one_line(str(path)), blocks)
@@ -219,12 +222,24 @@ def sampling_notes(found: VideoInspection) -> Iterator[str]:
 def _answer(found: VideoInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:
     if found.probabilities is None or found.heat is None:
         return
-    values, labels = found.probabilities.topk(min(MOST_LIKELY, len(classes)))
-    names = [classes[label] for label in labels.tolist()]
+    likeliest = _likeliest(found.probabilities, classes)
     yield _heading("What the network says")
-    shares = [f"{100 * value:.1f}" for value in values.tolist()]
-    yield Grid(["class", "%"], list(zip(names, shares, strict=True)))
-    yield _glowing(middle_clip(found.test), found.heat[0], f"Grad-CAM of {names[0]}", recipe)
+    yield Grid(["class", "%"], likeliest)
+    yield _glowing(middle_clip(found.test), found.heat[0], f"Grad-CAM of {likeliest[0][0]}", recipe)
+
+
+def _likeliest(probabilities: "Tensor", classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Names of the likeliest classes, and their probabilities (K,) in percent."""
+    values, labels = probabilities.topk(min(MOST_LIKELY, len(classes)))
+    pairs = zip(labels.tolist(), values.tolist(), strict=True)
+    return [(classes[label], f"{100 * value:.1f}") for label, value in pairs]
+
+
+def answer_note(found: VideoInspection, classes: Sequence[str]) -> Iterator[str]:
+    """What a network says of the video, in a line; nothing without one."""
+    if found.probabilities is not None:
+        likeliest = _likeliest(found.probabilities, classes)
+        yield "the network says " + ", ".join(f"{name} {share} %" for name, share in likeliest)
 
 
 def _trained_on(found: VideoInspection, recipe: Recipe) -> Iterator[PageBlock]:

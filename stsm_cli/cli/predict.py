@@ -35,8 +35,8 @@ def predict(
         typer.Argument(
             metavar="VIDEO...",
             help="Files, folders, patterns, or lists (.txt, .csv) of videos, or the address of a "
-            "stream. First may come a network: one of `stsm weights`, or MODEL.onnx, which "
-            "`stsm export` wrote.",
+            "stream. First may come a network: a run folder, one of `stsm weights`, or MODEL.onnx, "
+            "which `stsm export` wrote.",
             show_default=False,
         ),
     ] = None,

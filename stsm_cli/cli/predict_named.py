@@ -20,21 +20,31 @@ DEMO = Path("demo")
 def told_apart(
     words: list[str], run: str | None, recipe: str | None
 ) -> tuple[Path | None, str | None, list[str]]:
-    """A file of ONNX, or the name of a run, that comes before the videos; and the videos.
+    """A file of ONNX, or a run by folder or name, that comes before the videos; and the videos.
 
     Raises:
         UsageError: A network comes first, and options name another.
     """
-    first, *others = words or [""]
+    if not words:
+        return None, run, words
+    first, *others = words
     if first.lower().endswith(ONNX):
         return Path(first), run, others
-    from stsm_cli.config.load import recipe_names
-
-    if first not in recipe_names() or Path(first).exists():
+    if not _is_network(first):
         return None, run, words
     if run or recipe:
         raise UsageError(f"{first}: is a network, and {run or recipe} is another")
     return None, first, others
+
+
+def _is_network(word: str) -> bool:
+    """Tell whether a run folder is named, or something like one of `stsm weights`."""
+    from stsm_cli.config.load import recipe_names
+    from stsm_cli.engine.bundled import almost_bundled
+
+    if Path(word).exists():
+        return (Path(word) / "recipe.yaml").is_file()
+    return word in recipe_names() or almost_bundled(word) is not None
 
 
 def source_of(

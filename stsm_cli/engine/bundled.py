@@ -4,6 +4,7 @@
 stands; the card inside says what was trained on what, and how well it did.
 """
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -19,6 +20,14 @@ def bundled_names() -> tuple[str, ...]:
     root = resource_dir("weights")
     files = root.rglob(f"*{SAFETENSORS}")
     return tuple(sorted(file.relative_to(root).with_suffix("").as_posix() for file in files))
+
+
+def almost_bundled(name: str) -> str | None:
+    """The one of these names that is meant, where nothing has the given one; None: no such is."""
+    path = Path(name)
+    if path.suffix or path.exists():
+        return None
+    return next(iter(get_close_matches(name, bundled_names(), n=1, cutoff=0.8)), None)
 
 
 def bundled_file(name: str) -> Path:

@@ -18,7 +18,7 @@ from stsm_cli.config.load import describe, load_recipe, recipe_names
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror
-from stsm_cli.engine.bundled import bundled_file, bundled_names, weights_card
+from stsm_cli.engine.bundled import almost_bundled, bundled_file, bundled_names, weights_card
 from stsm_cli.engine.card import ModelCard, card_mirror, card_recipe
 from stsm_cli.engine.runlog import RunFolder, instead_of, newest_run
 from stsm_cli.errors import CheckpointError, UsageError
@@ -153,6 +153,8 @@ def trained(
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     if run in recipe_names() and not folder.path.exists():
         return _come_along(run, overrides, best)
+    if run is not None and (near := almost_bundled(run)):
+        raise CheckpointError(f"{run}: no such run folder", hint=f"did you mean `{near}`?")
     recipe, edits = _edited(folder.recipe(), str(folder.recipe_file), overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
     return Trained(folder.about().recipe, recipe, file, folder, edits)

@@ -6,7 +6,8 @@ network. Eagerly the output is filled slice by slice (on CUDA by one kernel, `sh
 what `torch.compile`, `torch.export` and ONNX see is built of slices, pads and one concatenation,
 channels-last where it is compiled for a CPU; for `torch.fx` it is one node.
 
-Shapes: N videos, T frames a video, C channels, H rows, W columns.
+Shapes:
+    N videos, T frames a video, C channels, H rows, W columns.
     frames (N·T, C, H, W), the frames of a video one after the other; features (N, C, T, H, W).
 """
 
@@ -63,7 +64,8 @@ def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: AlphaLi
         ValueError: `dims` or `alpha` is not valid; `x` is neither frames nor features; the number
             of frames is not a multiple of `num_frames`.
 
-    Source: paper section 3. At `T`, α=1/4 it is the shift of mit-han-lab/temporal-shift-module,
+    Source:
+        Paper section 3. At `T`, α=1/4 it is the shift of mit-han-lab/temporal-shift-module,
         ops/temporal_shift.py, with `fold_div` 8.
     """
     if not isinstance(x, Tensor):  # a proxy of torch.fx, whose graph takes no Fraction

@@ -10,8 +10,10 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from stsm_cli.analysis.contact_sheet import Picture, SheetChapter, Strip, sheet_html
 from stsm_cli.analysis.page import page_html, write_page
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -56,6 +58,7 @@ PROBE = """\
 <script>
 onload = () => document.getElementById("probe").textContent = JSON.stringify({
   images: [...document.images].map(image => image.naturalWidth),
+  shown: [...document.images].map(image => image.width),
   widths: [document.documentElement.scrollWidth, innerWidth],
 });
 </script>
@@ -232,17 +235,20 @@ def test_the_committed_results_hang_together(committed):
 @pytest.mark.parametrize("width", [1600, 500])  # headless windows are no narrower
 def test_a_browser_shows_it_all(committed, browser, tmp_path, width):
     html = page_html(committed)
-    copy = tmp_path / "probed.html"
-    probed = html.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
-    copy.write_text(probed.replace("</body>", PROBE), encoding="utf-8")
-    dom = browse(browser, tmp_path, f"--window-size={width},900", "--dump-dom", copy.as_uri())
-    seen = Page(dom)
+    seen, found = probe(browser, tmp_path, html, width)
     for tag in ("h1", "h2", "h3", "h4", "th", "td", "li"):
         assert seen.all(tag) == Page(html).all(tag)
-    (probe,) = [text for attrs, text in seen.all("pre") if attrs.get("id") == "probe"]
-    found = json.loads(probe)
     assert len(found["images"]) == len(Page(html).all("img"))
     assert min(found["images"]) > 100
+    assert found["widths"] == [width, width]
+
+
+@pytest.mark.parametrize("width", [1600, 500])
+def test_a_browser_shows_frames_as_large_as_they_are(browser, tmp_path, width):
+    frames = Strip("frames", [Picture(np.zeros((32, 32, 3), np.uint8))] * 8)
+    html = sheet_html("a look", [SheetChapter("one", "One", [frames])])
+    _, found = probe(browser, tmp_path, html, width)
+    assert found["shown"] == [96] * 8
     assert found["widths"] == [width, width]
 
 
@@ -250,6 +256,16 @@ def test_a_browser_takes_its_picture(committed, browser, tmp_path):
     page, picture = write_page(tmp_path, committed), tmp_path / "page.png"
     browse(browser, tmp_path, "--window-size=800,600", f"--screenshot={picture}", page.as_uri())
     assert picture.read_bytes()[16:24] == bytes([0, 0, 3, 32, 0, 0, 2, 88])  # PNG: 800 × 600
+
+
+def probe(browser, folder, html, width):
+    """The page as a browser of that width has it, and what is measured of it there."""
+    copy = folder / "probed.html"
+    probed = html.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
+    copy.write_text(probed.replace("</body>", PROBE), encoding="utf-8")
+    seen = Page(browse(browser, folder, f"--window-size={width},900", "--dump-dom", copy.as_uri()))
+    (told,) = [text for attrs, text in seen.all("pre") if attrs.get("id") == "probe"]
+    return seen, json.loads(told)
 
 
 def browse(browser, folder, *arguments):

@@ -181,3 +181,9 @@ def test_its_rehearsal_is_small_and_on_a_cpu(stub, tmp_path):
     for words in asked[:-2]:
         assert words[words.index("--device") + 1] == "cpu"
         assert "1" in words
+
+
+@pytest.mark.parametrize(("recipe", "num_hints"), [("order/stsm", 1), ("synth/i3d", 0)])
+def test_a_causal_shift_is_pointed_to_where_it_would_do(capsys, recipe, num_hints):
+    assert run(["bench", "stream", recipe]) == 2
+    assert capsys.readouterr().err.count("hint: `--set model.shift.dims=T-+H+W`") == num_hints

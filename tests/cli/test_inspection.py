@@ -204,7 +204,7 @@ def test_a_video_that_is_short_for_the_sampling_is_told(small_run, capsys):
     assert re.search(r"test, clip 1 +0, 4, 8, 0 ", table)
     told = "of the 4 frames of a clip 3 differ: it is short for this sampling"
     assert told in table
-    assert told in Path("00000.html").read_text(encoding="utf-8")
+    assert f" pixels; {told}.</p>" in Path("00000.html").read_text(encoding="utf-8")
 
 
 def test_a_run_says_of_a_video_what_predict_says(small_run, capsys):
@@ -219,6 +219,15 @@ def test_a_run_says_of_a_video_what_predict_says(small_run, capsys):
     assert "What the network says" in html
     assert f"<td>{predicted['classes'][0]['class']}</td>" in html
     assert f"Grad-CAM of {predicted['classes'][0]['class']}" in html
+    assert run(["inspect", "runs/small", "--video", A, "--force"]) == 0
+    first, second = predicted["classes"][:2]
+    said = ", ".join(f"{one['class']} {100 * one['probability']:.1f} %" for one in (first, second))
+    assert f"\nthe network says {said}, " in capsys.readouterr().out
+
+
+def test_weights_that_come_along_are_asked_as_a_run_is(small_run, capsys):
+    assert run(["inspect", "order/stsm", "--video", A]) == 0
+    assert re.search(r"^the network says \w+ [\d.]+ %, ", capsys.readouterr().out, re.M)
 
 
 def test_where_no_video_is_read_no_page_is_written(small_run, capsys, monkeypatch):
@@ -254,6 +263,8 @@ def test_a_view_that_cannot_be_read_fails_its_video(small_run, capsys, monkeypat
     ("words", "error", "hint"),
     [
         ("synth/stsm", "synth/stsm: is a recipe, not a run", "stsm inspect VIDEO --recipe synth/s"),
+        ("order/stsm", "order/stsm: keeps no test that", "`stsm inspect VIDEO --run order/stsm`"),
+        ("order/stsn", "order/stsn: no such run folder", "did you mean `order/stsm`?"),
         ("gone.mp4", "gone.mp4: no such run folder or video", ""),
         ("runs", "runs: not a run folder", "name one that `stsm train` made"),
         (
@@ -270,7 +281,7 @@ def test_a_view_that_cannot_be_read_fails_its_video(small_run, capsys, monkeypat
         ("a.onnx", "a.onnx: is a network, not a video", "`stsm inspect RUN` looks at its run"),
         ("--recipe synth/stsm", "--recipe synth/stsm: belongs to a VIDEO", "inspect VIDEO --reci"),
         ("a.mp4 --recipe synth/stsm --run runs/small", "--recipe synth/stsm: excludes a run", ""),
-        ("runs/small --run runs/b", "runs/small: is a folder, so a run, and --run runs/b is", ""),
+        ("runs/small --run runs/b", "runs/small: names a run, and --run runs/b is", ""),
         ("--set seed=1", "--set seed=1: belongs to a VIDEO, and none is named", "`stsm eval`"),
         (
             "a.mp4 --recipe synth/i3d_flow",

@@ -33,6 +33,16 @@ def test_the_newest_run_names_five_classes(small_run, capsys):
     assert "runs/small/checkpoints/last.pt under synth-1x1@28" in err
 
 
+def test_a_run_folder_may_come_first(small_run, capsys):
+    small_run.result_file.unlink()  # no finished run
+    assert run(["predict", "runs/small", A, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [video["video"] for video in json.loads(out)["videos"]] == [A]
+    assert "runs/small/checkpoints/last.pt under" in err
+    assert run(["predict", "runs/small"]) == 2
+    assert problems(capsys)[0] == "error: no video is named"
+
+
 def test_predict_and_eval_agree(small_run, capsys):
     """Through the command line, several views, a model that was never told the labels."""
     views = ["--clips", "2", "--crops", "10"]

@@ -52,6 +52,10 @@ def test_they_are_exported_under_their_name(capsys):
             "order/stsm: is a network, and r",
         ),
         (["order/stsm"], "no video is named"),
+        (
+            ["order/stsn", "--demo"],
+            "order/stsn: no such run folder\nhint: did you mean `order/stsm`?",
+        ),
         (["synth/tsn", "a.mp4"], "synth/tsn: is a recipe, not a run folder"),
     ],
 )
