@@ -71,8 +71,8 @@ def train(
         bool,
         typer.Option(
             "--dry-run",
-            help="Look into --init; print each value of the recipe, its origin, and the batch; "
-            "stop.",
+            help="Look into --init and `optim.frozen`; print each value of the recipe, its origin, "
+            "and the batch; stop.",
         ),
     ] = False,
     device: Device = "auto",
@@ -119,6 +119,10 @@ def train(
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
         if init is not None and not resume:
             loaded = _begun_from(loaded, init, root)
+        if loaded.recipe.optim.frozen:
+            from stsm_cli.engine.optim import check_frozen  # only now: it takes seconds
+
+            check_frozen(loaded.recipe)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)

@@ -166,8 +166,9 @@ def test_fp16_on_a_cpu_is_refused_before_a_set_is_made(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parts_that_a_network_has_not_are_refused_before_a_set_is_made(capsys, tmp_path):
-    assert run(["train", "--set", "optim.frozen=[stem, layer9]"]) == 2
+@pytest.mark.parametrize("planned", [[], ["--dry-run"]])
+def test_parts_that_a_network_has_not_are_refused_before_a_set_is_made(planned, capsys, tmp_path):
+    assert run(["train", "--set", "optim.frozen=[stem, layer9]", *planned]) == 2
     assert errors(capsys)[0] == "error: optim.frozen: the network has no part layer9 with weights"
     assert list(tmp_path.iterdir()) == []
 
