@@ -32,6 +32,7 @@ from stsm_cli.data.samples import Sample, TestSet, TrainingSet
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
+from stsm_cli.printable import counted
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class TrainLoader:
         if self.num_videos < plan.num_shares:
             raise DataError(
                 f"{videos.manifest.root}: {self.num_videos} training videos are too few for "
-                f"{world_size} processes × {plan.num_parts} parts (optim.accumulate)"
+                f"{counted(world_size, 'process', 'processes')} × "
+                f"{counted(plan.num_parts, 'part')} (optim.accumulate)"
             )
         own = range(rank * plan.num_parts, (rank + 1) * plan.num_parts)
         self._batches = _EpochBatches(indices, plan, seed, own)

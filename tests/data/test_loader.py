@@ -241,6 +241,9 @@ def test_what_cannot_be_shared_out_is_told():
     message = r"nowhere: 3 training videos are too few for 2 processes × 2 parts"
     with pytest.raises(DataError, match=message):
         train_loader(make_videos(3), config(), batch_size=12, world_size=2, accumulate=2)
+    message = r"nowhere: 3 training videos are too few for 1 process × 4 parts"
+    with pytest.raises(DataError, match=message):
+        train_loader(make_videos(3), config(), batch_size=12, accumulate=4)
 
 
 def views_seen(data, epochs=40):
