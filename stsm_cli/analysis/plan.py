@@ -4,19 +4,22 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from stsm_cli.analysis.ablation import Row, Run, Sweep, SystemRow
 from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.records import RunRecord, finished_among, read_records
+from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import OptimConfig, Recipe, ShiftConfig
 from stsm_cli.models.shift_slices import channel_slices, group_sizes
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.resources import resource_dir
 
-TIMELESS: dict[str, bool | set[str]] = {  # keys that do not change how long an epoch takes
+TIMELESS: dict[str, bool | set[str] | dict[str, set[str]]] = {  # keys that do not change how long an epoch takes
     "model": {"shift", "dropout", "weights", "init"},
     "optim": set(OptimConfig.model_fields) - {"optimizer", "batch_size", "accumulate", "frozen"},
+    "data": dict.fromkeys(get_args(GeneratedName), {"draw"}),
     "seed": True,
 }
 Time = tuple[str, float]

@@ -132,10 +132,10 @@ def ablate(
             only=only or [],
             overrides=overrides or [],
         )
-    if not dry_run:
-        from stsm_cli.engine.device import check_device
+        if not dry_run:
+            from stsm_cli.engine.device import check_device
 
-        check_device(device)
+            check_device(device)
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         console.message(note)
     if dry_run:

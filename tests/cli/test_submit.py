@@ -39,6 +39,12 @@ def tiny(tiny):
     return [*tiny, "--set", "optim.epochs=2"]
 
 
+@pytest.fixture(scope="module")
+def tiny_rows(tiny_rows):
+    """With the same second epoch."""
+    return [*tiny_rows, "--set", "optim.epochs=2"]
+
+
 @pytest.fixture
 def submitted(monkeypatch):
     """The jobs that would have been submitted; none is."""
