@@ -17,12 +17,12 @@ from stsm_cli.progress import SILENT, Progress
 from stsm_cli.resources import resource_dir
 
 TIMELESS: dict[str, bool | set[str] | dict[str, set[str]]] = {
-    # keys that do not change how long an epoch takes
     "model": {"shift", "dropout", "weights", "init"},
     "optim": set(OptimConfig.model_fields) - {"optimizer", "batch_size", "accumulate", "frozen"},
     "data": {name: {"draw"} for name in get_args(GeneratedName)},
     "seed": True,
 }
+"""Keys that do not change how long an epoch takes."""
 Time = tuple[str, float]
 """The work of a recorded run in an epoch (`_work`), and the seconds that took."""
 
