@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import JsonValue, PositiveFloat, PositiveInt, ValidationError
+from pydantic import JsonValue, NonNegativeFloat, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep, joined_hash, slug
@@ -101,8 +101,8 @@ class RunRecord:
     protocol: str
     score: Score
     curve: Curve
-    seconds: PositiveFloat
-    """Training and test together."""
+    seconds: NonNegativeFloat
+    """Training and test together; 0 of less than a twentieth."""
     network: NetworkCost
     recipe: Recipe
     """With all keys of today, whatever version wrote it."""

@@ -119,10 +119,6 @@ def train(
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
         if init is not None and not resume:
             loaded = _begun_from(loaded, init, root)
-        if loaded.recipe.optim.frozen:
-            from stsm_cli.engine.optim import check_frozen  # only now: it takes seconds
-
-            check_frozen(loaded.recipe)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -326,6 +322,14 @@ def _check_start(recipe: "Recipe", init: Path, data: Path | None) -> None:
     check_init(recipe.model, progress=output.current())
 
 
+def _check_frozen(recipe: "Recipe") -> None:
+    """Refuse to freeze parts that the network has not."""
+    if recipe.optim.frozen:
+        from stsm_cli.engine.optim import check_frozen  # only now: it takes seconds
+
+        check_frozen(recipe)
+
+
 def _print_plan(
     loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
 ) -> None:
@@ -336,6 +340,7 @@ def _print_plan(
     from stsm_cli.engine.fitting import fit_recipe
 
     config, notes = loaded.recipe, loaded.notes
+    _check_frozen(config)
     if problem := obstacle(config.data, data, config.model.view.flow_fields):
         output.current().warn_of(problem)
     root, num_videos = data or config.data.place(), None

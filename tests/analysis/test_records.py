@@ -196,7 +196,7 @@ def edited(path, *keys, to):
             {"batch_size": 8, "lr": 0.004},
             r"environment\.batch\.lr is 0\.004, but its recipe gives 0\.002",
         ),
-        (("seconds",), 0.0, "seconds: Input should be greater than 0"),
+        (("seconds",), -0.1, "seconds: Input should be greater than or equal to 0"),
         (("curve", "val_top1"), [True] * 11, r"curve\.val_top1\.0: Input should be a valid number"),
     ],
 )
@@ -206,6 +206,11 @@ def test_what_can_be_computed_is_computed(path, tmp_path, keys, to, problem):
         read_records(tmp_path)
     assert str(caught.value).startswith(f"{path}: ")
     assert AGAIN in caught.value.hint
+
+
+def test_a_run_may_take_less_than_a_twentieth_of_a_second(path):
+    edited(path, "seconds", to=0.0)
+    assert read_record(path).seconds == 0
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_the_time_begins_with_the_first_run_s_news(live, sweep, monkeypatch):
     live.news(sweep.runs[0], (0.9 / epochs, ""))
     assert live._left() == "0 of 7 runs"
     live.news(sweep.runs[0], (1 / epochs, ""))
-    assert live._left() == "0 of 7 runs, 0:12:40 left"
+    assert live._left() == "0 of 7 runs, 1:56:30 left"
 
 
 def test_clock_reckons_with_runs_side_by_side():

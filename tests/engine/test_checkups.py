@@ -150,7 +150,7 @@ def test_extras_that_are_absent_are_no_fault(monkeypatch):
 
 def test_extras_are_told_by_their_packages(monkeypatch):
     declared = metadata("stsm").get_all("Provides-Extra")
-    assert set(checkups.EXTRAS) == set(declared) - {"test", "dev"}
+    assert set(checkups.EXTRAS) == set(declared) - {"test", "dev", "docs"}
     monkeypatch.setattr(checkups, "EXTRAS", {"running": (("pytest",), ("none", "numpy"))})
     told = f"running (pytest {version('pytest')}, numpy {version('numpy')})"
     assert look("extras").text == told
