@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 OUTSIDE = (
     *("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md"),
     *("results/*.md", "results/*.svg", "results/speed/README.md"),
+    *("results/history/*.md", "results/history/*.svg"),
 )
 NOTEBOOK = ROOT / "docs" / "notebook" / "shift.ipynb"
 COLUMNS = 80  # of the help of a command: as many as a page shows without scrolling
