@@ -12,7 +12,7 @@ from stsm_cli.analysis.figure_pairs import pairs_figure
 from stsm_cli.analysis.figure_settings import Reference, networks_figure, settings_figure
 from stsm_cli.analysis.figure_shift import shift_figure
 from stsm_cli.analysis.figures import encode
-from stsm_cli.analysis.paper import PaperTable, load_paper_table
+from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.planned import SETS
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.statistics import Spread
@@ -97,29 +97,19 @@ def _stems(name: str, group: Group, suffix: str) -> tuple[str, str]:
 
 
 def _figures(out: Path, name: str, records: Sequence[RunRecord], suffix: str) -> dict[str, bytes]:
-    drawn: dict[str, Figure] = {}
-    for group in _illustrated(comparable(records)):
-        settings, curves = _stems(name, group, suffix)
-        drawn |= {settings: _settings(out, name, group), curves: _curves(name, group)}
-    return _encoded(drawn)
-
-
-def _settings(out: Path, name: str, group: Group) -> Figure:
-    paper, rows = _measured_rows(name, group)
-    if by_network(rows):
-        return networks_figure(rows, group, paper)
-    return settings_figure(rows, group, _tsm(out, group) if name == "alpha" else None)
-
-
-def _curves(name: str, group: Group) -> Figure:
-    _, rows = _measured_rows(name, group)
-    return curves_figure(rows, group)
-
-
-def _measured_rows(name: str, group: Group) -> tuple[PaperTable, list[RowSummary]]:
-    ablation = load_ablation(name)
+    ablation, drawn = load_ablation(name), dict[str, Figure]()
     paper = load_paper_table(ablation.table)
-    return paper, summarise(ablation, paper, group)
+    for group in _illustrated(comparable(records)):
+        rows = summarise(ablation, paper, group)
+        reference = _tsm(out, group) if name == "alpha" else None
+        settings, curves = _stems(name, group, suffix)
+        drawn[settings] = (
+            networks_figure(rows, group, paper)
+            if by_network(rows)
+            else settings_figure(rows, group, reference)
+        )
+        drawn[curves] = curves_figure(rows, group)
+    return _encoded(drawn)
 
 
 def _tsm(out: Path, group: Group) -> Reference:

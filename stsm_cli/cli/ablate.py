@@ -222,7 +222,8 @@ def _plan_sweeps(
         chosen = _on_every_embedded_set(data)
     else:
         chosen = [(one, dataset) for one in _all_with(dataset)]
-    return [plan_sweep(one, on, **_known_of(on, data), **options) for one, on in chosen]
+    known = {on: _known_of(on, data) for on in dict.fromkeys(on for _, on in chosen)}
+    return [plan_sweep(one, on, **known[on], **options) for one, on in chosen]
 
 
 def _on_every_embedded_set(data: Path | None) -> list[tuple[str, str]]:

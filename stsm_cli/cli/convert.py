@@ -72,15 +72,11 @@ def convert(
 
 
 def _check(source: str | None, out: Path, force: bool) -> None:
-    from stsm_cli.engine.saved_files import check_file
+    from stsm_cli.engine.saved_files import check_out
 
     if source is not None and source not in SOURCES:
         raise UsageError(f"--from must be one of {', '.join(SOURCES)}, got {source!r}")
-    if out.suffix != SAFETENSORS:
-        raise UsageError(f"--out {out}: must end in {SAFETENSORS}")
-    check_file("--out", out)
-    if out.exists() and not force:
-        raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
+    check_out(out, (SAFETENSORS,), force=force)
 
 
 def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[str, Any]:

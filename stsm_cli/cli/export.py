@@ -135,13 +135,9 @@ def _name(subject: "Trained") -> str:
 
 def _target(out: Path, force: bool, with_preprocessing: bool) -> Path:
     """The file to write, after all that can be wrong with it."""
-    from stsm_cli.engine.saved_files import check_file
+    from stsm_cli.engine.saved_files import check_out
 
-    if out.suffix not in ENDINGS:
-        raise UsageError(f"--out {out}: must end in {' or '.join(ENDINGS)}")
-    check_file("--out", out)
-    if out.exists() and not force:
-        raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
+    check_out(out, ENDINGS, force=force)
     if out.suffix == SAFETENSORS and with_preprocessing:
         raise UsageError(
             f"--with-preprocessing: {out} holds weights and computes nothing",

@@ -166,14 +166,10 @@ def _check_video(path: Path) -> None:
 
 def _target(out: Path | None, name: str, force: bool) -> Path:
     """The page to write, after all that can be wrong with it."""
-    from stsm_cli.engine.saved_files import check_file
+    from stsm_cli.engine.saved_files import check_out
 
     out = out or Path(f"{name}{PAGE}")
-    if out.suffix != PAGE:
-        raise UsageError(f"--out {out}: must end in {PAGE}")
-    check_file("--out", out)
-    if out.exists() and not force:
-        raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
+    check_out(out, (PAGE,), force=force)
     return out
 
 

@@ -19,6 +19,7 @@ from stsm_cli.analysis.contact_sheet import (
     heated,
     smaller,
 )
+from stsm_cli.cli.predict import ranked
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.crops import Crop
 from stsm_cli.data.manifest import VideoRecord
@@ -230,9 +231,8 @@ def _answer(found: VideoInspection, recipe: Recipe, classes: Sequence[str]) -> I
 
 def _likeliest(probabilities: "Tensor", classes: Sequence[str]) -> list[tuple[str, str]]:
     """Names of the likeliest classes, and their probabilities (K,) in percent."""
-    values, labels = probabilities.topk(min(MOST_LIKELY, len(classes)))
-    pairs = zip(labels.tolist(), values.tolist(), strict=True)
-    return [(classes[label], f"{100 * value:.1f}") for label, value in pairs]
+    best = ranked(probabilities, classes, MOST_LIKELY)
+    return [(name, f"{100 * value:.1f}") for name, value in best]
 
 
 def answer_note(found: VideoInspection, classes: Sequence[str]) -> Iterator[str]:

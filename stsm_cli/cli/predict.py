@@ -311,7 +311,7 @@ def class_names_or_numbers(
     return names
 
 
-def ranked(scores: "Tensor", classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
+def ranked(scores: "Tensor", classes: Sequence[str], top: int) -> list[tuple[str, float]]:
     """The `top` likeliest classes by scores (K,), with their probabilities; the likeliest first."""
     values, labels = scores.topk(min(top, len(classes)))
     names = [classes[label] for label in labels.tolist()]

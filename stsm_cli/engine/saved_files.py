@@ -1,5 +1,6 @@
 """Places that commands write to; checked before torch is imported, and before long work."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from stsm_cli.atomic import try_file
@@ -20,6 +21,19 @@ def check_file(option: str, path: Path) -> None:
         try_file(path)
     except OSError as error:
         raise UsageError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+
+def check_out(out: Path, endings: Sequence[str], *, force: bool) -> None:
+    """Refuse a file for `--out` that has another ending, could not be written, or is there.
+
+    Raises:
+        UsageError: It is refused; one that is there only without `force`.
+    """
+    if out.suffix not in endings:
+        raise UsageError(f"--out {out}: must end in {' or '.join(endings)}")
+    check_file("--out", out)
+    if out.exists() and not force:
+        raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
 
 
 def check_folder(folder: Path | None, window: int | None, force: bool) -> None:

@@ -64,12 +64,11 @@ def list_folder(
     found = Found(root, sorted(named.union(tree.videos)), inventory.key)
     assigned = assign(root, inventory.entries, classes, lambda entry: found.take(entry.key))
     present = (video.path for split in SPLITS for video in assigned.splits[split] if video.path)
-    unlisted = (path for path in found.unlisted() if inventory.key(path) not in inventory.left_out)
     return Listing(
         root,
         classes,
         assigned.splits,
-        unlisted=tuple(sorted(unlisted)),
+        unlisted=tuple(sorted(found.unlisted(inventory.left_out))),
         duplicates=tuple(sorted({*assigned.again, *found.duplicates()})),
         conflicts=assigned.conflicts,
         copies=find_copies(root, present),

@@ -91,9 +91,10 @@ class Found:
         self._taken.add(key)
         return self._paths[key][0]
 
-    def unlisted(self) -> list[str]:
-        """The files that no listed video has."""
-        return [path for key in self._paths.keys() - self._taken for path in self._paths[key]]
+    def unlisted(self, left_out: frozenset[str] = frozenset()) -> list[str]:
+        """The files that no listed video has, nor one whose key is in `left_out`."""
+        unlisted = self._paths.keys() - self._taken - left_out
+        return [path for key in unlisted for path in self._paths[key]]
 
     def duplicates(self) -> list[str]:
         """Further files of videos that were taken, other than links to the same file."""

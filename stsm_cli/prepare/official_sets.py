@@ -110,12 +110,11 @@ def list_official(
         check_classes(entries[part], classes, f"{official.name}'s class list lacks")
     found = Found(root, tree.videos, inventory.key)
     assigned = assign(root, entries, classes, lambda entry: found.take(entry.key))
-    unlisted = (path for path in found.unlisted() if inventory.key(path) not in inventory.left_out)
     return Listing(
         root,
         classes,
         assigned.splits,
-        unlisted=tuple(sorted(unlisted)),
+        unlisted=tuple(sorted(found.unlisted(inventory.left_out))),
         duplicates=tuple(sorted({*assigned.again, *found.duplicates()})),
         conflicts=assigned.conflicts,
         faults=tree.faults,
