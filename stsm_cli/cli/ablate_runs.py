@@ -183,6 +183,9 @@ def carry_out(
     for run in missing:
         place = run.recipe.data.place(data)
         check_place(run.recipe.data, place, run.recipe.model.view.flow_fields)
+    if not missing:
+        told = f"all of {counted(len(sweep.runs), 'run')} recorded in {out / 'records'}"
+        output.current().message(f"nothing to train: {told}; another --out begins anew")
     paper = load_paper_table(sweep.ablation.table)
     num_missing = len({run.folder for run in missing})
     with LiveTable(sweep, paper, num_missing, output.current()) as live:

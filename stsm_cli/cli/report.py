@@ -80,11 +80,11 @@ def _check_folder(out: Path) -> None:
 
 def _write(out: Path, *, html: bool) -> list[Path]:
     from stsm_cli.analysis.ablation import ablation_names
+    from stsm_cli.analysis.added_rows import write_added_rows
     from stsm_cli.analysis.audit import write_audit
     from stsm_cli.analysis.index import write_index
     from stsm_cli.analysis.page import PAGE, write_page
     from stsm_cli.analysis.publish import publish, write_pictures
-    from stsm_cli.analysis.shift_in_3d import write_shift_in_3d
 
     names, written = ablation_names(), []
     html = html or (out / PAGE).exists()  # no page is left behind by its tables
@@ -95,10 +95,11 @@ def _write(out: Path, *, html: bool) -> list[Path]:
         tables = [path for path in written if path.suffix == ".md"]
         written += write_pictures(out)
         bar.advance(1, "pictures")
-        beside, audit, index = write_shift_in_3d(out), write_audit(out), write_index(out)
-        written += [beside, audit, index]
+        beside = [*write_added_rows(out), write_audit(out)]
+        index = write_index(out)
+        written += [*beside, index]
         bar.advance(1, "audit")
         if html:
-            written.append(write_page(out, [index, *tables, beside, audit]))
+            written.append(write_page(out, [index, *tables, *beside]))
             bar.advance(1, "page")
     return written

@@ -119,6 +119,10 @@ def train(
         loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
         if init is not None and not resume:
             loaded = _begun_from(loaded, init, root)
+        if tensorboard or wandb is not None:
+            from stsm_cli.engine.boards import Boards  # only where asked for: it takes seconds
+
+            Boards(tensorboard, wandb).check()
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -333,7 +337,7 @@ def _check_frozen(recipe: "Recipe") -> None:
 def _print_plan(
     loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
 ) -> None:
-    from stsm_cli.config.batch import plan_batch
+    from stsm_cli.config.batch import mixes_nothing, plan_batch, slow_average
     from stsm_cli.data.dataset import obstacle
     from stsm_cli.data.flow_report import videos_without_flow
     from stsm_cli.data.manifest import has_manifest, read_manifest
@@ -354,6 +358,7 @@ def _print_plan(
     steps = batch.steps_per_epoch
     facts = {"schema": "stsm.plan/1", "batch": asdict(batch), "steps_per_epoch": steps}
     notes.append(f"{batch}; no videos at {root} yet" if steps is None else str(batch))
+    notes += [*slow_average(config.optim, batch), *mixes_nothing(config.loss, batch)]
     print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
 
 

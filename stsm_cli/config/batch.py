@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.config.schema import OptimConfig
 from stsm_cli.errors import RecipeError
 from stsm_cli.printable import counted
@@ -90,3 +91,27 @@ def batch_size(config: OptimConfig, num_training: int | None = None) -> int:
 def peak_lr(config: OptimConfig, num_training: int | None = None) -> float:
     """The recipe's learning rate, scaled linearly from `lr_batch_size` to what a step holds."""
     return config.lr * batch_size(config, num_training) / config.lr_batch_size
+
+
+def slow_average(config: OptimConfig, plan: BatchPlan) -> list[str]:
+    """A warning where the average of the weights outlives the run; else none."""
+    if config.ema_decay is None or plan.steps_per_epoch is None:
+        return []
+    remembered, steps = 1 / (1 - config.ema_decay), config.epochs * plan.steps_per_epoch
+    if remembered < steps:
+        return []
+    return [
+        f"warning: optim.ema_decay {config.ema_decay} remembers about {remembered:,.0f} steps and "
+        f"the run has {steps:,}: its average stays near the weights of its first step"
+    ]
+
+
+def mixes_nothing(config: LossConfig, plan: BatchPlan) -> list[str]:
+    """A warning for each kind of mixing where no video has a neighbour in its part; else none."""
+    if plan.num_videos > 1:
+        return []
+    return [
+        f"warning: loss.{key} {alpha} has no effect: a part of a batch is one video"
+        for key in ("mixup_alpha", "cutmix_alpha")
+        if (alpha := getattr(config, key)) is not None
+    ]

@@ -10,7 +10,6 @@ Shapes: K classes; frames (T, H, W, 3).
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 from typing import Protocol
@@ -29,7 +28,7 @@ from stsm_cli.engine.step import normalise
 from stsm_cli.engine.windows import STEPS
 from stsm_cli.errors import UsageError
 from stsm_cli.models.network import Network
-from stsm_cli.models.stream import FrameStream
+from stsm_cli.models.stream import FrameStream, obstacle
 
 RATE_SECONDS = 3.0  # that a rate is about; the first frames come at once, as they have waited
 JOIN_SECONDS = 2.0  # a thread that waits for a silent camera ends with the process
@@ -104,10 +103,9 @@ def looker(predictor: Predictor, window: int) -> Looker:
     """
     if follows_motion(predictor):
         raise UsageError("data.sampling motion: is by a whole video, which a stream is not")
-    if predictor.network is not None:
-        with suppress(ValueError):  # its frames see later ones
-            return StreamLooker(predictor.network, predictor.recipe.model.view, window)
-    return WindowLooker(predictor, window)
+    if predictor.network is None or obstacle(predictor.network) is not None:
+        return WindowLooker(predictor, window)
+    return StreamLooker(predictor.network, predictor.recipe.model.view, window)
 
 
 @dataclass(frozen=True)

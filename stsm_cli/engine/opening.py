@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stsm_cli.config.batch import BatchPlan
-from stsm_cli.config.regularisation import LossConfig
-from stsm_cli.config.schema import FOR_SMALL_FRAMES, OptimConfig, Recipe
+from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import UsageError
 from stsm_cli.printable import counted
@@ -62,30 +60,6 @@ def seconds_left(metrics: Sequence[Mapping[str, Any]], epochs: int) -> float | N
         return None
     seconds = fmean(epoch["seconds"] + epoch["seconds_val"] for epoch in metrics)
     return seconds * (epochs - int(metrics[-1]["epoch"]))
-
-
-def slow_average(config: OptimConfig, plan: BatchPlan) -> list[str]:
-    """A warning where the average of the weights outlives the run; else none."""
-    if config.ema_decay is None or plan.steps_per_epoch is None:
-        return []
-    remembered, steps = 1 / (1 - config.ema_decay), config.epochs * plan.steps_per_epoch
-    if remembered < steps:
-        return []
-    return [
-        f"warning: optim.ema_decay {config.ema_decay} remembers about {remembered:,.0f} steps and "
-        f"the run has {steps:,}: its average stays near the weights of its first step"
-    ]
-
-
-def mixes_nothing(config: LossConfig, plan: BatchPlan) -> list[str]:
-    """A warning for each kind of mixing where no video has a neighbour in its part; else none."""
-    if plan.num_videos > 1:
-        return []
-    return [
-        f"warning: loss.{key} {alpha} has no effect: a part of a batch is one video"
-        for key in ("mixup_alpha", "cutmix_alpha")
-        if (alpha := getattr(config, key)) is not None
-    ]
 
 
 def check_precision(recipe: Recipe, device: torch.device) -> None:

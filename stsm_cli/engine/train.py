@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from stsm_cli.config.batch import BatchPlan, plan_batch
+from stsm_cli.config.batch import BatchPlan, mixes_nothing, plan_batch, slow_average
 from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.content import data_id, made_files, split_id
@@ -25,7 +25,7 @@ from stsm_cli.engine.identity import (
     weights_sha256,
 )
 from stsm_cli.engine.lock import alone_in
-from stsm_cli.engine.opening import check_precision, mixes_nothing, opening_lines, slow_average
+from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.resuming import changed_start, check_class_list, check_origin, check_same
 from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.score_files import write_scores

@@ -4,6 +4,7 @@ A run is never held up: one without a connection keeps its curves in its folder.
 """
 
 import secrets
+import sys
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -74,8 +75,8 @@ class WandbWriter:
         self._run.log({tag: value}, step=step)
 
     def close(self) -> None:
-        """Send what is still here, for `FINISH_SECONDS` at most."""
-        self._run.finish()
+        """Send what is still here, for `FINISH_SECONDS` at most; under an error the run failed."""
+        self._run.finish(exit_code=int(sys.exc_info()[0] is not None))
 
 
 def _begin(project: str, folder: RunFolder, recipe: Recipe, mode: Mode = None) -> Any:  # noqa: ANN401

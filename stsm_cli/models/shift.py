@@ -146,7 +146,7 @@ class ShiftedConv(SpatioTemporalShift):
         )
         num_frames = frames_per_video(x, self.num_frames)
         if x.device.type == "cpu" and _is_compiled() and self.slices[-1].stop > 0:
-            return self.net(composed_channels_last(x, num_frames, self.slices))  # type: ignore[no-any-return]
+            return self.net(_CompiledShift.apply(x, num_frames, self.slices))  # type: ignore[no-any-return]
         shifted = _shifted(x, num_frames, self.slices, keep_input=keep_input)
         if not keep_input or shifted is x:
             return self.net(shifted)  # type: ignore[no-any-return]
@@ -301,6 +301,25 @@ class _Shift(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # noqa: ANN401
         return _shifted(tangent, ctx.num_frames, ctx.slices)
+
+
+class _CompiledShift(torch.autograd.Function):
+    """The shift as it is compiled for a CPU, whose own gradient would be a sum of its parts."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        num_frames: int,
+        slices: tuple[ChannelSlice, ...],
+    ) -> Tensor:
+        ctx.num_frames, ctx.slices = num_frames, slices
+        return composed_channels_last(x, num_frames, slices)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        reverse = tuple(part._replace(direction=-part.direction) for part in ctx.slices)
+        return composed_channels_last(grad, ctx.num_frames, reverse), None, None
 
 
 class _TransformedShift(_Shift):

@@ -20,6 +20,19 @@ from stsm_cli.models.tsn import TSN
 TIME = 0  # among the axes of a shift
 
 
+def obstacle(network: Network) -> str | None:
+    """Why `FrameStream` does not take the network; None if it does."""
+    if not isinstance(network, TSN):
+        return f"{type(network).__name__} does not take its frames one by one"
+    for name, module in network.named_modules():
+        if isinstance(module, ShiftedConv):
+            if any(TIME in part.axes and part.direction > 0 for part in module.slices):
+                return f"{name} looks at the next frame: its dims are {module.dims}, T- is causal"
+        elif hasattr(module, "num_frames"):
+            return f"{name} ({type(module).__name__}) looks at all frames of a view"
+    return None
+
+
 class FrameStream:
     """The scores of frames as they come.
 
@@ -29,17 +42,19 @@ class FrameStream:
         network: A 2D network over frames, its shift causal or none; it is copied.
 
     Raises:
-        ValueError: Frames of `network` see later ones, or see earlier ones by more than a shift.
+        ValueError: Frames of `network` see later ones, or see earlier ones by more than a shift
+            (see `obstacle`).
     """
 
     def __init__(self, network: Network) -> None:
-        if not isinstance(network, TSN):
-            raise ValueError(f"{type(network).__name__} does not take its frames one by one")
+        if (problem := obstacle(network)) is not None:
+            raise ValueError(problem)
         self._network = deepcopy(network).eval()
         self._network.view = replace(network.view, num_positions=1)
         self._sites = [
-            _replaced(self._network, name, _StreamedConv(conv))
-            for name, conv in _causal_shifts(self._network).items()
+            _replaced(self._network, name, _StreamedConv(module))
+            for name, module in list(self._network.named_modules())
+            if isinstance(module, ShiftedConv)
         ]
         self._shape: torch.Size | None = None
 
@@ -92,22 +107,6 @@ class _StreamedConv(nn.Module):
         self.past = [x[:, part.start : part.stop].clone() for part in self.in_time]
         out: Tensor = self.net(moved)
         return out
-
-
-def _causal_shifts(network: nn.Module) -> dict[str, ShiftedConv]:
-    """The shifts of the network by name; all of them look at the past alone, as all else does."""
-    shifts = {}
-    for name, module in network.named_modules():
-        if not isinstance(module, ShiftedConv):
-            if hasattr(module, "num_frames"):
-                raise ValueError(f"{name} ({type(module).__name__}) looks at all frames of a view")
-            continue
-        if any(TIME in part.axes and part.direction > 0 for part in module.slices):
-            raise ValueError(
-                f"{name} looks at the next frame: its dims are {module.dims}, T- is causal"
-            )
-        shifts[name] = module
-    return shifts
 
 
 def _replaced(network: nn.Module, name: str, by: _StreamedConv) -> _StreamedConv:

@@ -1,8 +1,8 @@
 """Re-encoding for fast random access: small pictures and a key frame every few frames.
 
-To show one frame, a reader decodes all frames from the key frame before it. A default encoder sets
-one every 250 frames, which makes reading eight frames cost as much as reading all. Frames stay the
-same in number, order and time; sound is left out.
+To show one frame, a reader decodes what it is built from, back to the key frame before it. A
+default encoder sets one every 250 frames, which makes reading eight frames cost as much as reading
+all. Frames stay the same in number, order and time; sound is left out.
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_GOP = 16
 DEFAULT_CRF = 20
-_OPTIONS = {"bf": "0", "tune": "fastdecode"}  # ours: half the time to read, 10 % more bytes
+# ours: no frame is built from three of every four, and a reader passes over those it does not need
+_OPTIONS = {"bf": "3", "b_strategy": "0", "b-pyramid": "none", "tune": "fastdecode"}
 _FALLBACK_RATE = 25  # where the file does not say; only the time stamps of the frames matter
 
 

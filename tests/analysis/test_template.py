@@ -14,5 +14,5 @@ def test_html_is_escaped():
 
 
 def test_markdown_stands_as_it_is():
-    values = dict.fromkeys(("label", "group", "contrasts", "missing", "command"), "")
+    values = dict.fromkeys(("label", "epochs", "contrasts", "missing", "command"), "")
     assert "\n1 < 2 & 3\n" in fill("shift_in_3d.md", table="1 < 2 & 3", **values)

@@ -76,7 +76,7 @@ def test_html_makes_one_page_of_them_all(tmp_path, capsys, without_pictures):
     written = json.loads(capsys.readouterr().out)["written"]
     assert written[-1] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
-    chapters = ["README", "table1_alpha", "shift_in_3d", "audit"]
+    chapters = ["README", "table1_alpha", "shift_in_3d", "causal", "audit"]
     places = [page.index(f'<section id="{name}">') for name in chapters]
     assert places == sorted(places)
 

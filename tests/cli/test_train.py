@@ -152,6 +152,8 @@ def test_what_keeps_a_network_from_learning_by_heart_is_set_as_any_key(tiny, cap
     plan = capsys.readouterr().out
     assert re.search(r"loss\.mixup_alpha\s+0\.4\s+--set", plan)
     assert re.search(r"data\.rand_augment\.magnitude\s+9\s+default", plan)
+    assert run([*command, "--dry-run", "--nproc", "8"]) == 0
+    assert "warning: loss.mixup_alpha 0.4 has no effect" in capsys.readouterr().out
     assert run([*command, "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["stopped_epoch"] == 2
@@ -163,6 +165,16 @@ def test_what_keeps_a_network_from_learning_by_heart_is_set_as_any_key(tiny, cap
 def test_fp16_on_a_cpu_is_refused_before_a_set_is_made(capsys, tmp_path):
     assert run(["train", "--set", "precision=fp16", "--device", "cpu"]) == 2
     assert "precision fp16: is for a GPU" in errors(capsys)[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("planned", [[], ["--dry-run"]])
+def test_a_board_that_is_not_installed_is_told_before_a_set_is_made(
+    planned, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("stsm_cli.engine.board.find_spec", lambda name: None)
+    assert run(["train", "--tensorboard", *planned]) == 2
+    assert errors(capsys)[0] == "error: --tensorboard: the package tensorboard is not installed"
     assert list(tmp_path.iterdir()) == []
 
 

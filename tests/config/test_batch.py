@@ -1,6 +1,7 @@
 import pytest
 
-from stsm_cli.config.batch import peak_lr, plan_batch
+from stsm_cli.config.batch import mixes_nothing, peak_lr, plan_batch, slow_average
+from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.config.schema import OptimConfig
 from stsm_cli.errors import RecipeError
 
@@ -45,3 +46,24 @@ def test_the_learning_rate_follows_the_videos_that_there_are(parts, told):
         f"batch 12 (all training videos, of 48 that the recipe asks for) = 1 process x {part} x "
         f"{told}, lr 0.001875; 1 step an epoch"
     )
+
+
+@pytest.mark.parametrize(("decay", "is_told"), [("0.9", False), ("0.99", True)])
+def test_an_average_that_outlives_the_run_is_a_warning(decay, is_told):
+    optim = config(batch_size=16, ema_decay=float(decay), epochs=2)
+    told = slow_average(optim, plan_batch(optim, 1, 16 * 20))
+    assert told == is_told * [
+        "warning: optim.ema_decay 0.99 remembers about 100 steps and the run has 40: "
+        "its average stays near the weights of its first step"
+    ]
+    assert slow_average(optim, plan_batch(optim, 1)) == []
+    assert slow_average(config(), plan_batch(optim, 1, 320)) == []
+
+
+def test_mixing_without_a_neighbour_is_told():
+    optim = config(batch_size=4)
+    loss, alone = LossConfig(mixup_alpha=0.2), plan_batch(optim, 4)
+    says = "warning: loss.mixup_alpha 0.2 has no effect: a part of a batch is one video"
+    assert mixes_nothing(loss, alone) == [says]
+    assert mixes_nothing(loss, plan_batch(optim, 2)) == []
+    assert mixes_nothing(LossConfig(), alone) == []

@@ -1,17 +1,13 @@
 import pytest
 import torch
 
-from stsm_cli.config.batch import plan_batch
 from stsm_cli.config.load import load_recipe
-from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.engine import opening
 from stsm_cli.engine.opening import (
     check_precision,
     gpu_meant,
-    mixes_nothing,
     opening_lines,
     seconds_left,
-    slow_average,
     slow_precision,
 )
 from stsm_cli.errors import UsageError
@@ -52,18 +48,6 @@ def test_frozen_parts_show_in_what_learns(train_videos, val_videos):
     frozen = shipped("synth/stsm", "precision=fp32", "optim.frozen=[stem]")
     (first,) = opening_lines(frozen, CPU, model, (train_videos, val_videos), [])
     assert "of 1.25 M parameters, 0.01 M of them learning, in fp32" in first
-
-
-@pytest.mark.parametrize(("decay", "is_told"), [("0.9", False), ("0.99", True)])
-def test_an_average_that_outlives_the_run_is_a_warning(decay, is_told):
-    optim = shipped("synth/stsm", f"optim.ema_decay={decay}", "optim.epochs=2").optim
-    told = slow_average(optim, plan_batch(optim, 1, 16 * 20))
-    assert told == is_told * [
-        "warning: optim.ema_decay 0.99 remembers about 100 steps and the run has 40: "
-        "its average stays near the weights of its first step"
-    ]
-    assert slow_average(optim, plan_batch(optim, 1)) == []
-    assert slow_average(shipped().optim, plan_batch(optim, 1, 320)) == []
 
 
 def test_what_will_be_slow_is_a_warning(train_videos, val_videos, monkeypatch):
@@ -115,12 +99,3 @@ def test_a_cpu_where_a_gpu_was_meant_is_told(monkeypatch, cuda, why):
     assert gpu_meant(shipped(), CPU) is None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # then the CPU was chosen
     assert gpu_meant(real, CPU) is None
-
-
-def test_mixing_without_a_neighbour_is_told():
-    optim = shipped().optim.model_copy(update={"batch_size": 4})
-    loss, alone = LossConfig(mixup_alpha=0.2), plan_batch(optim, 4)
-    says = "warning: loss.mixup_alpha 0.2 has no effect: a part of a batch is one video"
-    assert mixes_nothing(loss, alone) == [says]
-    assert mixes_nothing(loss, plan_batch(optim, 2)) == []
-    assert mixes_nothing(LossConfig(), alone) == []

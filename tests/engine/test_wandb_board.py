@@ -1,4 +1,5 @@
 import sys
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ from stsm_cli.engine import wandb_board
 from stsm_cli.engine.board import Board
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.wandb_board import WandbWriter, require_wandb
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import DivergedError, UsageError
 
 
 class Wandb:
@@ -47,7 +48,7 @@ class Wandb:
             offline=(options["mode"] or self.mode) == "offline",
             url="https://there/run",
             log=lambda values, step: self.logged.append((step, values)),
-            finish=lambda: self.calls.append("finish"),
+            finish=lambda exit_code: self.calls.append(f"finish {exit_code}"),
         )
 
 
@@ -104,7 +105,7 @@ def test_it_gets_what_tensorboard_gets_and_a_resumed_run_keeps_its_id(
         (0, {"step/lr": 0.1}),
         (1, {"epoch/val_top1": 50.0}),
     ]
-    assert fake.calls == ["finish"] * 2
+    assert fake.calls == ["finish 0"] * 2
     first, second = fake.begun
     assert first["id"] == second["id"]
     assert len(first["id"]) == 16
@@ -113,6 +114,16 @@ def test_it_gets_what_tensorboard_gets_and_a_resumed_run_keeps_its_id(
     assert first["settings"]["finish_timeout"] > 0
     assert said.lines == ["Weights & Biases: https://there/run"] * 2
     assert folder.is_untrained
+
+
+def test_a_run_that_ends_by_an_error_has_failed(package, folder, recipe, said):
+    fake = package()
+    with (
+        pytest.raises(DivergedError),
+        closing(Board(None, 0, [WandbWriter("actions", folder, recipe, said)])),
+    ):
+        raise DivergedError("the loss is not finite")
+    assert fake.calls == ["finish 1"]
 
 
 def test_a_run_without_a_connection_goes_on_offline(package, folder, recipe, said):
@@ -138,4 +149,4 @@ def test_a_run_sends_its_curves(package, recipe, train_videos, val_videos, tmp_p
     run(recipe, train_videos, val_videos, tmp_path / "a", wandb="actions")
     assert [step for step, values in fake.logged if "step/loss" in values] == [0]
     assert [step for step, values in fake.logged if "epoch/val_top1" in values] == [4, 9]
-    assert fake.calls == ["finish"]
+    assert fake.calls == ["finish 0"]

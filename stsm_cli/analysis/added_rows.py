@@ -1,0 +1,125 @@
+"""Pages on rows that came after the plan of the experiment, each pair of them a contrast."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stsm_cli.analysis.ablation import command_words, load_ablation
+from stsm_cli.analysis.cells import adds, joined, markdown, mega
+from stsm_cli.analysis.contrast import contrast_of
+from stsm_cli.analysis.planned import OTHER_SEEDS, runs_of
+from stsm_cli.analysis.records import RunRecord, read_records, write_whole
+from stsm_cli.analysis.statistics import Spread
+from stsm_cli.analysis.summary import LABELS
+from stsm_cli.analysis.template import fill
+from stsm_cli.config.schema import DatasetName
+
+DATASET: DatasetName = "order"
+
+
+class Page(NamedTuple):
+    """What a page compares.
+
+    Attributes:
+        file: Its name, and that of its template.
+        ablation: The table that its rows stand in.
+        pairs: Rows of it: the first is compared with the second.
+    """
+
+    file: str
+    ablation: str
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All of them, in the order of the table."""
+        named = {name for pair in self.pairs for name in pair}
+        return tuple(row.name for row in load_ablation(self.ablation).rows if row.name in named)
+
+    @property
+    def command(self) -> str:
+        """What runs them."""
+        words = [*command_words(self.ablation, DATASET), "--full", "--seeds", str(OTHER_SEEDS)]
+        return shlex.join([*words, *(word for name in self.rows for word in ("--row", name))])
+
+
+PAGES = (
+    Page(
+        "shift_in_3d.md",
+        "backbones-sthv2",
+        (
+            ("SlowOnly T", "SlowOnly"),
+            ("SlowOnly T+H+W", "SlowOnly"),
+            ("SlowOnly T+H+W", "SlowOnly T"),
+        ),
+    ),
+    Page("causal.md", "spatiotemporal", (("T-", "T"), ("T-+H+W", "T+H+W"))),
+)
+
+
+def write_added_rows(out: Path) -> list[Path]:
+    """Write the pages into the folder of results; their paths.
+
+    Raises:
+        DataError: A record is broken.
+        UsageError: `out` cannot be written.
+    """
+    records = read_records(out)
+    for page in PAGES:
+        write_whole(out / page.file, _text(page, records))
+    return [out / page.file for page in PAGES]
+
+
+def _text(page: Page, records: Sequence[RunRecord]) -> str:
+    runs = {
+        name: [
+            run
+            for run in runs_of((page.ablation, name), DATASET, records)
+            if run.seed < OTHER_SEEDS  # rows of the plan may have more, of more draws
+        ]
+        for name in page.rows
+    }
+    contrasts = _contrasts(page, runs)
+    return fill(
+        page.file,
+        command=page.command,
+        label=LABELS[DATASET],
+        epochs=next((len(run.curve.val_top1) for row in runs.values() for run in row), None),
+        table=markdown(_HEAD, [[name, *_cells(row)] for name, row in runs.items()]),
+        missing=[name for name, row in runs.items() if len(row) < OTHER_SEEDS],
+        contrasts=markdown(*contrasts) if contrasts[1] else "",
+    )
+
+
+_HEAD = ["row", "top-1", "spread", "seeds", "in pair", "multiply-adds", "parameters"]
+
+
+def _cells(runs: Sequence[RunRecord]) -> list[str]:
+    if not runs:
+        return ["not run", *("–",) * 5]
+    top1 = Spread(tuple(run.score.top1 for run in runs))
+    in_pair = Spread(tuple(run.score.pair_accuracy or 0.0 for run in runs))
+    return [
+        f"{top1.mean:.1f}",
+        "–" if top1.sd is None else f"± {top1.sd:.1f} ({top1.low:.1f} – {top1.high:.1f})",
+        str(len(runs)),
+        f"{in_pair.mean:.1f}",
+        joined(adds(run.network.macs) for run in runs),
+        joined(mega(run.network.params) for run in runs),
+    ]
+
+
+def _contrasts(
+    page: Page, runs: Mapping[str, Sequence[RunRecord]]
+) -> tuple[list[str], list[list[str]]]:
+    """Each pair whose rows have all their seeds."""
+    cells = []
+    for first, other in page.pairs:
+        is_whole = len(runs[first]) == len(runs[other]) == OTHER_SEEDS
+        found = contrast_of(runs[first], runs[other]) if is_whole else None
+        if found is not None:
+            low, high = found.interval
+            told = [f"{found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{found.p:.2g}"]
+            cells.append([f"{first} against {other}", *told])
+    return ["contrast", "points of top-1", "95 % interval", "p"], cells
