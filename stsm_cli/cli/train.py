@@ -116,13 +116,9 @@ def train(
     edits = [*(overrides or []), *_init_edits(init)]
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
-        loaded, root = _continued(recipe, edits, out, data) if resume else (load(), data)
-        if init is not None and not resume:
-            loaded = _begun_from(loaded, init, root)
-        if tensorboard or wandb is not None:
-            from stsm_cli.engine.boards import Boards  # only where asked for: it takes seconds
-
-            Boards(tensorboard, wandb).check()
+        _check_boards(tensorboard, wandb)
+        begun = partial(_continued, recipe, edits, out) if resume else partial(_new, load, init)
+        loaded, root = begun(data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -180,7 +176,6 @@ def _device(
         CheckpointError: The weights that a new run starts from do not fit its network.
         RecipeError: Parts of the network are to be frozen that it does not have.
     """
-    from stsm_cli.engine.boards import Boards
     from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.opening import check_precision
     from stsm_cli.engine.optim import check_frozen
@@ -192,7 +187,7 @@ def _device(
         check_precision(job.recipe, device)
         check_init(job.recipe.model)
         check_frozen(job.recipe)
-    Boards(tensorboard, wandb).check()
+    _check_boards(tensorboard, wandb)
     return device
 
 
@@ -267,15 +262,28 @@ def _init_edits(init: Path | None) -> list[str]:
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
 
 
-def _begun_from(loaded: "LoadedRecipe", init: Path, data: Path | None) -> "LoadedRecipe":
-    """The recipe with `--init` as the origin of what `_init_edits` makes of it.
+def _new(
+    load: "Callable[[], LoadedRecipe]", init: Path | None, data: Path | None
+) -> "tuple[LoadedRecipe, Path | None]":
+    """The recipe of a run to come, and `data`; `--init` is the origin of what `_init_edits` makes.
 
     Raises:
-        CheckpointError: The weights do not fit its network, or are none.
+        CheckpointError: The weights to start from do not fit its network, or are none.
     """
+    loaded = load()
+    if init is None:
+        return loaded, data
     _check_start(loaded.recipe, init, data)
     origins = dict.fromkeys(("model.weights", "model.init"), "--init")
-    return replace(loaded, origins=loaded.origins | origins)
+    return replace(loaded, origins=loaded.origins | origins), data
+
+
+def _check_boards(tensorboard: bool, wandb: str | None) -> None:
+    """Refuse boards that are asked for and not ready."""
+    if tensorboard or wandb is not None:
+        from stsm_cli.engine.boards import Boards  # only now: it takes seconds
+
+        Boards(tensorboard, wandb).check()
 
 
 def _say(*lines: str) -> None:
