@@ -85,6 +85,19 @@ def test_compiled_for_a_cpu_the_convolution_reads_channels_last(conv, shape, lay
     assert read == [True]
 
 
+@pytest.mark.parametrize(
+    ("conv", "shape"), [(nn.Conv2d, (8, 16, 3, 4)), (nn.Conv3d, (2, 16, 4, 3, 5))]
+)
+def test_compiled_for_a_cpu_its_gradient_is_that_of_the_eager_one(conv, shape):
+    network = ShiftedConv(conv(16, 3, 1), num_frames=4, dims="T+Hw", alpha="3/4")
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    x = torch.randn(shape, requires_grad=True)
+    grad = torch.randn_like(network(x))
+    wanted = x, network.net.weight
+    ours, plain = (torch.autograd.grad(y, wanted, grad) for y in (compiled(x), network(x)))
+    torch.testing.assert_close(ours, plain)
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_exported_it_moves_no_axis(network, strict):
     exported = torch.export.export(network, (torch.randn(8, 16, 6, 6),), strict=strict)
