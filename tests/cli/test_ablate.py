@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.ablate_runs import Runner
 from stsm_cli.cli.app import run
@@ -405,3 +406,20 @@ def test_each_draw_is_made_beside_the_first_and_read_by_its_seeds(tmp_path, trai
     ]
     made = json.loads((tmp_path / "videos" / "order-draw2" / "order.json").read_text())
     assert made["draw"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "jobs", "seeds"),
+    [
+        (["3/8"], 1, [[0], [1], [2], [3]]),
+        (["3/8"], 2, [[0, 3], [1], [2]]),  # else one of two cores would wait
+        (["1/4", "3/8"], 2, [[0, 0], [1, 1], [2, 2], [3, 3]]),
+        (["1/4", "3/8"], 4, [[0, 0, 3, 3], [1, 1], [2, 2]]),
+    ],
+)
+def test_runs_go_seed_by_seed_where_each_has_runs_for_all_jobs(rows, jobs, seeds):
+    sweep = plan_sweep("alpha", "order", seeds=4, full=True, only=rows)
+    tasks = [(run, Path(run.folder)) for run in sweep.runs]
+    groups = list(Runner(None, "cpu", None, jobs)._by_draw(tasks))
+    assert [[run.seed for _, (run, _) in group] for group in groups] == seeds
+    assert sorted(number for group in groups for number, _ in group) == list(range(len(tasks)))
