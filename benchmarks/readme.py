@@ -3,6 +3,7 @@
 stsm report --out results && python benchmarks/readme.py
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 MARK = "<!-- {}; a test compares them -->\n"
 QUICK = "the short budget's table of results/table1_alpha.md"
 TABLE, TEXT = "the first table of results/README.md", "from results/README.md"
+PRICE = "from results/speed"
 
 
 def parts() -> dict[str, str]:
@@ -20,7 +22,27 @@ def parts() -> dict[str, str]:
     )
     text = page.split("## What can be concluded\n\n")[1].split("\n\n## ")[0]
     quick = alpha.split(" short budget: ")[1]
-    return {QUICK: _first_table(quick), TABLE: _first_table(page), TEXT: f"{text}\n"}
+    parts = {QUICK: _first_table(quick), TABLE: _first_table(page), TEXT: f"{text}\n"}
+    return {PRICE: f"{_price()}\n"} | parts
+
+
+def _price() -> str:
+    """What the shift costs on a CPU, eagerly, by the last measurement with two layouts."""
+    found = [json.loads(path.read_text()) for path in (ROOT / "results/speed").glob("shift-cpu-*")]
+    settings = {"compiled": False, "layouts": ["contiguous", "channels-last"]}
+    (one,) = (one for one in found if settings.items() <= one["settings"].items())
+    rows = {table["title"].partition(",")[::2]: table["rows"]["STSM"] for table in one["tables"]}
+    plain, last = " cpu, float32, contiguous, eager", " cpu, float32, channels-last, eager"
+    forward, step = rows["forward", plain], rows["training step", plain]
+    last_forward, last_step = rows["forward", last], rows["training step", last]
+    return (
+        f"On {one['machine']['cores']} CPU cores a forward of ResNet-50 takes "
+        f"{forward['ms']:.0f} ms, {forward['ratio']:.2f} times as long as without a shift (channels-last "
+        f"{last_forward['ms']:.0f} ms, {last_forward['ratio']:.2f} times), a training step "
+        f"{step['ratio']:.2f} times as long ({last_step['ratio']:.2f} times), with "
+        f"{step['mb_ratio']:.2f} times the memory: medians of {one['rounds']} rounds of "
+        f"`stsm bench shift`, {one['date'][:10]}."
+    )
 
 
 def _first_table(page: str) -> str:
@@ -33,7 +55,9 @@ def shown(readme: str) -> str:
     """`readme` with what it shows of today's results; a part ends at a line that begins another."""
     for source, part in parts().items():
         head, rest = readme.split(MARK.format(source))
-        end = re.search(r"^(?:With so few|<!-- from|Nobody has trained)", rest, re.MULTILINE)
+        end = re.search(
+            r"^(?:\[All figures\]|With so few|<!-- from|Nobody has trained)", rest, re.MULTILINE
+        )
         assert end is not None
         readme = f"{head}{MARK.format(source)}{part}\n{rest[end.start() :]}"
     return readme

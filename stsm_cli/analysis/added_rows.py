@@ -16,6 +16,8 @@ from stsm_cli.analysis.template import fill
 from stsm_cli.config.schema import DatasetName
 
 DATASET: DatasetName = "order"
+_HEAD = ["row", "top-1", "spread", "seeds", "in pair", "multiply-adds", "parameters"]
+_CONTRAST_HEAD = ["contrast", "points of top-1", "95 % interval", "p"]
 
 
 class Page(NamedTuple):
@@ -31,17 +33,15 @@ class Page(NamedTuple):
     ablation: str
     pairs: tuple[tuple[str, str], ...]
 
-    @property
-    def rows(self) -> tuple[str, ...]:
+    def rows(self) -> list[str]:
         """All of them, in the order of the table."""
         named = {name for pair in self.pairs for name in pair}
-        return tuple(row.name for row in load_ablation(self.ablation).rows if row.name in named)
+        return [row.name for row in load_ablation(self.ablation).rows if row.name in named]
 
-    @property
     def command(self) -> str:
         """What runs them."""
         words = [*command_words(self.ablation, DATASET), "--full", "--seeds", str(OTHER_SEEDS)]
-        return shlex.join([*words, *(word for name in self.rows for word in ("--row", name))])
+        return shlex.join([*words, *(word for name in self.rows() for word in ("--row", name))])
 
 
 PAGES = (
@@ -76,44 +76,39 @@ def _text(page: Page, records: Sequence[RunRecord]) -> str:
         name: [
             run
             for run in runs_of((page.ablation, name), DATASET, records)
-            if run.seed < OTHER_SEEDS  # rows of the plan may have more, of more draws
+            if run.seed < OTHER_SEEDS  # rows of the plan's contrasts have more
         ]
-        for name in page.rows
+        for name in page.rows()
     }
     contrasts = _contrasts(page, runs)
     return fill(
         page.file,
-        command=page.command,
+        command=page.command(),
         label=LABELS[DATASET],
         epochs=next((len(run.curve.val_top1) for row in runs.values() for run in row), None),
         table=markdown(_HEAD, [[name, *_cells(row)] for name, row in runs.items()]),
         missing=[name for name, row in runs.items() if len(row) < OTHER_SEEDS],
-        contrasts=markdown(*contrasts) if contrasts[1] else "",
+        contrasts=markdown(_CONTRAST_HEAD, contrasts) if contrasts else "",
     )
-
-
-_HEAD = ["row", "top-1", "spread", "seeds", "in pair", "multiply-adds", "parameters"]
 
 
 def _cells(runs: Sequence[RunRecord]) -> list[str]:
     if not runs:
         return ["not run", *("–",) * 5]
     top1 = Spread(tuple(run.score.top1 for run in runs))
-    in_pair = Spread(tuple(run.score.pair_accuracy or 0.0 for run in runs))
+    in_pair = [run.score.pair_accuracy for run in runs if run.score.pair_accuracy is not None]
     return [
         f"{top1.mean:.1f}",
         "–" if top1.sd is None else f"± {top1.sd:.1f} ({top1.low:.1f} – {top1.high:.1f})",
         str(len(runs)),
-        f"{in_pair.mean:.1f}",
+        f"{Spread(tuple(in_pair)).mean:.1f}" if in_pair else "–",
         joined(adds(run.network.macs) for run in runs),
         joined(mega(run.network.params) for run in runs),
     ]
 
 
-def _contrasts(
-    page: Page, runs: Mapping[str, Sequence[RunRecord]]
-) -> tuple[list[str], list[list[str]]]:
-    """Each pair whose rows have all their seeds."""
+def _contrasts(page: Page, runs: Mapping[str, Sequence[RunRecord]]) -> list[list[str]]:
+    """Each pair whose rows have all their seeds, as cells."""
     cells = []
     for first, other in page.pairs:
         is_whole = len(runs[first]) == len(runs[other]) == OTHER_SEEDS
@@ -122,4 +117,4 @@ def _contrasts(
             low, high = found.interval
             told = [f"{found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{found.p:.2g}"]
             cells.append([f"{first} against {other}", *told])
-    return ["contrast", "points of top-1", "95 % interval", "p"], cells
+    return cells

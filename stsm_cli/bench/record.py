@@ -27,7 +27,11 @@ MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
     "shift": ("allocator.py", "models/shift*.py"),
     "reading": ("data/*.py", "prepare/transcode.py"),
     "train": (
-        *("allocator.py", "data/*.py", "engine/step.py", "models/shift*.py", "models/tsn.py"),
+        "allocator.py",
+        "data/*.py",
+        "engine/step.py",
+        "models/shift*.py",
+        "models/tsn.py",
         "prepare/transcode.py",
     ),
     "stream": ("allocator.py", "models/shift*.py", "models/stream.py", "models/tsn.py"),

@@ -200,7 +200,7 @@ def carry_out(
         place = run.recipe.data.place(data)
         check_place(run.recipe.data, place, run.recipe.model.view.flow_fields)
     if not missing:
-        told = f"all of {counted(len(sweep.runs), 'run')} recorded in {out / 'records'}"
+        told = f"{counted(len(sweep.runs), 'run')} recorded in {out / 'records'}, none missing"
         output.current().message(f"nothing to train: {told}; another --out begins anew")
     paper = load_paper_table(sweep.ablation.table)
     num_missing = len({run.folder for run in missing})

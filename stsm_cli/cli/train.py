@@ -71,8 +71,8 @@ def train(
         bool,
         typer.Option(
             "--dry-run",
-            help="Look into --init and `optim.frozen`; print each value of the recipe, its origin, "
-            "and the batch; stop.",
+            help="Look into --init, `optim.frozen` and what boards need; print each value of the "
+            "recipe, its origin, and the batch; stop.",
         ),
     ] = False,
     device: Device = "auto",
@@ -117,8 +117,10 @@ def train(
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
         _check_boards(tensorboard, wandb)
-        begun = partial(_continued, recipe, edits, out) if resume else partial(_new, load, init)
-        loaded, root = begun(data)
+        if resume:
+            loaded, root = _continued(recipe, edits, out, data)
+        else:
+            loaded, root = _begun_from(load(), init, data), data
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -262,24 +264,25 @@ def _init_edits(init: Path | None) -> list[str]:
     return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
 
 
-def _new(
-    load: "Callable[[], LoadedRecipe]", init: Path | None, data: Path | None
-) -> "tuple[LoadedRecipe, Path | None]":
-    """The recipe of a run to come, and `data`; `--init` is the origin of what `_init_edits` makes.
+def _begun_from(loaded: "LoadedRecipe", init: Path | None, data: Path | None) -> "LoadedRecipe":
+    """The recipe with `--init`, if any, as the origin of what `_init_edits` makes of it.
 
     Raises:
-        CheckpointError: The weights to start from do not fit its network, or are none.
+        CheckpointError: The weights do not fit its network, or are none.
     """
-    loaded = load()
     if init is None:
-        return loaded, data
+        return loaded
     _check_start(loaded.recipe, init, data)
     origins = dict.fromkeys(("model.weights", "model.init"), "--init")
-    return replace(loaded, origins=loaded.origins | origins), data
+    return replace(loaded, origins=loaded.origins | origins)
 
 
 def _check_boards(tensorboard: bool, wandb: str | None) -> None:
-    """Refuse boards that are asked for and not ready."""
+    """Look whether the boards that are asked for can be written.
+
+    Raises:
+        UsageError: One cannot.
+    """
     if tensorboard or wandb is not None:
         from stsm_cli.engine.boards import Boards  # only now: it takes seconds
 
@@ -366,7 +369,7 @@ def _print_plan(
     steps = batch.steps_per_epoch
     facts = {"schema": "stsm.plan/1", "batch": asdict(batch), "steps_per_epoch": steps}
     notes.append(f"{batch}; no videos at {root} yet" if steps is None else str(batch))
-    notes += [*slow_average(config.optim, batch), *mixes_nothing(config.loss, batch)]
+    _say(*slow_average(config.optim, batch), *mixes_nothing(config.loss, batch))
     print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
 
 

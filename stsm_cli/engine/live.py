@@ -28,7 +28,7 @@ from stsm_cli.engine.step import normalise
 from stsm_cli.engine.windows import STEPS
 from stsm_cli.errors import UsageError
 from stsm_cli.models.network import Network
-from stsm_cli.models.stream import FrameStream, obstacle
+from stsm_cli.models.stream import FrameStream, stream_obstacle
 
 RATE_SECONDS = 3.0  # that a rate is about; the first frames come at once, as they have waited
 JOIN_SECONDS = 2.0  # a thread that waits for a silent camera ends with the process
@@ -103,7 +103,7 @@ def looker(predictor: Predictor, window: int) -> Looker:
     """
     if follows_motion(predictor):
         raise UsageError("data.sampling motion: is by a whole video, which a stream is not")
-    if predictor.network is None or obstacle(predictor.network) is not None:
+    if predictor.network is None or stream_obstacle(predictor.network) is not None:
         return WindowLooker(predictor, window)
     return StreamLooker(predictor.network, predictor.recipe.model.view, window)
 

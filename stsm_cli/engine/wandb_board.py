@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from stsm_cli.config.schema import Recipe
 from stsm_cli.engine.runlog import RunFolder, write_atomically
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import DivergedError, UsageError
 from stsm_cli.progress import Progress
 
 Mode = Literal["offline"] | None
@@ -75,8 +75,8 @@ class WandbWriter:
         self._run.log({tag: value}, step=step)
 
     def close(self) -> None:
-        """Send what is still here, for `FINISH_SECONDS` at most; under an error the run failed."""
-        self._run.finish(exit_code=int(sys.exc_info()[0] is not None))
+        """Send what is still here, for `FINISH_SECONDS` at most; where it diverged, it failed."""
+        self._run.finish(exit_code=int(isinstance(sys.exc_info()[1], DivergedError)))
 
 
 def _begin(project: str, folder: RunFolder, recipe: Recipe, mode: Mode = None) -> Any:  # noqa: ANN401

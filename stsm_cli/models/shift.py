@@ -32,6 +32,7 @@ from stsm_cli.models.shift_slices import (
     channel_slices,
     frames_per_video,
     group_sizes,
+    reversed_slices,
     slices_of,
 )
 
@@ -135,6 +136,7 @@ class ShiftedConv(SpatioTemporalShift):
         super().__init__(num_frames, dims, alpha)
         self.net = net
         self.slices = slices_of(net.in_channels, *self._parsed)
+        self._reverse = reversed_slices(self.slices)  # trap: torch 2.7 does not trace `_replace`
         self.register_load_state_dict_pre_hook(_take_plain_keys)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,7 +148,8 @@ class ShiftedConv(SpatioTemporalShift):
         )
         num_frames = frames_per_video(x, self.num_frames)
         if x.device.type == "cpu" and _is_compiled() and self.slices[-1].stop > 0:
-            return self.net(_CompiledShift.apply(x, num_frames, self.slices))  # type: ignore[no-any-return]
+            both = self.slices, self._reverse
+            return self.net(_CompiledShift.apply(x, num_frames, *both))  # type: ignore[no-any-return]
         shifted = _shifted(x, num_frames, self.slices, keep_input=keep_input)
         if not keep_input or shifted is x:
             return self.net(shifted)  # type: ignore[no-any-return]
@@ -295,8 +298,7 @@ class _Shift(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
-        reverse = tuple(part._replace(direction=-part.direction) for part in ctx.slices)
-        return _shifted(grad, ctx.num_frames, reverse), None, None, None
+        return _shifted(grad, ctx.num_frames, reversed_slices(ctx.slices)), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # noqa: ANN401
@@ -312,14 +314,14 @@ class _CompiledShift(torch.autograd.Function):
         x: Tensor,
         num_frames: int,
         slices: tuple[ChannelSlice, ...],
+        reverse: tuple[ChannelSlice, ...],
     ) -> Tensor:
-        ctx.num_frames, ctx.slices = num_frames, slices
+        ctx.num_frames, ctx.reverse = num_frames, reverse
         return composed_channels_last(x, num_frames, slices)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
-        reverse = tuple(part._replace(direction=-part.direction) for part in ctx.slices)
-        return composed_channels_last(grad, ctx.num_frames, reverse), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
+        return composed_channels_last(grad, ctx.num_frames, ctx.reverse), None, None, None
 
 
 class _TransformedShift(_Shift):

@@ -83,6 +83,16 @@ def steps_of(part: ChannelSlice) -> tuple[tuple[int, int], ...]:
     )
 
 
+def reversed_slices(slices: Sequence[ChannelSlice]) -> tuple[ChannelSlice, ...]:
+    """The same channels moved the other way: the shift that is the gradient of one by `slices`.
+
+    Examples:
+        >>> reversed_slices(channel_slices(64, "T-", "1/8"))[0].direction
+        1
+    """
+    return tuple(part._replace(direction=-part.direction) for part in slices)
+
+
 def group_sizes(slices: Sequence[ChannelSlice], dims: str) -> dict[str, tuple[int, int]]:
     """Numbers of channels that move, by group of `dims`: in direction +1 and in direction -1.
 

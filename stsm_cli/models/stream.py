@@ -20,7 +20,7 @@ from stsm_cli.models.tsn import TSN
 TIME = 0  # among the axes of a shift
 
 
-def obstacle(network: Network) -> str | None:
+def stream_obstacle(network: Network) -> str | None:
     """Why `FrameStream` does not take the network; None if it does."""
     if not isinstance(network, TSN):
         return f"{type(network).__name__} does not take its frames one by one"
@@ -43,11 +43,11 @@ class FrameStream:
 
     Raises:
         ValueError: Frames of `network` see later ones, or see earlier ones by more than a shift
-            (see `obstacle`).
+            (see `stream_obstacle`).
     """
 
     def __init__(self, network: Network) -> None:
-        if (problem := obstacle(network)) is not None:
+        if (problem := stream_obstacle(network)) is not None:
             raise ValueError(problem)
         self._network = deepcopy(network).eval()
         self._network.view = replace(network.view, num_positions=1)

@@ -104,12 +104,13 @@ def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path, tiny_rows)
     assert (result["budget"], result["epochs"]) == ("custom", 1)
     assert [(tmp_path / file).is_file() for file in result["files"]] == [True] * 5
     assert "8 of 8 runs" in err
+    assert "nothing to train" not in err
 
     assert run(command) == 0
     again, err = capsys.readouterr()
     assert json.loads(again) == result
     assert err.count("finished before") == 8
-    assert "nothing to train: all of 8 runs recorded in results/records; another --out" in err
+    assert "nothing to train: 8 runs recorded in results/records, none missing; another" in err
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(

@@ -152,8 +152,9 @@ def test_what_keeps_a_network_from_learning_by_heart_is_set_as_any_key(tiny, cap
     plan = capsys.readouterr().out
     assert re.search(r"loss\.mixup_alpha\s+0\.4\s+--set", plan)
     assert re.search(r"data\.rand_augment\.magnitude\s+9\s+default", plan)
-    assert run([*command, "--dry-run", "--nproc", "8"]) == 0
-    assert "warning: loss.mixup_alpha 0.4 has no effect" in capsys.readouterr().out
+    for form in ([], ["--json"]):
+        assert run([*command, "--dry-run", "--nproc", "8", *form]) == 0
+        assert "warning: loss.mixup_alpha 0.4 has no effect" in capsys.readouterr().err
     assert run([*command, "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["stopped_epoch"] == 2

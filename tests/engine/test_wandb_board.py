@@ -8,7 +8,7 @@ from stsm_cli.engine import wandb_board
 from stsm_cli.engine.board import Board
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.wandb_board import WandbWriter, require_wandb
-from stsm_cli.errors import DivergedError, UsageError
+from stsm_cli.errors import DivergedError, InterruptedRunError, UsageError
 
 
 class Wandb:
@@ -116,14 +116,18 @@ def test_it_gets_what_tensorboard_gets_and_a_resumed_run_keeps_its_id(
     assert folder.is_untrained
 
 
-def test_a_run_that_ends_by_an_error_has_failed(package, folder, recipe, said):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(DivergedError("not finite"), 1), (InterruptedRunError("at epoch 1"), 0)],  # it is resumed
+)
+def test_a_run_that_diverged_has_failed(package, folder, recipe, said, error, code):
     fake = package()
     with (
-        pytest.raises(DivergedError),
+        pytest.raises(type(error)),
         closing(Board(None, 0, [WandbWriter("actions", folder, recipe, said)])),
     ):
-        raise DivergedError("the loss is not finite")
-    assert fake.calls == ["finish 1"]
+        raise error
+    assert fake.calls == [f"finish {code}"]
 
 
 def test_a_run_without_a_connection_goes_on_offline(package, folder, recipe, said):

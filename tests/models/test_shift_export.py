@@ -92,10 +92,13 @@ def test_compiled_for_a_cpu_its_gradient_is_that_of_the_eager_one(conv, shape):
     network = ShiftedConv(conv(16, 3, 1), num_frames=4, dims="T+Hw", alpha="3/4")
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     x = torch.randn(shape, requires_grad=True)
-    grad = torch.randn_like(network(x))
-    wanted = x, network.net.weight
-    ours, plain = (torch.autograd.grad(y, wanted, grad) for y in (compiled(x), network(x)))
-    torch.testing.assert_close(ours, plain)
+    for is_half in (False, True):
+        with torch.autocast("cpu", enabled=is_half):
+            outputs = compiled(x), network(x)
+        grad = torch.randn_like(outputs[0])
+        wanted = x, network.net.weight
+        ours, plain = (torch.autograd.grad(y, wanted, grad) for y in outputs)
+        torch.testing.assert_close(ours, plain)
 
 
 @pytest.mark.parametrize("strict", [False, True])
