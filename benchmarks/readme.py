@@ -12,6 +12,7 @@ MARK = "<!-- {}; a test compares them -->\n"
 QUICK = "the short budget's table of results/table1_alpha.md"
 TABLE, TEXT = "the first table of results/README.md", "from results/README.md"
 PRICE = "from results/speed"
+ENDS = r"^(?:\[All figures\]|With so few|<!-- from|Nobody has trained)"
 
 
 def parts() -> dict[str, str]:
@@ -37,8 +38,8 @@ def _price() -> str:
     last_forward, last_step = rows["forward", last], rows["training step", last]
     return (
         f"On {one['machine']['cores']} CPU cores a forward of ResNet-50 takes "
-        f"{forward['ms']:.0f} ms, {forward['ratio']:.2f} times as long as without a shift (channels-last "
-        f"{last_forward['ms']:.0f} ms, {last_forward['ratio']:.2f} times), a training step "
+        f"{forward['ms']:.0f} ms, {forward['ratio']:.2f} times as long as without a shift "
+        f"(channels-last {last_forward['ms']:.0f} ms, {last_forward['ratio']:.2f} times), a training step "
         f"{step['ratio']:.2f} times as long ({last_step['ratio']:.2f} times), with "
         f"{step['mb_ratio']:.2f} times the memory: medians of {one['rounds']} rounds of "
         f"`stsm bench shift`, {one['date'][:10]}."
@@ -55,9 +56,7 @@ def shown(readme: str) -> str:
     """`readme` with what it shows of today's results; a part ends at a line that begins another."""
     for source, part in parts().items():
         head, rest = readme.split(MARK.format(source))
-        end = re.search(
-            r"^(?:\[All figures\]|With so few|<!-- from|Nobody has trained)", rest, re.MULTILINE
-        )
+        end = re.search(ENDS, rest, re.MULTILINE)
         assert end is not None
         readme = f"{head}{MARK.format(source)}{part}\n{rest[end.start() :]}"
     return readme
