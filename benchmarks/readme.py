@@ -39,8 +39,8 @@ def _price() -> str:
     return (
         f"On {one['machine']['cores']} CPU cores a forward of ResNet-50 takes "
         f"{forward['ms']:.0f} ms, {forward['ratio']:.2f} times as long as without a shift "
-        f"(channels-last {last_forward['ms']:.0f} ms, {last_forward['ratio']:.2f} times), a training step "
-        f"{step['ratio']:.2f} times as long ({last_step['ratio']:.2f} times), with "
+        f"(channels-last {last_forward['ms']:.0f} ms, {last_forward['ratio']:.2f} times), "
+        f"a training step {step['ratio']:.2f} times as long ({last_step['ratio']:.2f} times), with "
         f"{step['mb_ratio']:.2f} times the memory: medians of {one['rounds']} rounds of "
         f"`stsm bench shift`, {one['date'][:10]}."
     )

@@ -117,10 +117,8 @@ def train(
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
         _check_boards(tensorboard, wandb)
-        if resume:
-            loaded, root = _continued(recipe, edits, out, data)
-        else:
-            loaded, root = _begun_from(load(), init, data), data
+        new = None if resume else _begun_from(load(), init, data)
+        loaded, root = (new, data) if new else _continued(recipe, edits, out, data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
