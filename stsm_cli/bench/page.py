@@ -9,8 +9,9 @@ from stsm_cli.printable import counted
 HEAD = """# Speed
 
 Made by `stsm bench page` from the JSON files beside it, which `stsm bench ... --save` writes.
-Variants take turns in one process, and ratios are medians over the rounds. Figures are shown only
-where the code that was measured is still the code.
+Variants take turns in one process. A ratio is the median of the rounds' own ratios, so it is not
+that of the milliseconds, which are medians too. Figures are shown only where the code that was
+measured is still the code.
 """
 
 

@@ -185,7 +185,7 @@ def train(
         f"measured on {text}, {'in memory' if videos.cache is not None else reader}",
         f"{config.precision}, batch {config.optim.batch_size} in "
         f"{counted(config.optim.accumulate, 'part')}; hours are of "
-        f"{counted(config.optim.epochs, 'epoch')} without validation",
+        f"{counted(config.optim.epochs, 'epoch')} of such clips, without validation",
     ]
     settings: dict[str, Any] = {"recipe": loaded.title, "compiled": compiled, "workers": number}
     report = _Report(begun, settings | {"videos": text}, notes, save, as_json)
