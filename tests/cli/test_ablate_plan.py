@@ -97,7 +97,7 @@ def test_all_shows_every_row_and_counts_what_tables_share_once(capsys, tmp_path)
     titles = [line.split(":")[0] for line in lines if line.startswith("Table ")]
     assert [title.split()[1] for title in titles] == [*"12357", *"12346"]  # order, then scenes
     assert titles[3] == "Table 5 (sota-sthv2)"
-    assert sum(" 0 of 3 " in line for line in lines) == 91
+    assert sum(" 0 of 3 " in line for line in lines) == 93
     assert "STSM MobileNetV2 16f 0 of 3 131.1 M 0.06 M 54 of 144 not known" in lines
     assert (
         "STSM MobileNetV2 16f model.shift.dims=T+H+W model.shift.alpha=3/8 model.num_frames=16 "

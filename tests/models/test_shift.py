@@ -70,7 +70,7 @@ def as_videos(x, num_frames):
 
 
 def test_examples_of_the_docstrings_hold():
-    assert doctest.testmod(shift_slices) == (0, 4)
+    assert doctest.testmod(shift_slices) == (0, 5)
 
 
 # Which channels
