@@ -104,8 +104,8 @@ def test_all_shows_every_row_and_counts_what_tables_share_once(capsys, tmp_path)
         "model.backbone=inverted_small" in lines
     )
     assert max(map(len, out.splitlines())) <= 120
-    assert lines[-2] == "273 runs, 165 of them different: tables share rows"
-    assert lines[-1].startswith("0 of 165 finished, 165 to do: ")
+    assert lines[-2] == "279 runs, 171 of them different: tables share rows"
+    assert lines[-1].startswith("0 of 171 finished, 171 to do: ")
     assert "left out" not in err
 
 

@@ -169,7 +169,7 @@ def test_ablate_all_submits_what_tables_share_once(capsys, rows_data, submitted,
     told = json.loads(capsys.readouterr().out)
     waiting = {ablation["name"]: ablation["jobs"] for ablation in told["ablations"]}
     assert {ablation["schema"] for ablation in told["ablations"]} == {"stsm.jobs/2"}
-    assert [len(jobs) for jobs in waiting.values()] == [6, 8, 11, 9, 11]
+    assert [len(jobs) for jobs in waiting.values()] == [6, 8, 13, 9, 11]
     assert waiting["spatial"][0] == waiting["alpha"][0]  # TSN
     assert waiting["spatial"][1]["logs"] == str(submitted[6][2])
     assert submitted[6][2].parent.name.startswith("spatial-order-custom-")
