@@ -53,6 +53,11 @@ class RowComparison:
         return self.better.top1.mean - self.other.top1.mean
 
     @property
+    def is_equal(self) -> bool:
+        """True if the gap is zero to the digit that tables show."""
+        return round(abs(self.gap), 1) == 0
+
+    @property
     def is_clear(self) -> bool:
         """True if they differ clearly, either way."""
         if self.corrected is None or self.corrected > LEVEL:
@@ -85,7 +90,7 @@ def name_pairs(comparisons: Sequence[RowComparison]) -> str:
         rows = [pair.better.row.name, pair.other.row.name]
         above, below = rows if pair.gap > 0 else reversed(rows)
         chance = "" if pair.p is None else f" (p {pair.p:.2g})"
-        texts.append(f"{above} {'above' if pair.gap else 'equal to'} {below}{chance}")
+        texts.append(f"{above} {'equal to' if pair.is_equal else 'above'} {below}{chance}")
     return ", ".join(texts)
 
 

@@ -109,7 +109,7 @@ def _outcome(pair: RowComparison) -> str:
     """Which of `_OUTCOMES` came of a pair of rows."""
     if not pair.is_run:
         return "not run"
-    if pair.gap == 0:
+    if pair.is_equal:
         return "equal"
     way = "as claimed" if pair.gap > 0 else "against it"
     return {
@@ -190,7 +190,7 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
     best, *others = sorted(measured, key=lambda row: -_top1(row).mean)
     comparisons = compare([(best, other) for other in others])
     mean, second = f"{_top1(best).mean:.1f}", others[0]
-    if ties := [pair.other.row.name for pair in comparisons if pair.gap == 0]:
+    if ties := [pair.other.row.name for pair in comparisons if pair.is_equal]:
         names = ", ".join([best.row.name, *ties[:-1]])
         return f"Measured: {names} and {ties[-1]} are best together ({mean})."
     text = (

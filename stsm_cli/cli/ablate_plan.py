@@ -22,10 +22,13 @@ def print_plan(plan: "Plan") -> None:
     _print_rows(plan)
     console = output.current()
     console.text("")
-    title = "Channels that move (from the next + from the previous position), by width of the layer"
-    columns = ["setting", "width", "layers", "moved", "of which"]
     notes = [*_units([plan]), to_do(total_work([plan]))]
-    console.table(title, columns, _width_rows(plan.rows), notes)
+    widths = _width_rows(plan.rows)
+    if not widths:
+        console.text("\n".join(notes))
+        return
+    title = "Channels that move (from the next + from the previous position), by width of the layer"
+    console.table(title, ["setting", "width", "layers", "moved", "of which"], widths, notes)
 
 
 def print_plans(plans: "Sequence[Plan]") -> None:

@@ -78,9 +78,13 @@ def export(
       stsm export tsm.safetensors --recipe k400/tsm_r50_8f -o tsm.pt2 --data k400
       stsm predict stsm.onnx holiday.mp4
     """
+    if out is not None:
+        _check_target(out, force, with_preprocessing)
     subject = _subject(source, recipe, best, overrides)
     subject = subject.under(protocol=protocol, clips=clips, crops=crops)
-    out = _target(out or Path(f"{_name(subject)}{ONNX}"), force, with_preprocessing)
+    if out is None:
+        out = Path(f"{_name(subject)}{ONNX}")
+        _check_target(out, force, with_preprocessing)
     _check_has_graph(subject, out, context)
     subject.check()
     # only now what takes seconds to import
@@ -133,8 +137,12 @@ def _name(subject: "Trained") -> str:
     return subject.folder.path.resolve().name if subject.folder else subject.checkpoint.stem
 
 
-def _target(out: Path, force: bool, with_preprocessing: bool) -> Path:
-    """The file to write, after all that can be wrong with it."""
+def _check_target(out: Path, force: bool, with_preprocessing: bool) -> None:
+    """Refuse a file that cannot be written, or not with what is asked for.
+
+    Raises:
+        UsageError: It is refused, or a package that writes it is absent.
+    """
     from stsm_cli.engine.saved_files import check_out
 
     check_out(out, ENDINGS, force=force)
@@ -147,7 +155,6 @@ def _target(out: Path, force: bool, with_preprocessing: bool) -> Path:
         from stsm_cli.engine.onnx_session import WRITERS, require_onnx
 
         require_onnx(WRITERS)
-    return out
 
 
 def _check_has_graph(subject: "Trained", out: Path, context: typer.Context) -> None:

@@ -211,12 +211,17 @@ def _data_set(root: Path) -> str:
 
 
 def _extras() -> Seen:
-    told = []
+    there, missing = [], []
     for extra, groups in EXTRAS.items():
         own = [versions(group) for group in groups]
         named = ", ".join(f"{name} {number}" for any_of in own for name, number in any_of.items())
-        told.append(f"{extra} ({named})" if all(own) else f"no {extra}")
-    return Seen("; ".join(told))
+        if all(own):
+            there.append(f"{extra} ({named})")
+        else:
+            missing.append(extra)
+    if missing:
+        there.append(f"to have more: `pip install 'stsm[{','.join(missing)}]'`")
+    return Seen("; ".join(there))
 
 
 CHECKS = (

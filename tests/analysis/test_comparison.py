@@ -121,6 +121,12 @@ def test_pairs_of_single_seeds_have_no_p(pairs):
     assert name_pairs(found[:1]) == "T above TSN"
 
 
+@pytest.mark.parametrize(("seeds", "word"), [(25, "equal to"), (15, "above")])  # 0.04 and 0.07
+def test_a_pair_is_equal_where_the_table_shows_no_difference(pairs, seeds, word):
+    found = pairs(lambda name, seed: 50 + (name == "T" and seed == 0), seeds=seeds)
+    assert name_pairs(found[:1]).startswith(f"T {word} TSN")
+
+
 def with_videos(row, rng):
     """The row, its runs telling which of the 100 videos they had right."""
     records = []

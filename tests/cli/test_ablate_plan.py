@@ -71,6 +71,13 @@ def test_settings_that_move_the_same_channels_share_their_lines(capsys):
     assert "STSM MobileNetV2 48 3 18 T 3+3, H 3+3, W 3+3" in lines
 
 
+def test_dry_run_says_nothing_of_channels_where_none_move(capsys):
+    assert run(["ablate", "alpha", "--dry-run", "--row", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "Channels that move" not in out
+    assert "0 of 1 finished" in out
+
+
 def test_dry_run_as_json(capsys):
     assert run(["ablate", "alpha", "--dry-run", "--json", "--seeds", "2"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -126,6 +126,7 @@ def test_the_default_is_onnx_under_the_run_s_name(small_run, capsys):
         (["a.txt", "--recipe", "synth/stsm", "-o", "a.pt2"], 1, "a.txt: not a readable checkpoi"),
         (["--recipe", "synth/stsm", "-o", "a.pt2"], 2, "--recipe synth/stsm: belongs to a file"),
         (["-o", "a.pth"], 2, "--out a.pth: must end in .onnx or .pt2 or .safetensors"),
+        (["runs/none", "-o", "a.pth"], 2, "--out a.pth: must end in"),  # before anything is read
         (["-o", "a"], 2, "--out a: must end in .onnx"),
         (["-o", "folder.pt2"], 2, "--out folder.pt2: is a folder, not a file"),
         (["-o", "a.txt/b.pt2"], 2, "--out a.txt/b.pt2: cannot be written (Not a directory)"),

@@ -145,7 +145,9 @@ def test_data_sets_are_found_and_broken_ones_told():
 
 def test_extras_that_are_absent_are_no_fault(monkeypatch):
     monkeypatch.setattr(checkups, "EXTRAS", {"flying": (("pytest",), ("no-such-package",))})
-    assert look("extras").text == "no flying"
+    found = look("extras")
+    assert found.text == "to have more: `pip install 'stsm[flying]'`"
+    assert found.state == "ok"
 
 
 def test_extras_are_told_by_their_packages(monkeypatch):
