@@ -76,23 +76,10 @@ class Runner:
             return
         refuse_queued([folder for _, folder in tasks])
         with alone_in(tasks[0][1].parent):  # else two would take each other's runs
-            for group in self._by_draw(tasks):
+            for group in _by_draw(tasks):
                 numbers, same_draw = zip(*group, strict=True)
                 for place, outcome in self._run_side_by_side(same_draw, live):
                     yield numbers[place], outcome
-
-    def _by_draw(
-        self, tasks: "Sequence[tuple[Run, Path]]"
-    ) -> "Iterator[list[tuple[int, tuple[Run, Path]]]]":
-        """Numbered runs of one draw of the data, then those of the next: memory holds one.
-
-        Seed by seed, if each has runs for all jobs; else those of a draw together.
-        """
-        numbered = list(enumerate(tasks))
-        if len({run.row.name for run, _ in tasks}) < self._jobs:
-            numbered.sort(key=_draw_of)
-        for _, group in groupby(numbered, _draw_of):
-            yield list(group)
 
     def _run_side_by_side(
         self, tasks: "Sequence[tuple[Run, Path]]", live: LiveTable
@@ -157,6 +144,14 @@ class Runner:
                 hint=(f"{error.hint}\n" if error.hint else "")
                 + f"move {folder} away; the same command then does the run anew",
             ) from None
+
+
+def _by_draw(
+    tasks: "Sequence[tuple[Run, Path]]",
+) -> "Iterator[list[tuple[int, tuple[Run, Path]]]]":
+    """Numbered runs of one draw of the data, then those of the next: each is read once."""
+    for _, group in groupby(sorted(enumerate(tasks), key=_draw_of), _draw_of):
+        yield list(group)
 
 
 def _draw_of(task: "tuple[int, tuple[Run, Path]]") -> int:

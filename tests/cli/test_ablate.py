@@ -7,7 +7,7 @@ import pytest
 
 from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.sweep import Outcome
-from stsm_cli.cli.ablate_runs import Runner
+from stsm_cli.cli.ablate_runs import Runner, _by_draw
 from stsm_cli.cli.app import run
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import DataError, InterruptedRunError, PreemptedError
@@ -409,18 +409,13 @@ def test_each_draw_is_made_beside_the_first_and_read_by_its_seeds(tmp_path, trai
     assert made["draw"] == 2
 
 
-@pytest.mark.parametrize(
-    ("rows", "jobs", "seeds"),
-    [
-        (["3/8"], 1, [[0], [1], [2], [3]]),
-        (["3/8"], 2, [[0, 3], [1], [2]]),  # else one of two cores would wait
-        (["1/4", "3/8"], 2, [[0, 0], [1, 1], [2, 2], [3, 3]]),
-        (["1/4", "3/8"], 4, [[0, 0, 3, 3], [1, 1], [2, 2]]),
-    ],
-)
-def test_runs_go_seed_by_seed_where_each_has_runs_for_all_jobs(rows, jobs, seeds):
-    sweep = plan_sweep("alpha", "order", seeds=4, full=True, only=rows)
+def test_runs_of_one_draw_go_together():
+    sweep = plan_sweep("alpha", "order", seeds=4, full=True, only=["1/4", "3/8"])
     tasks = [(run, Path(run.folder)) for run in sweep.runs]
-    groups = list(Runner(None, "cpu", None, jobs)._by_draw(tasks))
-    assert [[run.seed for _, (run, _) in group] for group in groups] == seeds
-    assert sorted(number for group in groups for number, _ in group) == list(range(len(tasks)))
+    groups = list(_by_draw(tasks))
+    assert [[run.seed for _, (run, _) in group] for group in groups] == [
+        [0, 0, 3, 3],  # their videos are read once
+        [1, 1],
+        [2, 2],
+    ]
+    assert all(tasks[number] == task for group in groups for number, task in group)
