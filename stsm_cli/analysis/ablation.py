@@ -274,7 +274,7 @@ def plan_sweep(
 
     Raises:
         UsageError: No such ablation or row, it has no recipe for the data set, each of its rows
-            sets what an override sets, or runs would end early.
+            sets what an override sets, an override leaves two rows alike, or runs would end early.
         RecipeError: An override is wrong, or a row's own recipe has no place for it.
     """
     ablation = load_ablation(name)
@@ -307,6 +307,7 @@ def plan_sweep(
         for row in (*rows, *asked)
         for words in [(*shared, *row.on(chosen))]
     )
+    _check_different(runs)
     budget: Budget = "custom" if overrides else "full" if is_full else "short"
     words = command_words(name, chosen)
     words += ["--full"] if full else []
@@ -328,6 +329,17 @@ def plan_sweep(
         data_id=data_id,
         flow_ids=flow_ids or {},
     )
+
+
+def _check_different(runs: Sequence[Run]) -> None:
+    known: dict[str, Run] = {}
+    for run in runs:
+        other = known.setdefault(run.recipe_hash, run)
+        if other is not run:
+            raise UsageError(
+                f"--set: leaves rows {other.row.name} and {run.row.name} alike",
+                hint="--row runs those that are named alone",
+            )
 
 
 def _rows_on(

@@ -13,6 +13,7 @@ from stsm_cli.analysis.records import (
     place_of,
     read_record,
     read_records,
+    run_of,
     write_whole,
 )
 from stsm_cli.errors import DataError, UsageError
@@ -42,8 +43,8 @@ def merge_records(out: Path, others: Sequence[Path]) -> tuple[list[Path], list[T
 
     Raises:
         UsageError: A folder has no records, or `out` cannot be written.
-        DataError: A record is broken, or two that lie at one place are of different runs. Nothing
-            of its folder is copied then.
+        DataError: A record is broken, or two that lie at one place are of different runs, or of one
+            run and lie at two. Nothing of its folder is copied then.
     """
     copied, twice = [], []
     for other in others:
@@ -59,8 +60,12 @@ def merge_records(out: Path, others: Sequence[Path]) -> tuple[list[Path], list[T
 
 def _compared(out: Path, other: Path) -> tuple[list[Path], list[Twice]]:
     missing, twice = [], []
+    known = {run_of(record): place_of(record) for record in read_records(out)}
     for theirs in read_records(other):
         place = place_of(theirs)
+        if (there := known.get(run_of(theirs), place)) != place:
+            problem = f"tells of the same run as {out / there}"
+            raise DataError(f"{other / place}: {problem}", hint="move one of them away")
         if not (out / place).exists():
             missing.append(place)
             continue

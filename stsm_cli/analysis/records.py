@@ -145,6 +145,12 @@ def place_of(record: RunRecord) -> Path:
     )
 
 
+def run_of(record: RunRecord) -> tuple[str, ...]:
+    """Key of the run of a record, of which each folder of results has one record a table."""
+    told = record.table, record.dataset, record.budget, record.experiment
+    return (*told, record.recipe_hash)
+
+
 def read_records(out: Path, table: str = "*") -> list[RunRecord]:
     """All records below `out`, of one table or of all, in the order of their paths.
 
@@ -158,8 +164,7 @@ def read_records(out: Path, table: str = "*") -> list[RunRecord]:
         record = read_record(path)
         if record.table != path.parents[1].name:
             raise DataError(f"{path}: is a record of {record.table}", hint="move it there")
-        run = (record.table, record.dataset, record.budget, record.recipe_hash)
-        other = found.setdefault(run, path)
+        other = found.setdefault(run_of(record), path)
         if other != path:
             hint = "move one of them away"
             raise DataError(f"{path}: tells of the same run as {other}", hint=hint)

@@ -161,6 +161,13 @@ def test_an_override_that_every_row_sets_itself():
     plan_sweep("sota-k400", overrides=["model.num_frames=4"])  # rows of 8 frames do not
 
 
+def test_an_override_that_leaves_two_rows_alike():
+    with pytest.raises(UsageError, match="--set: leaves rows 1/8 and T 1/8 alike") as caught:
+        plan_sweep("alpha", full=True, overrides=["model.shift.dims=T"])
+    assert caught.value.hint == "--row runs those that are named alone"
+    plan_sweep("alpha", full=True, overrides=["model.shift.dims=T"], only=["1/8", "3/8"])
+
+
 def test_wrong_override():
     with pytest.raises(RecipeError, match=r"optim\.lrr"):
         plan_sweep("alpha", overrides=["optim.lrr=1"])

@@ -65,6 +65,18 @@ def test_records_of_different_runs_at_one_place_are_refused(machines, origin, sa
     assert len(read_records(a)) == 1
 
 
+def test_a_run_that_lies_elsewhere_here_is_refused_before_anything_is_copied(machines):
+    a, b = machines
+    (ours,), (theirs,) = (folder.glob("records/*/*/3-8-*.json") for folder in machines)
+    edit(theirs, row="three eighths")
+    theirs = theirs.rename(theirs.with_name("three-eighths-seed0.json"))
+    with pytest.raises(DataError) as caught:
+        merge_records(a, [b])
+    assert str(caught.value) == f"{theirs}: tells of the same run as {ours}"
+    assert caught.value.hint == "move one of them away"
+    assert len(read_records(a)) == 1
+
+
 def test_a_folder_without_records_is_refused(machines, tmp_path):
     with pytest.raises(UsageError, match=r"--from .*elsewhere: holds no records/"):
         merge_records(machines[0], [tmp_path / "elsewhere"])

@@ -78,6 +78,16 @@ def test_overridden_runs_stay_apart(tmp_path, fake_outcome):
     assert len(read_records(tmp_path)) == 12
 
 
+def test_a_run_of_two_overridden_sweeps_is_recorded_in_both(tmp_path, fake_outcome):
+    first = plan_sweep("alpha", overrides=["model.shift.dims=T"])
+    second = plan_sweep("alpha", overrides=["model.shift.dims=H"])
+    trainer = Trainer(fake_outcome)
+    for sweep in (first, second):
+        do(sweep, tmp_path, trainer)
+    assert len(trainer.done) == len(first.runs) + len(second.runs) - 1  # row 0 has no shift
+    assert len(read_records(tmp_path)) == len(first.runs) + len(second.runs)
+
+
 def test_out_is_tried_before_anything_is_trained(tmp_path, fake_outcome, mount_read_only):
     (tmp_path / "file").write_text("")
     trainer = Trainer(fake_outcome)
