@@ -11,13 +11,14 @@ from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.engine.accuracy import summarise
 from stsm_cli.engine.score_files import (
     check_writable,
+    read_scores,
     write_bytes,
     write_class_results,
     write_scores,
 )
 from stsm_cli.engine.scores import Scores
 from stsm_cli.engine.testing import Evaluation
-from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.errors import DataError, StsmError, UsageError
 from stsm_cli.stored import Result
 
 NAMES = tuple("abcdef")
@@ -60,6 +61,23 @@ def test_the_numbers_follow_from_the_scores_file(tested):
     assert kept["broken_paths"].tolist() == [f"val/ü{i}.mp4" for i in (0, 6, 12, 18, 24)]
     assert tuple(kept["classes"]) == NAMES
     assert (str(kept["protocol"]), str(kept["weights_sha256"])) == ("folder-1x1@8", "ab")
+
+
+def damaged(content):
+    """What is left of a file of scores: nothing, half, or all, changed in a column or a method."""
+    place = content.index(b"probabilities.npy") + 200
+    yield b""
+    yield content[: len(content) // 2]
+    yield content[:place] + b"\xff" * 20 + content[place + 20 :]
+    yield content.replace(b"\x08", b"\x07")
+
+
+def test_a_damaged_scores_file_is_named(tested):
+    write_scores(FILE, tested)
+    for content in damaged(FILE.read_bytes()):
+        FILE.write_bytes(content)
+        with pytest.raises(DataError, match=r"^out: not a file of scores \(.+\)$"):
+            read_scores(FILE)
 
 
 def test_a_split_without_broken_videos_has_empty_columns(tested):
