@@ -145,9 +145,10 @@ def evaluate(
             if world.is_main:
                 fields = subject.recipe.model.view.flow_fields
                 root = data or subject.data_root
-                check_split(
+                listed = check_split(
                     subject.recipe.data, root, subject.recipe.test.split, flow_fields=fields
                 )
+                _check_drawable(confusion, len(listed.classes) if listed else None)
             # only now what takes seconds to import
             from stsm_cli.engine.testing import run_test
             from stsm_cli.stored import result_record
@@ -196,6 +197,10 @@ def _check_files(
     for option, (path, suffix) in wanted.items():
         if path is not None:
             check_writable(option, path, suffix)
+    _check_drawable(confusion, num_classes)
+
+
+def _check_drawable(confusion: Path | None, num_classes: int | None) -> None:
     if confusion is not None and num_classes is not None:
         from stsm_cli.analysis.figure_confusion import check_drawable
 
