@@ -24,7 +24,7 @@ from stsm_cli.engine.drawing import DEFAULT_FPS, draw
 from stsm_cli.engine.predict import Predictor, look_at
 from stsm_cli.engine.saved_files import SCORES, WINDOWS
 from stsm_cli.engine.windows import Timeline, watch
-from stsm_cli.errors import DataError, StsmError
+from stsm_cli.errors import StsmError
 from stsm_cli.printable import csv_cell
 from stsm_cli.progress import SILENT, Progress
 
@@ -45,7 +45,7 @@ class Saved:
     scores: Path
     windows: Path
     drawn: dict[Path, Path] = field(default_factory=dict)
-    failed: dict[Path, DataError] = field(default_factory=dict)
+    failed: dict[Path, StsmError] = field(default_factory=dict)
 
 
 def save(
@@ -66,7 +66,7 @@ def save(
         progress: Is told of each video.
 
     Raises:
-        StsmError: A file cannot be written.
+        StsmError: A table cannot be written.
     """
     classes, saved = predictor.classes, Saved(folder / SCORES, folder / WINDOWS)
     rows: list[list[str]] = []
@@ -81,7 +81,7 @@ def save(
                 draw(path, out, info, partial(_caption, timeline, classes))
                 saved.drawn[path] = out
                 rows += _window_rows(path, info, timeline, classes)
-            except DataError as error:
+            except StsmError as error:
                 saved.failed[path] = error
             bar.advance()
     columns = ["video", "from_frame", "to_frame", "from_seconds", "to_seconds"]
