@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stsm_cli.allocator import keep_freed_memory
+from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
@@ -227,7 +228,6 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
     from stsm_cli.analysis.figure_confusion import confusion_figure
     from stsm_cli.analysis.figures import encode
     from stsm_cli.engine.accuracy import confusion_matrix
-    from stsm_cli.engine.score_files import write_bytes
 
     result, classes = tested.result, tested.manifest.classes
     about = f"{counted(result.num_listed, 'video')}, top-1 {result.top1:.1f} %"
@@ -237,4 +237,4 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
         title=result.name,
         subtitle=f"{result.protocol}, {about}",
     )
-    write_bytes(path, encode(figure, "png"))
+    write_file(path, encode(figure, "png"))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import write_file
 from stsm_cli.data.frames import VideoInfo
 from stsm_cli.engine.drawing import DEFAULT_FPS, draw
 from stsm_cli.engine.predict import Predictor, look_at
@@ -140,9 +140,4 @@ def _write_csv(
     writer = csv.writer(table, lineterminator="\n")
     for row in ([*columns, "class", "probability", *classes], *rows):
         writer.writerow([csv_cell(cell) for cell in row])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            file.write(table.getvalue().encode())
-    except OSError as error:
-        raise StsmError(f"{path}: cannot be written ({error.strerror})") from None
+    write_file(path, table.getvalue().encode())
