@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from stsm_cli.errors import StsmError
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
@@ -26,6 +28,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; missing folders are made.
+
+    Raises:
+        StsmError: It cannot be written; what was at `path` is still there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise StsmError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def try_file(path: Path) -> None:

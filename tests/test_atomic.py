@@ -3,7 +3,8 @@ import stat
 
 import pytest
 
-from stsm_cli.atomic import folder_if_filled, try_file, whole_file
+from stsm_cli.atomic import folder_if_filled, try_file, whole_file, write_file
+from stsm_cli.errors import StsmError
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -54,6 +55,24 @@ def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotADirectoryError), whole_file(tmp_path / "file" / "a"):
         pass
+
+
+def test_a_file_is_written_with_its_folder(tmp_path):
+    path = tmp_path / "new" / "folder" / "a"
+    for content in (b"old", b"new"):
+        write_file(path, content)
+        assert [(file.name, file.read_bytes()) for file in path.parent.iterdir()] == [
+            ("a", content)
+        ]
+
+
+@pytest.mark.parametrize("name", ["file/a.csv", "file/new/a.csv", "folder"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    rule = r"cannot be written \((Not a directory|File exists|Is a directory)\)$"
+    with pytest.raises(StsmError, match=rf"{name}: {rule}"):
+        write_file(tmp_path / name, b"")
 
 
 def test_a_folder_that_stays_empty_goes_with_those_that_were_made_for_it(tmp_path):

@@ -6,6 +6,7 @@ A record is whole or absent, holds no path of the machine it was made on, and na
 hash of the recipe: a run is finished if, and only if, its record is there with the same hash.
 """
 
+import errno
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from stsm_cli.config.kinds import Seed
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.run_identity import NUMERICS, Identity, content_hash
 from stsm_cli.config.schema import DatasetName, Recipe
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import DataError, StsmError, UsageError
 from stsm_cli.stored import (
     STRICT,
     Fusion,
@@ -262,6 +263,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     Raises:
         UsageError: It cannot be written.
+        StsmError: The disk is full or fails.
     """
     data = content.encode() if isinstance(content, str) else content
     make_folder(path.parent)
@@ -269,7 +271,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         with whole_file(path) as file:
             file.write(data)
     except OSError as error:
-        raise UsageError(f"--out: {path} cannot be written ({error.strerror})") from None
+        raise _refused(path, "written", error) from None
 
 
 @contextmanager
@@ -278,17 +280,18 @@ def records_folder(out: Path) -> Iterator[None]:
 
     Raises:
         UsageError: It cannot be made, or takes no files.
+        StsmError: The disk is full or fails.
     """
     folder = out / "records"
     with ExitStack() as held:
         try:
             held.enter_context(folder_if_filled(folder))
         except OSError as error:
-            raise _cannot_make(folder, error) from None
+            raise _refused(folder, "made", error) from None
         try:
             try_file(folder / "record.json")
         except OSError as error:
-            raise UsageError(f"--out: {folder} cannot be written ({error.strerror})") from None
+            raise _refused(folder, "written", error) from None
         yield
 
 
@@ -297,15 +300,20 @@ def make_folder(path: Path) -> None:
 
     Raises:
         UsageError: It cannot be made.
+        StsmError: The disk is full or fails.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_make(path, error) from None
+        raise _refused(path, "made", error) from None
 
 
-def _cannot_make(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"--out: {path} cannot be made ({error.strerror})")
+def _refused(path: Path, done: str, error: OSError) -> StsmError:
+    """The error of a place that takes nothing: of the command line, unless it is the disk's."""
+    told = f"--out: {path} cannot be {done} ({error.strerror})"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return StsmError(told, hint="make room, or mend the disk; the same command then goes on")
+    return UsageError(told)
 
 
 def finished(out: Path, sweep: Sweep) -> dict[str, RunRecord]:

@@ -87,26 +87,20 @@ class Runner:
         from stsm_cli.engine.parallel import run_side_by_side
 
         splits = [self._open(run.recipe) for run, _ in tasks]
-        on_ctrl_c = partial(live.message, output.STOPPING)
 
         def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
-            return self._run(*tasks[number], splits[number], tell, on_ctrl_c)
+            return self._run(*tasks[number], splits[number], tell)
 
         yield from run_side_by_side(
             len(tasks),
             work,
             jobs=self._jobs,
             on_news=lambda number, news: live.news(tasks[number][0], news),
-            on_ctrl_c=on_ctrl_c,
+            on_ctrl_c=partial(live.message, output.STOPPING),
         )
 
     def _run(
-        self,
-        run: "Run",
-        folder: Path,
-        splits: "Splits",
-        tell: "Callable[[Any], None]",
-        on_ctrl_c: "Callable[[], None]",
+        self, run: "Run", folder: Path, splits: "Splits", tell: "Callable[[Any], None]"
     ) -> "Outcome":
         from stsm_cli.analysis.sweep import Outcome
         from stsm_cli.engine.device import choose_device
@@ -115,6 +109,7 @@ class Runner:
         from stsm_cli.engine.train import train
         from stsm_cli.stored import result_record
 
+        say_stopping = partial(output.current().at_once, output.STOPPING)
         files = RunFolder(folder)
         is_begun = files.recipe_file.exists() and not files.is_half_made
         try:
@@ -133,7 +128,7 @@ class Runner:
                 resume=is_begun,
                 progress=progress,
                 on_epoch=progress.epoch,
-                on_ctrl_c=on_ctrl_c if self._jobs == 1 else lambda: None,  # else told once, for all
+                on_ctrl_c=say_stopping if self._jobs == 1 else lambda: None,  # told once, for all
             )
             return Outcome(result_record(result), files.finished_metrics(), files.environment())
         except (CheckpointError, DataError, RecipeError) as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stsm_cli.allocator import keep_freed_memory
+from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
@@ -145,9 +146,10 @@ def evaluate(
             if world.is_main:
                 fields = subject.recipe.model.view.flow_fields
                 root = data or subject.data_root
-                check_split(
+                listed = check_split(
                     subject.recipe.data, root, subject.recipe.test.split, flow_fields=fields
                 )
+                _check_drawable(confusion, len(listed.classes) if listed else None)
             # only now what takes seconds to import
             from stsm_cli.engine.testing import run_test
             from stsm_cli.stored import result_record
@@ -196,6 +198,10 @@ def _check_files(
     for option, (path, suffix) in wanted.items():
         if path is not None:
             check_writable(option, path, suffix)
+    _check_drawable(confusion, num_classes)
+
+
+def _check_drawable(confusion: Path | None, num_classes: int | None) -> None:
     if confusion is not None and num_classes is not None:
         from stsm_cli.analysis.figure_confusion import check_drawable
 
@@ -222,7 +228,6 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
     from stsm_cli.analysis.figure_confusion import confusion_figure
     from stsm_cli.analysis.figures import encode
     from stsm_cli.engine.accuracy import confusion_matrix
-    from stsm_cli.engine.score_files import write_bytes
 
     result, classes = tested.result, tested.manifest.classes
     about = f"{counted(result.num_listed, 'video')}, top-1 {result.top1:.1f} %"
@@ -232,4 +237,4 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
         title=result.name,
         subtitle=f"{result.protocol}, {about}",
     )
-    write_bytes(path, encode(figure, "png"))
+    write_file(path, encode(figure, "png"))

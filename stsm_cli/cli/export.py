@@ -1,5 +1,6 @@
 """`stsm export`."""
 
+import hashlib
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stsm_cli.allocator import keep_freed_memory
+from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.flops_result import CEILING
@@ -95,7 +97,7 @@ def export(
     keep_freed_memory()
     model = load_model(subject.recipe.model, subject.checkpoint, torch.device("cpu"))
     classes = class_names_or_numbers(subject, data, model.num_classes)
-    from stsm_cli.engine.export import export_model, write
+    from stsm_cli.engine.export import export_model
 
     card, exported = export_model(
         model,
@@ -105,9 +107,9 @@ def export(
         with_preprocessing=with_preprocessing,
         progress=output.current(),
     )
-    sha256 = write(out, exported.content)
+    write_file(out, exported.content)
     if as_json:
-        output.current().json(_record(subject, out, card, exported, sha256))
+        output.current().json(_record(subject, out, card, exported))
     else:
         _print(subject, out, card, exported)
 
@@ -172,7 +174,7 @@ def _check_has_graph(subject: "Trained", out: Path, context: typer.Context) -> N
 
 
 def _record(
-    subject: "Trained", out: Path, card: "ModelCard", exported: "Exported", sha256: str
+    subject: "Trained", out: Path, card: "ModelCard", exported: "Exported"
 ) -> dict[str, Any]:
     times = exported.milliseconds
     return {
@@ -180,7 +182,7 @@ def _record(
         "checkpoint": str(subject.checkpoint),
         "output": str(out),
         "bytes": len(exported.content),
-        "sha256": sha256,
+        "sha256": hashlib.sha256(exported.content).hexdigest(),
         "max_difference": exported.difference,
         "bound": exported.bound,
         "latency_ms": None if times is None else {"network": times[0], "exported": times[1]},

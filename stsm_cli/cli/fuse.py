@@ -60,14 +60,12 @@ def fuse(
     check_same(*tests)
     # only now what takes seconds to import
     from stsm_cli.engine.fusion import fuse as fuse_tests
-    from stsm_cli.engine.fusion import fused_file
 
     pair = weights[0], weights[1]  # a list, by Typer's version
-    tested = fuse_tests(*tests, weights=pair, by=chosen)
+    tested = fuse_tests(*tests, weights=pair, by=chosen, progress=output.current())
     record = result_record(tested.result) if as_json else None
     classes = tested.manifest.classes
     print_result(tested.result, f"{first} and {second}", num_classes=len(classes), record=record)
-    output.current().message(f"kept as {fused_file(*tests, weights=pair, by=chosen)}")
     if per_class is not None:
         write_class_results(per_class, tested)
         output.current().message(f"wrote {per_class}")

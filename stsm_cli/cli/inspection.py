@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stsm_cli.allocator import keep_freed_memory
+from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides
@@ -255,9 +256,8 @@ def _inspect_run(
 
 def _write(out: Path, what: Path, chapters: "list[SheetChapter]") -> None:
     from stsm_cli.analysis.contact_sheet import sheet_html
-    from stsm_cli.engine.score_files import write_bytes
 
-    write_bytes(out, sheet_html(f"A look at {one_line(str(what))}", chapters).encode())
+    write_file(out, sheet_html(f"A look at {one_line(str(what))}", chapters).encode())
 
 
 def _run_record(found: "RunInspection", test: "KeptTest", out: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, RecipeName
 from stsm_cli.cli.predict_named import refuse_networks, source_of, told_apart, videos_of
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import StsmError, UsageError
 from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
@@ -204,11 +204,11 @@ def _predict_files(
 
     found = look_at(whole, chosen.videos, progress=console)
     _tell_faults(found)
-    saved = _saved(part, found, save, window) if save else None
+    saved, unsaved = _saved(part, found, save, window) if save else (None, {})
     likeliest = {
         path: ranked(scores, whole.classes, top) for path, scores in found.probabilities.items()
     }
-    failed = {**chosen.failed, **found.failed, **(saved.failed if saved else {})}
+    failed = {**chosen.failed, **found.failed, **unsaved}
     if as_json:
         console.json(record(likeliest, failed, found, saved))
     elif likeliest:
@@ -269,17 +269,23 @@ def _by_run(subject: "Trained", data: Path | None, device: str, reader: "Decoder
     return of(recipe=recipe, mirror=subject.mirror), of(recipe=one_view(recipe))
 
 
-def _saved(part: "Predictor", found: "Predictions", folder: Path, window: int | None) -> "Saved":
+def _saved(
+    part: "Predictor", found: "Predictions", folder: Path, window: int | None
+) -> tuple["Saved | None", Mapping[Path, StsmError]]:
+    """The files, unless a table of them cannot be written, and why what is missing is."""
     from stsm_cli.engine.saving import save
     from stsm_cli.engine.windows import DEFAULT_WINDOW
 
     console = output.current()
-    saved = save(
-        part, found.probabilities, folder, window=window or DEFAULT_WINDOW, progress=console
-    )
-    for error in saved.failed.values():
+    length = window or DEFAULT_WINDOW
+    try:
+        saved = save(part, found.probabilities, folder, window=length, progress=console)
+    except StsmError as error:  # the answers are worth more than the files
         console.error(error)
-    return saved
+        return None, {folder: error}
+    for problem in saved.failed.values():
+        console.error(problem)
+    return saved, saved.failed
 
 
 def _tell_faults(found: "Predictions") -> None:
@@ -322,7 +328,7 @@ def _record(
     subject: "Trained",
     decoder: str,
     likeliest: Ranked,
-    failed: Mapping[Path, DataError],
+    failed: Mapping[Path, StsmError],
     found: "Predictions | None" = None,
     saved: "Saved | None" = None,
 ) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The single looks of `stsm doctor`, in the order of their lines."""
 
+import csv
 import os
 import platform
 import shutil
@@ -202,7 +203,8 @@ def _data_set(root: Path) -> str:
     for split in SPLITS:
         with (root / "manifest" / f"{split}.csv").open("rb") as file:
             next(file, None)  # the heading
-            first = next(file, b"").decode().partition(",")[0].strip('"')
+            row = next(csv.reader([next(file, b"").decode()]))
+            first = row[0] if row else ""
             counts.append(sum(1 for _ in file) + bool(first))
         if first and not (root / first).exists():
             raise DataError(f"{root.as_posix()}: {first} is not there")

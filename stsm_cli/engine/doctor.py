@@ -112,9 +112,10 @@ def error_text(error: Exception) -> str:
 
 def _nameless(text: str) -> str:
     """The text without the folders, the user and the host of this machine."""
-    for folder, name in ((Path.cwd(), "."), (Path.home(), "~"), (tempfile.gettempdir(), "TEMP")):
-        if str(folder) != os.sep:
-            text = text.replace(str(folder), name)
+    for find, name in ((Path.cwd, "."), (Path.home, "~"), (tempfile.gettempdir, "TEMP")):
+        with suppress(OSError, RuntimeError):  # it was deleted, or there is none: nothing to hide
+            if (folder := str(find())) != os.sep:
+                text = text.replace(folder, name)
     with suppress(Exception):  # where nobody knows the user: nothing to hide
         text = re.sub(rf"(?<=[/\\]){re.escape(getpass.getuser())}\b", "USER", text)
     host = platform.node()

@@ -36,6 +36,7 @@ def draw(path: Path, out: Path, info: VideoInfo, caption: Callable[[int], str]) 
         StsmError: The file cannot be written.
     """
     import av
+    from av.codec.codec import UnknownCodecError
 
     draft = out.with_name(f"{out.name}.tmp")
     try:
@@ -43,6 +44,8 @@ def draw(path: Path, out: Path, info: VideoInfo, caption: Callable[[int], str]) 
         draft.replace(out)
     except (OSError, av.FFmpegError) as error:
         raise StsmError(f"{out}: cannot be written ({error.strerror or error})") from None
+    except UnknownCodecError as error:
+        raise StsmError(f"{out}: cannot be written (this FFmpeg has no {error})") from None
     finally:
         draft.unlink(missing_ok=True)
 

@@ -3,7 +3,6 @@
 The one rule: what is written has been read back, run, and compared with the network.
 """
 
-import hashlib
 import io
 import logging
 import time
@@ -20,7 +19,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from stsm_cli.atomic import whole_file
 from stsm_cli.engine.card import CARD, ModelCard, make_card
 from stsm_cli.engine.deployed import Port, WithPreprocessing, example, ports
 from stsm_cli.engine.identity import weights_sha256
@@ -172,21 +170,6 @@ def to_weights(network: Network, takes: Port, card: ModelCard, name: str) -> Exp
         path.write_bytes(content)
         load_weights(again, path)
     return _compared(content, network, again, takes, name, is_program=False)
-
-
-def write(path: Path, content: bytes) -> str:
-    """Write the file, whole or not at all; its SHA-256.
-
-    Raises:
-        StsmError: It cannot be written; what was at `path` is still there.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise StsmError(f"{path}: cannot be written ({error.strerror})") from None
-    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager

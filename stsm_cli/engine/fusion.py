@@ -21,6 +21,7 @@ from stsm_cli.engine.score_files import SavedScores
 from stsm_cli.engine.scores import Scores
 from stsm_cli.engine.testing import Evaluation
 from stsm_cli.errors import StsmError
+from stsm_cli.progress import SILENT, Progress
 from stsm_cli.stored import By, Fusion, Result
 
 _TINY = torch.finfo(torch.float32).tiny  # a probability of 0 has no logarithm
@@ -28,19 +29,25 @@ _SHARED = ("split_id", "list_sha256", "class_hash", "num_in_lists")
 
 
 def fuse(
-    first: KeptTest, second: KeptTest, *, weights: tuple[float, float] = (1.0, 1.0), by: By = "prob"
+    first: KeptTest,
+    second: KeptTest,
+    *,
+    weights: tuple[float, float] = (1.0, 1.0),
+    by: By = "prob",
+    progress: Progress = SILENT,
 ) -> Evaluation:
-    """One test of two, which the first run's folder keeps as `fused_file`.
+    """One test of two, which the first run's folder keeps as `fused_file`, if it can be written.
 
     Args:
         weights: Of each, above 0.
         by: `prob`: the weighted mean of the class probabilities. `logits`: the softmax of the
             weighted sum of their logarithms, which is that of the logits where there is one view a
             video, or where the logits of the views are averaged.
+        progress: Told where it is kept, or why it is not.
 
     Raises:
         DataError: The tests differ in protocol, split, classes or videos.
-        StsmError: The result cannot be written.
+        StsmError: No video was decoded in both.
     """
     check_same(first, second)
     scores, manifest = _fused_scores(first.scores, second.scores, weights, by)
@@ -59,8 +66,16 @@ def fuse(
         **{key: getattr(first.result, key) for key in _SHARED},
         **vars(summary(scores, manifest, first.recipe)),
     )
-    write_result(fused_file(first, second, weights=weights, by=by), result)
+    _keep(fused_file(first, second, weights=weights, by=by), result, progress)
     return Evaluation(result, scores, manifest)
+
+
+def _keep(path: Path, result: Result, progress: Progress) -> None:
+    try:
+        write_result(path, result)
+        progress.message(f"kept as {path}")
+    except StsmError as error:  # the numbers are worth more than the file
+        progress.message(f"warning: {error}")
 
 
 def fused_file(

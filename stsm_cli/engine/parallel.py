@@ -8,7 +8,7 @@ share what the parent has read into memory.
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -59,7 +59,8 @@ def run_side_by_side(
                 while waiting and len(running) < jobs:
                     task = waiting.pop(0)
                     with _signals_held():
-                        connection, process = _start(partial(_child, task, work, (alive, held)))
+                        child = partial(_child, task, work, (alive, held))
+                        connection, process = _start(child, list(running))
                         running[connection] = task, process
                 for ready in wait(list(running)):
                     assert isinstance(ready, Connection)
@@ -75,7 +76,7 @@ def run_side_by_side(
             on_ctrl_c()
             raise InterruptedRunError("interrupted; the runs that had begun are saved") from None
         finally:
-            _stop([process for _, process in running.values()])
+            _stop({connection: process for connection, (_, process) in running.items()})
 
 
 def _preempted() -> PreemptedError:
@@ -92,25 +93,34 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(child: Callable[[Connection], None]) -> tuple[Connection, ForkProcess]:
+def _start(
+    child: Callable[[Connection, Sequence[Connection]], None], others: Sequence[Connection]
+) -> tuple[Connection, ForkProcess]:
+    """Start a child with its end of a pipe, and all that the parent reads."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=child, args=(theirs,))
+    ends = (theirs, [ours, *others])
+    process = multiprocessing.get_context("fork").Process(target=child, args=ends)
     process.start()
     theirs.close()
     return ours, process
 
 
 def _child(
-    task: int, work: TaskWork, life: tuple[Connection, Connection], connection: Connection
+    task: int,
+    work: TaskWork,
+    life: tuple[Connection, Connection],
+    connection: Connection,
+    parents: Sequence[Connection],
 ) -> None:
     os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which tells each child once
     torch.set_num_threads(1)
     alive, held = life
-    held.close()  # so that the parent alone holds it
+    for end in (held, *parents):
+        end.close()  # so that the parent alone holds it
     end_with_parent(pipe=alive, grace_seconds=GRACE_SECONDS)
 
     def tell(news: Any) -> None:  # noqa: ANN401
-        with suppress(OSError):  # the parent was killed, and this run is being stopped
+        with suppress(OSError):  # nobody reads: this run is being stopped, or the parent was killed
             connection.send((False, news))
 
     try:
@@ -120,7 +130,7 @@ def _child(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too
     except KeyboardInterrupt:
         outcome = InterruptedRunError("interrupted")
-    with suppress(OSError):  # the parent is gone
+    with suppress(OSError):  # likewise
         connection.send(outcome)
 
 
@@ -147,11 +157,13 @@ def _receive(connection: Connection, task: int) -> tuple[bool, Any]:
     return is_result, content
 
 
-def _stop(processes: Sequence[ForkProcess]) -> None:
+def _stop(running: Mapping[Connection, ForkProcess]) -> None:
+    processes = running.values()
     try:
-        for process in processes:
+        for connection, process in running.items():
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signal.SIGINT)
+            connection.close()  # else one that sends much would wait for ever to be read
         for process in processes:
             process.join()
     except BaseException:  # a second Ctrl-C: they take too long for the user

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.atomic import try_file, whole_file
+from stsm_cli.atomic import try_file, write_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import read_classes
@@ -135,8 +135,8 @@ class RunFolder:
             raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
         self._drop_drafts()
         name = environment.get("recipe", self.name)
-        write_atomically(self.recipe_file, f"# {name}\n{dump_recipe(recipe)}")
-        write_atomically(self.classes_file, "".join(f"{name}\n" for name in classes))
+        write_file(self.recipe_file, f"# {name}\n{dump_recipe(recipe)}".encode())
+        write_file(self.classes_file, "".join(f"{name}\n" for name in classes).encode())
         write_json(self.environment_file, environment)
 
     def forget_if_empty(self) -> None:
@@ -268,7 +268,8 @@ class RunFolder:
                 f"{self.checkpoint} ends",
                 hint=f"{self.begin_from(self.checkpoint)} starts from its weights",
             )
-        write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+        lines = "".join(json.dumps(line) + "\n" for line in kept)
+        write_file(self.metrics_file, lines.encode())
 
     def _drop_drafts(self) -> None:
         for draft in self.path.rglob("*.tmp"):
@@ -338,7 +339,7 @@ def instead_of(checkpoint: Path) -> str | None:
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
     """Write `value` as indented JSON, atomically."""
-    write_atomically(path, json.dumps(value, indent=2) + "\n")
+    write_file(path, f"{json.dumps(value, indent=2)}\n".encode())
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -348,19 +349,6 @@ def write_result(path: Path, result: Result) -> None:
         StsmError: It cannot be written.
     """
     write_json(path, result_record(result))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is whole or absent.
-
-    Raises:
-        StsmError: It cannot be written.
-    """
-    try:
-        with whole_file(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise _cannot_write(path, error) from None
 
 
 def _cannot_write(path: Path, error: OSError) -> StsmError:

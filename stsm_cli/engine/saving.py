@@ -18,13 +18,13 @@ from pathlib import Path
 
 import torch
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import write_file
 from stsm_cli.data.frames import VideoInfo
 from stsm_cli.engine.drawing import DEFAULT_FPS, draw
 from stsm_cli.engine.predict import Predictor, look_at
 from stsm_cli.engine.saved_files import SCORES, WINDOWS
 from stsm_cli.engine.windows import Timeline, watch
-from stsm_cli.errors import DataError, StsmError
+from stsm_cli.errors import StsmError
 from stsm_cli.printable import csv_cell
 from stsm_cli.progress import SILENT, Progress
 
@@ -45,7 +45,7 @@ class Saved:
     scores: Path
     windows: Path
     drawn: dict[Path, Path] = field(default_factory=dict)
-    failed: dict[Path, DataError] = field(default_factory=dict)
+    failed: dict[Path, StsmError] = field(default_factory=dict)
 
 
 def save(
@@ -66,7 +66,7 @@ def save(
         progress: Is told of each video.
 
     Raises:
-        StsmError: A file cannot be written.
+        StsmError: A table cannot be written.
     """
     classes, saved = predictor.classes, Saved(folder / SCORES, folder / WINDOWS)
     rows: list[list[str]] = []
@@ -81,7 +81,7 @@ def save(
                 draw(path, out, info, partial(_caption, timeline, classes))
                 saved.drawn[path] = out
                 rows += _window_rows(path, info, timeline, classes)
-            except DataError as error:
+            except StsmError as error:
                 saved.failed[path] = error
             bar.advance()
     columns = ["video", "from_frame", "to_frame", "from_seconds", "to_seconds"]
@@ -140,9 +140,4 @@ def _write_csv(
     writer = csv.writer(table, lineterminator="\n")
     for row in ([*columns, "class", "probability", *classes], *rows):
         writer.writerow([csv_cell(cell) for cell in row])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            file.write(table.getvalue().encode())
-    except OSError as error:
-        raise StsmError(f"{path}: cannot be written ({error.strerror})") from None
+    write_file(path, table.getvalue().encode())

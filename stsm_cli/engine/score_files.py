@@ -8,14 +8,13 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import write_file
 from stsm_cli.engine.saved_files import check_file
-from stsm_cli.errors import DataError, StsmError, UsageError
+from stsm_cli.errors import DataError, UsageError
 from stsm_cli.printable import csv_cell
 
 if TYPE_CHECKING:
@@ -55,13 +54,13 @@ def read_scores(path: Path) -> SavedScores:
         DataError: It cannot be read, or is no such file.
     """
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             paths, broken = file["paths"].tolist(), file["broken_paths"].tolist()
             labels = [*file["labels"].tolist(), *file["broken_labels"].tolist()]
             rows, classes = file["probabilities"], tuple(file["classes"].tolist())
         known = dict(zip((*paths, *broken), labels, strict=True))
         return SavedScores(known, dict(zip(paths, rows, strict=True)), classes)
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except Exception as error:  # of a damaged file zipfile, zlib and numpy raise almost anything
         raise DataError(f"{path}: not a file of scores ({error})") from error
 
 
@@ -89,7 +88,7 @@ def write_scores(path: Path, tested: "Evaluation") -> None:
         weights_sha256=np.array(tested.result.weights_sha256),
         list_sha256=np.array(str(tested.result.list_sha256)),
     )
-    write_bytes(path, content.getvalue())
+    write_file(path, content.getvalue())
 
 
 def write_class_results(path: Path, tested: "Evaluation") -> None:
@@ -113,18 +112,4 @@ def write_class_results(path: Path, tested: "Evaluation") -> None:
         partner = "" if row.confused_with is None else csv_cell(classes[row.confused_with])
         name = csv_cell(classes[row.label])
         writer.writerow((name, row.videos, row.correct, accuracy, partner, row.confused))
-    write_bytes(path, table.getvalue().encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all; missing folders are made.
-
-    Raises:
-        StsmError: It cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise StsmError(f"{path}: cannot be written ({error.strerror})") from None
+    write_file(path, table.getvalue().encode())

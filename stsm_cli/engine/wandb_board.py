@@ -8,8 +8,9 @@ import sys
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from stsm_cli.atomic import write_file
 from stsm_cli.config.schema import Recipe
-from stsm_cli.engine.runlog import RunFolder, write_atomically
+from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import DivergedError, UsageError
 from stsm_cli.progress import Progress
 
@@ -105,6 +106,5 @@ def _id(folder: RunFolder) -> str:
     """The run's id there, made at its first start."""
     file = folder.wandb / "id.txt"
     if not file.is_file():
-        folder.wandb.mkdir(exist_ok=True)
-        write_atomically(file, secrets.token_hex(8))
+        write_file(file, secrets.token_hex(8).encode())
     return file.read_text()

@@ -197,7 +197,7 @@ def write_report(root: Path, report: Mapping[str, Any]) -> None:
         )
 
 
-def write_problems(listing: Listing, checks: Checks) -> None:
+def write_problems(root: Path, listing: Listing, checks: Checks) -> None:
     """Write `problems.csv`, for people and their spreadsheets, whole or not at all.
 
     Raises:
@@ -207,7 +207,7 @@ def write_problems(listing: Listing, checks: Checks) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_PROBLEM_COLUMNS)
     writer.writerows(map(csv_cell, problem) for problem in _problems(listing, checks))
-    with whole_file(listing.root / "manifest" / "problems.csv") as file:
+    with whole_file(root / "manifest" / "problems.csv") as file:
         file.write(text.getvalue().encode())
 
 

@@ -70,13 +70,13 @@ def prepare_flow(
     """
     require(settings.method)
     started = time.monotonic()
-    manifests = _manifests(root)
+    manifests, digests = _manifests(root)
     sides = {r.path: min(r.width, r.height) for m in manifests for r in m.records}
     task = flow_task(root, settings, sides)
     try:
         flow_report_path(root, settings.method).unlink(missing_ok=True)
         checks = examine(root, sides, task, workers=workers or num_cores(), progress=progress)
-        report = _report(root, manifests, checks, settings) | {
+        report = _report(manifests, digests, checks, settings) | {
             "seconds": round(time.monotonic() - started, 1)
         }
         _write(root, settings, manifests, checks, report)
@@ -87,10 +87,12 @@ def prepare_flow(
     return report
 
 
-def _manifests(root: Path) -> list[Manifest]:
+def _manifests(root: Path) -> tuple[list[Manifest], dict[str, str]]:
+    """The manifests, and the digest of each, of before it was read: what changes then is known."""
     splits = [*SPLITS, "test"] if has_manifest(root, "test") else SPLITS
+    digests = {split: manifest_digest(root, split) for split in splits if has_manifest(root, split)}
     try:
-        return [read_manifest(root, split) for split in splits]
+        return [read_manifest(root, split) for split in splits], digests
     except DataError as error:
         hint = f"prepare the set first, for example `{command_line('prepare', 'folder', root)}`"
         raise DataError(str(error), hint=error.hint and hint) from None
@@ -118,7 +120,7 @@ def flow_task(root: Path, settings: FlowSettings, sides: Mapping[str, int]) -> T
 
 
 def _report(
-    root: Path, manifests: list[Manifest], checks: Checks, settings: FlowSettings
+    manifests: list[Manifest], digests: dict[str, str], checks: Checks, settings: FlowSettings
 ) -> dict[str, Any]:
     problems = _problems(manifests, checks)
     without_flow = {
@@ -131,7 +133,7 @@ def _report(
         "limit_px": LIMIT_PX,
         "quantum_px": QUANTUM_PX,
         "version": VERSION,
-        "manifests": {m.split: manifest_digest(root, m.split) for m in manifests},
+        "manifests": digests,
         "splits": {manifest.split: _count(manifest, checks).as_dict() for manifest in manifests},
         "fields": sum(check.num_frames for check in checks.values()),
         "bytes": sum(check.made_bytes for check in checks.values()),

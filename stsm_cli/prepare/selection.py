@@ -107,15 +107,17 @@ def _listed(path: Path) -> Iterator[tuple[Path, DataError | None]]:
 
 
 def _names(path: Path) -> Iterator[tuple[int, str]]:
-    """The names in a list, each with the number of its line."""
+    """The names in a list, each with the number of its line; text knows comments, after `#`."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a list of files ({error})") from None
-    cells = _first_cells(path, lines) if path.suffix.lower() == ".csv" else enumerate(lines, 1)
-    for line, cell in cells:
-        if cell.strip() and not cell.startswith("#"):
-            yield line, cell.strip()
+    is_csv = path.suffix.lower() == ".csv"
+    for line, cell in _first_cells(path, lines) if is_csv else enumerate(lines, 1):
+        name = cell.strip()
+        is_comment = not is_csv and cell.startswith("#") and _place(name, path) is None
+        if name and not is_comment:
+            yield line, name
 
 
 def _first_cells(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, str]]:

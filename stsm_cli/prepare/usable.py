@@ -3,6 +3,7 @@
 import errno
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from stsm_cli.prepare.findings import (
     write_report,
 )
 from stsm_cli.prepare.listing import ListedVideo, Listing
+from stsm_cli.prepare.new_lists import new_lists
 from stsm_cli.prepare.split import draw_split
 from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.progress import SILENT, Progress
@@ -45,8 +47,9 @@ def prepare_listing(
 
     A split that is to be drawn is drawn from the usable videos.
 
-    Leaves `ROOT/manifest/{train,val}.csv`, `classes.txt`, `report.json` and `problems.csv`. Worker
-    processes are spawned: a script that calls this needs `if __name__ == "__main__"`.
+    Leaves `ROOT/manifest/{train,val}.csv`, `classes.txt`, `report.json` and `problems.csv`, all of
+    them or those of before. Worker processes are spawned: a script that calls this needs
+    `if __name__ == "__main__"`.
 
     Args:
         listing: The data set.
@@ -80,14 +83,16 @@ def prepare_listing(
             listing = draw_split(listing, listing.draw, usable)
         curves = {path: check.motion for path, check in checks.items() if check.motion}
         num_measured = 0
-        for split in listing.splits:
-            write_manifest(manifest := _manifest(listing, split, checks, encoding))
-            num_measured += keep_motion(manifest, curves, progress=progress)
-        report = build_report(listing, checks, dataset=dataset, quick=quick, encoding=encoding)
-        report |= {"motion_measured": num_measured} if motion else {}
-        report["seconds"] = round(time.monotonic() - started, 1)
-        write_problems(listing, checks)
-        write_report(root, report)
+        with new_lists(root) as draft:
+            for split in listing.splits:
+                manifest = _manifest(listing, split, checks, encoding)
+                write_manifest(replace(manifest, root=draft))
+                num_measured += keep_motion(manifest, curves, progress=progress)
+            report = build_report(listing, checks, dataset=dataset, quick=quick, encoding=encoding)
+            report |= {"motion_measured": num_measured} if motion else {}
+            report["seconds"] = round(time.monotonic() - started, 1)
+            write_problems(draft, listing, checks)
+            write_report(draft, report)
     except OSError as error:
         raise unwritable(error, root) from error
     finally:

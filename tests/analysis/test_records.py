@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import re
 from dataclasses import replace
 from hashlib import sha256
@@ -16,7 +18,7 @@ from stsm_cli.analysis.records import (
     write_record,
 )
 from stsm_cli.config.load import recipe_hash
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import DataError, StsmError, UsageError
 
 
 @pytest.fixture
@@ -153,6 +155,24 @@ def test_a_place_that_cannot_be_written(path, tmp_path):
     (tmp_path / "a.json").mkdir()
     with pytest.raises(UsageError, match=r"--out: .*a\.json cannot be written \(Is a directory\)"):
         write_record(tmp_path / "a.json", record)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_is_full_or_fails_is_no_fault_of_the_command(path, monkeypatch, code):
+    def refuse(*_, **options):
+        raise OSError(code, os.strerror(code))
+
+    record = read_record(path)
+    monkeypatch.setattr(os, "fsync", refuse)
+    message = rf"^--out: .*a\.json cannot be written \({os.strerror(code)}\)$"
+    with pytest.raises(StsmError, match=message) as caught:
+        write_record(path.with_name("a.json"), record)
+    assert caught.value.exit_code == 1
+    assert caught.value.hint == "make room, or mend the disk; the same command then goes on"
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StsmError, match=r"^--out: .* cannot be made") as caught:
+        write_record(path.with_name("new") / "a.json", record)
+    assert caught.value.exit_code == 1
 
 
 def edited(path, *keys, to):

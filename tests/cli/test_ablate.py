@@ -148,6 +148,21 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     assert err.count("finished before") == 2
 
 
+def test_a_run_by_itself_writes_nothing_else_in_the_handler_of_ctrl_c(
+    capfd, data, monkeypatch, no_figures, tiny_rows
+):
+    def told(*arguments, on_ctrl_c, **options):
+        on_ctrl_c()
+        raise InterruptedRunError("interrupted at epoch 1")
+
+    monkeypatch.setattr("stsm_cli.engine.train.train", told)
+    drawn = []
+    monkeypatch.setattr("stsm_cli.cli.live.LiveTable.message", lambda _, text: drawn.append(text))
+    assert run(["ablate", "alpha", *tiny_rows, "--data", data, "--jobs", "1"]) == 130
+    assert "stopping after this step; again to stop now\n" in capfd.readouterr().err
+    assert drawn == []
+
+
 def test_sigterm_ends_it_as_ctrl_c_does(capsys, data, monkeypatch, no_figures, tiny_rows):
     def told(*arguments, **options):
         raise PreemptedError("stopped by SIGTERM at epoch 1")

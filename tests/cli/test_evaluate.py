@@ -12,6 +12,7 @@ import pytest
 
 from stsm_cli.cli.app import run
 from stsm_cli.config.load import load_recipe
+from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.engine.launch import launch
 from stsm_cli.engine.trained import edit_protocol
 from stsm_cli.errors import UsageError
@@ -88,6 +89,15 @@ def test_too_many_classes_for_a_picture_are_refused_before_the_test(small_run, c
     assert run(command) == 2
     (line,) = last_error(capsys)
     assert "--confusion: at most 50 classes can be drawn, there are 400" in line
+
+
+def test_too_many_classes_of_a_folder_are_refused_before_the_test(small_run, capsys):
+    record = VideoRecord("a.mp4", 0, 8, 8.0, 20, 20)
+    write_manifest(Manifest(Path("mine"), "val", tuple(map(str, range(51))), (record,)))
+    command = ["eval", "folder/stsm_r50_8f", "--checkpoint", "runs/small/checkpoints/last.pt"]
+    assert run([*command, "--data", "mine", "--confusion", "c.png"]) == 2
+    (line,) = last_error(capsys)
+    assert line == "error: --confusion: at most 50 classes can be drawn, there are 51"
 
 
 def test_two_processes_give_one_result(small_run, monkeypatch, capfd):

@@ -8,6 +8,8 @@ import torch
 
 from stsm_cli.cli import output
 from stsm_cli.cli.app import run
+from stsm_cli.engine import fusion
+from stsm_cli.errors import StsmError
 
 
 @pytest.fixture
@@ -39,6 +41,21 @@ def test_two_runs_become_one_result(two_runs, capsys):
     assert result == kept | {"run": "runs/small and runs/flow"}
     other = json.loads(Path("runs/small/fuse-flow-synth-1x1@28.json").read_text())
     assert other["fused"]["by"] == "prob"  # as it was
+
+
+def test_a_run_that_cannot_be_written_is_fused_all_the_same(two_runs, capsys, monkeypatch):
+    def refuse(path, result):
+        raise StsmError(f"{path}: cannot be written (Read-only file system)")
+
+    monkeypatch.setattr(fusion, "write_result", refuse)
+    capsys.readouterr()
+    output.use(output.Output())
+    assert run(["fuse", "runs/small", "runs/flow", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["num_listed"] == 21
+    file = "runs/small/fuse-flow-synth-1x1@28.json"
+    assert f"warning: {file}: cannot be written (Read-only file system)\n" in err
+    assert "kept as" not in err
 
 
 def test_a_run_is_not_fused_with_itself(small_run, capsys):

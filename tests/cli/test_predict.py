@@ -13,7 +13,7 @@ from stsm_cli.data.decode import available_decoders
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.engine import predict, saving
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, StsmError
 
 A, B = "data/synth/val/00000.mp4", "data/synth/val/00007.mp4"
 
@@ -241,6 +241,24 @@ def test_what_breaks_while_it_is_drawn_is_told(capsys, monkeypatch):
     assert json.loads(out)["failed"] == {A: "a.mp4: broke"}
     assert json.loads(out)["saved"]["drawn"] == {}
     assert "error: a.mp4: broke" in err
+
+
+@pytest.mark.usefixtures("small_run")
+@pytest.mark.parametrize(
+    ("place", "name", "is_saved"), [("draw", A, True), ("_write_csv", "out", False)]
+)
+def test_a_full_disk_takes_no_answer(capsys, monkeypatch, place, name, is_saved):
+    def fail(*_):
+        raise StsmError("out/x: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(saving, place, fail)
+    assert run(["predict", A, "--save", "out", "--json"]) == 1
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert [video["video"] for video in told["videos"]] == [A]
+    assert told["failed"] == {name: "out/x: cannot be written (No space left on device)"}
+    assert ("saved" in told) == is_saved
+    assert "error: out/x: cannot be written" in err
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,16 @@ def test_data_sets_are_found_and_broken_ones_told():
     assert torn.startswith("FileNotFoundError: ")
 
 
+def test_a_data_set_may_have_names_of_all_kinds():
+    record = VideoRecord('x, "y"/a.mp4', 0, 8, 8.0, 20, 20)
+    for split in ("train", "val"):
+        write_manifest(Manifest(Path("data/odd"), split, ('x, "y"',), (record,)))
+    Path("data/odd", record.path).parent.mkdir()
+    Path("data/odd", record.path).touch()
+    Path("data/odd/manifest/val.csv").write_bytes(b"")
+    assert look("data sets").text == "odd (1 + 0 videos, 1 classes)"
+
+
 def test_extras_that_are_absent_are_no_fault(monkeypatch):
     monkeypatch.setattr(checkups, "EXTRAS", {"flying": (("pytest",), ("no-such-package",))})
     found = look("extras")

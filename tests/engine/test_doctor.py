@@ -63,3 +63,9 @@ def test_the_report_names_nobody(monkeypatch):
 def test_a_user_whom_nobody_knows_is_no_fault(monkeypatch):
     monkeypatch.setattr(getpass, "getuser", broken(KeyError("uid 7")))
     assert bug_report([*examine([Checkup("a", lambda: Seen("b"), "")])]).endswith("a: ok, b")
+
+
+def test_neither_a_home_nor_a_working_folder_is_needed(monkeypatch):
+    monkeypatch.setattr(Path, "home", broken(RuntimeError("Could not determine home directory.")))
+    monkeypatch.setattr(Path, "cwd", broken(FileNotFoundError(2, "No such file or directory")))
+    assert bug_report([*examine([Checkup("a", lambda: Seen("b"), "")])]).endswith("a: ok, b")

@@ -3,6 +3,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.codec.codec import UnknownCodecError
 
 from stsm_cli.data.decode import probe, read_frames
 from stsm_cli.engine import drawing
@@ -75,3 +76,15 @@ def test_what_cannot_be_written_is_told_and_half_a_file_is_not_left(monkeypatch)
     with pytest.raises(StsmError, match=r"^b\.mp4: cannot be written \(full\)"):
         draw(A, Path("b.mp4"), info, lambda frame: "")
     assert list(Path().glob("b*")) == []
+
+
+@pytest.mark.usefixtures("small_run")
+def test_an_ffmpeg_without_the_encoder_is_told(monkeypatch):
+    def fail(*_):
+        raise UnknownCodecError("libx264")
+
+    monkeypatch.setattr(drawing, "_encode", fail)
+    with pytest.raises(
+        StsmError, match=r"^b\.mp4: cannot be written \(this FFmpeg has no libx264\)"
+    ):
+        draw(A, Path("b.mp4"), probe(A), lambda frame: "")

@@ -208,12 +208,6 @@ def test_what_gives_something_else_is_refused(as_file, subject, wrong, monkeypat
         export.to_program(Mean(), takes, card, "tsn")
 
 
-def test_what_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(StsmError, match=r"file/a\.onnx: cannot be written \((Not a dir|File ex)"):
-        export.write(tmp_path / "file" / "a.onnx", b"")
-
-
 @pytest.mark.parametrize(("said", "found"), [(None, "1"), ("0", "0")])
 def test_onnx_runtime_reports_nothing_unless_it_is_told_to(monkeypatch, said, found):
     monkeypatch.setenv(TELEMETRY_OFF, said or "")

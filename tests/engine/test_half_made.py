@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stsm_cli import atomic
 from stsm_cli.config.load import load_recipe
-from stsm_cli.engine import runlog
 from stsm_cli.engine.job import continued_job, new_job
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import StsmError
@@ -29,7 +29,7 @@ def killed(work):
 
 def failing_at(file, how):
     """`whole_file`, which fails when it writes `file`."""
-    real = runlog.whole_file
+    real = atomic.whole_file
 
     @contextmanager
     def whole_file(path):
@@ -55,7 +55,7 @@ def test_a_run_that_fails_while_its_folder_is_made_is_begun_again(
         run(recipe, train_videos, val_videos, tmp_path / "runs" / "cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runlog, "whole_file", failing_at(file, how))
+        patch.setattr(atomic, "whole_file", failing_at(file, how))
         if how == "full":
             with pytest.raises(StsmError, match=rf"{file}: cannot be written \(No space left"):
                 begin()

@@ -148,6 +148,30 @@ def test_a_second_ctrl_c_ends_the_runs_at_once():
     assert not multiprocessing.active_children()
 
 
+def test_what_is_told_too_late_is_not_waited_for(tmp_path):
+    """More than a pipe holds, while nobody reads."""
+
+    def talk(task, tell):
+        stopped = []
+        signal.signal(signal.SIGINT, lambda *_: stopped.append(True))
+        tell("ready")
+        while not stopped:
+            tell(bytes(1_000_000))
+        (tmp_path / f"saved{task}").touch()
+        return bytes(1_000_000)
+
+    ready = set()
+
+    def press(task, news):
+        ready.add(task)
+        if len(ready) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError, match="the runs that had begun are saved"):
+        list(run_side_by_side(2, talk, jobs=2, on_news=press))
+    assert len(list(tmp_path.glob("saved*"))) == 2
+
+
 def test_a_killed_process_is_an_error():
     def die(task, tell):
         os.kill(os.getpid(), signal.SIGKILL)

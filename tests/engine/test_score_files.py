@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from stsm_cli.atomic import write_file
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.engine.accuracy import summarise
 from stsm_cli.engine.score_files import (
     check_writable,
-    write_bytes,
+    read_scores,
     write_class_results,
     write_scores,
 )
 from stsm_cli.engine.scores import Scores
 from stsm_cli.engine.testing import Evaluation
-from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.errors import DataError, UsageError
 from stsm_cli.stored import Result
 
 NAMES = tuple("abcdef")
@@ -60,6 +61,23 @@ def test_the_numbers_follow_from_the_scores_file(tested):
     assert kept["broken_paths"].tolist() == [f"val/ü{i}.mp4" for i in (0, 6, 12, 18, 24)]
     assert tuple(kept["classes"]) == NAMES
     assert (str(kept["protocol"]), str(kept["weights_sha256"])) == ("folder-1x1@8", "ab")
+
+
+def damaged(content):
+    """What is left of a file of scores: nothing, half, or all, changed in a column or a method."""
+    place = content.index(b"probabilities.npy") + 200
+    yield b""
+    yield content[: len(content) // 2]
+    yield content[:place] + b"\xff" * 20 + content[place + 20 :]
+    yield content.replace(b"\x08", b"\x07")
+
+
+def test_a_damaged_scores_file_is_named(tested):
+    write_scores(FILE, tested)
+    for content in damaged(FILE.read_bytes()):
+        FILE.write_bytes(content)
+        with pytest.raises(DataError, match=r"^out: not a file of scores \(.+\)$"):
+            read_scores(FILE)
 
 
 def test_a_split_without_broken_videos_has_empty_columns(tested):
@@ -123,13 +141,7 @@ def test_missing_folders_are_made_and_files_replaced(tested):
     path = Path("new/folder/a.npz")
     check_writable("--scores", path, ".npz")
     assert not path.parent.parent.exists()  # a test that fails leaves nothing
-    write_bytes(path, b"old")
+    write_file(path, b"old")
     write_scores(path, tested)
     assert path.read_bytes()[:2] == b"PK"
     assert [file.name for file in path.parent.iterdir()] == ["a.npz"]
-
-
-def test_a_file_that_cannot_be_written_is_named():
-    Path("file").touch()
-    with pytest.raises(StsmError, match=r"file/a/a\.csv: cannot be written \(Not a directory"):
-        write_bytes(Path("file/a/a.csv"), b"")

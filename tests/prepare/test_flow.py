@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.data.flow import QUANTUM_PX, as_pixels, flow_path, read_fields
+from stsm_cli.data.flow_report import check_flow
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.prepare import flow_file
@@ -155,6 +156,18 @@ def test_there_is_no_report_while_it_is_made(prepared, monkeypatch):
 
 def _interrupted(*arguments, **options):
     raise KeyboardInterrupt
+
+
+def test_a_set_that_is_prepared_again_meanwhile_is_another(prepared, monkeypatch):
+    def examine(root, paths, task, **options):
+        record = VideoRecord("b/1.avi", 1, 1, 8.0, *SIZE)
+        write_manifest(Manifest(prepared, "val", ("a", "b"), [record]))
+        return dict.fromkeys(paths, Check("short", "holds one frame"))
+
+    monkeypatch.setattr("stsm_cli.prepare.flow.examine", examine)
+    prepare_flow(prepared, FlowSettings(), workers=1)
+    with pytest.raises(DataError, match="by dis is of another list of val videos than the"):
+        check_flow(prepared, "dis")
 
 
 def test_a_test_split_has_flow_too(prepared):

@@ -86,6 +86,18 @@ def test_the_list_of_a_data_set_names_files_below_its_root():
     assert chosen("manifest/val.csv") == (["clips/b.mp4", "d.mov"], {})
 
 
+def test_a_name_that_begins_as_a_comment_does_is_a_name():
+    Path("#tag").mkdir()
+    Path("#tag/a.mp4").touch()
+    Path("mine.txt").write_text("#tag/a.mp4\n#tag/gone.mp4\nd.mov\n")
+    Path("mine.csv").write_text("#tag/a.mp4,0\n#tag/gone.mp4,1\n")
+    assert chosen("mine.txt") == (["#tag/a.mp4", "d.mov"], {})
+    assert chosen("mine.csv") == (
+        ["#tag/a.mp4"],
+        {"#tag/gone.mp4": 'mine.csv:2: no such file: "#tag/gone.mp4"'},
+    )
+
+
 def test_a_list_of_windows_is_read():
     Path("mine.txt").write_bytes(b"clips\\b.mp4\r\nclips\\deep\\c.MP4\r\n")
     assert chosen("mine.txt") == (["clips/b.mp4", "clips/deep/c.MP4"], {})

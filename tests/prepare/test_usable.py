@@ -310,3 +310,18 @@ def test_a_disk_that_takes_nothing_is_one_line(listing, monkeypatch, code, reaso
     with pytest.raises(DataError, match=message) as caught:
         make(listing)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["write_problems", "write_report"])
+def test_a_set_that_is_not_prepared_again_to_the_end_is_as_before(unsplit, monkeypatch, name):
+    make(unsplit)
+    folder = unsplit.root / "manifest"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(usable, name, refuse)
+    with pytest.raises(DataError, match="No space left on device"):
+        make(replace(unsplit, classes=("c", "d"), draw=Draw(0.5, 1)))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
