@@ -115,8 +115,9 @@ class RunFolder:
         """Refuse a place that takes no run.
 
         Raises:
-            UsageError: It cannot be written.
+            UsageError: It cannot be written, or its name is not UTF-8.
         """
+        check_recordable("--out", self.path)
         try:
             try_file(self.recipe_file)
         except OSError as error:
@@ -286,6 +287,24 @@ class RunFolder:
                 file.write(json.dumps(metrics) + "\n")
         except OSError as error:
             raise _cannot_write(self.metrics_file, error) from None
+
+
+def check_recordable(what: str, name: object) -> None:
+    """Refuse a name that the record of a run cannot hold.
+
+    Args:
+        what: The option that gives the name.
+        name: A path, or what a recipe is called.
+
+    Raises:
+        UsageError: It is not UTF-8.
+    """
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{what} {name}: is not UTF-8, so the record of a run cannot name it", hint="rename it"
+        ) from None
 
 
 def claim_run_folder(recipe_name: str, parent: Path = Path("runs")) -> Path:
