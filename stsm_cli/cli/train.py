@@ -17,6 +17,7 @@ from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
 from stsm_cli.cli.submit import Slurm, print_jobs, submit_training
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import harmless
 
 if TYPE_CHECKING:
     import torch
@@ -259,7 +260,8 @@ def _init_edits(init: Path | None) -> list[str]:
         return []
     if not init.is_file():
         raise UsageError(f"--init {init}: no such file")
-    return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
+    path = harmless(json.dumps(str(init.resolve()), ensure_ascii=False))  # YAML takes no pairs
+    return ["model.weights=null", f"model.init={path}"]
 
 
 def _begun_from(loaded: "LoadedRecipe", init: Path | None, data: Path | None) -> "LoadedRecipe":
