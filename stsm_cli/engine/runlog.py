@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.atomic import try_file, whole_file
+from stsm_cli.atomic import drafts, try_file, whole_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import read_classes
@@ -72,10 +72,9 @@ class RunFolder:
         """Tell whether nothing was trained in it: it holds no more than what `create` makes."""
         about = {self.recipe_file, self.classes_file, self.environment_file}
         known = about if self.checkpoint.parent.is_dir() else set()  # else they are the user's own
-        known |= {self.path / LOCK, self.path / OWNER}
+        known |= {self.path / LOCK, self.path / OWNER, *self._drafts()}
         return all(
             file in known
-            or file.suffix == ".tmp"
             or not {self.board, self.wandb}.isdisjoint(file.parents)
             or (file == self.metrics_file and file.stat().st_size == 0)
             for file in self.path.rglob("*")
@@ -271,8 +270,15 @@ class RunFolder:
             )
         write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
 
+    def _drafts(self) -> list[Path]:
+        """Drafts of its own files."""
+        about = (self.recipe_file, self.classes_file, self.environment_file, self.path / OWNER)
+        epochs = (self.metrics_file, self.checkpoint, self.best_checkpoint)
+        end = (self.scores_file, self.result_file)
+        return [draft for file in (*about, *epochs, *end) for draft in drafts(file)]
+
     def _drop_drafts(self) -> None:
-        for draft in self.path.rglob("*.tmp"):
+        for draft in self._drafts():
             draft.unlink(missing_ok=True)
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:

@@ -69,6 +69,32 @@ def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
+def test_drafts_of_others_are_nobody_s_to_delete(recipe, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    own = ["x.tmp", "wandb/a.tmp", "notes/recipe.yaml.7.tmp", "checkpoints/mine.tmp"]
+    for name in own:
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).write_text("mine")
+    assert not folder.is_untrained
+    with pytest.raises(UsageError, match=f"{folder.path}: exists and is not empty"):
+        folder.create(recipe, {}, ())
+    (folder.path / "x.tmp").unlink()
+    (folder.path / "x.tmp").mkdir()
+    folder.tidy(0)
+    assert all((folder.path / name).exists() for name in own)
+
+
+def test_drafts_alone_are_no_run(recipe, tmp_path):
+    folder = RunFolder(tmp_path)
+    drafts = [tmp_path / "recipe.yaml.7.tmp", tmp_path / "checkpoints" / "best.pt.8.tmp"]
+    for draft in drafts:
+        draft.parent.mkdir(exist_ok=True)
+        draft.touch()
+    assert folder.is_untrained
+    folder.create(recipe, {}, ())
+    assert not any(draft.exists() for draft in drafts)
+
+
 def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):
     for age, name in enumerate(("b", "a", "c")):
         folder = RunFolder(tmp_path / name)
