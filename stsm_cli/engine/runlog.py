@@ -13,6 +13,7 @@ result.json        written last: a run without it is unfinished
 """
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -284,6 +285,8 @@ class RunFolder:
     def log_epoch(self, metrics: dict[str, Any]) -> None:
         """Append one epoch to `metrics.jsonl`, of the keys of `Epoch` and more.
 
+        It is on the disk before the checkpoint that counts on it.
+
         Raises:
             StsmError: It cannot be written.
         """
@@ -291,6 +294,8 @@ class RunFolder:
         try:
             with self.metrics_file.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise _cannot_write(self.metrics_file, error) from None
 

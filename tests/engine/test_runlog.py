@@ -58,6 +58,13 @@ def epoch(number):
     return {"epoch": number, "lr": 0.1, "train_loss": 1, "train_top1": 10, "val_top1": 5} | times
 
 
+def test_an_epoch_reaches_the_disk_before_the_checkpoint_that_ends_it(tmp_path, monkeypatch):
+    folder, synced = RunFolder(tmp_path), []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    folder.log_epoch(epoch(1))
+    assert synced == [folder.metrics_file.stat().st_size]
+
+
 def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
     folder = RunFolder(tmp_path)
     for number in (1, 2, 3):
