@@ -15,8 +15,8 @@ result.json        written last: a run without it is unfinished
 import json
 import os
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,19 @@ class RunFolder:
 
     def begin_from(self, checkpoint: Path) -> str:
         """The command that begins a run of its recipe from weights, as a hint shows it."""
-        return f"`{command_line('train', self.recipe_file, '--init', checkpoint)}`"
+        words = ("train", self.recipe_file, "--init", checkpoint, *self._data_words())
+        return f"`{command_line(*words)}`"
+
+    def _data_words(self) -> tuple[str, ...]:
+        """`--data` and the folder of its data, where that is known and not the default place."""
+        what, default = "a run's environment", None
+        try:
+            known = read_stored(self.environment_file, Environment, what, CheckpointError)[0].data
+        except CheckpointError:  # a hint says what it can
+            return ()
+        with suppress(RecipeError):
+            default = read_recipe(self.recipe_file).data.place().resolve()
+        return () if Path(known) == default else ("--data", known)
 
     def check_new(self) -> None:
         """Refuse a place that is taken.
@@ -160,7 +172,8 @@ class RunFolder:
         try:
             return read_recipe(self.recipe_file)
         except RecipeError as error:
-            way = command_line("eval", "RECIPE", "--checkpoint", self.checkpoint)
+            data = self._data_words()
+            way = command_line("eval", "RECIPE", "--checkpoint", self.checkpoint, *data)
             raise RecipeError(
                 str(error), hint=f"`{way}` tests its weights by another recipe"
             ) from None
@@ -225,19 +238,30 @@ class RunFolder:
         if not file.exists():
             return []
         kept: list[dict[str, Any]] = []
-        for _, line in read_lines(file, Epoch, what, CheckpointError, self._ways_out()):
-            if line["epoch"] == len(kept) + 1:
-                kept.append(line)
+        with self._naming_ways_out():
+            for _, line in read_lines(file, Epoch, what, CheckpointError):
+                if line["epoch"] == len(kept) + 1:
+                    kept.append(line)
         return kept
 
     def _read(self, file: Path, kind: type[Kind], what: str) -> tuple[Kind, dict[str, Any]]:
-        return read_stored(file, kind, what, CheckpointError, self._ways_out())
+        with self._naming_ways_out():
+            return read_stored(file, kind, what, CheckpointError)
+
+    @contextmanager
+    def _naming_ways_out(self) -> Iterator[None]:
+        """A block that reads one of its files; errors say what can still be done."""
+        try:
+            yield
+        except CheckpointError as error:
+            raise CheckpointError(str(error), hint=self._ways_out()) from None
 
     def _ways_out(self) -> str:
         """A hint for a run that cannot be continued."""
         if not self.checkpoint.is_file():
             return "it has no checkpoint yet: choose another --out to begin anew"
-        test = command_line("eval", self.recipe_file, "--checkpoint", self.checkpoint)
+        data = self._data_words()
+        test = command_line("eval", self.recipe_file, "--checkpoint", self.checkpoint, *data)
         return f"`{test}` tests its weights, {self.begin_from(self.checkpoint)} starts from them"
 
     def finished_metrics(self) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import pytest
 
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run, write_json, write_result
 from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
+from stsm_cli.printable import command_line
 from stsm_cli.stored import Result, as_stored
 
 
@@ -330,6 +331,29 @@ def test_what_would_not_be_read_is_not_written(folder):
         write_result(folder.result_file, as_stored(Result, RESULT | {"num_listed": 0}))
     assert folder.metrics() == []
     assert folder.result() is None
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [("data/synth", ""), ("my data/synth", " --data '{}'"), ("data/x", " --data {}")],
+)
+def test_hints_name_the_data_that_are_not_at_their_default_place(recipe, tmp_path, data, words):
+    folder, place = RunFolder(tmp_path / "run"), tmp_path / data
+    folder.create(recipe, ABOUT | {"data": str(place)}, ())
+    folder.checkpoint.touch()
+    folder.metrics_file.write_text("no json\n")
+    words = words.format(place)
+    start = f"`stsm train {folder.recipe_file} --init {folder.checkpoint}{words}`"
+    assert folder.begin_from(folder.checkpoint) == start
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl:1") as caught:
+        folder.metrics()
+    test = f"`stsm eval {folder.recipe_file} --checkpoint {folder.checkpoint}{words}`"
+    assert caught.value.hint == f"{test} tests its weights, {start} starts from them"
+    folder.recipe_file.write_text("model: [")
+    with pytest.raises(RecipeError, match=r"run/recipe\.yaml:1") as caught:
+        folder.recipe()  # what it reads by default is unknown
+    test = command_line("eval", "RECIPE", "--checkpoint", folder.checkpoint, "--data", place)
+    assert caught.value.hint == f"`{test}` tests its weights by another recipe"
 
 
 def test_a_damaged_recipe_names_what_can_still_be_done(tmp_path):
