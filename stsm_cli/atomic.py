@@ -1,6 +1,7 @@
 """Files that are whole or absent, whenever a process is killed or a disk is full."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,13 @@ def try_file(path: Path) -> None:
     draft = there / _draft_name(path)
     draft.touch()
     draft.unlink()
+
+
+def drafts(path: Path) -> list[Path]:
+    """The drafts of a file that killed processes left beside it."""
+    name = re.compile(re.escape(path.name) + r"\.[0-9]+\.tmp")
+    beside = (file for file in path.parent.glob("*.tmp") if name.fullmatch(file.name))
+    return [file for file in beside if file.is_file()]
 
 
 def _draft_name(path: Path) -> str:

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from stsm_cli.atomic import folder_if_filled, try_file, whole_file, write_file
+from stsm_cli.atomic import drafts, folder_if_filled, try_file, whole_file, write_file
 from stsm_cli.errors import StsmError
 
 
@@ -25,6 +25,17 @@ def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
     with whole_file(tmp_path / "a") as file:
         file.write(b"new")
     assert synced == [(False, False), (True, True)]
+
+
+def test_what_a_kill_leaves_is_known_by_the_file_it_was_to_be(tmp_path):
+    with whole_file(tmp_path / "a.pt") as file:
+        (draft,) = drafts(tmp_path / "a.pt")
+        assert draft.name == file.name.rpartition("/")[2]
+    others = ("b.pt.7.tmp", "a.pt.tmp", "a.pt.x.tmp", "old-a.pt.7.tmp", "axpt.7.tmp")
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / "a.pt.8.tmp").mkdir()
+    assert drafts(tmp_path / "a.pt") == drafts(tmp_path / "absent" / "a.pt") == []
 
 
 def test_a_folder_that_cannot_be_synced_does_not_matter(tmp_path, monkeypatch):

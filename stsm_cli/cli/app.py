@@ -21,7 +21,7 @@ from stsm_cli.cli.convert import convert
 from stsm_cli.cli.doctor import doctor
 from stsm_cli.cli.evaluate import evaluate
 from stsm_cli.cli.export import export
-from stsm_cli.cli.failures import CommandLineError, memory_error, usage_error
+from stsm_cli.cli.failures import CommandLineError, file_error, memory_error, usage_error
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.fuse import fuse
 from stsm_cli.cli.inspection import inspection
@@ -189,7 +189,8 @@ def run(arguments: Sequence[str]) -> int:
         end_readers()
         return int(stop.code or 0)
     except Exception as error:
-        if (told := memory_error(error)) is not None:
+        if (told := memory_error(error) or file_error(error)) is not None:
+            told.__cause__ = error  # what -vv shows
             output.current().error(told)
         else:  # the last resort: a bug, told in one line
             output.current().internal_error(error)

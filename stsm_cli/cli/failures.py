@@ -1,5 +1,7 @@
 """Exceptions of other packages as errors of this one: a line for the user, and its cure."""
 
+import errno
+import os
 from typing import Any, cast
 
 import typer
@@ -46,6 +48,8 @@ ALSO_CALLED = {
     "test.clips": "num_clips test_clips",
     "test.crops": "num_crops test_crops",
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write to an open file fails with; the error names none."""
 _MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
 
 
@@ -77,6 +81,22 @@ def memory_error(error: Exception) -> StsmError | None:
         f"there is not enough memory ({first_line or type(error).__name__})",
         hint="smaller batches, fewer frames or smaller crops take less, and so do fewer --workers",
     )
+
+
+def file_error(error: Exception) -> StsmError | None:
+    """Error for a file that the system refuses or has no room for; None where that is no cause.
+
+    A folder that is closed to the user, or a name that is too long, shows wherever a path is first
+    looked at.
+    """
+    if not isinstance(error, OSError):
+        return None
+    if isinstance(error.filename, (str, bytes)) and error.errno is not None:
+        file = one_line(os.fsdecode(error.filename))
+        return StsmError(f"{file}: cannot be read or written ({error.strerror})")
+    if error.errno in _NO_ROOM:
+        return StsmError(f"the output or a file cannot be written ({error.strerror})")
+    return None
 
 
 def _broken_rule(wrong: Any) -> str | None:  # noqa: ANN401

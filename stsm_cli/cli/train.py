@@ -17,6 +17,7 @@ from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
 from stsm_cli.cli.submit import Slurm, print_jobs, submit_training
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import harmless
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +124,8 @@ def train(
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
     if slurm is not None:
-        _submit(make_job, slurm, workers, context, as_json)
+        check = partial(_check_start_of, device, resume, tensorboard, wandb)
+        _submit(make_job, check, slurm, workers, context, resume=resume, as_json=as_json)
         return
     if nproc not in (1, current_world().size):
         if not resume:
@@ -136,7 +138,6 @@ def train(
         with together():
             check_device(device)
             job = make_job()
-            job.check()
             from stsm_cli.engine.train import train as run  # only now: it takes seconds
 
             where = _device(device, job, resume, tensorboard, wandb)
@@ -171,40 +172,63 @@ def _device(
     """The device, once nothing but the data can keep the job from running on it.
 
     Raises:
-        UsageError: There is no such device, a new run's precision would crawl on it, or TensorBoard
-            or Weights & Biases is asked for and not ready.
-        CheckpointError: The weights that a new run starts from do not fit its network.
-        RecipeError: Parts of the network are to be frozen that it does not have.
+        UsageError: There is no such device, a new run's precision would crawl on it, or as
+            `_check_start_of`.
+        CheckpointError: As `_check_start_of`.
+        RecipeError: As `_check_start_of`.
     """
     from stsm_cli.engine.device import choose_device
     from stsm_cli.engine.opening import check_precision
-    from stsm_cli.engine.optim import check_frozen
-    from stsm_cli.models.build import check_init
 
     keep_freed_memory()
     device = choose_device(name)
     if not resume:
         check_precision(job.recipe, device)
+    _check_start_of(name, resume, tensorboard, wandb, job)
+    return device
+
+
+def _check_start_of(
+    device: str, resume: bool, tensorboard: bool, wandb: str | None, job: "Job"
+) -> None:
+    """Refuse a job that would stop at its start, on whatever machine it runs.
+
+    Raises:
+        UsageError: The device is one nowhere, or TensorBoard or Weights & Biases is asked for and
+            not ready.
+        CheckpointError: The weights that a new run starts from do not fit its network.
+        RecipeError: Parts of the network are to be frozen that it does not have.
+    """
+    from stsm_cli.engine.device import check_device
+    from stsm_cli.engine.optim import check_frozen
+    from stsm_cli.models.build import check_init
+
+    check_device(device)
+    if not resume:
         check_init(job.recipe.model)
         check_frozen(job.recipe)
     _check_boards(tensorboard, wandb)
-    return device
 
 
 def _submit(
     make_job: Callable[[], "Job"],
+    check: Callable[["Job"], None],
     slurm: str,
     workers: int | None,
     context: typer.Context,
+    *,
+    resume: bool,
     as_json: bool,
 ) -> None:
+    """Submit the job; what is wrong with it is told now, not after the queue."""
     from stsm_cli.engine.slurm_options import parse_cluster
 
     cluster = parse_cluster(slurm, workers=workers)
     job = make_job()
-    job.check()
-    job.open(output.current())  # what is wrong with the data is told now, not after the queue
-    submitted = submit_training(context, job.claim().path, cluster)
+    check(job)
+    job.open(output.current())
+    with _claimed(job, resume) as folder:
+        submitted = submit_training(context, folder.path, cluster)
     print_jobs([submitted], f"its result will be {submitted.out}/result.json", as_json=as_json)
 
 
@@ -228,12 +252,16 @@ def _job(
     data: Path | None,
     decoder: str | None,
 ) -> "Job":
+    """The job to begin or to continue, checked as far as is possible without torch."""
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.job import continued_job, new_job
 
     if resume:
-        return continued_job(recipe, edits, out, data, decoder)
-    return new_job(load_recipe(recipe or DEFAULT_RECIPE, edits), out, data, decoder)
+        job = continued_job(recipe, edits, out, data, decoder)
+    else:
+        job = new_job(load_recipe(recipe or DEFAULT_RECIPE, edits), out, data, decoder)
+    job.check()
+    return job
 
 
 def _continued(
@@ -259,7 +287,8 @@ def _init_edits(init: Path | None) -> list[str]:
         return []
     if not init.is_file():
         raise UsageError(f"--init {init}: no such file")
-    return ["model.weights=null", f"model.init={json.dumps(str(init.resolve()))}"]
+    path = harmless(json.dumps(str(init.resolve()), ensure_ascii=False))  # YAML takes no pairs
+    return ["model.weights=null", f"model.init={path}"]
 
 
 def _begun_from(loaded: "LoadedRecipe", init: Path | None, data: Path | None) -> "LoadedRecipe":

@@ -161,7 +161,7 @@ def _cannot_write(path: Path, *errors: BaseException | None) -> BaseException:
             return CheckpointError(
                 f"{path}: cannot be written ({error.strerror})",
                 hint="what was there before is whole; make room, then go on: "
-                "`stsm train --resume`, or the same `stsm ablate` again",
+                f"{RunFolder(path.parent.parent).resume_command}, or the same `stsm ablate` again",
             )
     assert errors[0] is not None
     return errors[0]

@@ -18,7 +18,7 @@ from stsm_cli import __version__
 from stsm_cli.data.counts import read_counts
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world
-from stsm_cli.printable import command_line
+from stsm_cli.printable import command_line, harmless
 
 
 def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
             "convolution": torch.backends.cudnn.allow_tf32,
         },
         "decoder": decoder,
-        "command": command_line(*sys.argv[1:]),
+        "command": harmless(command_line(*sys.argv[1:])),  # what is not UTF-8 is never read again
     }
 
 

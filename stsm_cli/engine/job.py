@@ -11,7 +11,12 @@ from stsm_cli.data.decode import choose_decoder
 from stsm_cli.engine.distributed import current_world, first_alone, gather_objects, together
 from stsm_cli.engine.fitting import fit_recipe
 from stsm_cli.engine.resuming import check_same
-from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run
+from stsm_cli.engine.runlog import (
+    RunFolder,
+    check_recordable,
+    claim_run_folder,
+    newest_run,
+)
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import check_weights
 from stsm_cli.printable import command_line
@@ -46,11 +51,12 @@ class Job:
         """Refuse what can be told of the data before torch is imported, in the first process.
 
         Raises:
-            UsageError: There is no such decoder here.
+            UsageError: There is no such decoder here, or the set's folder is not called in UTF-8.
             DataError: The set is missing, its lists are damaged, or the recipe asks for another, or
                 for other classes.
         """
         choose_decoder(self.decoder)
+        check_recordable("--data", (self.data or self.recipe.data.place()).resolve())
         if current_world().is_main:
             for split in dict.fromkeys(("train", "val", self.recipe.test.split)):
                 config = self.recipe.data
@@ -100,9 +106,10 @@ def new_job(loaded: LoadedRecipe, out: Path | None, data: Path | None, decoder: 
     """A run of `loaded` into the folder `out`.
 
     Raises:
-        UsageError: `out` is taken, or cannot be written.
+        UsageError: `out` is taken, or cannot be written; it or the recipe is not called in UTF-8.
         CheckpointError: The weights to start from are none by their first bytes.
     """
+    check_recordable("recipe", loaded.title)
     if loaded.recipe.model.init is not None:
         check_weights(Path(loaded.recipe.model.init))
     folder = None if out is None else RunFolder(out)

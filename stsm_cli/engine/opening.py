@@ -1,14 +1,16 @@
 """Lines a run prints before its first step: its device, its data, and what will be slow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from statistics import fmean
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from stsm_cli.config.schema import FOR_SMALL_FRAMES, Recipe
+from stsm_cli.config.schema import FOR_SMALL_FRAMES, WRITTEN, Backbone, Recipe
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import UsageError
 from stsm_cli.printable import counted
@@ -95,10 +97,22 @@ def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:
     why = "no CUDA device is found"
     if torch.version.cuda is None and torch.version.hip is None:
         why = "this PyTorch is built without CUDA"
-    return (
-        f"training {recipe.model.backbone} on the CPU ({why}) may take days: --set "
-        "model.backbone=resnet_small --set model.weights=null is a network for a CPU"
-    )
+    warning = f"training {recipe.model.backbone} on the CPU ({why}) may take days"
+    if (body := _small_body(recipe)) is None:
+        return warning
+    edits = f"--set model.backbone={body} --set model.weights=null"
+    return f"{warning}: {edits} is a network for a CPU"
+
+
+def _small_body(recipe: Recipe) -> Backbone | None:
+    """The first network for a CPU that the rest of the recipe fits; None: there is none."""
+    own = recipe.model_dump(exclude_unset=True)
+    for body in FOR_SMALL_FRAMES:
+        model = own["model"] | {"backbone": body, "weights": None}
+        with suppress(ValidationError):
+            Recipe.model_validate(own | {"model": model}, context=WRITTEN)
+            return body
+    return None
 
 
 def _cpu_has_bf16() -> bool:

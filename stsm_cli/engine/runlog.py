@@ -13,13 +13,14 @@ result.json        written last: a run without it is unfinished
 """
 
 import json
+import os
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.atomic import try_file, write_file
+from stsm_cli.atomic import drafts, try_file, write_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import read_classes
@@ -72,10 +73,9 @@ class RunFolder:
         """Tell whether nothing was trained in it: it holds no more than what `create` makes."""
         about = {self.recipe_file, self.classes_file, self.environment_file}
         known = about if self.checkpoint.parent.is_dir() else set()  # else they are the user's own
-        known |= {self.path / LOCK, self.path / OWNER}
+        known |= {self.path / LOCK, self.path / OWNER, *self._drafts()}
         return all(
             file in known
-            or file.suffix == ".tmp"
             or not {self.board, self.wandb}.isdisjoint(file.parents)
             or (file == self.metrics_file and file.stat().st_size == 0)
             for file in self.path.rglob("*")
@@ -95,7 +95,19 @@ class RunFolder:
 
     def begin_from(self, checkpoint: Path) -> str:
         """The command that begins a run of its recipe from weights, as a hint shows it."""
-        return f"`{command_line('train', self.recipe_file, '--init', checkpoint)}`"
+        words = ("train", self.recipe_file, "--init", checkpoint, *self._data_words())
+        return f"`{command_line(*words)}`"
+
+    def _data_words(self) -> tuple[str, ...]:
+        """`--data` and the folder of its data, where that is known and not the default place."""
+        what, default = "a run's environment", None
+        try:
+            known = read_stored(self.environment_file, Environment, what, CheckpointError)[0].data
+        except CheckpointError:  # a hint says what it can
+            return ()
+        with suppress(RecipeError):
+            default = read_recipe(self.recipe_file).data.place().resolve()
+        return () if Path(known) == default else ("--data", known)
 
     def check_new(self) -> None:
         """Refuse a place that is taken.
@@ -115,8 +127,9 @@ class RunFolder:
         """Refuse a place that takes no run.
 
         Raises:
-            UsageError: It cannot be written.
+            UsageError: It cannot be written, or its name is not UTF-8.
         """
+        check_recordable("--out", self.path)
         try:
             try_file(self.recipe_file)
         except OSError as error:
@@ -159,7 +172,8 @@ class RunFolder:
         try:
             return read_recipe(self.recipe_file)
         except RecipeError as error:
-            way = command_line("eval", "RECIPE", "--checkpoint", self.checkpoint)
+            data = self._data_words()
+            way = command_line("eval", "RECIPE", "--checkpoint", self.checkpoint, *data)
             raise RecipeError(
                 str(error), hint=f"`{way}` tests its weights by another recipe"
             ) from None
@@ -224,19 +238,30 @@ class RunFolder:
         if not file.exists():
             return []
         kept: list[dict[str, Any]] = []
-        for _, line in read_lines(file, Epoch, what, CheckpointError, self._ways_out()):
-            if line["epoch"] == len(kept) + 1:
-                kept.append(line)
+        with self._naming_ways_out():
+            for _, line in read_lines(file, Epoch, what, CheckpointError):
+                if line["epoch"] == len(kept) + 1:
+                    kept.append(line)
         return kept
 
     def _read(self, file: Path, kind: type[Kind], what: str) -> tuple[Kind, dict[str, Any]]:
-        return read_stored(file, kind, what, CheckpointError, self._ways_out())
+        with self._naming_ways_out():
+            return read_stored(file, kind, what, CheckpointError)
+
+    @contextmanager
+    def _naming_ways_out(self) -> Iterator[None]:
+        """A block that reads one of its files; errors say what can still be done."""
+        try:
+            yield
+        except CheckpointError as error:
+            raise CheckpointError(str(error), hint=self._ways_out()) from None
 
     def _ways_out(self) -> str:
         """A hint for a run that cannot be continued."""
         if not self.checkpoint.is_file():
             return "it has no checkpoint yet: choose another --out to begin anew"
-        test = command_line("eval", self.recipe_file, "--checkpoint", self.checkpoint)
+        data = self._data_words()
+        test = command_line("eval", self.recipe_file, "--checkpoint", self.checkpoint, *data)
         return f"`{test}` tests its weights, {self.begin_from(self.checkpoint)} starts from them"
 
     def finished_metrics(self) -> list[dict[str, Any]]:
@@ -271,12 +296,21 @@ class RunFolder:
         lines = "".join(json.dumps(line) + "\n" for line in kept)
         write_file(self.metrics_file, lines.encode())
 
+    def _drafts(self) -> list[Path]:
+        """Drafts of its own files."""
+        about = (self.recipe_file, self.classes_file, self.environment_file, self.path / OWNER)
+        epochs = (self.metrics_file, self.checkpoint, self.best_checkpoint)
+        end = (self.scores_file, self.result_file)
+        return [draft for file in (*about, *epochs, *end) for draft in drafts(file)]
+
     def _drop_drafts(self) -> None:
-        for draft in self.path.rglob("*.tmp"):
+        for draft in self._drafts():
             draft.unlink(missing_ok=True)
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:
         """Append one epoch to `metrics.jsonl`, of the keys of `Epoch` and more.
+
+        It is on the disk before the checkpoint that counts on it.
 
         Raises:
             StsmError: It cannot be written.
@@ -285,8 +319,28 @@ class RunFolder:
         try:
             with self.metrics_file.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise _cannot_write(self.metrics_file, error) from None
+
+
+def check_recordable(what: str, name: object) -> None:
+    """Refuse a name that the record of a run cannot hold.
+
+    Args:
+        what: The option that gives the name.
+        name: A path, or what a recipe is called.
+
+    Raises:
+        UsageError: It is not UTF-8.
+    """
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{what} {name}: is not UTF-8, so the record of a run cannot name it", hint="rename it"
+        ) from None
 
 
 def claim_run_folder(recipe_name: str, parent: Path = Path("runs")) -> Path:

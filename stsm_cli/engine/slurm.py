@@ -105,10 +105,9 @@ def submit(
         at_once: How many of the array may run side by side.
 
     Raises:
-        UsageError: submitit is not installed, or `logs` cannot be written.
+        UsageError: `logs` cannot be written.
         StsmError: sbatch refuses the jobs, or squeue fails.
     """
-    _require_submitit()
     try:
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -190,15 +189,6 @@ def _submit(
         reason = next((line for line in str(error).splitlines() if "error:" in line), str(error))
         raise StsmError(f"--slurm: the jobs were refused: {reason.strip()}") from None
     return [job.job_id for job in submitted]
-
-
-def _require_submitit() -> None:
-    try:
-        import submitit  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "--slurm needs submitit, which is not installed", hint="pip install 'stsm[slurm]'"
-        ) from None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from stsm_cli.errors import UsageError
@@ -60,7 +61,8 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
     each other where only one is given.
 
     Raises:
-        UsageError: It is not of this form, there is no `time`, or no SLURM on this machine.
+        UsageError: It is not of this form, there is no `time`, or no SLURM on this machine, or
+            submitit is not installed.
     """
     values = {}
     for part in re.split(r",(?=[\w-]+=)", text):  # a comma inside a value stays
@@ -75,6 +77,10 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
         raise UsageError(
             "--slurm: there is no `sbatch` on this machine",
             hint="submit from the cluster's login node, or rehearse here with `cluster=local`",
+        )
+    if find_spec("submitit") is None:
+        raise UsageError(
+            "--slurm needs submitit, which is not installed", hint="pip install 'stsm[slurm]'"
         )
     if "time" not in values:
         raise UsageError("--slurm: a job's `time` is missing", hint="such as time=48:00:00")

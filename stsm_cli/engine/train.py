@@ -27,7 +27,7 @@ from stsm_cli.engine.identity import (
 from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
 from stsm_cli.engine.resuming import changed_start, check_class_list, check_origin, check_same
-from stsm_cli.engine.runlog import RunFolder, write_result
+from stsm_cli.engine.runlog import RunFolder, check_recordable, write_result
 from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.stop import listening
 from stsm_cli.engine.testing import Evaluation
@@ -76,7 +76,7 @@ def train(
     Raises:
         UsageError: `out` exists or cannot be written, or another process is training in it, or
             TensorBoard or Weights & Biases is asked for and not ready, or a new run's precision
-            would crawl on the device.
+            would crawl on the device, or the videos' folder is not called in UTF-8.
         RecipeError: The batch cannot be shared out equally.
         CheckpointError: `out` cannot be resumed or written.
         DataError: The data set does not fit the recipe, or too many videos are broken.
@@ -203,6 +203,7 @@ def _start(
     """Fit the recipe to the videos and, to resume, to the run in `folder`; nothing is written."""
     manifest = opened[0].manifest
     with together():
+        check_recordable("--data", manifest.root.resolve())
         fitted = fit_recipe(recipe, manifest)
         recipe = fitted.recipe
         plan = plan_batch(recipe.optim, current_world().size, len(opened[0].trained_on))

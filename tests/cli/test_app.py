@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -372,6 +373,63 @@ def test_too_little_memory_is_told_in_a_line_with_the_cure(capsys, failing, erro
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"error: there is not enough memory {told}"
     assert lines[1].startswith("hint: smaller batches")
+
+
+@pytest.mark.parametrize("words", ["train --data", "train --out", "eval", "predict"])
+def test_a_name_that_is_too_long_is_told_in_a_line(capsys, words):
+    name = "n" * 300
+    assert app.run([*words.split(), name]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {name}")
+    assert line.endswith(": cannot be read or written (File name too long)")
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a\nb"),
+            r"a\nb: cannot be read or writ",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", b"a"), "a: cannot be read or written"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "the output or a file cannot be written",
+        ),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_told_in_a_line(capsys, failing, error, told):
+    failing(error)
+    assert app.run(["train"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {told}")
+    assert line.endswith(f" ({error.strerror})")
+    assert app.run(["train", "-vv"]) == 1
+    text = capsys.readouterr().err
+    assert "Traceback" in text
+    assert "in fail" in text  # where it came from
+
+
+def test_a_folder_that_is_closed_is_told_in_a_line(capsys, monkeypatch):
+    real = Path.stat
+
+    def closed(path, **options):
+        if path.parts[0] == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert app.run(["eval", "closed/run"]) == 1
+    told = "error: closed/run: cannot be read or written (Permission denied)\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("error", [OSError("no 7"), OSError(errno.EBADF, "Bad file descriptor")])
+def test_other_errors_of_the_system_are_bugs(capsys, failing, error):
+    failing(error)
+    assert app.run(["train"]) == 1
+    assert "internal error: OSError: " in capsys.readouterr().err
 
 
 def test_the_memory_of_a_device_is_told_like_any_other(capsys, failing):

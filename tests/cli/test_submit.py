@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.cli.app import run
 from stsm_cli.engine.slurm import Submitted, TrainJob
+from stsm_cli.errors import StsmError
 
 LOCAL = ["--slurm", "cluster=local,time=10"]
 PREEMPTED = """
@@ -203,6 +205,46 @@ def test_what_is_wrong_is_told_before_anything_is_queued(capsys, submitted):
         assert "error: nowhere" in capsys.readouterr().err
     assert run(["ablate", "alpha", "--slurm", "time=x,cluster=local"]) == 2
     assert submitted == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--device", "tpu"], "--device tpu: not available here"),
+        (["--set", "optim.frozen=[layer9]"], "optim.frozen: the network has no part layer9"),
+        (["--init", "other.pt"], "other.pt: neither a file of `stsm convert` nor"),
+        (["--tensorboard"], "--tensorboard: the package tensorboard is not installed"),
+        ([], "--slurm needs submitit, which is not installed"),
+    ],
+)
+def test_what_stops_a_job_at_its_start_is_told_before_data_are_made(
+    capsys, submitted, monkeypatch, words, told
+):
+    torch.save({"model": {"fc.weight": torch.zeros(2, 2)}}, "other.pt")
+    monkeypatch.setattr("stsm_cli.engine.board.find_spec", lambda name: None)
+    if not words:
+        monkeypatch.setattr("stsm_cli.engine.slurm_options.find_spec", lambda name: None)
+    assert run(["train", *words, *LOCAL]) in (1, 2)
+    assert told in capsys.readouterr().err.splitlines()[0]
+    assert [path.name for path in Path().iterdir()] == ["other.pt"]
+    assert submitted == []
+
+
+def test_without_submitit_an_ablation_opens_no_data(capsys, submitted, monkeypatch):
+    monkeypatch.setattr("stsm_cli.engine.slurm_options.find_spec", lambda name: None)
+    assert run(["ablate", "alpha", *LOCAL]) == 2
+    assert "error: --slurm needs submitit" in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_job_that_is_refused_leaves_no_run_folder(capsys, data, monkeypatch, tiny):
+    def refuse(*_, **__):
+        raise StsmError("--slurm: the jobs were refused: no such partition")
+
+    monkeypatch.setattr("stsm_cli.engine.slurm.submit", refuse)
+    assert run(["train", "synth/tsm", *tiny, "--data", data, *LOCAL]) == 1
+    assert "refused: no such partition" in capsys.readouterr().err
+    assert list(Path("runs").iterdir()) == []
 
 
 def test_a_job_that_left_no_result_is_submitted_again(capsys, data, monkeypatch, tiny):

@@ -102,6 +102,14 @@ def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, smal
     assert (origins["model.init"], origins["model.weights"]) == ("--init", "--init")
 
 
+def test_init_may_be_called_in_any_characters(small_run, capsys, tmp_path):
+    name = "😀é\x7f\u2028'\"\n.pt"
+    shutil.copy(small_run.checkpoint, name)
+    assert run(["train", "--dry-run", "--json", "--init", name]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["recipe"]["model"]["init"] == str(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

@@ -115,18 +115,19 @@ class FullDisk(io.RawIOBase):
 
 @pytest.mark.parametrize("room", [0, 100, 1000, 5000])  # torch tells of it in several ways
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, room):
-    path = tmp_path / "last.pt"
+    path = tmp_path / "my run" / "checkpoints" / "last.pt"
+    path.parent.mkdir(parents=True)
     save_checkpoint(path, {"epoch": 1})
     real = torch.save
     monkeypatch.setattr(torch, "save", lambda state, file: real(state, FullDisk(room)))
     with pytest.raises(CheckpointError, match=r"last\.pt: cannot be written \(No space left") as e:
         save_checkpoint(path, {"weights": torch.zeros(10_000)})
     assert e.value.hint == (
-        "what was there before is whole; make room, then go on: `stsm train --resume`, "
-        "or the same `stsm ablate` again"
+        "what was there before is whole; make room, then go on: `stsm train --resume --out "
+        f"'{tmp_path}/my run'`, or the same `stsm ablate` again"
     )
     assert load_checkpoint(path) == {"epoch": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+    assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
 
 
 def test_what_torch_cannot_save_is_no_error_of_the_disk(tmp_path, monkeypatch):

@@ -49,3 +49,10 @@ def test_the_command_can_be_pasted(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/stsm", "train", "my own.yaml"])
     command = describe_environment(torch.device("cpu"), "pyav")["command"]
     assert command == "stsm train 'my own.yaml'"
+
+
+def test_a_word_that_is_not_utf8_is_spelled_out(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/stsm", "eval", "--data", "d\udcff"])
+    environment = describe_environment(torch.device("cpu"), "pyav")
+    assert json.loads(json.dumps(environment, ensure_ascii=False).encode()) == environment
+    assert environment["command"] == r"stsm eval --data 'd\udcff'"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,27 @@ def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):
     assert new_job(loaded, tmp_path / "b", None, None).claim().path == tmp_path / "b"
     first, second = (new_job(loaded, None, None, None).claim() for _ in range(2))
     assert (first.path, second.path) == (Path("runs/synth-tsm-001"), Path("runs/synth-tsm-002"))
+
+
+@pytest.mark.parametrize("data", [Path("e/d\udcff"), Path("/e/d\udcff/set"), None])
+def test_a_data_folder_that_no_record_can_name_is_refused_at_once(
+    recipe, tmp_path, monkeypatch, data
+):
+    if data is None:  # its default place, below a folder that one works in
+        (tmp_path / "d\udcff").mkdir()
+        monkeypatch.chdir(tmp_path / "d\udcff")
+    says = "^--data /.*d\udcff.*: is not UTF-8, so the record of a run cannot name it$"
+    with pytest.raises(UsageError, match=says):
+        Job("a", recipe, None, data, None).check()
+
+
+def test_a_run_folder_or_recipe_that_no_record_can_name_is_refused(tmp_path):
+    loaded = load_recipe("synth/tsm")
+    with pytest.raises(UsageError, match=r"^--out e\udcff: is not UTF-8"):
+        new_job(loaded, Path("e\udcff"), None, None)
+    with pytest.raises(UsageError, match=r"^recipe mine\udcff: is not UTF-8"):
+        new_job(replace(loaded, name="mine\udcff"), None, None, None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_decoder_is_refused(recipe):

@@ -99,3 +99,28 @@ def test_a_cpu_where_a_gpu_was_meant_is_told(monkeypatch, cuda, why):
     assert gpu_meant(shipped(), CPU) is None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # then the CPU was chosen
     assert gpu_meant(real, CPU) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("k400/tea_r50_8f", "res2net_small"),
+        ("k400/slowfast_r50_8x8", "slowfast_resnet_small"),
+        ("sthv2/slowfast_atfr_r50_16x8", "slowfast_resnet_small"),
+        ("k400/mmaction2_v1_slowonly_r50_8x8", "slow_resnet_small"),
+        ("k400/smallbig_extra_r50_8f", "smallbig_resnet_small"),
+        ("k400/r2plus1d_34_flow_32f", "bninception_small"),
+    ],
+)
+def test_the_network_for_a_cpu_fits_the_rest_of_the_recipe(monkeypatch, name, body):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    edits = (f"model.backbone={body}", "model.weights=null")
+    told = gpu_meant(shipped(name), CPU)
+    assert told.endswith(f": --set {edits[0]} --set {edits[1]} is a network for a CPU")
+    assert shipped(name, *edits).model.backbone == body
+
+
+def test_where_no_network_for_a_cpu_fits_none_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    old = load_recipe("k400/tsn_r50_8f", ["optim.patience_epochs=999"], of_run=True)
+    assert gpu_meant(old.recipe, CPU).endswith(") may take days")

@@ -6,6 +6,7 @@ import pytest
 
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run, write_json, write_result
 from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
+from stsm_cli.printable import command_line
 from stsm_cli.stored import Result, as_stored
 
 
@@ -58,6 +59,13 @@ def epoch(number):
     return {"epoch": number, "lr": 0.1, "train_loss": 1, "train_top1": 10, "val_top1": 5} | times
 
 
+def test_an_epoch_reaches_the_disk_before_the_checkpoint_that_ends_it(tmp_path, monkeypatch):
+    folder, synced = RunFolder(tmp_path), []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    folder.log_epoch(epoch(1))
+    assert synced == [folder.metrics_file.stat().st_size]
+
+
 def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
     folder = RunFolder(tmp_path)
     for number in (1, 2, 3):
@@ -67,6 +75,32 @@ def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
     folder.tidy(2)
     assert [line["epoch"] for line in folder.metrics()] == [1, 2]
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_drafts_of_others_are_nobody_s_to_delete(recipe, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    own = ["x.tmp", "wandb/a.tmp", "notes/recipe.yaml.7.tmp", "checkpoints/mine.tmp"]
+    for name in own:
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).write_text("mine")
+    assert not folder.is_untrained
+    with pytest.raises(UsageError, match=f"{folder.path}: exists and is not empty"):
+        folder.create(recipe, {}, ())
+    (folder.path / "x.tmp").unlink()
+    (folder.path / "x.tmp").mkdir()
+    folder.tidy(0)
+    assert all((folder.path / name).exists() for name in own)
+
+
+def test_drafts_alone_are_no_run(recipe, tmp_path):
+    folder = RunFolder(tmp_path)
+    drafts = [tmp_path / "recipe.yaml.7.tmp", tmp_path / "checkpoints" / "best.pt.8.tmp"]
+    for draft in drafts:
+        draft.parent.mkdir(exist_ok=True)
+        draft.touch()
+    assert folder.is_untrained
+    folder.create(recipe, {}, ())
+    assert not any(draft.exists() for draft in drafts)
 
 
 def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):
@@ -297,6 +331,29 @@ def test_what_would_not_be_read_is_not_written(folder):
         write_result(folder.result_file, as_stored(Result, RESULT | {"num_listed": 0}))
     assert folder.metrics() == []
     assert folder.result() is None
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [("data/synth", ""), ("my data/synth", " --data '{}'"), ("data/x", " --data {}")],
+)
+def test_hints_name_the_data_that_are_not_at_their_default_place(recipe, tmp_path, data, words):
+    folder, place = RunFolder(tmp_path / "run"), tmp_path / data
+    folder.create(recipe, ABOUT | {"data": str(place)}, ())
+    folder.checkpoint.touch()
+    folder.metrics_file.write_text("no json\n")
+    words = words.format(place)
+    start = f"`stsm train {folder.recipe_file} --init {folder.checkpoint}{words}`"
+    assert folder.begin_from(folder.checkpoint) == start
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl:1") as caught:
+        folder.metrics()
+    test = f"`stsm eval {folder.recipe_file} --checkpoint {folder.checkpoint}{words}`"
+    assert caught.value.hint == f"{test} tests its weights, {start} starts from them"
+    folder.recipe_file.write_text("model: [")
+    with pytest.raises(RecipeError, match=r"run/recipe\.yaml:1") as caught:
+        folder.recipe()  # what it reads by default is unknown
+    test = command_line("eval", "RECIPE", "--checkpoint", folder.checkpoint, "--data", place)
+    assert caught.value.hint == f"`{test}` tests its weights by another recipe"
 
 
 def test_a_damaged_recipe_names_what_can_still_be_done(tmp_path):

@@ -128,13 +128,6 @@ def test_where_there_is_no_cluster_none_of_its_jobs_runs(cluster, monkeypatch, t
     assert queued(LOGS) == {}
 
 
-def test_without_submitit_the_hint_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UsageError, match="--slurm needs submitit") as caught:
-        submit(jobs("a"), LOCAL, LOGS)
-    assert caught.value.hint == "pip install 'stsm[slurm]'"
-
-
 def test_a_place_that_cannot_hold_the_logs():
     Path("runs").write_text("")
     with pytest.raises(UsageError, match="--out: runs/slurm cannot be made"):

@@ -1,4 +1,5 @@
 import shutil
+import sys
 
 import pytest
 
@@ -93,3 +94,10 @@ def test_without_slurm_the_hint_is_to_rehearse(monkeypatch):
         parse_cluster("time=3", workers=None)
     assert "cluster=local" in caught.value.hint
     assert parse_cluster("time=3,cluster=local", workers=None).name == "local"
+
+
+def test_without_submitit_the_hint_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UsageError, match="--slurm needs submitit") as caught:
+        parse_cluster("partition=gpu,time=10", workers=None)
+    assert caught.value.hint == "pip install 'stsm[slurm]'"

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.step import Stepper
 from stsm_cli.engine.trained import trained
-from stsm_cli.errors import DataError, DivergedError, InterruptedRunError
+from stsm_cli.errors import DataError, DivergedError, InterruptedRunError, UsageError
 from stsm_cli.models.network import Network
 
 
@@ -28,6 +29,15 @@ def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run
         run(recipe.model_copy(update={"model": model}), train_videos, val_videos, tmp_path / "a")
     assert "`--set model.num_classes=16`" in caught.value.hint
     assert not (tmp_path / "a").exists()  # the corrected command may use it
+
+
+def test_videos_whose_folder_no_record_can_name_are_not_trained_on(
+    recipe, make_split, val_videos, tmp_path, run
+):
+    videos = make_split("train", 20, root=Path("d\udcff"))
+    with pytest.raises(UsageError, match=f"^--data {tmp_path}/d\udcff: is not UTF-8"):
+        run(recipe, videos, val_videos, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(recipe, train_videos, val_videos, tmp_path, run):

@@ -64,7 +64,8 @@ def test_resume_names_what_a_checkpoint_lacks(
     message = rf"last\.pt: does not continue here, another version .* \(holds no '{key}'\)"
     with pytest.raises(CheckpointError, match=message) as caught:
         run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)
-    start = f"`stsm train {tmp_path}/a/recipe.yaml --init {path}` starts from its weights"
+    data = f"--data {tmp_path}/nowhere"  # not the default place
+    start = f"`stsm train {tmp_path}/a/recipe.yaml --init {path} {data}` starts from its weights"
     assert caught.value.hint == ("choose another --out to begin anew" if key == "model" else start)
 
 
@@ -114,7 +115,8 @@ def test_a_damaged_checkpoint_hints_at_the_best_one(
         run(recipe, train_videos, val_videos, folder.path, resume=True)
     assert caught.value.hint == (
         f"`stsm eval {folder.path} --best` tests the checkpoint of its best epoch, "
-        f"`stsm train {folder.recipe_file} --init {folder.best_checkpoint}` starts from it"
+        f"`stsm train {folder.recipe_file} --init {folder.best_checkpoint} "
+        f"--data {tmp_path}/nowhere` starts from it"
     )
 
 
