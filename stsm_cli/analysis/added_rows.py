@@ -8,7 +8,7 @@ from typing import NamedTuple
 from stsm_cli.analysis.ablation import command_words, load_ablation
 from stsm_cli.analysis.cells import adds, joined, markdown, mega
 from stsm_cli.analysis.contrast import contrast_of
-from stsm_cli.analysis.planned import OTHER_SEEDS, runs_of
+from stsm_cli.analysis.planned import OTHER_SEEDS, PRIMARY_ROWS, runs_of
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import LABELS
@@ -80,7 +80,7 @@ def _text(page: Page, records: Sequence[RunRecord]) -> str:
         ]
         for name in page.rows()
     }
-    contrasts = _contrasts(page, runs)
+    contrasts = _contrasts(page, runs, records)
     return fill(
         page.file,
         command=page.command(),
@@ -107,14 +107,27 @@ def _cells(runs: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _contrasts(page: Page, runs: Mapping[str, Sequence[RunRecord]]) -> list[list[str]]:
-    """Each pair whose rows have all their seeds, as cells."""
+def _contrasts(
+    page: Page, runs: Mapping[str, Sequence[RunRecord]], records: Sequence[RunRecord]
+) -> list[list[str]]:
+    """Each pair whose rows have all their seeds, as cells; with all that the plan has of one."""
     cells = []
     for first, other in page.pairs:
-        is_whole = len(runs[first]) == len(runs[other]) == OTHER_SEEDS
-        found = contrast_of(runs[first], runs[other]) if is_whole else None
-        if found is not None:
-            low, high = found.interval
-            told = [f"{found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{found.p:.2g}"]
-            cells.append([f"{first} against {other}", *told])
+        if not len(runs[first]) == len(runs[other]) == OTHER_SEEDS:
+            continue
+        cells += _contrast(f"{first} against {other}", runs[first], runs[other])
+        own = {run.recipe_hash for run in runs[other]}
+        primary = (runs_of(row, DATASET, records) for row in PRIMARY_ROWS)
+        planned = next((row for row in primary if own < {run.recipe_hash for run in row}), [])
+        if planned:
+            name = f"{first} against {other}, its {len(planned)} seeds"
+            cells += _contrast(name, runs[first], planned)
     return cells
+
+
+def _contrast(name: str, first: Sequence[RunRecord], other: Sequence[RunRecord]) -> list[list[str]]:
+    found = contrast_of(first, other)
+    if found is None:
+        return []
+    low, high = found.interval
+    return [[name, f"{found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{found.p:.2g}"]]

@@ -115,7 +115,7 @@ def _measured(claim: OrderClaim, group: Group | None) -> Finding:
     if group is not None and known:
         computed = (
             f"{LABELS[group.first.dataset]}, {group.extent}: true of "
-            f"{sum(pair.gap > 0 for pair in known)} of {len(known)} pairs, clearly in "
+            f"{sum(pair.is_above for pair in known)} of {len(known)} pairs, clearly in "
             f"{sum(pair.holds for pair in known)}, clearly the other way in "
             f"{sum(pair.is_contradicted for pair in known)}: {name_pairs(known)}"
         )
@@ -140,6 +140,6 @@ def _verdict(comparisons: list[RowComparison]) -> tuple[FindingKind, str]:
     known = [pair for pair in comparisons if pair.is_run]
     if not known:
         return "open", "nobody has measured it"
-    same = "the order is the same" if all(pair.gap > 0 for pair in known) else "the order differs"
+    same = "the order is the same" if all(pair.is_above for pair in known) else "the order differs"
     missing = len(comparisons) - len(known)
     return ("open", f"{same}, {missing} pairs not run") if missing else ("undecided", same)

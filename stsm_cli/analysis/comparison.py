@@ -53,9 +53,14 @@ class RowComparison:
         return self.better.top1.mean - self.other.top1.mean
 
     @property
-    def is_equal(self) -> bool:
-        """True if the gap is zero to the digit that tables show."""
+    def is_tied(self) -> bool:
+        """True if the gap is zero to the digit that tables show, which does not prove equality."""
         return round(abs(self.gap), 1) == 0
+
+    @property
+    def is_above(self) -> bool:
+        """True if the first is above the second, to that digit."""
+        return self.gap > 0 and not self.is_tied
 
     @property
     def is_clear(self) -> bool:
@@ -90,7 +95,7 @@ def name_pairs(comparisons: Sequence[RowComparison]) -> str:
         rows = [pair.better.row.name, pair.other.row.name]
         above, below = rows if pair.gap > 0 else reversed(rows)
         chance = "" if pair.p is None else f" (p {pair.p:.2g})"
-        texts.append(f"{above} {'equal to' if pair.is_equal else 'above'} {below}{chance}")
+        texts.append(f"{above} {'level with' if pair.is_tied else 'above'} {below}{chance}")
     return ", ".join(texts)
 
 

@@ -1,5 +1,6 @@
 """Conditions of a measured table: data, protocol, networks, recipe, seeds, machine, command."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -26,13 +27,16 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
     data, optim = first.recipe.data, first.recipe.optim
     lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
     if data.generated is not None:
-        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in data.generated)}"
+        settings = dict(data.generated)
+        if "draw" in settings:
+            draws = sorted({record.recipe.data.draw for record in records})
+            settings["draw"] = "/".join(map(str, draws))
+        lines[0] += f"; {', '.join(f'{key} {value}' for key, value in settings.items())}"
     elif (known_as := first.identity.data) != UNKNOWN:
         lines[0] += f"; known as `{known_as}`"
     lines[0] += _files(records)
     excluded = max(record.score.num_listed - record.score.num_videos for record in records)
-    seeds = len(group.seeds)
-    printed, command = paper_protocol(ablation, dataset), records[-1].command  # systems stand last
+    printed = paper_protocol(ablation, dataset)
     sampling = _by_rows(records, lambda record: f"{record.recipe.data.sampling} sampling")
     return [
         *lines,
@@ -46,9 +50,26 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
         f"Seeds: {joined(map(str, group.seeds))}; {len(records)} runs, "
         f"{timedelta(seconds=round(sum(r.seconds for r in records)))} of training and testing",
         f"Environment: {_environments(records)}",
-        f"Command: `{command}{f' --seeds {seeds}' if seeds > 1 else ''}` (finished runs are "
+        f"Command: {_commands(ablation, records)} (finished runs are "
         f"read from `records/{first.table}/{first.dataset}-{first.budget}-{first.experiment}/`)",
     ]
+
+
+def _commands(ablation: Ablation, records: Sequence[RunRecord]) -> str:
+    """What repeats the runs: a command for all rows of as many seeds, those of the most first."""
+    first, command = records[0], records[-1].command  # systems stand last
+    num_seeds = Counter(record.row for record in records)
+    quick = ablation.quick if first.budget == "short" else ()
+    wanted = {row.name for row in ablation.rows if not row.only or first.dataset in row.only}
+    is_whole = wanted.intersection(quick or wanted) <= num_seeds.keys()
+    told = []
+    for seeds in sorted(set(num_seeds.values()), reverse=True):
+        words = [command, *(["--seeds", str(seeds)] if seeds > 1 else [])]
+        if not (is_whole and seeds == min(num_seeds.values())):
+            rows = [row for row, number in num_seeds.items() if number == seeds]
+            words += [word for row in rows for word in ("--row", shlex.quote(row))]
+        told.append(f"`{' '.join(words)}`")
+    return ", then ".join(told)
 
 
 def paper_protocol(ablation: Ablation, dataset: DatasetName) -> str:

@@ -144,12 +144,14 @@ def _primary(answers: Sequence[PlannedAnswer]) -> tuple[list[str], list[list[str
     cells = []
     for answer in answers:
         question = answer.question
-        gap, where = question.printed
+        gap, number = question.printed
+        printed = f"{gap:+.2f} (Table {number}, {LABELS[load_paper_table(number).dataset]})"
         raw = "–" if answer.contrast is None else f"{answer.contrast.p:.2g}"
         corrected = "–" if answer.p is None else f"{answer.p:.2g}"
-        told = [question.name, LABELS[question.dataset], question.asked, f"{gap:+.2f} ({where})"]
-        cells.append([*told, *_measured(answer), raw, corrected, f"**{_verdict(answer)}**"])
-    return [*head, "p, corrected", "verdict"], cells
+        told = [question.name, LABELS[question.dataset], question.asked, printed]
+        judged = [raw, corrected, f"**{_verdict(answer)}**", _of_draws(answer)]
+        cells.append([*told, *_measured(answer), *judged])
+    return [*head, "p, corrected", "verdict", _OF_DRAWS], cells
 
 
 def _secondary(answers: Sequence[PlannedAnswer]) -> tuple[list[str], list[list[str]]]:
@@ -160,10 +162,19 @@ def _secondary(answers: Sequence[PlannedAnswer]) -> tuple[list[str], list[list[s
             LABELS[answer.question.dataset],
             *_measured(answer),
             _verdict(answer) if answer.p is None else f"{answer.p:.2g}",
+            _of_draws(answer),
         ]
         for answer in answers
     ]
-    return ["contrast", "set", "points of top-1", "95 % interval", "p"], cells
+    return ["contrast", "set", "points of top-1", "95 % interval", "p", _OF_DRAWS], cells
+
+
+_OF_DRAWS = "p, draws alone"
+
+
+def _of_draws(answer: PlannedAnswer) -> str:
+    p = None if answer.contrast is None else answer.contrast.p_of_draws
+    return "–" if p is None else f"{p:.2g}"
 
 
 def _measured(answer: PlannedAnswer) -> list[str]:

@@ -6,11 +6,15 @@ Nothing here is typed that hangs on a record: where runs are missing, the senten
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 from stsm_cli.analysis.ablation import names_with, plan_sweep
 from stsm_cli.analysis.planned import (
+    SEEDS,
     SETS,
     STSM,
+    STSM_1_2,
+    STSM_1_4,
     TSM,
     PlannedAnswer,
     primary_answers,
@@ -19,7 +23,7 @@ from stsm_cli.analysis.planned import (
     seeds_of,
 )
 from stsm_cli.analysis.records import RunRecord
-from stsm_cli.analysis.statistics import LEAST, Spread
+from stsm_cli.analysis.statistics import LEAST, LEVEL, Spread, mean_interval
 from stsm_cli.analysis.summary import LABELS, SHIFTS, Group, method_of, pair_group
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.stored import Pair
@@ -41,7 +45,7 @@ def opening(records: Sequence[RunRecord]) -> list[str]:
     answers = primary_answers(records)
     is_begun = any(found for found, _ in progress(records).values())
     judged = [*_decided(answers), *_undecided(answers)] if is_begun else []
-    return [" ".join([_how_far(records), *judged]), _beyond_reach(answers)]
+    return [" ".join([_how_far(records), *judged]), " ".join(_beyond_reach(records, answers))]
 
 
 def _how_far(records: Sequence[RunRecord]) -> str:
@@ -55,8 +59,8 @@ def _how_far(records: Sequence[RunRecord]) -> str:
         f"{found} of {wanted} on the {LABELS[dataset]}" for dataset, (found, wanted) in done.items()
     )
     return (
-        "A plan written before the first run (`docs/plan.md`) asks six questions and says how many "
-        f"runs answer them; of these are recorded {counts}."
+        "A plan written before the first run (`docs/plan.md`) asks six questions; of its runs for "
+        f"them, two controls among them, are recorded {counts}."
     )
 
 
@@ -80,16 +84,49 @@ def _undecided(answers: Sequence[PlannedAnswer]) -> Iterator[str]:
         yield "None of the six is answered: runs of each are missing, and none is judged before."
 
 
-def _beyond_reach(answers: Sequence[PlannedAnswer]) -> str:
-    printed = [answer.question.printed for answer in answers]
+def _beyond_reach(records: Sequence[RunRecord], answers: Sequence[PlannedAnswer]) -> Iterator[str]:
+    printed = {answer.question.printed for answer in answers}  # two questions share one
     small = sum(abs(difference) < LEAST for difference, _ in printed)
-    return (
+    yield (
         "Whatever comes of them is of small videos that are made here and of a small network. It "
         "cannot say whether the paper's accuracies are reached, nor whether what holds here holds "
         "of ResNet-50 on Kinetics-400 or Something-Something V2. No difference below "
         f"{LEAST:g} point of top-1 is called one, where {small} of the {len(printed)} that the "
         "paper prints for these contrasts are smaller."
     )
+    if told := [f"{least:.1f} ({answer.question.name})" for answer, least in _called(answers)]:
+        yield (
+            "Nor could every larger one have been called: of the spread that these runs have, it "
+            f"takes about {', '.join(told)} points."
+        )
+    if gains := _late_gains(records):
+        yield (
+            "And all rows have one budget, over whose second half their validation top-1 still "
+            f"changed by {min(gains):+.1f} to {max(gains):+.1f} points: where they would end is "
+            "not measured."
+        )
+
+
+def _called(answers: Sequence[PlannedAnswer]) -> Iterator[tuple[PlannedAnswer, float]]:
+    """Contrasts with the points from which each, if it were the clearest, would be called."""
+    normal = NormalDist()
+    level, first_step = (normal.inv_cdf(1 - LEVEL / 2 / of) for of in (1, len(answers)))
+    for answer in answers:
+        if answer.contrast is not None:
+            low, high = answer.contrast.interval
+            yield answer, max(LEAST, (high - low) / 2 * first_step / level)
+
+
+def _late_gains(records: Sequence[RunRecord]) -> list[float]:
+    """Points of validation top-1 that rows of the contrasts gained over the second half."""
+    gains = []
+    for dataset in SETS:
+        for row in (TSM, STSM, STSM_1_4, STSM_1_2):
+            curves = [run.curve.val_top1 for run in runs_of(row, dataset, records)]
+            if curves:
+                gained = tuple(curve[-1] - curve[len(curve) // 2 - 1] for curve in curves)
+                gains.append(Spread(gained).mean)
+    return gains
 
 
 def limits(records: Sequence[RunRecord]) -> list[str]:
@@ -97,12 +134,18 @@ def limits(records: Sequence[RunRecord]) -> list[str]:
     sentences = []
     for dataset in SETS:
         group = pair_group(records, dataset)
-        if group is not None and {method_of(run) for run in group.records} == set(SHIFTS):
+        if group is not None and _is_whole(group):
             sentences.append(_in_order(group) if dataset == "order" else _by_factor(group))
         tsm, stsm = (runs_of(row, dataset, records) for row in (TSM, STSM))
         if (len(tsm), len(stsm)) == (seeds_of(TSM), seeds_of(STSM)):
             sentences.append(_by_pair(dataset, tsm, stsm))
     return sentences
+
+
+def _is_whole(group: Group) -> bool:
+    """True if all methods are run, with all seeds that the plan has of them."""
+    has_all = {method_of(run) for run in group.records} == set(SHIFTS)
+    return has_all and (group.first.budget != "full" or len(group.seeds) == SEEDS)
 
 
 def _in_order(group: Group) -> str:
@@ -114,8 +157,8 @@ def _in_order(group: Group) -> str:
         "On the set of order a video's class scores above its time reversal in "
         f"{ordered['TSN']:.1f} % of the videos with no shift, in {ordered['TSM']:.1f} % with TSM's "
         f"and in {ordered['STSM']:.1f} % with STSM's (chance: 50; {_extent(group)}). Its classes "
-        "are each other's time reversals, so no shift in space alone can pass 50, and Table 2's "
-        "claim holds there by construction."
+        "are each other's time reversals, so no shift in space alone can pass 50: of Table 2's "
+        "order it tells there whether T learns, and no more."
     )
 
 
@@ -147,7 +190,12 @@ class _Share:
     stsm: float
     in_pair: float
     """By the better of the two."""
-    points: float
+    points: tuple[float, ...]
+    """By seed."""
+
+    @property
+    def mean(self) -> float:
+        return Spread(self.points).mean
 
 
 def _by_pair(dataset: DatasetName, tsm: Sequence[RunRecord], stsm: Sequence[RunRecord]) -> str:
@@ -155,17 +203,23 @@ def _by_pair(dataset: DatasetName, tsm: Sequence[RunRecord], stsm: Sequence[RunR
     shares = _shares(tsm, stsm)
     full = [share for share in shares if min(share.tsm, share.stsm) >= SATURATED]
     blind = [share for share in shares if share.in_pair <= BLIND]
-    most = max(shares, key=lambda share: abs(share.points))
+    most = max(shares, key=lambda share: abs(share.mean))
     first, second = most.pair.classes
-    whole = sum(share.points for share in shares)
+    others = [sum(of) for of in zip(*(s.points for s in shares if s is not most), strict=True)]
     return (
-        f"Of the {len(shares)} pairs of classes of the {LABELS[dataset]}, {len(full)} stand at "
-        f"{SATURATED:g} % or more for both TSM and STSM, and in {len(blind)} neither scores a "
-        f"class above its other in more than {BLIND:g} %; these leave nothing to tell the two by. "
-        f"`{first}` and `{second}` ({most.tsm:.1f} % for TSM, {most.stsm:.1f} % for STSM) make "
-        f"{most.points:+.2f} of the {whole:+.2f} points by which STSM differs from TSM. Without "
-        f"them {whole - most.points:+.2f} are left."
+        f"Pair by pair, which the plan does not ask: of the {len(shares)} pairs of classes of the "
+        f"{LABELS[dataset]}, {len(full)} stand at {SATURATED:g} % of top-1 or more for both TSM "
+        f"and STSM, and in {len(blind)} neither scores a class above its other in more than "
+        f"{BLIND:g} %. Most differs `{first}` with `{second}`: top-1 {most.tsm:.1f} % with TSM, "
+        f"{most.stsm:.1f} % with STSM. Of STSM's difference from TSM that pair makes "
+        f"{_points(most.points)} points, all others together {_points(others)} (95 % intervals, by "
+        "the spread over seeds alone)."
     )
+
+
+def _points(by_seed: Sequence[float]) -> str:
+    low, high = mean_interval(by_seed)
+    return f"{Spread(tuple(by_seed)).mean:+.2f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _shares(tsm: Sequence[RunRecord], stsm: Sequence[RunRecord]) -> list[_Share]:
@@ -176,8 +230,8 @@ def _shares(tsm: Sequence[RunRecord], stsm: Sequence[RunRecord]) -> list[_Share]
         )
         first, second = (_mean([one.correct for one in of]) for of in (ours, theirs))
         in_pair = max(_mean([one.ordered for one in of]) for of in (ours, theirs))
-        scale = 100 / pair.videos
-        points = 100 * (first - second) / tsm[0].score.num_listed
+        scale, whole = 100 / pair.videos, 100 / tsm[0].score.num_listed
+        points = tuple(whole * (a.correct - b.correct) for a, b in zip(ours, theirs, strict=True))
         shares.append(_Share(pair, scale * second, scale * first, scale * in_pair, points))
     return shares
 

@@ -54,13 +54,13 @@ class PlannedContrast:
     in_paper: tuple[int, str, str] | None = None
 
     @property
-    def printed(self) -> tuple[float, str]:
-        """Points by which the paper has the first row above the other, and where; of a primary."""
+    def printed(self) -> tuple[float, int]:
+        """Points by which the paper has the first row above the other, and in which table."""
         assert self.in_paper is not None
         number, first, other = self.in_paper
         table = load_paper_table(number)
         gap = table.row(first).percent - table.row(other).percent
-        return float(gap), f"Table {number}"
+        return float(gap), number
 
 
 _NAMED = "STSM (T+H+W, α = 3/8) against TSM (T, α = 1/4)"

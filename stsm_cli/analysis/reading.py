@@ -97,7 +97,7 @@ _OUTCOMES = (
     "clearly as claimed",
     "as claimed, but not clearly",
     "as claimed by one seed",
-    "equal",
+    "tied",
     "against it by one seed",
     "against it, but not clearly",
     "clearly against it",
@@ -109,8 +109,8 @@ def _outcome(pair: RowComparison) -> str:
     """Which of `_OUTCOMES` came of a pair of rows."""
     if not pair.is_run:
         return "not run"
-    if pair.is_equal:
-        return "equal"
+    if pair.is_tied:
+        return "tied"
     way = "as claimed" if pair.gap > 0 else "against it"
     return {
         "clearly": f"clearly {way}",
@@ -163,7 +163,7 @@ def _one_network(
 
 def _order(means: Sequence[float]) -> str:
     """Order of means whose rows stand in the paper's order."""
-    steps = [after - before for before, after in pairwise(means)]
+    steps = [round(after - before, 1) for before, after in pairwise(means)]
     if min(steps) > 0:
         return "the same order"
     return "the same order but for ties" if min(steps) == 0 else "another order"
@@ -190,19 +190,28 @@ def _measured_best(measured: Sequence[RowSummary]) -> str:
     best, *others = sorted(measured, key=lambda row: -_top1(row).mean)
     comparisons = compare([(best, other) for other in others])
     mean, second = f"{_top1(best).mean:.1f}", others[0]
-    if ties := [pair.other.row.name for pair in comparisons if pair.is_equal]:
+    if ties := [pair.other.row.name for pair in comparisons if pair.is_tied]:
         names = ", ".join([best.row.name, *ties[:-1]])
-        return f"Measured: {names} and {ties[-1]} are best together ({mean})."
+        text = f"Measured: {names} and {ties[-1]} are best together ({mean})"
+        comparisons = [pair for pair in comparisons if not pair.is_tied]
+        return f"{text}{_above_others(comparisons, 'they are')}"
     text = (
         f"Measured: {best.row.name} is best ({mean}), {comparisons[0].gap:.1f} points above "
         f"{second.row.name} ({_top1(second).mean:.1f})"
     )
     if any(pair.certainty == "by one seed" for pair in comparisons):
         return f"{text}, {_by_test_videos(comparisons)}"
+    return f"{text}{_above_others(comparisons, 'it is')}"
+
+
+def _above_others(comparisons: Sequence[RowComparison], is_or_are: str) -> str:
+    """The end of the sentence on the best row or rows, by the first's pairs with the others."""
+    if not comparisons or any(pair.certainty == "by one seed" for pair in comparisons):
+        return "."
     close = [pair.other.row.name for pair in comparisons if not pair.holds]
     if not close:
-        return f"{text}; it is clearly above every other row."
-    return f"{text}; it is not clearly above {', '.join(close)}."
+        return f"; {is_or_are} clearly above every other row."
+    return f"; {is_or_are} not clearly above {', '.join(close)}."
 
 
 def _by_test_videos(comparisons: Sequence[RowComparison]) -> str:

@@ -59,6 +59,28 @@ def welch(first: Spread, second: Spread) -> float:
     return float(stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue)
 
 
+def mean_test(values: Sequence[float] | npt.NDArray[np.float64]) -> float | None:
+    """Two-sided p of a t-test that the mean is not 0; None of a single value.
+
+    1 where the values do not vary: nothing is left to judge them by.
+    """
+    from scipy import stats  # takes a second to import
+
+    if len(values) < 2:
+        return None
+    return 1.0 if np.ptp(values) == 0 else float(stats.ttest_1samp(values, 0).pvalue)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean of two values or more, by Student's t."""
+    from scipy import stats  # takes a second to import
+
+    known = Spread(tuple(values))
+    assert known.sd is not None
+    half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * known.sd / math.sqrt(len(values))
+    return known.mean - half, known.mean + half
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction for as many comparisons as there are values, in the same order."""
     corrected, most = [0.0] * len(p_values), 0.0

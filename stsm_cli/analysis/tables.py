@@ -216,7 +216,8 @@ class _Cells:
         ]
 
     def _is_best(self, row: RowSummary, mean: float) -> bool:
-        return not row.is_beside and mean == self._best.get(row.network)
+        best = self._best.get(row.network)
+        return not row.is_beside and best is not None and f"{mean:.1f}" == f"{best:.1f}"
 
     def _mark(self, text: str, is_best: bool) -> str:
         return f"{self._bold}{text}{self._bold}" if is_best else text

@@ -112,6 +112,9 @@ def test_of_a_row_with_more_seeds_the_same_are_compared(measure, tmp_path):
         assert f"| {row} | 61.0 | ± 1.0 (60.0 – 62.0) | 3 |" in text
     assert "| T- against T | +0.0 | " in text
     assert "| T-+H+W against T+H+W | +0.0 | " in text
+    # of seeds 0 to 2 right are 61, of all nine 64 of 100
+    assert "| T- against T, its 9 seeds | -3.0 | " in text
+    assert "| T-+H+W against T+H+W, its 9 seeds | -3.0 | " in text
     assert "Not yet run" not in text
 
 

@@ -112,7 +112,7 @@ def test_what_clearly_means_is_said_of_all_rows_that_are_run(prepared):
 def test_pairs_are_named_as_they_were_measured(pairs):
     found = pairs(lambda name, seed: {"T": 50, "W": 53, "H": 50}.get(name, 10) + seed)
     assert name_pairs(found[:3]) == (
-        "T above TSN (p 1e-06), H equal to T (p 1), W above T (p 0.021)"
+        "T above TSN (p 1e-06), H level with T (p 1), W above T (p 0.021)"
     )
 
 
@@ -121,8 +121,8 @@ def test_pairs_of_single_seeds_have_no_p(pairs):
     assert name_pairs(found[:1]) == "T above TSN"
 
 
-@pytest.mark.parametrize(("seeds", "word"), [(25, "equal to"), (15, "above")])  # 0.04 and 0.07
-def test_a_pair_is_equal_where_the_table_shows_no_difference(pairs, seeds, word):
+@pytest.mark.parametrize(("seeds", "word"), [(25, "level with"), (15, "above")])  # 0.04 and 0.07
+def test_a_pair_is_level_where_the_table_shows_no_difference(pairs, seeds, word):
     found = pairs(lambda name, seed: 50 + (name == "T" and seed == 0), seeds=seeds)
     assert name_pairs(found[:1]).startswith(f"T {word} TSN")
 

@@ -27,7 +27,7 @@ def test_how_the_numbers_came_about(measure, lines):
     data, optim, size = recipe.data.order, recipe.optim, recipe.test.crop_px
     assert lines(sweep) == {
         "Data set": f"set of order, 100 test videos; train {data.train}, val {data.val}, "
-        f"test {data.test}, short_side_px {data.short_side_px}, draw 0, frames {data.frames}, "
+        f"test {data.test}, short_side_px {data.short_side_px}, draw 0/1, frames {data.frames}, "
         f"difficulty {data.difficulty}, motion {data.motion}",
         "Protocol": f"`{recipe.protocol}`, uniform sampling; the paper's: `k400-10x3@256`; videos "
         "that did not decode, counted as wrong: 1",
@@ -39,9 +39,31 @@ def test_how_the_numbers_came_about(measure, lines):
         "Seeds": "0, 1; 10 runs, 0:09:38 of training and testing",
         "Environment": "stsm 0.1.0, commit abc1234, python 3.11.1, torch 2.6.0, Linux x86_64, cpu, "
         "AVX2, decoder decord",
-        "Command": "`stsm ablate spatial --dataset order --seeds 2` (finished runs are read from "
+        "Command": "`stsm ablate spatial --dataset order --seeds 2 --row TSN --row T --row H "
+        "--row H+W --row HW` (finished runs are read from "
         f"`records/table2_spatial/order-short-{sweep.experiment}/`)",
     }
+
+
+@pytest.mark.parametrize(
+    ("controls", "rest"),
+    [
+        ((), " --row H --row W --row HW"),  # some of the table's rows are not run
+        (("TSN dilated", "HW+Hw"), ""),
+    ],
+)
+def test_rows_of_more_seeds_have_a_command_of_their_own(measure, lines, controls, rest):
+    few = dict.fromkeys(("H", "W", "HW", *controls), 1)
+    sweep = measure(
+        "spatial",
+        lambda run: 50 if run.seed < few.get(run.row.name, 2) else None,
+        seeds=2,
+        controls=controls,
+    )
+    assert lines(sweep)["Command"].partition(" (")[0] == (
+        "`stsm ablate spatial --dataset order --seeds 2 --row TSN --row T --row H+W`, then "
+        f"`stsm ablate spatial --dataset order{rest}`"
+    )
 
 
 def with_files(record, files):

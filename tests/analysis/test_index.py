@@ -27,7 +27,7 @@ def test_what_holds_on_which_data_is_seen_at_once(measure, tmp_path):
         "| not run |",
         f"| [4](table4_sota-k400.md) | {claim} | not run | – | not run | – |",
         f"| [5](table5_sota-sthv2.md) | {claim} | – | not run | – | not run |",
-        f"| [6](table6_backbones-k400.md) | {claim} | not run | – | does not hold: 3 equal; 3 "
+        f"| [6](table6_backbones-k400.md) | {claim} | not run | – | does not hold: 3 tied; 3 "
         "clearly against it | – |",
         f"| [7](table7_backbones-sthv2.md) | {claim} | – | not run | – | not run |",
     ]
@@ -108,8 +108,8 @@ def test_the_contrasts_of_the_plan_stand_first(tmp_path):
     text = index_text(tmp_path)
     assert text.index("## The plan's contrasts") < text.index("## Does it hold?")
     assert (
-        "| P5 | set of order | T+H+W, α = 3/8 against 1/4 | +0.27 (Table 1) | – | – | – | – | "
-        "**not yet run (0 of 9 seeds)** |\n"
+        "| P5 | set of order | T+H+W, α = 3/8 against 1/4 | +0.27 (Table 1, Kinetics-400) "
+        "| – | – | – | – | **not yet run (0 of 9 seeds)** | – |\n"
     ) in text
     assert (
         "| Space alone: H+W, α = 1/4, against no shift | set of scenes | – | – | not yet run ("

@@ -69,8 +69,8 @@ def test_the_plan_has_six_contrasts_of_nine_seeds_and_the_controls_of_three():
     assert {answer.num_seeds for answer in secondary_answers([])} == {(9, 9), (3, 9), (3, 3)}
     assert [question.dataset for question in SECONDARY] == [*SETS] * 6
     printed = [question.printed for question in PRIMARY]
-    assert printed[:2] == [(0.61, "Table 3"), (2.2, "Table 7")]
-    assert printed[2:] == [(0.27, "Table 1"), (0.23, "Table 1")] * 2
+    assert printed[:2] == [(0.61, 3), (2.2, 7)]
+    assert printed[2:] == [(0.27, 1), (0.23, 1)] * 2
 
 
 def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
@@ -89,23 +89,31 @@ def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
     assert better.p == pytest.approx(6 * better.contrast.p)
     assert answers["P6"].p == pytest.approx(min(1, 5 * answers["P6"].contrast.p))
     first, second = opening(records)
-    assert "these are recorded 0 of 54 on the set of scenes and 45 of 54 on the set of order." in (
-        first
-    )
+    assert "controls among them, are recorded 0 of 54 on the set of scenes and 45 of 54 on" in first
     assert (
         "P2, STSM (T+H+W, α = 3/8) against TSM (T, α = 1/4) on the set of order: the former is "
         "better (+30.0 points, 95 % interval "
     ) in first
     assert "1/4 on the set of order: the two are equal, to within 1 point (+0.0 points" in first
     assert first.endswith("Of P1, P3, P4 nothing is concluded: runs of them are missing.")
-    assert "where 5 of the 6 that the paper prints for these contrasts are smaller." in second
+    assert "where 3 of the 4 that the paper prints for these contrasts are smaller." in second
+    least = {name: (high - low) / 2 * 2.6383 / 1.96 for name, (low, high) in intervals(answers)}
+    told = ", ".join(f"{max(1, points):.1f} ({name})" for name, points in least.items())
+    assert f"of the spread that these runs have, it takes about {told} points." in second
     # of 9 × 100 videos STSM has 45 + 45 right and TSM 30 + 30
     assert limits(records)[-1] == (
-        "Of the 2 pairs of classes of the set of order, 0 stand at 97 % or more for both TSM and "
-        "STSM, and in 1 neither scores a class above its other in more than 55 %; these leave "
-        "nothing to tell the two by. `up` and `down` (60.0 % for TSM, 90.0 % for STSM) make +15.00 "
-        "of the +30.00 points by which STSM differs from TSM. Without them +15.00 are left."
+        "Pair by pair, which the plan does not ask: of the 2 pairs of classes of the set of order, "
+        "0 stand at 97 % of top-1 or more for both TSM and STSM, and in 1 neither scores a class "
+        "above its other in more than 55 %. Most differs `up` with `down`: top-1 60.0 % with TSM, "
+        "90.0 % with STSM. Of STSM's difference from TSM that pair makes +15.00 [+15.0, +15.0] "
+        "points, all others together +15.00 [+15.0, +15.0] (95 % intervals, by the spread over "
+        "seeds alone)."
     )
+
+
+def intervals(answers):
+    """The names and the intervals of what is judged."""
+    return [(name, a.contrast.interval) for name, a in answers.items() if a.contrast]
 
 
 def test_a_run_that_is_missing_leaves_its_contrasts_open(recorded):
@@ -148,5 +156,5 @@ def test_the_short_budget_is_none_of_it(recorded):
     ],
 )
 def test_the_rule(difference, interval, p, verdict):
-    contrast = Contrast(difference, interval, p, 3, (9, 9))
+    contrast = Contrast(difference, interval, p, None, 3, (9, 9))
     assert PlannedAnswer(PRIMARY[0], (9, 9), (9, 9), contrast, p).verdict == verdict

@@ -132,6 +132,14 @@ def test_several_best_rows(read, names, listed):
     assert best == f"Measured: {listed} are best together (50.0)."
 
 
+def test_what_the_best_rows_are_not_clearly_above_is_said(read):
+    means = {"3/8": 60, "1/2": 60, "1/4": 59}
+    best = read("alpha", lambda run: means.get(run.row.name, 20) + run.seed, seeds=3)[1]
+    assert best == (
+        "Measured: 3/8 and 1/2 are best together (61.0); they are not clearly above 1/4."
+    )
+
+
 def test_rows_that_are_missing_are_counted(read):
     sentences = read("alpha", lambda run: 50 if run.row.name == "0" else None)
     assert sentences == [

@@ -4,7 +4,15 @@ from statistics import correlation
 
 import pytest
 
-from stsm_cli.analysis.statistics import Spread, agreement, holm, share_as_close, welch
+from stsm_cli.analysis.statistics import (
+    Spread,
+    agreement,
+    holm,
+    mean_interval,
+    mean_test,
+    share_as_close,
+    welch,
+)
 
 
 def test_mean_and_sample_standard_deviation():
@@ -94,3 +102,15 @@ def test_an_order_in_words():
 def test_equal_rows_share_their_place():
     assert "paper's rows is +0.87 (" in agreement(list("abc"), [1, 2, 3], [5, 9, 9])  # ½·√3
     assert "best row, c, is number 1.5 of 3" in agreement(list("abc"), [1, 2, 3], [5, 9, 9])
+
+
+def test_a_mean_is_tested_by_its_values_alone():
+    assert mean_test((1.0, 2.0, 3.0)) == pytest.approx(0.0742, abs=1e-4)  # t = 2 √3, 2 degrees
+    assert mean_test((-1.0, 1.0)) == 1
+    assert mean_test((2.0, 2.0)) == 1  # they do not vary
+    assert mean_test((2.0,)) is None
+
+
+def test_the_interval_of_a_mean():
+    low, high = mean_interval((1.0, 2.0, 3.0))  # 4.303 / √3 on either side
+    assert (low, high) == (pytest.approx(2 - 2.4841, abs=1e-4), pytest.approx(2 + 2.4841, abs=1e-4))

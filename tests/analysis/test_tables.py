@@ -124,7 +124,10 @@ def test_a_system_that_is_measured_stands_in_its_row(measure, markdown):
     ) in text
     assert "| Two-Stream I3D [1] | 3D BNInception | RGB+Flow | ImageNet | 64 | – |" in text
     assert "`r2plus1d_small`, RGB and flow together, 24 classes" in text
-    assert "Command: `stsm ablate sota-k400 --dataset scenes --systems --seeds 2`" in text
+    assert (
+        "Command: `stsm ablate sota-k400 --dataset scenes --systems --seeds 2 --row 'TSN R-50' "
+        "--row 'R(2+1)D' --row 'R(2+1)D RGB+flow'`"
+    ) in text
 
 
 def test_a_system_that_is_blind_to_order_says_so_in_its_row(measure, markdown):
