@@ -50,7 +50,7 @@ def verdicts(rows: Sequence[RowSummary]) -> list[str]:
     for name, members in networks.items():
         sentences.append(_one_network(name, members, conclusion.comparisons))
     if len(measured) > 1 and not networks:  # rows of several networks have no common order
-        sentences += _measured(measured, is_whole=len(measured) == len(rows))
+        sentences += _measured(measured, rows)
     if known := [pair for pair in conclusion.comparisons if pair.is_run]:
         sentences.append(f"The pairs of the claim: {name_pairs(known)}.")
     return [*sentences, f"{conclusion.sentence} {conclusion.test}".rstrip()]
@@ -176,19 +176,21 @@ def _gap(pair: RowComparison) -> str:
     )
 
 
-def _measured(measured: Sequence[RowSummary], *, is_whole: bool) -> list[str]:
+def _measured(measured: Sequence[RowSummary], rows: Sequence[RowSummary]) -> list[str]:
     means = [_top1(row).mean for row in measured]
     if len(set(means)) == 1:
         return ["The measured rows are all equal: there is no order to compare with the paper's."]
-    if not is_whole:
-        return [_measured_best(measured)]
+    best = _measured_best(measured, [row for row in rows if row not in measured])
+    if len(measured) < len(rows):
+        return [best]
     names = [row.row.name for row in measured]
-    return [_measured_best(measured), agreement(names, [_printed(row) for row in measured], means)]
+    return [best, agreement(names, [_printed(row) for row in measured], means)]
 
 
-def _measured_best(measured: Sequence[RowSummary]) -> str:
+def _measured_best(measured: Sequence[RowSummary], not_run: Sequence[RowSummary]) -> str:
     best, *others = sorted(measured, key=lambda row: -_top1(row).mean)
-    comparisons = compare([(best, other) for other in others])
+    # corrected for all of the table's rows, as the claim is
+    comparisons = compare([(best, other) for other in (*others, *not_run)])[: len(others)]
     mean, second = f"{_top1(best).mean:.1f}", others[0]
     if ties := [pair.other.row.name for pair in comparisons if pair.is_tied]:
         names = ", ".join([best.row.name, *ties[:-1]])

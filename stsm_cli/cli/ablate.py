@@ -13,13 +13,13 @@ from stsm_cli.cli.ablate_result import print_result, result_record
 from stsm_cli.cli.ablate_runs import Runner, carry_out, told_how_to_go_on
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.cli.submit import Slurm, Submitter, jobs_record, print_jobs
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
 from stsm_cli.printable import command_line
 
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
     from stsm_cli.cli.submit import OpenData
-    from stsm_cli.config.schema import Recipe
+    from stsm_cli.config.schema import ModelConfig, Recipe
     from stsm_cli.data.dataset import Splits
     from stsm_cli.data.decode import Decoder
     from stsm_cli.engine.slurm import Submitted
@@ -142,7 +142,8 @@ def ablate(
         from stsm_cli.analysis.plan import describe_sweeps
 
         plans = describe_sweeps(sweeps, out, console)
-        _warn_of_data([recipe for plan in plans for recipe in plan.recipes_to_do], data)
+        for problem in _obstacles([r for plan in plans for r in plan.recipes_to_do], data):
+            console.warn_of(problem)
         if as_json:
             _print_json([plan_record(plan) for plan in plans], is_all)
         elif is_all:
@@ -173,13 +174,29 @@ def _runner(
     return Submitter(slurm, open_data, data, device, workers, decoder, jobs)
 
 
-def _warn_of_data(recipes: "Sequence[Recipe]", root: Path | None) -> None:
-    """Say once each what keeps `recipes` from reading the data set, such as flow that is absent."""
+def _obstacles(recipes: "Sequence[Recipe]", root: Path | None) -> list[StsmError]:
+    """What keeps `recipes` from being run, each once: the data set, or weights to start from."""
     from stsm_cli.data.dataset import obstacle
 
-    found = (obstacle(r.data, r.data.place(root), r.model.view.flow_fields) for r in recipes)
-    for problem in {str(problem): problem for problem in found if problem}.values():
-        output.current().warn_of(problem)
+    found = [obstacle(r.data, r.data.place(root), r.model.view.flow_fields) for r in recipes]
+    begun = {r.model.init: r.model for r in recipes if r.model.init is not None}
+    problems = [*filter(None, found), *filter(None, map(_misfit, begun.values()))]
+    return list({str(problem): problem for problem in problems}.values())
+
+
+def _misfit(model: "ModelConfig") -> StsmError | None:
+    """The reason why a network cannot start from its weights, if there is one."""
+    from stsm_cli.models.weights_kind import check_weights
+
+    assert model.init is not None
+    try:
+        check_weights(Path(model.init))
+        from stsm_cli.models.build import check_init  # takes seconds
+
+        check_init(model)
+    except (CheckpointError, RecipeError) as error:
+        return error
+    return None
 
 
 def _opener(data: Path | None, decoder: "Decoder") -> "OpenData":
@@ -280,12 +297,14 @@ def _run(
     as_json: bool,
 ) -> list[dict[str, Any]]:
     """Carry out sweeps, showing each result as it comes; what JSON says of them."""
+    for problem in _obstacles(_to_do(sweeps, out), data):
+        raise problem  # not after the weeks that an earlier table takes
     console, records, several = output.current(), [], len(sweeps) > 1
     pending: dict[Path, Submitted] = {}
     for number, sweep in enumerate(sweeps, start=1):
         if several:
             console.message(f"{sweep.name} on {sweep.dataset}, {number} of {len(sweeps)}")
-        files = carry_out(sweep, out, data, runner)
+        files = carry_out(sweep, out, runner)
         if runner.pending:
             pending |= {job.out: job for job in runner.pending}
             records.append({"name": sweep.name} | jobs_record(runner.pending))
@@ -301,6 +320,21 @@ def _run(
         again = command_line("report", "--out", out)
         console.message(f"`{again}` brings figures, audit and index up to date")
     return records
+
+
+def _to_do(sweeps: "Sequence[Sweep]", out: Path) -> "list[Recipe]":
+    """The recipes of the runs that are not recorded."""
+    from stsm_cli.analysis.records import finished_among, read_records
+
+    records = read_records(out)
+    known = [finished_among(records, sweep) for sweep in sweeps]
+    return [
+        stream.recipe
+        for sweep, recorded in zip(sweeps, known, strict=True)
+        for run in sweep.runs
+        if run.recipe_hash not in recorded
+        for stream in run.streams
+    ]
 
 
 def _print_json(records: Sequence[dict[str, Any]], is_all: bool) -> None:

@@ -166,13 +166,10 @@ def told_how_to_go_on() -> Iterator[None]:
         raise InterruptedRunError("interrupted between runs", hint=RUN_AGAIN) from None
 
 
-def carry_out(
-    sweep: "Sweep", out: Path, data: Path | None, runner: Runner | Submitter
-) -> list[Path]:
+def carry_out(sweep: "Sweep", out: Path, runner: Runner | Submitter) -> list[Path]:
     """Do what is missing of `sweep`; the files of its table.
 
     Raises:
-        DataError: `data` (or the default place) holds another data set; nothing was done.
         InterruptedRunError: Ctrl-C; what is finished is recorded and in the table.
         PreemptedError: SIGTERM; the same.
     """
@@ -180,15 +177,11 @@ def carry_out(
     from stsm_cli.analysis.publish import publish, table_file
     from stsm_cli.analysis.records import finished
     from stsm_cli.analysis.sweep import run_sweep
-    from stsm_cli.data.dataset import check_place
 
     recorded = finished(out, sweep)
     missing = [
         stream for run in sweep.runs if run.recipe_hash not in recorded for stream in run.streams
     ]
-    for run in missing:
-        place = run.recipe.data.place(data)
-        check_place(run.recipe.data, place, run.recipe.model.view.flow_fields)
     if not missing:
         told = f"{counted(len(sweep.runs), 'run')} recorded in {out / 'records'}, none missing"
         output.current().message(f"nothing to train: {told}; another --out begins anew")

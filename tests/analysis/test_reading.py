@@ -140,6 +140,14 @@ def test_what_the_best_rows_are_not_clearly_above_is_said(read):
     )
 
 
+def test_clearly_best_is_corrected_for_rows_that_are_not_run_too(read):
+    means = {"T": 50, "TSN": 47}  # p 0.02 by Welch's test, of five pairs
+    told = read(
+        "spatial", lambda run: (mean := means.get(run.row.name)) and mean + run.seed, seeds=3
+    )
+    assert told[2].endswith("it is not clearly above TSN.")
+
+
 def test_rows_that_are_missing_are_counted(read):
     sentences = read("alpha", lambda run: 50 if run.row.name == "0" else None)
     assert sentences == [

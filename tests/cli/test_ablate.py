@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.sweep import Outcome
@@ -275,6 +277,23 @@ def test_other_data_are_refused_before_anything_is_made_or_told(
         "or delete set\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_weights_to_start_from_are_looked_at_before_anything_is_made_or_trained(
+    capsys, tmp_path, trained
+):
+    sets = ["--set", "model.weights=null", "--set", "model.init=gone.safetensors"]
+    rows = ["--row", "TSN", "--row", "T"]
+    command = ["ablate", "spatial", "--dataset", "order", *rows, *sets]
+    assert run([*command, "--dry-run"]) == 0
+    assert "warning: gone.safetensors: no such file of weights\n" in capsys.readouterr().err
+    assert run(command) == 1
+    assert "error: gone.safetensors: no such file of weights\n" in capsys.readouterr().err
+    Path("gone.safetensors").write_bytes(save({"other.weight": torch.ones(1)}))
+    assert run(command) == 1
+    assert "gone.safetensors: " in capsys.readouterr().err
+    assert trained[0] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["gone.safetensors"]
 
 
 def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(
