@@ -127,7 +127,4 @@ def _contrasts(
 
 def _contrast(name: str, first: Sequence[RunRecord], other: Sequence[RunRecord]) -> list[list[str]]:
     found = contrast_of(first, other)
-    if found is None:
-        return []
-    low, high = found.interval
-    return [[name, f"{found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{found.p:.2g}"]]
+    return [] if found is None else [[name, *found.cells, f"{found.p:.2g}"]]

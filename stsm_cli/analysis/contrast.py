@@ -47,6 +47,12 @@ class Contrast:
     num_draws: int
     num_runs: tuple[int, int]
 
+    @property
+    def cells(self) -> list[str]:
+        """The difference and its interval, as a table writes them."""
+        low, high = self.interval
+        return [f"{self.difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
+
 
 def contrast_of(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Contrast | None:
     """The contrast of two rows on the draws that both were run on.

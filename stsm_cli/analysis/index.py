@@ -178,10 +178,7 @@ def _of_draws(answer: PlannedAnswer) -> str:
 
 
 def _measured(answer: PlannedAnswer) -> list[str]:
-    if answer.contrast is None:
-        return ["–", "–"]
-    low, high = answer.contrast.interval
-    return [f"{answer.contrast.difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
+    return ["–", "–"] if answer.contrast is None else answer.contrast.cells
 
 
 def _verdict(answer: PlannedAnswer) -> str:

@@ -122,9 +122,9 @@ def _late_gains(records: Sequence[RunRecord]) -> list[float]:
     gains = []
     for dataset in SETS:
         for row in (TSM, STSM, STSM_1_4, STSM_1_2):
-            curves = [run.curve.val_top1 for run in runs_of(row, dataset, records)]
+            curves = [run.curve for run in runs_of(row, dataset, records)]
             if curves:
-                gained = tuple(curve[-1] - curve[len(curve) // 2 - 1] for curve in curves)
+                gained = tuple(c.gain(len(c.val_top1) - len(c.val_top1) // 2) for c in curves)
                 gains.append(Spread(gained).mean)
     return gains
 

@@ -268,13 +268,9 @@ def _last_gains(group: Group, last: int) -> dict[str, float]:
     if group.epochs <= last:
         return {}
     return {
-        name: Spread(tuple(_gain(r.curve.val_top1, last) for r in group.of(name))).mean
+        name: Spread(tuple(r.curve.gain(last) for r in group.of(name))).mean
         for name in dict.fromkeys(record.row for record in group.records)
     }
-
-
-def _gain(values: Sequence[float], last: int) -> float:
-    return values[-1] - values[-1 - last]
 
 
 def _printed(row: RowSummary) -> float:

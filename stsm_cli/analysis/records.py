@@ -53,6 +53,10 @@ class Curve:
     train_top1: tuple[Percent, ...]
     val_top1: tuple[Percent, ...]
 
+    def gain(self, last: int) -> float:
+        """Points of validation top-1 gained over the last epochs, of which there are more."""
+        return self.val_top1[-1] - self.val_top1[-1 - last]
+
 
 @dataclass(frozen=True, config=STRICT)
 class NetworkCost:
