@@ -215,6 +215,8 @@ class Machine(Origin):
     python: str | None = None
     platform: str | None = None
     device: str | None = None
+    cpu: str | None = None
+    """The processor's name: another kind rounds otherwise. None in runs from before it was kept."""
     cpu_capability: str | None = None
     decoder: str | None = None
     batch: StepBatch | None = None

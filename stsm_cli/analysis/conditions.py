@@ -140,5 +140,5 @@ def _environment(record: RunRecord) -> str:
         "torch": machine.packages.get("torch"),
     }
     parts = [f"{name} {version}" for name, version in versions.items() if version]
-    parts += filter(None, (machine.platform, machine.device, machine.cpu_capability))
+    parts += filter(None, (machine.platform, machine.device, machine.cpu, machine.cpu_capability))
     return f"{', '.join(parts)}, decoder {machine.decoder or 'unknown'}"

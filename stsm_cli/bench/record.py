@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -150,7 +149,7 @@ class Begun:
             "benchmark": benchmark,
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "code": code_hash(benchmark),
-            "machine": Hardware(about["device"], cpu_name(), num_cores()),
+            "machine": Hardware(about["device"], about["cpu"], num_cores()),
             "load_average": None if load is None else round(load, 2),
             "clock": "cpu" if is_cpu_time else "wall",
             "rounds": rounds,
@@ -187,16 +186,6 @@ def code_hash(benchmark: Benchmark) -> str:
         for path in sorted(package.glob(pattern)):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def cpu_name(system: Path = Path("/")) -> str:
-    """The processor's name, as Linux tells it; elsewhere its kind."""
-    try:
-        text = (system / "proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else platform.machine()
 
 
 def save(folder: Path, measured: Measurement) -> Path:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from stsm_cli import __version__
+from stsm_cli.cores import cpu_name
 from stsm_cli.data.counts import read_counts
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world
@@ -31,6 +32,7 @@ def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
         "packages": {name: version for name in packages if (version := _version(name))},
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu": cpu_name(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "processes": current_world().size,

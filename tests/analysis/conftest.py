@@ -48,6 +48,7 @@ def outcome(correct, run, **origin):
             "packages": {"torch": "2.6.0"},
             "platform": "Linux x86_64",
             "device": "cpu",
+            "cpu": "Some CPU 3",
             "cpu_capability": "AVX2",
             "decoder": "decord",
             "data_id": ids.get(run.recipe.data.dataset),

@@ -38,7 +38,7 @@ def test_how_the_numbers_came_about(measure, lines):
         "weights",
         "Seeds": "0, 1; 10 runs, 0:09:38 of training and testing",
         "Environment": "stsm 0.1.0, commit abc1234, python 3.11.1, torch 2.6.0, Linux x86_64, cpu, "
-        "AVX2, decoder decord",
+        "Some CPU 3, AVX2, decoder decord",
         "Command": "`stsm ablate spatial --dataset order --seeds 2 --row TSN --row T --row H "
         "--row H+W --row HW` (finished runs are read from "
         f"`records/table2_spatial/order-short-{sweep.experiment}/`)",

@@ -5,7 +5,7 @@ import torch
 
 from stsm_cli.bench import record
 from stsm_cli.bench.page import render
-from stsm_cli.bench.record import Begun, Table, cpu_name, read_all, save, write
+from stsm_cli.bench.record import Begun, Table, read_all, save, write
 from stsm_cli.errors import DataError, UsageError
 
 CPU = torch.device("cpu")
@@ -71,17 +71,6 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "a.json").mkdir()
     with pytest.raises(UsageError, match=r"a\.json: cannot be written \(Is a directory\)"):
         write(tmp_path / "a.json", b"")
-
-
-def test_a_processor_has_a_name(tmp_path):
-    (tmp_path / "proc").mkdir()
-    file = tmp_path / "proc" / "cpuinfo"
-    file.write_text("processor : 0\nmodel name\t: Some CPU 3\nmodel name\t: Some CPU 3\n")
-    assert cpu_name(tmp_path) == "Some CPU 3"
-    file.write_text("processor : 0\n")
-    assert cpu_name(tmp_path)
-    file.unlink()
-    assert cpu_name(tmp_path)
 
 
 def test_the_page_shows_figures_of_the_present_code_only(monkeypatch):

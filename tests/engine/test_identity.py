@@ -3,6 +3,7 @@ import json
 
 import torch
 
+from stsm_cli.cores import cpu_name
 from stsm_cli.data.manifest import write_manifest
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
 from stsm_cli.models.build import build_model
@@ -43,6 +44,10 @@ def test_data_on_disk_is_known_by_its_list_and_report(tmp_path, make_split):
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     assert describe_environment(torch.device("cpu"), "pyav")["commit"] is None
+
+
+def test_the_processor_is_named():
+    assert describe_environment(torch.device("cpu"), "pyav")["cpu"] == cpu_name()
 
 
 def test_the_command_can_be_pasted(monkeypatch):
