@@ -50,10 +50,14 @@ class Row(Section):
         """All overrides of the row on a data set."""
         return (*self.overrides, *self.also.get(dataset, ()))
 
-    def sets(self, key: str, dataset: DatasetName) -> bool:
-        """True if the row overrides `key`, or what it is a part of."""
-        own = (override.partition("=")[0] for override in self.on(dataset))
-        return any(f"{key}.".startswith(f"{name}.") for name in own)
+    def undoes(self, override: str, dataset: DatasetName) -> bool:
+        """True if the row sets what `override` does or what it is a part of, or parts of a null."""
+        key, _, value = override.partition("=")
+        own = [words.partition("=")[0] for words in self.on(dataset)]
+        is_null = value.strip() in ("", "~", "null")
+        return any(f"{key}.".startswith(f"{name}.") for name in own) or (
+            is_null and any(name.startswith(f"{key}.") for name in own)
+        )
 
     @property
     def slug(self) -> str:
@@ -289,9 +293,9 @@ def plan_sweep(
     rows, asked = _rows_on(chosen, ablation, systems=systems, only=only)
     left_out = _left_out(ablation, rows) if not (is_full or only) else []
     rows = [row for row in rows if row.name not in left_out]
-    for key in (override.partition("=")[0] for override in overrides):
-        if rows and all(row.sets(key, chosen) for row in rows):
-            raise UsageError(f"--set {key}: every row of {name} sets it")
+    for override in overrides:
+        if rows and all(row.undoes(override, chosen) for row in rows):
+            raise UsageError(f"--set {override.partition('=')[0]}: every row of {name} sets it")
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)

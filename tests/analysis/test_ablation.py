@@ -161,6 +161,13 @@ def test_an_override_that_every_row_sets_itself():
     plan_sweep("sota-k400", overrides=["model.num_frames=4"])  # rows of 8 frames do not
 
 
+@pytest.mark.parametrize("null", ["null", "~", ""])
+def test_a_null_of_whose_parts_every_row_sets_some(null):
+    with pytest.raises(UsageError, match=r"--set model\.shift: every row of alpha sets it"):
+        plan_sweep("alpha", overrides=[f"model.shift={null}"])
+    plan_sweep("alpha", overrides=["model.shift={shortcut: true}"])  # rows add to it
+
+
 def test_an_override_that_leaves_two_rows_alike():
     with pytest.raises(UsageError, match="--set: leaves rows 1/8 and T 1/8 alike") as caught:
         plan_sweep("alpha", full=True, overrides=["model.shift.dims=T"])
