@@ -16,6 +16,7 @@ import math
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -121,6 +122,21 @@ class Manifest:
 def has_manifest(root: Path, split: str) -> bool:
     """Tell whether a split has its manifest, which is written when its videos are there."""
     return (_folder(root) / f"{split}.csv").is_file()
+
+
+def filled_splits(root: Path) -> tuple[str, ...]:
+    """Train and val but one that lists nothing: a set may be prepared to be tested on alone.
+
+    Where neither lists a video both come, and reading them tells why.
+    """
+    filled = [split for split in SPLITS if not _lists_nothing(_folder(root) / f"{split}.csv")]
+    return tuple(filled) or SPLITS
+
+
+def _lists_nothing(path: Path) -> bool:
+    with suppress(OSError):
+        return path.read_bytes().count(b"\n") == 1  # the heading
+    return False
 
 
 def manifest_digest(root: Path, split: str) -> str:

@@ -12,26 +12,32 @@ from stsm_cli.data.manifest import SPLITS
 from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree
 
-VAL_NAMES = ("val", "validation", "valid", "test")  # the first that is there is `val`
+TRAIN_NAMES = ("train", "training")
+VAL_NAMES = ("val", "validation", "validate", "valid", "test", "testing")
+"""Names of the parts; the first of each that is there is the part."""
 
 
 def from_class_folders(tree: Tree) -> Inventory:
     """The videos by their folders: classes, and the split where there is one."""
     base = _base(tree)
-    names = {name.lower(): name for name in _by_folder(tree.videos, base)}
-    val = next((names[name] for name in VAL_NAMES if name in names), None)
-    has_split = names.keys() <= {"train", *VAL_NAMES} or ("train" in names and val)
+    names = {_part(name): name for name in _by_folder(tree.videos, base)}
+    train, val = (
+        next((names[name] for name in known if name in names), None)
+        for known in (TRAIN_NAMES, VAL_NAMES)
+    )
+    has_split = names.keys() <= {*TRAIN_NAMES, *VAL_NAMES} or (train and val)
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     if not has_split:
         entries["train"] = _entries(tree, base)
         notes = [f"classes are the folders in {tree.root / base}", *_empty(tree, base)]
         return Inventory(entries, tuple(notes))
-    folders = dict(zip(SPLITS, (names.get("train"), val), strict=True))
+    folders = dict(zip(SPLITS, (train, val), strict=True))
     notes = [f"classes are the folders in {' and '.join(f'{n}/' for n in folders.values() if n)}"]
     for split, name in folders.items():
         if name is not None:
             entries[split] = _entries(tree, f"{base}{name}/")
             notes += _empty(tree, f"{base}{name}/")
+    notes += _empty_parts(tree, base)
     spare = [name for key, name in names.items() if key in VAL_NAMES and name != val]
     notes += [f"{name}/ left out: {val}/ is the validation part" for name in spare]
     left_out = (path for name in spare for path in _below(tree.videos, f"{base}{name}/"))
@@ -46,11 +52,23 @@ def _base(tree: Tree) -> str:
         name = next(iter(folders), "")
         alone = len(folders) == 1 and len(folders[name]) == len(_below(tree.videos, base))
         deeper = f"{base}{name}/"
-        if not alone or name.lower() in ("train", *VAL_NAMES):
+        if not alone or _part(name) in (*TRAIN_NAMES, *VAL_NAMES):
             return base
         if any("/" not in path.removeprefix(deeper) for path in folders[name]):
             return base
         base = deeper
+
+
+def _empty_parts(tree: Tree, base: str) -> list[str]:
+    full = _by_folder(tree.videos, base)
+    folders = [path.removeprefix(base) for path in _below(tree.folders, base)]
+    empty = [n for n in folders if _part(n) in (*TRAIN_NAMES, *VAL_NAMES) and n not in full]
+    return [f"{tree.root / base / name} holds no video" for name in empty]
+
+
+def _part(folder: str) -> str:
+    """The name of a folder as that of a part: MMAction2 calls it `videos_train`."""
+    return folder.lower().removeprefix("videos_")
 
 
 def _below(paths: Iterable[str], folder: str) -> list[str]:

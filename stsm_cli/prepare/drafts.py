@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 
 STALE_SECONDS = 600  # after which a half-written file is abandoned
@@ -12,7 +13,9 @@ STALE_SECONDS = 600  # after which a half-written file is abandoned
 @contextmanager
 def draft(target: Path) -> Iterator[Path]:
     """A name to write to, which becomes `target` when the block ends without an error."""
-    path = target.with_name(f"{target.name}.{os.getppid()}.tmp")  # whose to delete, if killed
+    known_by = blake2b(os.fsencode(target.name), digest_size=8).hexdigest()
+    name = f"{target.name[:40]}.{known_by}"  # all of a long name would leave no room
+    path = target.with_name(f"{name}.{os.getppid()}.tmp")  # whose to delete, if killed
     try:
         yield path
         path.replace(target)

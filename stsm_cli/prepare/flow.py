@@ -17,12 +17,12 @@ from typing import Any
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.cores import num_cores
-from stsm_cli.data.counts import SplitCounts
+from stsm_cli.data.counts import SplitCounts, prepared_as
 from stsm_cli.data.flow import LIMIT_PX, QUANTUM_PX, flow_folder, flow_path
 from stsm_cli.data.flow_report import flow_problems_path, flow_report_path
 from stsm_cli.data.manifest import (
-    SPLITS,
     Manifest,
+    filled_splits,
     has_manifest,
     manifest_digest,
     read_manifest,
@@ -89,12 +89,13 @@ def prepare_flow(
 
 def _manifests(root: Path) -> tuple[list[Manifest], dict[str, str]]:
     """The manifests, and the digest of each, of before it was read: what changes then is known."""
-    splits = [*SPLITS, "test"] if has_manifest(root, "test") else SPLITS
+    splits = [*filled_splits(root), *(["test"] if has_manifest(root, "test") else [])]
     digests = {split: manifest_digest(root, split) for split in splits if has_manifest(root, split)}
     try:
         return [read_manifest(root, split) for split in splits], digests
     except DataError as error:
-        hint = f"prepare the set first, for example `{command_line('prepare', 'folder', root)}`"
+        words = command_line("prepare", prepared_as(root) or "folder", root)
+        hint = f"prepare the set first, for example `{words}`"
         raise DataError(str(error), hint=error.hint and hint) from None
 
 

@@ -12,12 +12,12 @@ from pathlib import Path, PureWindowsPath
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
-from stsm_cli.prepare.class_folders import VAL_NAMES
+from stsm_cli.prepare.class_folders import TRAIN_NAMES, VAL_NAMES
 from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines, with_slashes
 from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree
 
-_SPLIT_NAMES = ("train", *VAL_NAMES)
+_SPLIT_NAMES = (*TRAIN_NAMES, *VAL_NAMES)
 
 
 def read_classes(root: Path) -> tuple[str, ...] | None:
@@ -53,7 +53,9 @@ def from_csv(tree: Tree) -> Inventory | None:
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     problems: list[str] = []
     for split, name in files.items():
-        for where, row in read_csv(tree.root / name, ("path", "label")):
+        rows = list(read_csv(tree.root / name, ("path", "label")))
+        problems += [] if rows else [f"{tree.root / name}: lists no video"]
+        for where, row in rows:
             try:
                 path = _path(tree.root, there, row["path"])
                 label = _label(row["label"], classes)
@@ -117,7 +119,7 @@ def _label(text: str, classes: Sequence[str] | None) -> str:
 def _split(name: str) -> str:
     if name not in _SPLIT_NAMES:
         raise ValueError(f"split must be one of {', '.join(_SPLIT_NAMES)}, got {name!r}")
-    return "train" if name == "train" else "val"
+    return "train" if name in TRAIN_NAMES else "val"
 
 
 def _refuse_numbers(root: Path, entries: Sequence[Entry]) -> None:

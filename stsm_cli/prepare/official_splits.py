@@ -7,6 +7,7 @@ are those of split 1; 2 and 3 are called alike. The test part is `val`. A video 
 class folder and its name without suffix, so files in another format serve as well.
 """
 
+import re
 from pathlib import PurePosixPath
 
 from stsm_cli.data.manifest import SPLITS
@@ -77,13 +78,14 @@ def from_hmdb51(tree: Tree, split: int) -> Inventory | None:
         DataError: A line is wrong; names file and line.
     """
     ending = f"_test_split{split}.txt"
-    files = [path for path in tree.files if path.endswith(ending)]
+    named = tree.named(rf".+{re.escape(ending)}")
+    files = {PurePosixPath(path).name: path for path in reversed(named)}  # of copies the nearest
     if not files:
         return None
     parts: dict[str, list[Entry]] = {part: [] for part in _HMDB51_PARTS.values()}
     problems: list[str] = []
-    for file in files:
-        class_name = PurePosixPath(file).name.removesuffix(ending)
+    for file_name, file in sorted(files.items()):
+        class_name = file_name.removesuffix(ending)
         for where, line in read_lines(tree.root / file):
             name, _, number = line.rpartition(" ")
             if name and number in _HMDB51_PARTS:

@@ -1,7 +1,8 @@
 """The files below a data root, walked once.
 
 Hidden files and folders (`.cache`, and the `._*` files that macOS puts into archives) do not count,
-nor do the folders that `stsm prepare` itself fills. Links to folders are followed.
+nor do the folders that `stsm prepare` itself fills. Links to folders are followed,
+but not back up: a folder that is linked to is seen at both places.
 """
 
 import codecs
@@ -29,7 +30,14 @@ VIDEO_SUFFIXES = (
 
 # right below the root: lists, re-encoded videos, and their optical flow
 _OUTPUT = re.compile(r"manifest|videos_\d+g\d+|flow_(?:dis|farneback|tvl1)")
-_SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+# trap: `training` and `testing` are words in names of Kinetics' classes
+_SPLITS = {
+    "train": "train",
+    **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
+    "test": "test",
+}
+Identity = tuple[int, int]
+"""Device and number of a folder, by whatever path."""
 _WORDS = re.compile("[^a-z]+")
 _TYPESCRIPT = (".ts", ".mts")  # or MPEG transport streams
 _HEAD = 1024  # bytes that tell them apart
@@ -125,22 +133,20 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
     files: list[str] = []
     folders: list[str] = []
     faults: dict[str, str] = {}
-    visited: set[tuple[int, int]] = set()  # a link may lead back up
-    waiting = [""]
+    waiting: list[tuple[str, frozenset[Identity]]] = [("", frozenset())]
     while waiting:
-        prefix = waiting.pop()
+        prefix, above = waiting.pop()
         try:
             identity, entries = _look(root / prefix)
         except OSError as error:
             faults[prefix.rstrip("/")] = f"cannot be read ({error.strerror})"
             continue
-        if identity in visited:
+        if identity in above:  # a link that leads back up
             continue
-        visited.add(identity)
         kinds = {prefix + entry.name: _kind(entry) for entry in entries}
         below = [p for p, kind in kinds.items() if kind == "folder" and not _OUTPUT.fullmatch(p)]
-        folders += below
-        waiting += [f"{path}/" for path in reversed(below)]  # a stack: the first comes first
+        folders.append(prefix[:-1])
+        waiting += [(f"{path}/", above | {identity}) for path in reversed(below)]
         for path, kind in kinds.items():
             if kind == "file" or (kind != "folder" and (_is_named_video(path) or _is_list(path))):
                 files.append(path)  # what cannot be read is told where it is to be read
@@ -148,12 +154,13 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
                 faults[path] = kind
     if "" in faults:
         raise DataError(f"{root}: {faults['']}")
-    if not files and not folders and not faults:
+    if not (files or faults or any(folders)):
         raise DataError(f"{root}: is empty", hint=hint)
     unfit = {path for path in filter(_is_named_video, files) if not _is_utf8(path)}
     faults |= dict.fromkeys(unfit, "its name is not UTF-8")
     fit = sorted(path for path in files if path not in unfit)
-    return Tree(root, tuple(fit), tuple(sorted(folders)), dict(sorted(faults.items())))
+    below_root = sorted(filter(None, folders))
+    return Tree(root, tuple(fit), tuple(below_root), dict(sorted(faults.items())))
 
 
 def stem(path: str) -> str:
@@ -192,7 +199,7 @@ def _check_root(root: Path) -> None:
         raise DataError(f"{root}: is no folder")
 
 
-def _look(folder: Path) -> tuple[tuple[int, int], list[os.DirEntry[str]]]:
+def _look(folder: Path) -> tuple[Identity, list[os.DirEntry[str]]]:
     """A folder's identity, by whatever path, and its entries, sorted, without hidden names."""
     status = folder.stat()
     with os.scandir(folder) as entries:

@@ -9,9 +9,9 @@ from typing import Any
 
 from stsm_cli.cores import num_cores
 from stsm_cli.data.manifest import (
-    SPLITS,
     Manifest,
     VideoRecord,
+    filled_splits,
     read_manifest,
     write_manifest,
 )
@@ -138,7 +138,7 @@ def measure_motion(
     threads = workers or num_cores()
     found = [
         open_motion(read_manifest(root, split), threads=threads, progress=progress)
-        for split in SPLITS
+        for split in filled_splits(root)
     ]
     total, added, broken = (
         sum(counts)

@@ -11,6 +11,7 @@ from stsm_cli.data.manifest import (
     Manifest,
     PackedRecords,
     VideoRecord,
+    filled_splits,
     read_manifest,
     write_manifest,
 )
@@ -203,6 +204,17 @@ def test_other_encodings_and_folders_are_named(tmp_path):
     path.unlink()
     path.mkdir()
     assert refused(tmp_path)[0] == "train.csv: cannot be read (Is a directory)"
+
+
+def test_a_split_that_lists_nothing_is_left_out_unless_both_do(tmp_path):
+    record = VideoRecord("a.mp4", 0, 32, 25.0, 112, 96)
+    assert filled_splits(tmp_path) == ("train", "val")
+    write_manifest(Manifest(tmp_path, "train", ("jump",), ()))
+    assert filled_splits(tmp_path) == ("val",)  # which is missing: reading tells it
+    write_manifest(Manifest(tmp_path, "val", ("jump",), (record,)))
+    assert filled_splits(tmp_path) == ("val",)
+    write_manifest(Manifest(tmp_path, "val", ("jump",), ()))
+    assert filled_splits(tmp_path) == ("train", "val")
 
 
 def test_writing_replaces_whole_files(tmp_path, monkeypatch):

@@ -1,6 +1,14 @@
 import os
 
-from stsm_cli.prepare.drafts import STALE_SECONDS, remove_drafts
+from stsm_cli.prepare.drafts import STALE_SECONDS, draft, remove_drafts
+
+
+def test_a_name_may_be_as_long_as_the_disk_takes_it(tmp_path):
+    names = [f"{'視' * 83}.{end}.mp4" for end in "ab"]
+    with draft(tmp_path / names[0]) as first, draft(tmp_path / names[1]) as second:
+        first.write_bytes(b"whole")
+        second.write_bytes(b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_drafts_of_the_dead_are_deleted_and_those_of_others_not(tmp_path):

@@ -56,6 +56,13 @@ def made(root, method="dis"):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def test_a_set_to_test_on_alone_gets_its_flow(prepared):
+    write_manifest(Manifest(prepared, "train", ("a", "b"), []))
+    report = prepare_flow(prepared, FlowSettings(), workers=1)
+    assert set(made(prepared)) == {"a/2.mp4.mp4"}
+    assert list(report["splits"]) == ["val"]
+
+
 def test_every_video_gets_its_flow_and_one_of_one_frame_is_listed(prepared):
     report = prepare_flow(prepared, FlowSettings(), workers=1)
     assert set(made(prepared)) == {"a/0.mp4.mp4", "a/2.mp4.mp4"}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from stsm_cli.prepare import folder
+from stsm_cli.prepare.class_folders import TRAIN_NAMES, VAL_NAMES
 from stsm_cli.prepare.folder import find_copies, list_folder
 from stsm_cli.prepare.listing import Draw
 
@@ -37,15 +38,16 @@ def test_a_share_is_between_0_and_1(plant, share):
         list_folder(plant(tree()), val_share=share)
 
 
-@pytest.mark.parametrize("val", ["val", "validation", "valid", "test", "Val"])
-def test_a_split_by_folders(plant, val, by_path):
-    root = plant(tree("train/", 2) | tree(f"{val}/", 1))
+@pytest.mark.parametrize("val", [*VAL_NAMES, "Val"])
+@pytest.mark.parametrize("train", [*TRAIN_NAMES, "Train"])
+def test_a_split_by_folders(plant, train, val, by_path):
+    root = plant(tree(f"{train}/", 2) | tree(f"{val}/", 1))
     listing = list_folder(root)
     assert by_path(listing, "train") == {
-        f"train/{name}/{number}.mp4": name for name in CLASSES for number in range(2)
+        f"{train}/{name}/{number}.mp4": name for name in CLASSES for number in range(2)
     }
     assert by_path(listing, "val") == {f"{val}/{name}/0.mp4": name for name in CLASSES}
-    assert listing.notes == (f"classes are the folders in train/ and {val}/",)
+    assert listing.notes == (f"classes are the folders in {train}/ and {val}/",)
     assert listing.draw is None
 
 
@@ -55,6 +57,28 @@ def test_test_is_left_out_where_there_is_val(plant, by_path):
     assert all(path.startswith("val/") for path in by_path(listing, "val"))
     assert listing.unlisted == ("extra/x.mp4",)
     assert listing.notes[-1] == "test/ left out: val/ is the validation part"
+
+
+def test_a_split_by_the_folders_of_mmaction2(plant, by_path):
+    listing = list_folder(plant(tree("videos_train/") | tree("videos_val/", 1)))
+    assert by_path(listing, "val") == {f"videos_val/{name}/0.mp4": name for name in CLASSES}
+    assert len(by_path(listing, "train")) == 15
+
+
+def test_a_part_without_a_video_is_told(plant):
+    root = plant(tree("train/"))
+    (root / "val" / CLASSES[0]).mkdir(parents=True)
+    listing = list_folder(root)
+    assert listing.draw == Draw(0.2, 0)
+    assert listing.notes[-1] == f"{root / 'val'} holds no video"
+
+
+def test_a_folder_and_a_link_to_it_are_two_classes_of_the_same_videos(plant):
+    root = plant(tree())
+    (root / "a_link").symlink_to(root / CLASSES[0])
+    listing = list_folder(root)
+    assert listing.classes == tuple(sorted(("a_link", *CLASSES)))
+    assert {path.split("/")[0] for path in listing.copies.values()} == {"a_link"}
 
 
 def test_training_folders_alone_are_to_be_split(plant):

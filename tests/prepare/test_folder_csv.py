@@ -93,8 +93,8 @@ def test_wrong_rows_are_named_all_at_once(plant, error):
 def test_a_split_of_another_name(plant, error):
     root = plant({"1.mp4": None, "videos.csv": "path,label,split\n1.mp4,dog,dev\n"})
     assert str(error(root)) == (
-        f"{root / 'videos.csv'}:2: split must be one of train, val, validation, valid, test, "
-        "got 'dev'"
+        f"{root / 'videos.csv'}:2: split must be one of train, training, val, validation, "
+        "validate, valid, test, testing, got 'dev'"
     )
 
 
@@ -160,6 +160,12 @@ def test_a_video_listed_twice_counts_once(plant, by_path):
     listing = list_folder(plant({f"{n}.mp4": None for n in "123"} | {"videos.csv": csv}))
     assert listing.duplicates == ("1.mp4",)
     assert by_path(listing, "val") == {"3.mp4": "a"}
+
+
+def test_a_list_of_nothing(plant, error):
+    lists = {"train.csv": "path,label\n1.mp4,a\n", "val.csv": "path,label\n"}
+    root = plant({"1.mp4": None, **lists})
+    assert str(error(root)) == f"{root / 'val.csv'}: lists no video"
 
 
 def test_only_a_list_for_validation(plant, error):

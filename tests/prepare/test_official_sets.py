@@ -108,6 +108,13 @@ def test_hmdb51_by_each_of_its_splits_and_with_its_odd_names(plant, split):
     )
 
 
+def test_of_copies_of_hmdb51_s_lists_the_nearest_are_read(plant):
+    videos, lists = hmdb51()
+    copies = {f"old/{path}": "nothing of the kind\n" for path in lists}
+    listing = list_official(plant(videos | lists | copies), SMALL["hmdb51"])
+    assert (len(listing.splits["train"]), listing.duplicates) == (2, ())
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_what_is_missing_and_what_is_unlisted_is_known(plant, name):
     videos, lists = SETS[name]()

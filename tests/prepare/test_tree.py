@@ -40,6 +40,15 @@ def test_links_to_folders_are_followed_but_not_in_circles(plant, tmp_path):
     assert scan(root, SILENT).videos == ("a/y.mp4", "linked/x.mp4")
 
 
+def test_a_folder_that_is_linked_to_is_at_both_places(plant):
+    root = plant({"train/run/1.mp4": None, "val/run/2.mp4": None})
+    (root / "favourites").symlink_to(root / "train" / "run")
+    (root / "train" / "run" / "back").symlink_to(root / "train")
+    tree = scan(root, SILENT)
+    assert tree.videos == ("favourites/1.mp4", "train/run/1.mp4", "val/run/2.mp4")
+    assert "train/run/back" not in tree.folders
+
+
 def test_names_nearest_the_root_come_first(plant):
     root = plant(
         {"a/b/labels.json": "", "z/labels.json": "", "labels.json": "", "xlabels.json": ""}
@@ -64,6 +73,7 @@ def test_the_folder_of_a_path():
     [
         ("videos_val", "val"),
         ("train/validation", "val"),
+        ("validate", "val"),
         ("k400-Train-256/archery", "train"),
         ("test", "test"),
         ("training dogs/valley", None),
@@ -109,7 +119,7 @@ def test_a_folder_below_that_cannot_be_read_is_a_fault_and_no_end(plant, monkeyp
 
     monkeypatch.setattr(os, "scandir", refuse)
     tree = scan(root, SILENT)
-    assert (tree.videos, tree.folders) == (("b/y.mp4",), ("a", "b"))
+    assert (tree.videos, tree.folders) == (("b/y.mp4",), ("b",))
     assert tree.faults == {"a": "cannot be read (Permission denied)"}
 
 

@@ -15,7 +15,7 @@ from stsm_cli.prepare.findings import rows, sentences, title
 from stsm_cli.prepare.folder import list_folder
 from stsm_cli.prepare.listing import Draw, ListedVideo, Listing
 from stsm_cli.prepare.transcode import Encoding
-from stsm_cli.prepare.usable import check_usable, prepare_listing
+from stsm_cli.prepare.usable import check_usable, measure_motion, prepare_listing
 from stsm_cli.prepare.workers import UNFORESEEN
 
 
@@ -52,6 +52,11 @@ def test_the_manifest_holds_what_can_be_used(listing):
         VideoRecord("b/2.mp4", 1, 8, 8.0, 32, 32),
     ]
     assert [record.path for record in val.records] == ["b/3.mp4"]
+
+
+def test_motion_is_measured_of_a_set_to_test_on_alone(listing):
+    make(replace(listing, splits={"train": (), "val": listing.splits["val"]}))
+    assert "motion of 1 of 1 videos" in measure_motion(listing.root, workers=1)
 
 
 def test_what_cannot_be_used_is_counted_and_named(listing):
