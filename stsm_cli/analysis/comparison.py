@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stsm_cli.analysis.contrast import contrast_of
+from stsm_cli.analysis.contrast import Contrast, contrast_of
 from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.statistics import LEAST, LEVEL, holm, welch
 from stsm_cli.analysis.summary import RowSummary
@@ -35,6 +35,8 @@ class RowComparison:
 
     better: RowSummary
     other: RowSummary
+    contrast: Contrast | None
+    """Of the draws that both were run on; None if there are none, or videos are not known."""
     p: float | None
     """That luck alone sets them apart so far, as it is; None if either has fewer than two seeds."""
     corrected: float | None
@@ -47,7 +49,12 @@ class RowComparison:
 
     @property
     def gap(self) -> float:
-        """By how many points of top-1 the first is above the second; of measured rows."""
+        """By how many points of top-1 the first is above the second; of measured rows.
+
+        As the test has it, on the draws that both were run on: rows of other draws differ by them.
+        """
+        if self.contrast is not None:
+            return self.contrast.difference
         assert self.better.top1 is not None
         assert self.other.top1 is not None
         return self.better.top1.mean - self.other.top1.mean
@@ -101,21 +108,23 @@ def name_pairs(comparisons: Sequence[RowComparison]) -> str:
 
 def compare(pairs: Sequence[RowPair]) -> list[RowComparison]:
     """The pairs of one claim; p is corrected for all of them, also those that nobody has run."""
-    raw = [_p(*pair) for pair in pairs]
+    found = [contrast_of(first.records, second.records) for first, second in pairs]
+    raw = [_p(*pair, contrast) for pair, contrast in zip(pairs, found, strict=True)]
     corrected = holm([1.0 if p is None else p for p in raw])
     return [
-        RowComparison(*pair, before, None if before is None else after)
-        for pair, before, after in zip(pairs, raw, corrected, strict=True)
+        RowComparison(*pair, contrast, before, None if before is None else after)
+        for pair, contrast, before, after in zip(pairs, found, raw, corrected, strict=True)
     ]
 
 
-def _p(first: RowSummary, second: RowSummary) -> float | None:
+def _p(first: RowSummary, second: RowSummary, contrast: Contrast | None) -> float | None:
+    if contrast is not None:
+        return contrast.p if min(contrast.num_runs) > 1 else None
     if len(first.records) < 2 or len(second.records) < 2:
         return None
     assert first.top1 is not None
     assert second.top1 is not None
-    found = contrast_of(first.records, second.records)
-    return welch(first.top1, second.top1) if found is None else found.p
+    return welch(first.top1, second.top1)
 
 
 def judge(comparisons: Sequence[RowComparison]) -> Verdict:

@@ -197,8 +197,9 @@ def _measured_best(measured: Sequence[RowSummary], not_run: Sequence[RowSummary]
         text = f"Measured: {names} and {ties[-1]} are best together ({mean})"
         comparisons = [pair for pair in comparisons if not pair.is_tied]
         return f"{text}{_above_others(comparisons, 'they are')}"
+    lead = _top1(best).mean - _top1(second).mean
     text = (
-        f"Measured: {best.row.name} is best ({mean}), {comparisons[0].gap:.1f} points above "
+        f"Measured: {best.row.name} is best ({mean}), {lead:.1f} points above "
         f"{second.row.name} ({_top1(second).mean:.1f})"
     )
     if any(pair.certainty == "by one seed" for pair in comparisons):

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.build import build_model
 from stsm_cli.models.shift import ShiftedConv
+from stsm_cli.models.shift_slices import steps_of
 
 ROWS, COLUMNS = 1, 2
 """Axes of a shift that are of space."""
@@ -86,8 +87,10 @@ class _Spread(TorchDispatchMode):
 
     def shift(self, module: ShiftedConv, inputs: tuple[Tensor]) -> Tensor:
         """A copy of the features that enter a shift, with the field that they leave it with."""
-        moved = {axis for part in module.slices if part.start < part.stop for axis in part.axes}
-        reach = [2 * (axis in moved) for axis in (ROWS, COLUMNS)]
+        moves = [dict(steps_of(part)) for part in module.slices if part.start < part.stop]
+        moves += [{}] if module.slices[-1].stop < module.net.in_channels else []
+        steps = [[move.get(axis, 0) for move in moves] for axis in (ROWS, COLUMNS)]
+        reach = [max(side) - min(side) for side in steps]
         features = inputs[0].clone()
         self._set(features, self.field(inputs[0]).seen_by(reach))
         return features

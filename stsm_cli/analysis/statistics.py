@@ -68,7 +68,8 @@ def mean_test(values: Sequence[float] | npt.NDArray[np.float64]) -> float | None
 
     if len(values) < 2:
         return None
-    return 1.0 if np.ptp(values) == 0 else float(stats.ttest_1samp(values, 0).pvalue)
+    rounded = np.round(values, 9)  # else the last bits of equal values would pass for their spread
+    return 1.0 if np.ptp(rounded) == 0 else float(stats.ttest_1samp(rounded, 0).pvalue)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

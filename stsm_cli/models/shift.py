@@ -127,7 +127,7 @@ class ShiftedConv(SpatioTemporalShift):
         alpha: Fraction of all channels that move.
 
     Raises:
-        ValueError: As `SpatioTemporalShift`.
+        ValueError: As `SpatioTemporalShift`; called, where a Conv3d gets features without a batch.
     """
 
     def __init__(
@@ -143,8 +143,10 @@ class ShiftedConv(SpatioTemporalShift):
         """Output of `net` for the shifted `x`."""
         if not isinstance(x, Tensor):
             return self._node(x)
+        if x.dim() == 4 and isinstance(self.net, nn.Conv3d):
+            raise ValueError("x has 4 dimensions; a shift before a Conv3d takes (N, C, T, H, W)")
         keep_input = not (_is_traced() or _is_transformed()) and (
-            torch.is_grad_enabled() and x.requires_grad and self.net.weight.requires_grad
+            torch.is_grad_enabled() and x.requires_grad and self._trains_weight()
         )
         num_frames = frames_per_video(x, self.num_frames)
         if x.device.type == "cpu" and _is_compiled() and self.slices[-1].stop > 0:
@@ -157,16 +159,21 @@ class ShiftedConv(SpatioTemporalShift):
         reference = weakref.ref(shifted)  # the graph holds the hooks, and so what they hold
 
         def pack(saved: Tensor) -> object:
-            return node if saved is reference() else saved
+            return node if saved is reference() else (saved, saved._version)
 
         def unpack(packed: object) -> Tensor:
-            if isinstance(packed, Tensor):
-                return packed
+            if isinstance(packed, tuple):
+                return _unchanged(*packed)
             (kept,) = node.saved_tensors
             return _fill(kept, node.num_frames, node.slices)
 
         with saved_tensors_hooks(pack, unpack):
             return self.net(shifted)  # type: ignore[no-any-return]
+
+    def _trains_weight(self) -> bool:
+        # trap: asked for itself, a weight with a parametrization is computed, which may change it
+        named = self.net.named_parameters()
+        return any(part.requires_grad for name, part in named if name != "bias")
 
     def _node(self, x: Any) -> Any:  # noqa: ANN401
         """Output for the proxy `x`: a node that stands for this module in a graph of torch.fx.
@@ -233,7 +240,7 @@ def plain_state_dict(model: nn.Module) -> dict[str, Any]:
     """
     shifted = {
         f"{name}.net.".lstrip("."): f"{name}.".lstrip(".")
-        for name, module in model.named_modules()
+        for name, module in model.named_modules(remove_duplicate=False)
         if isinstance(module, ShiftedConv)
     }
     plain = {}
@@ -248,6 +255,16 @@ def _take_plain_keys(module: ShiftedConv, state: dict[str, Any], prefix: str, *_
     for name in module.net.state_dict():
         if prefix + name in state and f"{prefix}net.{name}" not in state:
             state[f"{prefix}net.{name}"] = state.pop(prefix + name)
+
+
+def _unchanged(saved: Tensor, version: int) -> Tensor:
+    """What a forward saved, as autograd itself gives it where nothing packs it."""
+    if saved._version != version:
+        raise RuntimeError(
+            "a tensor that the backward pass of a ShiftedConv needs was changed in place: "
+            f"{tuple(saved.shape)} is at version {saved._version}, not {version}"
+        )
+    return saved
 
 
 def _shifted(

@@ -55,8 +55,9 @@ def _target(name: str, modules: Mapping[str, nn.Module]) -> nn.Conv2d | nn.Conv3
             "network once before"
         )
     same = [other for other, module in modules.items() if module is conv]
-    owners = {id(modules[other.rpartition(".")[0]]) for other in same}
-    if len(owners) > 1:  # one owner may have several names: a block that is used twice
+    parts = (other.rpartition(".") for other in same)
+    places = {(id(modules[parent]), attribute) for parent, _, attribute in parts}
+    if len(places) > 1:  # one of them may have several names: a block that is used twice
         raise ValueError(
             f"target {name!r} is one convolution in several places: {', '.join(map(repr, same))}; "
             "a shift stands before a convolution of one block"

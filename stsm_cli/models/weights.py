@@ -13,7 +13,7 @@ from stsm_cli.config.schema import ModelConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.network import AUXILIARY, CLASSIFIER, RELATIONS, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
-from stsm_cli.models.weights_file import read_header, read_pickle, read_safetensors
+from stsm_cli.models.weights_file import read_header, read_pickle, read_safetensors, state_dict
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
 from stsm_cli.models.weights_names import SOURCES, looks_like
 from stsm_cli.printable import command_line
@@ -24,9 +24,10 @@ _MOST_NAMES = 5
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of `stsm convert` or of a checkpoint of `stsm train`, on the CPU.
+    """The tensors of a file of `stsm convert` or a checkpoint of `stsm train`, on the CPU.
 
-    Their names are `backbone.*` and `fc.*`, shifted convolutions called as plain ones.
+    Or of a state dict that was saved by itself, or as `state_dict` of a dictionary. Their names are
+    `backbone.*` and `fc.*`, shifted convolutions called as plain ones.
 
     Raises:
         CheckpointError: The file is missing, damaged, or another project's.
@@ -196,15 +197,22 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
     check_weights(path)
     if path.suffix == SAFETENSORS:
         state, metadata = read_safetensors(path)
-        if metadata.get("format") != FORMAT:
-            raise _foreign(path, state)
-        return state, metadata.get("shifted") == "true"
-    content = read_pickle(path)
-    model = content.get("model")
-    if not isinstance(model, dict) or looks_like(map(str, model)) != "stsm":
-        raise _foreign(path, content.get("state_dict", model or content))
-    is_shifted = any(".net." in name for name in model)
-    return {_plain(name): tensor for name, tensor in model.items()}, is_shifted
+        if metadata.get("format") == FORMAT:
+            return state, metadata.get("shifted") == "true"
+    else:
+        state = state_dict(read_pickle(path))
+    if not _is_ours(state):
+        raise _foreign(path, state)
+    is_shifted = any(".net." in name for name in state)
+    return {_plain(name): tensor for name, tensor in state.items()}, is_shifted
+
+
+def _is_ours(state: object) -> bool:
+    return (
+        isinstance(state, dict)
+        and looks_like(map(str, state)) == "stsm"
+        and all(isinstance(tensor, Tensor) for tensor in state.values())
+    )
 
 
 def _foreign(path: Path, names: object) -> CheckpointError:

@@ -4,6 +4,7 @@ MMAction2's is a program's text, PySlowFast's YAML.
 """
 
 import re
+from math import prod
 from pathlib import Path
 
 from stsm_cli.errors import CheckpointError
@@ -60,9 +61,9 @@ def stated_frames(configuration: str) -> int | None:
     if found := re.search(r"^ +NUM_FRAMES: (\d+)$", configuration, re.MULTILINE):  # PySlowFast
         return int(found[1])
     samplers = re.findall(r"dict\([^()]*SampleFrames[^()]*\)", configuration)
-    sizes = [[_stated(text, key) for key in ("clip_len", "num_clips")] for text in samplers]
-    # those of a test may be more, by as much as its clips
-    return min((int(length) * int(n) for length, n in sizes if length and n), default=None)
+    sizes = [[_stated(text, key) or "" for key in ("clip_len", "num_clips")] for text in samplers]
+    known = [map(int, size) for size in sizes if all(map(str.isdecimal, size))]
+    return min(map(prod, known), default=None)  # those of a test may be more, by its clips
 
 
 def _stated(configuration: str, name: str) -> str | None:

@@ -153,6 +153,28 @@ def test_where_videos_are_known_they_count_too(prepared):
     assert meaning([best, videos[1]]) == f"{TEST} {WITHOUT_VIDEOS}"
 
 
+def test_rows_of_unequal_seeds_are_apart_by_what_the_test_sees(prepared):
+    """Draws differ by far more than rows do: their means alone would turn the pair round."""
+    by_draw = (60, 80, 20)
+    rows, _ = prepared(
+        "spatial", lambda run: by_draw[run.seed % 3] + (run.row.name == "T"), seeds=3
+    )
+    best, other = (next(row for row in rows if row.row.name == name) for name in "TH")
+    rng = np.random.default_rng(0)
+    above, below = with_videos(best, rng), with_videos(other, rng)
+    (pair,) = compare([(above, replace(below, records=below.records[:2]))])
+    assert above.top1.mean < below.records[0].score.top1 < below.records[1].score.top1
+    assert pair.gap == pytest.approx(1)
+    assert name_pairs([pair]).startswith("T above H (p ")
+    (alone,) = compare(
+        [(replace(above, records=above.records[1:]), replace(below, records=below.records[:2]))]
+    )
+    assert (alone.p, alone.certainty) == (
+        None,
+        "by one seed",
+    )  # one seed of each is on a draw of both
+
+
 def _right(record, correct):
     score = replace(record.score, correct=correct, top1=float(correct))
     return replace(record, score=score)

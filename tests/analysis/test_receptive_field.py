@@ -61,6 +61,15 @@ def test_fields_to_the_pixel(backbone, shift, expected):
     assert receptive_field(model, size_px=224).size == (expected, expected)
 
 
+@pytest.mark.parametrize(
+    ("dims", "alpha"),
+    [("T+H-+W-", "3/8"), ("H+W", "1/48"), ("H-", "1/4"), ("H-", "1"), ("HW-", "1")],
+)
+def test_a_shift_of_one_direction_widens_by_one_step(dims, alpha):
+    model = config(shift=ShiftConfig(dims=dims, alpha=alpha))
+    assert receptive_field(model, size_px=120).size == seen(model, 120)
+
+
 def test_a_shift_along_one_axis_widens_that_axis():
     model = config(shift=ShiftConfig(dims="T+H", alpha="1/4"))
     assert receptive_field(model, size_px=48) == Field((51, 27), (12, 12))

@@ -108,6 +108,7 @@ def test_a_mean_is_tested_by_its_values_alone():
     assert mean_test((1.0, 2.0, 3.0)) == pytest.approx(0.0742, abs=1e-4)  # t = 2 √3, 2 degrees
     assert mean_test((-1.0, 1.0)) == 1
     assert mean_test((2.0, 2.0)) == 1  # they do not vary
+    assert mean_test((0.3, 0.1 + 0.2)) == 1  # nor do these, but for the last bit
     assert mean_test((2.0,)) is None
 
 

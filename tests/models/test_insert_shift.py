@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.checkpoint import checkpoint
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -126,6 +127,14 @@ def sharing():
     return blocks
 
 
+class Aliased(BasicBlock):
+    """A block whose convolution has two names, of which `forward` uses one."""
+
+    def __init__(self):
+        super().__init__(16, 16)
+        self.alias = self.conv1
+
+
 def lazy():
     block = BasicBlock(16, 16)
     block.conv1 = nn.LazyConv2d(16, 3, padding=1)
@@ -156,6 +165,7 @@ def scripted(model):
         ),
         (sharing, {}, "'0.conv1' is one convolution in several places: '0.conv1', '1.conv1'; a"),
         (sharing, {"targets": ["1.conv1"]}, "'1.conv1' is one convolution in several places"),
+        (Aliased, {}, "'conv1' is one convolution in several places: 'conv1', 'alias'; a shift"),
         (lazy, {}, "target 'conv1' is LazyConv2d, its channels are not known yet; run the network"),
         (
             lambda: scripted(BasicBlock(16, 16)),
@@ -183,6 +193,8 @@ def test_a_block_that_is_used_twice_is_shifted_once():
     twice = insert_shift(nn.Sequential(block, block), **STSM)
     assert sites(twice) == ["0.conv1"]
     assert twice[1].conv1 is block.conv1
+    plain = BasicBlock(16, 16)
+    nn.Sequential(plain, plain).load_state_dict(plain_state_dict(twice))
 
 
 def test_scripted_parts_are_left_alone():
@@ -412,3 +424,29 @@ def test_an_input_changed_in_place_is_noticed():
     x.zero_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
+
+
+def test_a_weight_changed_in_place_is_noticed():
+    site = ShiftedConv(nn.Conv2d(8, 4, 1), **STSM)
+    out = site(torch.randn(4, 8, 3, 3, requires_grad=True))
+    with torch.no_grad():
+        site.net.weight.mul_(2)
+    match = r"needs was changed in place: \(4, 8, 1, 1\) is at version \d+, not \d+"
+    with pytest.raises(RuntimeError, match=match):
+        out.sum().backward()
+
+
+def test_a_weight_with_a_parametrization_is_computed_once():
+    torch.manual_seed(0)
+    x = torch.randn(4, 8, 3, 3, requires_grad=True)
+    plain = spectral_norm(nn.Conv2d(8, 4, 1))
+    site = ShiftedConv(copy.deepcopy(plain), **STSM)
+    torch.testing.assert_close(site(x), plain(shift(x, **STSM)), rtol=0, atol=0)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(site.net.state_dict()[name], value), name
+
+
+def test_features_before_a_3d_convolution_have_a_batch_axis():
+    site = ShiftedConv(nn.Conv3d(8, 4, 1), **STSM)
+    with pytest.raises(ValueError, match=r"x has 4 dimensions; a shift before a Conv3d takes \(N"):
+        site(torch.randn(8, 4, 3, 3))

@@ -202,6 +202,20 @@ def test_another_project_s_file_is_to_be_converted(name, around, tmp_path):
     assert f"`stsm convert {tmp_path / name} --from torchvision -o " in caught.value.hint
 
 
+@pytest.mark.parametrize("around", ["state_dict", "model", None])
+@pytest.mark.parametrize("name", ["own.pth", "own.safetensors"])
+def test_a_state_dict_of_ours_needs_nothing_around_it(name, around, tmp_path):
+    trained = model(shift=ShiftConfig())
+    state = trained.state_dict()
+    if name.endswith("pth"):
+        torch.save({around: state} if around else state, tmp_path / name)
+    else:
+        save_file(state, tmp_path / name)
+    tested = model(shift=ShiftConfig())
+    load_weights(tested, tmp_path / name)
+    assert_equal(tested, plain(trained))
+
+
 @pytest.mark.parametrize(
     "content",
     [{"model": None}, {"model": {"x": 1}}, {"epoch": 3}, {"state_dict": [1]}, {3: 4}],

@@ -195,8 +195,9 @@ def test_frames_that_a_configuration_states_choose_the_recipe(prefix, name_of, a
     for frames, recipe in zip((4, 8), names, strict=True):
         converted = read(state, **around(frames))
         assert (converted.recipe, converted.also) == (recipe, ())
-    others = read(state, **around(32))
-    assert (others.recipe, others.also) == (names[0], (names[1],))
+    for unknown in (32, "clip_len"):  # or a variable of the configuration
+        others = read(state, **around(unknown))
+        assert (others.recipe, others.also) == (names[0], (names[1],))
 
 
 def test_smallbig_s_extra_units_have_a_recipe_of_their_own(read):

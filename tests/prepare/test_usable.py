@@ -55,7 +55,8 @@ def test_the_manifest_holds_what_can_be_used(listing):
 
 
 def test_motion_is_measured_of_a_set_to_test_on_alone(listing):
-    make(replace(listing, splits={"train": (), "val": listing.splits["val"]}))
+    splits = {"train": (), "val": listing.splits["val"]}
+    make(replace(listing, splits=splits, duplicates=(), copies={}))
     assert "motion of 1 of 1 videos" in measure_motion(listing.root, workers=1)
 
 
