@@ -36,7 +36,7 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
     "test": "test",
 }
-Identity = tuple[int, int]
+FolderId = tuple[int, int]
 """Device and number of a folder, by whatever path."""
 _WORDS = re.compile("[^a-z]+")
 _TYPESCRIPT = (".ts", ".mts")  # or MPEG transport streams
@@ -133,7 +133,7 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
     files: list[str] = []
     folders: list[str] = []
     faults: dict[str, str] = {}
-    waiting: list[tuple[str, frozenset[Identity]]] = [("", frozenset())]
+    waiting: list[tuple[str, frozenset[FolderId]]] = [("", frozenset())]
     while waiting:
         prefix, above = waiting.pop()
         try:
@@ -199,7 +199,7 @@ def _check_root(root: Path) -> None:
         raise DataError(f"{root}: is no folder")
 
 
-def _look(folder: Path) -> tuple[Identity, list[os.DirEntry[str]]]:
+def _look(folder: Path) -> tuple[FolderId, list[os.DirEntry[str]]]:
     """A folder's identity, by whatever path, and its entries, sorted, without hidden names."""
     status = folder.stat()
     with os.scandir(folder) as entries:
