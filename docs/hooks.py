@@ -7,6 +7,7 @@ files of the repository outside `docs/`, which keep their own links.
 import ast
 import inspect
 import json
+import math
 import posixpath
 import re
 from collections.abc import Callable, Iterator
@@ -165,9 +166,14 @@ def allowed(value: dict[str, Any], path: str) -> str:
         count = f"{len(items)} of" if "prefixItems" in value else "a list of"
         return f"{count}: {allowed(items[0], path)}"
     kind = "`null`" if value["type"] == "null" else value.get("format", value["type"])
-    return ", ".join(
-        [kind, *(text.format(_number(value[key])) for key, text in BOUNDS.items() if key in value)]
-    )
+    return ", ".join([kind, *_bounds(value)])
+
+
+def _bounds(value: dict[str, Any]) -> Iterator[str]:
+    for key, text in BOUNDS.items():
+        is_wider = key == "exclusiveMinimum" and value.get("minimum", -math.inf) > value.get(key, 0)
+        if key in value and not is_wider:
+            yield text.format(_number(value[key]))
 
 
 def _number(value: float) -> str:
@@ -176,8 +182,10 @@ def _number(value: float) -> str:
 
 def _default(value: dict[str, Any]) -> str:
     if "default" not in value:
-        return "none"
-    return "its own" if isinstance(value["default"], dict) else f"`{json.dumps(value['default'])}`"
+        return "must be given"
+    if isinstance(value["default"], dict):
+        return "that of its keys"
+    return f"`{json.dumps(value['default'])}`"
 
 
 def _meaning(kind: type[Section], name: str) -> str:

@@ -90,6 +90,23 @@ def check(words):
         load_recipe(recipe or "synth/stsm", edits)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_several_machines_meet_somewhere(page):
+    lines = [line for line in page.read_text().splitlines() if "torchrun --nnodes" in line]
+    assert [line for line in lines if "--rdzv-endpoint node0:29500" not in line] == []
+
+
+def test_the_tour_trains_on_the_set_that_it_makes():
+    lines = list(commands(DOCS / "tour.md"))
+    (made,) = (words for words in lines if words[1:3] == ["prepare", "synth"])
+    numbers = {
+        f"data.synth.{name}={made[made.index(f'--{name}') + 1]}" for name in ("train", "val")
+    }
+    trained = [words for words in lines if words[1] == "train" and "--resume" not in words]
+    assert len(trained) == 3
+    assert all(numbers <= {*words} for words in trained)
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "log.md"], ids=ids)
 def test_commands_and_recipes_within_sentences_exist(page):
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
@@ -168,10 +185,13 @@ def test_the_page_of_commands_has_each_one(hooks):
 
 def test_the_recipe_s_page_says_range_default_and_meaning(hooks):
     page = hooks.recipe_page()
-    lr = "| `lr` | number, above 0, at most 1,000 | none | Peak learning rate at `lr_batch_size`;"
+    lr = "| `lr` | number, above 0, at most 1,000 | must be given | Peak learning rate at"
     assert lr in page.split("\n## optim\n")[1]
     assert "| `clips` | `1`, `2`, `10` | `1` |" in page.split("\n## test\n")[1]
     assert "| `shift` | [section](#modelshift) or `null` | `null` |" in page
+    assert "| `test` | [section](#test) | that of its keys |" in page
+    assert "| `frames` | integer, at least 16, at most 4,096 | `128` |" in page
+    assert not re.search("at least [^|]*above", page)  # the narrower bound alone
     assert "\n## model.shift\n" in page
 
 

@@ -55,31 +55,33 @@ def _how_far(records: Sequence[RunRecord]) -> str:
             "No run of the plan (`docs/plan.md`) is recorded yet, so nothing can be concluded: "
             "neither that a shift helps nor that it does not."
         )
-    counts = " and ".join(
-        f"{found} of {wanted} on the {LABELS[dataset]}" for dataset, (found, wanted) in done.items()
-    )
+    (first, (found, wanted)), (other, (found_there, _)) = done.items()
+    are = "is" if found == 1 else "are"
     return (
-        "A plan written before the first run (`docs/plan.md`) asks six questions; of its runs for "
-        f"them, two controls among them, are recorded {counts}."
+        "A plan written before the first run (`docs/plan.md`) asks six questions. Of the "
+        f"{wanted} runs that its rows of nine seeds have on a set, two controls included, "
+        f"{_some(found, wanted)} {are} recorded on the {LABELS[first]} and "
+        f"{_some(found_there, wanted)} on the {LABELS[other]}."
     )
+
+
+def _some(found: int, wanted: int) -> str:
+    return {0: "none", wanted: "all"}.get(found, str(found))
 
 
 def _decided(answers: Sequence[PlannedAnswer]) -> Iterator[str]:
+    """Verdicts alone: the numbers stand in the table of the contrasts."""
     for answer in answers:
-        question, found = answer.question, answer.contrast
-        if found is not None and answer.p is not None:
-            low, high = found.interval
-            yield (
-                f"{question.name}, {question.asked} on the {LABELS[question.dataset]}: "
-                f"{SOLVED[answer.verdict]} ({found.difference:+.1f} points, 95 % interval "
-                f"{low:+.1f} to {high:+.1f}, p corrected for six {answer.p:.2g})."
-            )
+        question, verdict = answer.question, SOLVED.get(answer.verdict)
+        if verdict is not None:
+            yield f"{question.name}, {question.asked} on the {LABELS[question.dataset]}: {verdict}."
 
 
 def _undecided(answers: Sequence[PlannedAnswer]) -> Iterator[str]:
     names = [answer.question.name for answer in answers if answer.contrast is None]
     if names and len(names) < len(answers):
-        yield f"Of {', '.join(names)} nothing is concluded: runs of them are missing."
+        these = "it" if len(names) == 1 else "them"
+        yield f"Of {', '.join(names)} nothing is concluded: runs of {these} are missing."
     elif names:
         yield "None of the six is answered: runs of each are missing, and none is judged before."
 
@@ -157,8 +159,8 @@ def _in_order(group: Group) -> str:
         "On the set of order a video's class scores above its time reversal in "
         f"{ordered['TSN']:.1f} % of the videos with no shift, in {ordered['TSM']:.1f} % with TSM's "
         f"and in {ordered['STSM']:.1f} % with STSM's (chance: 50; {_extent(group)}). Its classes "
-        "are each other's time reversals, so no shift in space alone can pass 50: of Table 2's "
-        "order it tells there whether T learns, and no more."
+        "are each other's time reversals, so no shift in space alone can pass 50, and the order "
+        "of Table 2 shows on this set only whether T learns."
     )
 
 
@@ -203,12 +205,13 @@ def _by_pair(dataset: DatasetName, tsm: Sequence[RunRecord], stsm: Sequence[RunR
     shares = _shares(tsm, stsm)
     full = [share for share in shares if min(share.tsm, share.stsm) >= SATURATED]
     blind = [share for share in shares if share.in_pair <= BLIND]
+    stand = f"{len(full)} stand{'s' if len(full) == 1 else ''}"
     most = max(shares, key=lambda share: abs(share.mean))
     first, second = most.pair.classes
     others = [sum(of) for of in zip(*(s.points for s in shares if s is not most), strict=True)]
     return (
         f"Pair by pair, which the plan does not ask: of the {len(shares)} pairs of classes of the "
-        f"{LABELS[dataset]}, {len(full)} stand at {SATURATED:g} % of top-1 or more for both TSM "
+        f"{LABELS[dataset]}, {stand} at {SATURATED:g} % of top-1 or more for both TSM "
         f"and STSM, and in {len(blind)} neither scores a class above its other in more than "
         f"{BLIND:g} %. Most differs `{first}` with `{second}`: top-1 {most.tsm:.1f} % with TSM, "
         f"{most.stsm:.1f} % with STSM. Of STSM's difference from TSM that pair makes "

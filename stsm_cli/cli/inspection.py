@@ -31,8 +31,8 @@ def inspection(
         Path | None,
         typer.Argument(
             metavar="RUN|VIDEO",
-            help="A run folder (default: the newest finished run below `runs/`), one of `stsm "
-            "weights`, or a video file.",
+            help="A run folder (default: the newest finished run below `runs/`), a video file, or "
+            "with --video one of `stsm weights`.",
             show_default=False,
         ),
     ] = None,

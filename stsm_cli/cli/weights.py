@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def weights(as_json: Json = False) -> None:
     """List the trained networks that come along, with their cards.
 
-    They are small networks of the embedded data sets. Their names stand wherever a run does.
+    They are small networks of the embedded data sets. Their names stand for a run in `eval`,
+    `predict` and `export`, and in `inspect` with a video.
 
     Examples:
       stsm weights

@@ -92,8 +92,11 @@ def test_overridden_runs_are_linked_and_count_for_no_claim(measure, tmp_path):
 def test_rows_that_tables_share_are_named(measure, tmp_path):
     assert "share settings" not in index_text(tmp_path)
     measure("alpha", lambda run: 50)
+    measure("alpha", lambda run: 50, dataset="scenes")
     text = index_text(tmp_path)
-    assert "in however many tables it stands.\nOn the set of order:" in text
+    assert text.count("share settings") == 1
+    assert "in however many tables it stands.\n\nOn the set of scenes:\n\n- " in text
+    assert "\n\nOn the set of order:\n\n- " in text
     assert "- 3/8 in Table 1; T+H+W in Table 3; STSM R-50 8f in Tables 5, 7\n" in text
 
 

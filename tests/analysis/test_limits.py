@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from stsm_cli.analysis import limits as module
 from stsm_cli.analysis.index import index_text
 from stsm_cli.analysis.limits import in_words, limits, opening, shared_settings
 from stsm_cli.analysis.records import read_records
@@ -46,7 +47,7 @@ def test_on_the_set_of_order_what_a_shift_sees(runs):
         "On the set of order a video's class scores above its time reversal in 50.5 % of the "
         "videos with no shift, in 80.0 % with TSM's and in 85.0 % with STSM's (chance: 50; short "
         "budget, 10 epochs, 2 seeds). Its classes are each other's time reversals, so no shift in "
-        "space alone can pass 50: of Table 2's order it tells there whether T learns, and no more."
+        "space alone can pass 50, and the order of Table 2 shows on this set only whether T learns."
     )
 
 
@@ -57,6 +58,13 @@ def test_on_the_set_of_scenes_by_what_tells_classes_apart(runs):
         "budget, 12 epochs, 2 seeds): appearance TSN 80.0, TSM 90.0, STSM 92.0; motion TSN 21.0, "
         "TSM 61.0, STSM 71.0."
     )
+
+
+def test_a_single_pair_that_both_know_stands(runs, monkeypatch):
+    monkeypatch.setattr(module, "SATURATED", 90)
+    monkeypatch.setattr(module, "seeds_of", lambda row: 2)
+    sentence = limits(runs("order", full=True))[-1]
+    assert "of the 2 pairs of classes of the set of order, 1 stands at 90 % of top-1 or" in sentence
 
 
 def test_nothing_is_said_where_a_method_is_not_run(runs):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stsm_cli.analysis import limits as module
 from stsm_cli.analysis.contrast import Contrast
 from stsm_cli.analysis.limits import limits, opening
 from stsm_cli.analysis.planned import (
@@ -21,6 +22,12 @@ from stsm_cli.analysis.planned import (
 from stsm_cli.analysis.records import read_records
 from stsm_cli.stored import Pair
 
+NOT_RUN = {
+    0: " on the set of order: the two are equal, to within 1 point.",
+    1: " Of P1 nothing is concluded: runs of it are missing.",
+    2: " Of P1, P2 nothing is concluded: runs of them are missing.",
+    6: " None of the six is answered: runs of each are missing, and none is judged before.",
+}
 MEANS = {"0": 30, "1/4": 90, "3/8": 90, "1/2": 88, "T": 60}
 
 
@@ -89,13 +96,15 @@ def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
     assert better.p == pytest.approx(6 * better.contrast.p)
     assert answers["P6"].p == pytest.approx(min(1, 5 * answers["P6"].contrast.p))
     first, second = opening(records)
-    assert "controls among them, are recorded 0 of 54 on the set of scenes and 45 of 54 on" in first
-    assert (
-        "P2, STSM (T+H+W, α = 3/8) against TSM (T, α = 1/4) on the set of order: the former is "
-        "better (+30.0 points, 95 % interval "
-    ) in first
-    assert "1/4 on the set of order: the two are equal, to within 1 point (+0.0 points" in first
-    assert first.endswith("Of P1, P3, P4 nothing is concluded: runs of them are missing.")
+    assert first == (
+        "A plan written before the first run (`docs/plan.md`) asks six questions. Of the 54 runs "
+        "that its rows of nine seeds have on a set, two controls included, none are recorded on "
+        "the set of scenes and 45 on the set of order. P2, STSM (T+H+W, α = 3/8) against TSM (T, "
+        "α = 1/4) on the set of order: the former is better. P5, T+H+W, α = 3/8 against 1/4 on "
+        "the set of order: the two are equal, to within 1 point. P6, T+H+W, α = 3/8 against 1/2 "
+        "on the set of order: no difference is called. Of P1, P3, P4 nothing is concluded: "
+        "runs of them are missing."
+    )
     assert "where 3 of the 4 that the paper prints for these contrasts are smaller." in second
     least = {name: (high - low) / 2 * 2.6383 / 1.96 for name, (low, high) in intervals(answers)}
     told = ", ".join(f"{max(1, points):.1f} ({name})" for name, points in least.items())
@@ -109,6 +118,26 @@ def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
         "points, all others together +15.00 [+15.0, +15.0] (95 % intervals, by the spread over "
         "seeds alone)."
     )
+
+
+def test_nothing_is_called_missing_where_nothing_is(monkeypatch):
+    contrast = Contrast(0.0, (-0.5, 0.5), 1.0, None, 3, (9, 9))
+    every = [PlannedAnswer(question, (9, 9), (9, 9), contrast, 1.0) for question in PRIMARY]
+    counts = {"scenes": (54, 54), "order": (54, 54)}
+    monkeypatch.setattr(module, "progress", lambda records: counts)
+    for missing, told in NOT_RUN.items():
+        answers = [
+            *every[missing:],
+            *(replace(one, contrast=None, p=None) for one in every[:missing]),
+        ]
+        monkeypatch.setattr(module, "primary_answers", lambda records, found=answers: found)
+        first, _ = opening([])
+        assert (
+            "included, all are recorded on the set of scenes and all on the set of order." in first
+        )
+        assert first.endswith(told)
+    counts["scenes"] = (1, 54)
+    assert "included, 1 is recorded on the set of scenes and all on" in opening([])[0]
 
 
 def intervals(answers):
