@@ -237,9 +237,10 @@ def _finished(folder: RunFolder, *, resume: bool) -> Result | None:
     Raises:
         UsageError: There is more to do than the folder allows.
     """
-    result = folder.outcome() if resume else None
-    if result is None and folder.hold.problem is not None:
-        raise UsageError(f"--out {folder.path}: cannot be written ({folder.hold.problem.strerror})")
+    result, hold = folder.outcome() if resume else None, folder.hold
+    if result is None and hold.problem is not None:
+        told = f"--out {folder.path}: cannot be written ({hold.problem.strerror})"
+        raise UsageError(told, hint=hold.hint)
     if not resume:
         folder.check_new()
     return result
