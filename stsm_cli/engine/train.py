@@ -18,7 +18,7 @@ from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.boards import Boards
 from stsm_cli.engine.distributed import current_world, gather_objects, together
-from stsm_cli.engine.fitting import fit_recipe
+from stsm_cli.engine.fitting import Fitted, fit_recipe
 from stsm_cli.engine.identity import (
     describe_environment,
     identify_data,
@@ -26,7 +26,13 @@ from stsm_cli.engine.identity import (
 )
 from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
-from stsm_cli.engine.resuming import changed_start, check_class_list, check_origin, check_same
+from stsm_cli.engine.resuming import (
+    changed_start,
+    check_class_list,
+    check_mirror,
+    check_origin,
+    check_same,
+)
 from stsm_cli.engine.runlog import RunFolder, check_recordable, write_result
 from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.stop import listening
@@ -212,7 +218,7 @@ def _start(
         flow = opened[0].flow and flow_id(manifest.root, opened[0].flow.method)
         known_as = data_id([*split_ids, *([flow] if flow else [])])
         if resume:
-            recipe = _begun(folder, recipe, manifest, known_as, progress)
+            recipe = _begun(folder, fitted, manifest, known_as, progress)
         identity = identify_data(opened[-1])
     warnings = (*slow_average(recipe.optim, plan), *mixes_nothing(recipe.loss, plan))
     notes = (*fitted.notes, *warnings)
@@ -255,17 +261,19 @@ def _split_ids(recipe: Recipe, *splits: Videos) -> list[str]:
 
 
 def _begun(
-    folder: RunFolder, recipe: Recipe, manifest: Manifest, known_as: str, progress: Progress
+    folder: RunFolder, fitted: Fitted, manifest: Manifest, known_as: str, progress: Progress
 ) -> Recipe:
-    """`recipe`, which may continue the run in `folder` on these videos, with its names.
+    """The recipe, which may continue the run in `folder` on these videos, with its names.
 
     Raises:
         CheckpointError: It has another recipe, or was begun by code that gives other numbers, or
             its first step is still to come and the weights to start from have changed.
-        DataError: It was begun on other videos or classes.
+        DataError: It was begun on other videos or classes, or a mirror swapped others.
     """
+    recipe = fitted.recipe
     check_same(folder, recipe)
     check_class_list(folder, manifest)
+    check_mirror(folder, recipe, fitted.mirror, manifest.root)
     check_origin(folder, known_as)
     if changed := changed_start(folder):
         if not folder.checkpoint.exists():

@@ -15,7 +15,7 @@ from stsm_cli.data.flow import Flow
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
-from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.step import Stepper
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import DataError, DivergedError, InterruptedRunError, UsageError
@@ -212,6 +212,11 @@ def test_a_folder_s_mirroring_is_filled_in_recorded_and_tested_with(
         ),
         "their names",
     )
+    about = folder.environment()
+    write_json(folder.environment_file, about | {"mirror": about["mirror"] | {"pairs": []}})
+    with pytest.raises(DataError, match="a: was begun with mirror images that swap "):
+        run(wanted, train_videos, val_videos, tmp_path / "a", resume=True)
+    write_json(folder.environment_file, about)
     run(wanted, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
     assert "a mirror swaps classes: left_to_right and right_to_left, " in said.lines[1]
     assert "; about 0:00:" in said.lines[0]  # the first epoch was measured
