@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 
-from stsm_cli.config.batch import BatchPlan, mixes_nothing, plan_batch, slow_average
+from stsm_cli.config.batch import (
+    BatchPlan,
+    check_spread,
+    mixes_nothing,
+    plan_batch,
+    slow_average,
+)
 from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.content import data_id, made_files, split_id
@@ -83,7 +89,7 @@ def train(
         UsageError: `out` exists or cannot be written, or another process is training in it, or
             TensorBoard or Weights & Biases is asked for and not ready, or a new run's precision
             would crawl on the device, or the videos' folder is not called in UTF-8.
-        RecipeError: The batch cannot be shared out equally.
+        RecipeError: The batch cannot be shared out equally, or a part of it has no spread.
         CheckpointError: `out` cannot be resumed or written.
         DataError: The data set does not fit the recipe, or too many videos are broken.
         DivergedError: Loss or gradient is not finite.
@@ -213,6 +219,7 @@ def _start(
         fitted = fit_recipe(recipe, manifest)
         recipe = fitted.recipe
         plan = plan_batch(recipe.optim, current_world().size, len(opened[0].trained_on))
+        check_spread(recipe, plan)
     split_ids = _split_ids(recipe, *opened)
     with together():
         flow = opened[0].flow and flow_id(manifest.root, opened[0].flow.method)

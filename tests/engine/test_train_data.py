@@ -18,7 +18,13 @@ from stsm_cli.engine.checkpoint import load_checkpoint
 from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.step import Stepper
 from stsm_cli.engine.trained import trained
-from stsm_cli.errors import DataError, DivergedError, InterruptedRunError, UsageError
+from stsm_cli.errors import (
+    DataError,
+    DivergedError,
+    InterruptedRunError,
+    RecipeError,
+    UsageError,
+)
 from stsm_cli.models.network import Network
 
 
@@ -29,6 +35,16 @@ def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run
         run(recipe.model_copy(update={"model": model}), train_videos, val_videos, tmp_path / "a")
     assert "`--set model.num_classes=16`" in caught.value.hint
     assert not (tmp_path / "a").exists()  # the corrected command may use it
+
+
+def test_a_set_whose_parts_show_batch_norms_one_value_is_refused(
+    recipe, make_split, val_videos, tmp_path, run, optim_edited
+):
+    model = recipe.model.model_copy(update={"num_frames": 1, "shift": None})
+    wanted = optim_edited(recipe.model_copy(update={"model": model}), batch_size=8, accumulate=4)
+    with pytest.raises(RecipeError, match=r"^data\.crop_px \(16\) must be more than 16 with one "):
+        run(wanted, make_split("train", 5), val_videos, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
 
 
 def test_videos_whose_folder_no_record_can_name_are_not_trained_on(
