@@ -108,7 +108,7 @@ def train(
       stsm train
       stsm train synth/tsm --set optim.epochs=2 --set seed=1
       stsm train k400/stsm_r50_8f --data /data/k400 --nproc 8
-      stsm train k400/stsm_r50_8f --slurm partition=gpu,nodes=2,gpus_per_node=8
+      stsm train k400/stsm_r50_8f --slurm nodes=2,gpus_per_node=8,time=48:00:00
     """
     from stsm_cli.config.batch import check_spread, plan_batch
     from stsm_cli.config.load import load_recipe

@@ -152,7 +152,9 @@ def _patient_group() -> "ProcessGroup | None":
         return None
     import torch.distributed as dist
 
-    return dist.new_group(timeout=PATIENCE, backend="gloo")
+    group = dist.new_group(timeout=PATIENCE, backend="gloo")
+    assert not isinstance(group, int)  # as where a process is no member
+    return group
 
 
 def gather_objects(value: Value, group: "ProcessGroup | None" = None) -> list[Value]:

@@ -66,8 +66,8 @@ def test_a_run_goes_on_only_with_the_classes_that_a_mirror_swapped(recipe, tmp_p
         "they now swap c and e, a and b (by file.csv)"
     )
     assert caught.value.hint == (
-        f"name the former pairs in {tmp_path}/manifest/mirror_pairs.csv, or choose another --out to "
-        "begin anew"
+        f"name the former pairs in {tmp_path}/manifest/mirror_pairs.csv, or choose another --out "
+        "to begin anew"
     )
     plain = recipe.data.model_copy(update={"flip": "plain"})
     check_mirror(folder, recipe.model_copy(update={"data": plain}), swapping(first), tmp_path)
