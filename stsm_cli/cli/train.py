@@ -110,7 +110,6 @@ def train(
       stsm train k400/stsm_r50_8f --data /data/k400 --nproc 8
       stsm train k400/stsm_r50_8f --slurm nodes=2,gpus_per_node=8,time=48:00:00
     """
-    from stsm_cli.config.batch import check_spread, plan_batch
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.device import check_device, choose_workers
     from stsm_cli.engine.distributed import current_world, joined, together
@@ -129,9 +128,8 @@ def train(
         _submit(make_job, check, slurm, workers, context, resume=resume, as_json=as_json)
         return
     if nproc not in (1, current_world().size):
-        if not resume:  # what is wrong is told before anything starts
-            wanted = load().recipe
-            check_spread(wanted, plan_batch(wanted.optim, nproc))
+        if not resume:
+            _check_plan(load().recipe, nproc)  # what is wrong is told before anything starts
         raise typer.Exit(start_processes(nproc, context))
     if not current_world().is_main:
         output.use(output.Output(-1))
@@ -166,6 +164,17 @@ def train(
         num_classes = len(splits.val.manifest.classes)
         record = folder.result() if as_json else None
         print_result(result, folder.path, num_classes=num_classes, record=record)
+
+
+def _check_plan(recipe: "Recipe", num_processes: int) -> None:
+    """Refuse a batch that so many processes cannot share.
+
+    Raises:
+        RecipeError: The shares are not equal, or a part has no spread.
+    """
+    from stsm_cli.config.batch import check_spread, plan_batch
+
+    check_spread(recipe, plan_batch(recipe.optim, num_processes))
 
 
 def _device(
