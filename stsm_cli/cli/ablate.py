@@ -118,7 +118,7 @@ def ablate(
       stsm ablate spatial --full --seeds 3
       stsm ablate alpha --dataset scenes --row 3/8 --row 1/2 --seeds 9
       stsm ablate sota-k400 --systems --dry-run
-      stsm ablate alpha --dataset k400 --slurm partition=gpu,gpus_per_node=8
+      stsm ablate alpha --dataset k400 --slurm gpus_per_node=8,time=48:00:00
     """
     is_all, console = name == ALL, output.current()
     with told_how_to_go_on():

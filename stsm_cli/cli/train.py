@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from stsm_cli.config.load import LoadedRecipe
     from stsm_cli.config.schema import Recipe
+    from stsm_cli.data.manifest import Manifest
     from stsm_cli.engine.job import Job
     from stsm_cli.engine.runlog import RunFolder
     from stsm_cli.stored import Result
@@ -107,9 +108,8 @@ def train(
       stsm train
       stsm train synth/tsm --set optim.epochs=2 --set seed=1
       stsm train k400/stsm_r50_8f --data /data/k400 --nproc 8
-      stsm train k400/stsm_r50_8f --slurm partition=gpu,nodes=2,gpus_per_node=8
+      stsm train k400/stsm_r50_8f --slurm nodes=2,gpus_per_node=8,time=48:00:00
     """
-    from stsm_cli.config.batch import plan_batch
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.device import check_device, choose_workers
     from stsm_cli.engine.distributed import current_world, joined, together
@@ -129,7 +129,7 @@ def train(
         return
     if nproc not in (1, current_world().size):
         if not resume:
-            plan_batch(load().recipe.optim, nproc)  # what is wrong is told before anything starts
+            _check_plan(load().recipe, nproc)  # what is wrong is told before anything starts
         raise typer.Exit(start_processes(nproc, context))
     if not current_world().is_main:
         output.use(output.Output(-1))
@@ -164,6 +164,17 @@ def train(
         num_classes = len(splits.val.manifest.classes)
         record = folder.result() if as_json else None
         print_result(result, folder.path, num_classes=num_classes, record=record)
+
+
+def _check_plan(recipe: "Recipe", num_processes: int) -> None:
+    """Refuse a batch that so many processes cannot share.
+
+    Raises:
+        RecipeError: The shares are not equal, or a part has no spread.
+    """
+    from stsm_cli.config.batch import check_spread, plan_batch
+
+    check_spread(recipe, plan_batch(recipe.optim, num_processes))
 
 
 def _device(
@@ -375,9 +386,8 @@ def _check_frozen(recipe: "Recipe") -> None:
 def _print_plan(
     loaded: "LoadedRecipe", data: Path | None, num_processes: int, as_json: bool
 ) -> None:
-    from stsm_cli.config.batch import mixes_nothing, plan_batch, slow_average
+    from stsm_cli.config.batch import check_spread, mixes_nothing, plan_batch, slow_average
     from stsm_cli.data.dataset import obstacle
-    from stsm_cli.data.flow_report import videos_without_flow
     from stsm_cli.data.manifest import has_manifest, read_manifest
     from stsm_cli.engine.fitting import fit_recipe
 
@@ -388,16 +398,31 @@ def _print_plan(
     root, num_videos = data or config.data.place(), None
     if has_manifest(root, "train"):
         manifest = read_manifest(root, "train")
-        num_videos = len(manifest.records)
-        if config.model.stream == "flow":
-            num_videos -= len(videos_without_flow(root, config.data.flow, "train"))
+        num_videos = _num_trained_on(config, manifest)
         notes += fit_recipe(config, manifest).notes
     batch = plan_batch(config.optim, num_processes, num_videos)
+    check_spread(config, batch)
     steps = batch.steps_per_epoch
     facts = {"schema": "stsm.plan/1", "batch": asdict(batch), "steps_per_epoch": steps}
     notes.append(f"{batch}; no videos at {root} yet" if steps is None else str(batch))
     _say(*slow_average(config.optim, batch), *mixes_nothing(config.loss, batch))
     print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
+
+
+def _num_trained_on(config: "Recipe", manifest: "Manifest") -> int:
+    """Number of a set's videos that a training takes; says which it leaves out.
+
+    Raises:
+        DataError: None has the flow that the recipe reads.
+    """
+    from stsm_cli.data.flow_report import told_without_flow, videos_without_flow
+
+    root, method, paths = manifest.root, config.data.flow, {r.path for r in manifest.records}
+    if config.model.stream != "flow":
+        return len(paths)
+    if lacking := videos_without_flow(root, method, "train") & paths:
+        _say(told_without_flow(root, method, "train", lacking, len(paths)))
+    return len(paths - lacking)
 
 
 def print_result(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stsm_cli.config.regularisation import LossConfig
-from stsm_cli.config.schema import OptimConfig
+from stsm_cli.config.schema import OptimConfig, Recipe
 from stsm_cli.errors import RecipeError
 from stsm_cli.printable import counted
 
@@ -81,6 +81,18 @@ def plan_batch(
         num_left_out=0 if num_training is None else num_training % size,
         wanted=config.batch_size,
     )
+
+
+def check_spread(recipe: Recipe, plan: BatchPlan) -> None:
+    """Refuse a batch whose smallest part shows batch norms a single value.
+
+    Raises:
+        RecipeError: It does.
+    """
+    if problem := recipe.without_spread(plan.batch_size // plan.num_shares):
+        step = f"{counted(plan.batch_size, 'video')} in {counted(plan.num_shares, 'part')}"
+        hint = "fewer processes, a smaller optim.accumulate or more videos make larger ones"
+        raise RecipeError(problem, hint=f"a step takes {step}: {hint}")
 
 
 def batch_size(config: OptimConfig, num_training: int | None = None) -> int:

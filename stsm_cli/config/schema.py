@@ -552,18 +552,23 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _batch_has_a_spread(self) -> "Recipe":
+        if problem := self.without_spread(self.optim.batch_size // self.optim.accumulate):
+            raise ValueError(problem)
+        return self
+
+    def without_spread(self, num_videos: int) -> str | None:
+        """Message where so many videos at a time show batch norms a single value; else None."""
         frames = self.model.num_frames
         steps, pixels = smallest_map(self.model.backbone, frames)
         if self.model.system in ("atfr", "tpn"):  # a view may need no more; takes maxima over all
             steps = 1
-        is_one = self.optim.batch_size // self.optim.accumulate * steps == 1
-        if is_one and self.data.crop_px <= pixels:
-            raise ValueError(
-                f"data.crop_px ({self.data.crop_px}) must be more than {pixels} with one video of "
-                f"{'one frame' if frames == 1 else f'{frames} frames'} at a time: batch "
-                "normalisation needs more than one value"
-            )
-        return self
+        if num_videos * steps != 1 or self.data.crop_px > pixels:
+            return None
+        return (
+            f"data.crop_px ({self.data.crop_px}) must be more than {pixels} with one video of "
+            f"{'one frame' if frames == 1 else f'{frames} frames'} at a time: batch "
+            "normalisation needs more than one value"
+        )
 
     @property
     def protocol(self) -> str:

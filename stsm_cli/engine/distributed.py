@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from stsm_cli.errors import StsmError, UsageError
 
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
 Value = TypeVar("Value")
 
-TIMEOUT = timedelta(minutes=30)  # ours: longer than one process ever works while others wait
+TIMEOUT = timedelta(minutes=30)  # ours: longer than one process works while others wait, but for
+PATIENCE = timedelta(days=30)  # a whole data set to make or to measure: there as long as it takes
 TELLING_SECONDS = 1.0
 LETTING_GO_SECONDS = 0.1
 LOST = 3  # exit code of a process after another one ended; the launcher says which, and why
@@ -49,7 +53,7 @@ def joined() -> Iterator[World]:
 
     Raises:
         UsageError: The environment names a job, but not where its processes meet.
-        StsmError: A process gives no answer for `TIMEOUT`.
+        StsmError: A process gives no answer for `TIMEOUT`; in `first_alone` for `PATIENCE`.
         SystemExit: Another process ended (code `LOST`); the launcher says so.
     """
     world = current_world()
@@ -102,15 +106,19 @@ def told_once(error: StsmError) -> BaseException:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """A block that fails in every process if it fails in one; the first process says why."""
+def together(group: "ProcessGroup | None" = None) -> Iterator[None]:
+    """A block that fails in every process if it fails in one; the first process says why.
+
+    Args:
+        group: Of all processes, with its own limit of waiting; None: the one of `joined`.
+    """
     world = current_world()
     problem = None
     try:
         yield
     except StsmError as error:
         problem = error
-    problems = gather_objects(problem)
+    problems = gather_objects(problem, group)
     first = next((rank for rank, found in enumerate(problems) if found is not None), None)
     if first is None:
         return
@@ -125,25 +133,43 @@ def together() -> Iterator[None]:
 def first_alone(work: Callable[[], Value]) -> Value:
     """The result of `work`, which the first process does before the others begin.
 
+    These wait as long as it takes: it may make a data set, or measure the motion of one.
+
     Raises:
         StsmError: It fails somewhere; see `together`.
     """
-    results = []
+    results, group = [], _patient_group()
     for is_turn in (current_world().is_main, not current_world().is_main):
-        with together():
+        with together(group):
             if is_turn:
                 results.append(work())
     return results[0]
 
 
-def gather_objects(value: Value) -> list[Value]:
-    """The values of all processes in order of rank, on every one; `[value]` where there is one."""
+def _patient_group() -> "ProcessGroup | None":
+    """All processes, with `PATIENCE` for each other; None where there is one."""
+    if current_world().size == 1:
+        return None
+    import torch.distributed as dist
+
+    group = dist.new_group(timeout=PATIENCE, backend="gloo")
+    assert not isinstance(group, int)  # as where a process is no member
+    return group
+
+
+def gather_objects(value: Value, group: "ProcessGroup | None" = None) -> list[Value]:
+    """The values of all processes in order of rank, on every one; `[value]` where there is one.
+
+    Args:
+        value: This process's.
+        group: As in `together`.
+    """
     if current_world().size == 1:
         return [value]
     import torch.distributed as dist
 
     gathered: list[Value] = [value] * dist.get_world_size()
-    dist.all_gather_object(gathered, value)
+    dist.all_gather_object(gathered, value, group=group)
     return gathered
 
 

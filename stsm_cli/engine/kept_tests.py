@@ -3,6 +3,7 @@
 torch is not imported here: what does not fit is told at once.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,24 +39,37 @@ class KeptTest:
 def kept_test(run: Path, protocol: str | None) -> KeptTest:
     """The test of the run folder `run` under a protocol; None: under that of its recipe.
 
+    Of a finished run only tests of the weights that it ended with count: an earlier `stsm eval`
+    may have been of others.
+
     Raises:
         CheckpointError: It is no run folder, or keeps no scores of that test.
         UsageError: The protocol does not fit.
     """
     folder = RunFolder(run)
     recipe = edit_protocol(folder.recipe(), protocol=protocol)
-    name = recipe.protocol
+    name, weights = recipe.protocol, _last_weights(folder)
+    told = f"keeps no scores of {name}"
     for stem in (f"eval-{name}", folder.result_file.stem):
         file, scores = run / f"{stem}.json", run / f"{stem}.npz"
         if file.is_file() and scores.is_file():
             result, _ = read_stored(file, Result, "a result", CheckpointError)
             if result.protocol == name:
-                return KeptTest(folder, recipe, result, read_scores(scores))
+                if weights in (None, result.weights_sha256):
+                    return KeptTest(folder, recipe, result, read_scores(scores))
+                told = f"its scores of {name} are not of the weights that it ended with"
     option = () if protocol is None else ("--protocol", protocol)
     raise CheckpointError(
-        f"{run}: keeps no scores of {name}",
-        hint=f"`{command_line('eval', run, *option)}` keeps them",
+        f"{run}: {told}", hint=f"`{command_line('eval', run, *option)}` keeps them"
     )
+
+
+def _last_weights(folder: RunFolder) -> str | None:
+    """SHA-256 of the weights that a run ended with; None where that is not known."""
+    with suppress(CheckpointError):  # a damaged result: a test of its own may be there all the same
+        if (result := folder.outcome()) is not None:
+            return result.weights_sha256
+    return None
 
 
 def check_same(first: KeptTest, second: KeptTest) -> None:

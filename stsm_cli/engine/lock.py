@@ -30,11 +30,13 @@ class Hold:
             before something is written.
         warning: What to tell the user where there are no locks.
         problem: Why nothing can be written.
+        hint: What can be done about that.
     """
 
     check: Callable[[], None] = lambda: None
     warning: str | None = None
     problem: OSError | None = None
+    hint: str | None = None
 
 
 @contextmanager
@@ -63,19 +65,19 @@ def alone_in(folder: Path) -> Iterator[Hold]:
             ) from None
         except OSError as error:
             is_writable = error.errno in _NO_LOCKS
-            hold = held.enter_context(_owned(folder)) if is_writable else Hold(problem=error)
+            hold = held.enter_context(_owned(folder)) if is_writable else _barred(folder, error)
         yield hold
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    lock = FileLock(path, timeout=WAIT_SECONDS)
+    # trap: a soft lock, which it falls back to by itself, outlives a holder on another machine
+    lock = FileLock(path, timeout=WAIT_SECONDS, fallback_to_soft=False)
     try:
         lock.acquire()
-    except Timeout:
-        raise
-    except OSError:  # no locks here
-        _delete(path)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:  # else it may be another user's
+            _delete(path)
         raise
     try:
         yield
@@ -106,6 +108,13 @@ def _owned(folder: Path) -> Iterator[Hold]:
     finally:
         if _read(path) == mine:
             _delete(path)
+
+
+def _barred(folder: Path, error: OSError) -> Hold:
+    lock, hint = folder / LOCK, None
+    if isinstance(error, PermissionError) and lock.exists():
+        hint = f"{lock} is another user's: it may be deleted once nobody trains there"
+    return Hold(problem=error, hint=hint)
 
 
 def _read(path: Path) -> str:

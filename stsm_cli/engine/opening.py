@@ -101,6 +101,8 @@ def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:
     if (body := _small_body(recipe)) is None:
         return warning
     edits = f"--set model.backbone={body} --set model.weights=null"
+    if recipe.model.init is not None:  # weights of the large one
+        edits += " --set model.init=null, without --init,"
     return f"{warning}: {edits} is a network for a CPU"
 
 
@@ -108,7 +110,7 @@ def _small_body(recipe: Recipe) -> Backbone | None:
     """The first network for a CPU that the rest of the recipe fits; None: there is none."""
     own = recipe.model_dump(exclude_unset=True)
     for body in FOR_SMALL_FRAMES:
-        model = own["model"] | {"backbone": body, "weights": None}
+        model = own["model"] | {"backbone": body, "weights": None, "init": None}
         with suppress(ValidationError):
             Recipe.model_validate(own | {"model": model}, context=WRITTEN)
             return body

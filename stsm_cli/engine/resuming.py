@@ -1,4 +1,4 @@
-"""Checks before a run is resumed or tested: recipe, classes, videos, flow, start, code.
+"""Checks before a run is resumed or tested: recipe, classes, mirror, videos, flow, start, code.
 
 torch is not imported here: `stsm train --resume` answers at once.
 """
@@ -10,7 +10,8 @@ from stsm_cli.config.run_identity import NUMERICS, init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.content import flow_of, without_flow
 from stsm_cli.data.flow_report import check_flow, flow_command
-from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.manifest import Manifest, mirror_pairs_path
+from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError
 
@@ -70,6 +71,35 @@ def check_class_list(folder: RunFolder, manifest: Manifest) -> None:
             f"{manifest.root}: its class list ({manifest.class_hash}) is not the one "
             f"of the training ({known})"
         )
+
+
+def check_mirror(folder: RunFolder, recipe: Recipe, mirror: Mirror, root: Path) -> None:
+    """Refuse to continue a run whose mirrored videos would get other labels.
+
+    Args:
+        folder: The run's.
+        recipe: Of both.
+        mirror: What swaps now.
+        root: The data set.
+
+    Raises:
+        DataError: Names the pairs of classes, at the start and now.
+    """
+    known = folder.about().mirror
+    if known is None or recipe.data.flip != "label_aware":
+        return
+    begun, now = ({frozenset(pair) for pair in one.pairs} for one in (known, mirror))
+    if begun == now:
+        return
+    before, after = (
+        Mirror(tuple(sorted(one.pairs, key=lambda pair: set(pair) in begun & now)), one.source)
+        for one in (known, mirror)  # what differs comes first: not all may be shown
+    )
+    raise DataError(
+        f"{folder.path}: was begun with mirror images that swap {before}, they now swap {after}",
+        hint=f"name the former pairs in {mirror_pairs_path(root)}, or choose another --out to "
+        "begin anew",
+    )
 
 
 def check_same_flow(folder: RunFolder, recipe: Recipe, root: Path) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 
-from stsm_cli.config.batch import BatchPlan, mixes_nothing, plan_batch, slow_average
+from stsm_cli.config.batch import (
+    BatchPlan,
+    check_spread,
+    mixes_nothing,
+    plan_batch,
+    slow_average,
+)
 from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.content import data_id, made_files, split_id
@@ -18,7 +24,7 @@ from stsm_cli.data.mirror import Mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.boards import Boards
 from stsm_cli.engine.distributed import current_world, gather_objects, together
-from stsm_cli.engine.fitting import fit_recipe
+from stsm_cli.engine.fitting import Fitted, fit_recipe
 from stsm_cli.engine.identity import (
     describe_environment,
     identify_data,
@@ -26,7 +32,13 @@ from stsm_cli.engine.identity import (
 )
 from stsm_cli.engine.lock import alone_in
 from stsm_cli.engine.opening import check_precision, opening_lines
-from stsm_cli.engine.resuming import changed_start, check_class_list, check_origin, check_same
+from stsm_cli.engine.resuming import (
+    changed_start,
+    check_class_list,
+    check_mirror,
+    check_origin,
+    check_same,
+)
 from stsm_cli.engine.runlog import RunFolder, check_recordable, write_result
 from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.stop import listening
@@ -77,7 +89,7 @@ def train(
         UsageError: `out` exists or cannot be written, or another process is training in it, or
             TensorBoard or Weights & Biases is asked for and not ready, or a new run's precision
             would crawl on the device, or the videos' folder is not called in UTF-8.
-        RecipeError: The batch cannot be shared out equally.
+        RecipeError: The batch cannot be shared out equally, or a part of it has no spread.
         CheckpointError: `out` cannot be resumed or written.
         DataError: The data set does not fit the recipe, or too many videos are broken.
         DivergedError: Loss or gradient is not finite.
@@ -207,12 +219,13 @@ def _start(
         fitted = fit_recipe(recipe, manifest)
         recipe = fitted.recipe
         plan = plan_batch(recipe.optim, current_world().size, len(opened[0].trained_on))
+        check_spread(recipe, plan)
     split_ids = _split_ids(recipe, *opened)
     with together():
         flow = opened[0].flow and flow_id(manifest.root, opened[0].flow.method)
         known_as = data_id([*split_ids, *([flow] if flow else [])])
         if resume:
-            recipe = _begun(folder, recipe, manifest, known_as, progress)
+            recipe = _begun(folder, fitted, manifest, known_as, progress)
         identity = identify_data(opened[-1])
     warnings = (*slow_average(recipe.optim, plan), *mixes_nothing(recipe.loss, plan))
     notes = (*fitted.notes, *warnings)
@@ -237,9 +250,10 @@ def _finished(folder: RunFolder, *, resume: bool) -> Result | None:
     Raises:
         UsageError: There is more to do than the folder allows.
     """
-    result = folder.outcome() if resume else None
-    if result is None and folder.hold.problem is not None:
-        raise UsageError(f"--out {folder.path}: cannot be written ({folder.hold.problem.strerror})")
+    result, hold = folder.outcome() if resume else None, folder.hold
+    if result is None and hold.problem is not None:
+        told = f"--out {folder.path}: cannot be written ({hold.problem.strerror})"
+        raise UsageError(told, hint=hold.hint)
     if not resume:
         folder.check_new()
     return result
@@ -254,17 +268,19 @@ def _split_ids(recipe: Recipe, *splits: Videos) -> list[str]:
 
 
 def _begun(
-    folder: RunFolder, recipe: Recipe, manifest: Manifest, known_as: str, progress: Progress
+    folder: RunFolder, fitted: Fitted, manifest: Manifest, known_as: str, progress: Progress
 ) -> Recipe:
-    """`recipe`, which may continue the run in `folder` on these videos, with its names.
+    """The recipe, which may continue the run in `folder` on these videos, with its names.
 
     Raises:
         CheckpointError: It has another recipe, or was begun by code that gives other numbers, or
             its first step is still to come and the weights to start from have changed.
-        DataError: It was begun on other videos or classes.
+        DataError: It was begun on other videos or classes, or a mirror swapped others.
     """
+    recipe = fitted.recipe
     check_same(folder, recipe)
     check_class_list(folder, manifest)
+    check_mirror(folder, recipe, fitted.mirror, manifest.root)
     check_origin(folder, known_as)
     if changed := changed_start(folder):
         if not folder.checkpoint.exists():

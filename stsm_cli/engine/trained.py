@@ -235,8 +235,9 @@ def edit_protocol(
         test = _parse(protocol, recipe.data.dataset)
     parts = {"clips": clips, "crops": crops, "split": split}
     test |= {key: part for key, part in parts.items() if part is not None}
+    own = recipe.model_dump(exclude_unset=True)  # what is left to the data set stays so
     try:
-        return Recipe.model_validate(recipe.model_dump() | {"test": test})
+        return Recipe.model_validate(own | {"test": test})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -16,6 +16,7 @@ from stsm_cli.cli import app, failures, output
 from stsm_cli.config import load
 from stsm_cli.config.load import recipe_names
 from stsm_cli.config.validate import recipe_keys
+from stsm_cli.engine import slurm_options
 from stsm_cli.errors import DataError, TerminatedExit
 
 HEAVY = ["torch", "torchvision", "decord", "av", "matplotlib", "fvcore", "numpy", "scipy"]
@@ -69,16 +70,19 @@ COMMANDS = dict(commands(typer.main.get_command(app.app), "stsm"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_examples_parse_name_what_exists_and_fit_a_terminal(name):
+def test_examples_parse_name_what_exists_and_fit_a_terminal(name, monkeypatch):
+    monkeypatch.setattr(slurm_options.shutil, "which", lambda program: program)
     lines = COMMANDS[name].help.partition("Examples:\n")[2].splitlines()
     for line in map(str.strip, lines):
         assert len(line) <= 76
         command, words = COMMANDS["stsm"], shlex.split(line)[1:]
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
-        command.make_context(command.name, words)  # a wrong option ends it
+        command.make_context(command.name, [*words])  # a wrong option ends it
         recipes = {word for word in line.split() if re.match("(k400|sthv2|folder|synth)/", word)}
         assert recipes <= {*recipe_names()}
+        if "--slurm" in words:
+            slurm_options.parse_cluster(words[words.index("--slurm") + 1], workers=None)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name.count(" ")])

@@ -53,6 +53,37 @@ def test_the_plan_of_a_flow_recipe_says_that_its_flow_is_missing(capsys):
     ]
 
 
+@pytest.mark.parametrize("planned", [[], ["--dry-run"]])
+def test_parts_of_one_value_are_refused(planned, capsys):
+    edits = ("model.num_frames=1", "data.crop_px=32", "optim.accumulate=24")
+    plan = ["train", "k400/tsn_r50_8f", "--nproc", "2", *planned]
+    assert run([*plan, *(word for edit in edits for word in ("--set", edit))]) == 2
+    assert errors(capsys) == [
+        "error: data.crop_px (32) must be more than 32 with one video of one frame at a time: "
+        "batch normalisation needs more than one value"
+    ]
+
+
+def test_the_plan_of_a_flow_recipe_is_of_the_videos_that_have_flow(capsys):
+    videos = tuple(VideoRecord(f"{i}.mp4", 0, 9, 8.0, 9, 9) for i in range(3))
+    for split in ("train", "val"):
+        write_manifest(Manifest(Path("there"), split, tuple(map(str, range(400))), videos))
+    plan = ["train", "k400/r2plus1d_34_flow_32f", "--dry-run", "--data", "there"]
+    report = {"method": "farneback", "short_side_px": 128, "version": 1, "bytes": 7}
+    path = Path("there/manifest/flow_farneback.json")
+    path.write_text(json.dumps(report | {"without_flow": {"train": ["0.mp4", "old.mp4"]}}))
+    assert run(plan) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].startswith("batch 2 (all training videos")
+    assert "1 of 3 train videos has no optical flow by farneback and is left out: 0.mp4 " in err
+    lacking = [video.path for video in videos]
+    path.write_text(json.dumps(report | {"without_flow": {"train": lacking}}))
+    assert run(plan) == 1
+    assert errors(capsys) == [
+        "error: there: none of its 3 train videos has optical flow by farneback"
+    ]
+
+
 def test_the_plan_says_that_a_generated_set_has_other_settings(small_run, capsys):
     assert run(["train", "synth/tsm", "--dry-run"]) == 0
     warning, hint, *_ = capsys.readouterr().err.splitlines()

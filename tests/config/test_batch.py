@@ -1,6 +1,7 @@
 import pytest
 
-from stsm_cli.config.batch import mixes_nothing, peak_lr, plan_batch, slow_average
+from stsm_cli.config.batch import check_spread, mixes_nothing, peak_lr, plan_batch, slow_average
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.regularisation import LossConfig
 from stsm_cli.config.schema import OptimConfig
 from stsm_cli.errors import RecipeError
@@ -67,3 +68,29 @@ def test_mixing_without_a_neighbour_is_told():
     assert mixes_nothing(loss, alone) == [says]
     assert mixes_nothing(loss, plan_batch(optim, 2)) == []
     assert mixes_nothing(LossConfig(), alone) == []
+
+
+@pytest.mark.parametrize(
+    ("processes", "videos", "told"),
+    [
+        (2, None, "48 videos in 48 parts"),
+        (1, 47, "47 videos in 24 parts"),
+        (1, 24, "24 videos in 24 parts"),
+        (1, 48, None),
+        (1, 23, None),  # some parts have none: the loader refuses these
+    ],
+)
+def test_the_smallest_part_of_a_batch_has_a_spread(processes, videos, told):
+    edits = ["model.num_frames=1", "data.crop_px=32", "optim.accumulate=24"]
+    recipe = load_recipe("k400/tsn_r50_8f", edits).recipe
+    plan = plan_batch(recipe.optim, processes, videos)
+    if told is None:
+        check_spread(recipe, plan)
+        return
+    message = r"^data\.crop_px \(32\) must be more than 32 with one video of one frame at a time"
+    with pytest.raises(RecipeError, match=message) as error:
+        check_spread(recipe, plan)
+    assert error.value.hint == (
+        f"a step takes {told}: fewer processes, a smaller optim.accumulate or more videos make "
+        "larger ones"
+    )

@@ -294,6 +294,25 @@ def test_a_process_that_gives_no_answer_is_not_waited_for_forever(
     assert second == "done"
 
 
+def test_the_first_process_s_work_is_waited_for_by_a_limit_of_its_own(
+    tmp_path, monkeypatch, in_two_processes
+):
+    monkeypatch.setattr(distributed, "PATIENCE", timedelta(seconds=1))
+    os.mkfifo(tmp_path / "pipe")
+
+    def work(rank):
+        try:
+            first_alone(lambda: Path(tmp_path / "pipe").read_text())
+        except RuntimeError as error:
+            if rank == 1:
+                (tmp_path / "pipe").write_text("given up")
+            raise error
+
+    first, second = in_two_processes(work)
+    assert (type(first), first.code) == (SystemExit, LOST)
+    assert (type(second), second.code) == (SystemExit, 1)  # the first one would say why
+
+
 def test_another_error_of_torch_stays_what_it_is(in_two_processes):
     def work(rank):
         raise RuntimeError("shapes differ")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stsm_cli.engine.kept_tests import check_same, kept_test
-from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.testing import run_test
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import CheckpointError, DataError, UsageError
@@ -35,6 +35,27 @@ def test_the_test_that_ends_a_training_is_found(small_run):
     assert kept_test(small_run.path, None).result.protocol == "synth-1x1@28"
     with pytest.raises(CheckpointError, match="runs/small: keeps no scores of synth-1x3@28"):
         kept_test(Path("runs/small"), "1x3@28")
+
+
+def test_a_test_of_weights_from_before_the_end_is_passed_over(small_run):
+    before, more = evaluate().result, evaluate(crops=3).result
+    ended = replace(before, seconds_eval=99.0, environment=None, weights_sha256="ab")
+    write_result(small_run.result_file, ended)
+    kept = small_run.path / "eval-synth-1x1@28.npz"
+    small_run.scores_file.write_bytes(kept.read_bytes())
+    assert kept_test(small_run.path, None).result == ended
+    message = r"small: its scores of synth-1x3@28 are not of the weights that it ended with$"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        kept_test(Path("runs/small"), "1x3@28")
+    assert caught.value.hint == "`stsm eval runs/small --protocol 1x3@28` keeps them"
+    write_result(small_run.result_file, replace(ended, weights_sha256=more.weights_sha256))
+    assert kept_test(small_run.path, "1x3@28").result == more
+
+
+def test_of_results_from_before_weights_were_known_any_test_counts(small_run):
+    tested = evaluate().result
+    write_result(small_run.result_file, replace(tested, weights_sha256=None))
+    assert kept_test(small_run.path, None).result == tested
 
 
 @pytest.mark.parametrize(

@@ -92,20 +92,33 @@ def test_a_lock_that_its_holder_deletes_before_it_is_taken_is_taken_anew(tmp_pat
         assert (tmp_path / LOCK).exists()
 
 
-def test_without_locks_in_the_file_system_it_goes_on(tmp_path, monkeypatch):
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS])
+def without_locks(request, monkeypatch):
+    """A file system that knows no locks."""
+
     def flock(descriptor, how):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(request.param, os.strerror(request.param))
 
     monkeypatch.setattr(fcntl, "flock", flock)
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_in_the_file_system_it_goes_on(tmp_path):
     with alone_in(tmp_path), alone_in(tmp_path):
         pass
 
 
-def test_without_locks_the_last_one_goes_on_and_the_others_find_out(tmp_path, monkeypatch):
-    def flock(descriptor, how):
-        raise OSError(errno.ENOLCK, "No locks available")
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_a_run_whose_process_was_killed_on_another_machine_goes_on(tmp_path):
+    (tmp_path / LOCK).write_text("12\nnode7\n")
+    (tmp_path / OWNER).write_text('{"host": "node7", "pid": 12, "token": "x"}')
+    with alone_in(tmp_path) as hold:
+        hold.check()
+        assert not (tmp_path / LOCK).exists()
 
-    monkeypatch.setattr(fcntl, "flock", flock)
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_the_last_one_goes_on_and_the_others_find_out(tmp_path):
     with alone_in(tmp_path) as first:
         assert first.warning == (
             f"{tmp_path}: this file system knows no locks; whoever trains in it next, ends this run"
@@ -120,16 +133,13 @@ def test_without_locks_the_last_one_goes_on_and_the_others_find_out(tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("without_locks")
 def test_without_locks_nothing_is_written_once_another_has_begun(
-    recipe, train_videos, val_videos, tmp_path, monkeypatch, run, said
+    recipe, train_videos, val_videos, tmp_path, run, said
 ):
-    def flock(descriptor, how):
-        raise OSError(errno.ENOLCK, "No locks available")
-
     def begin_elsewhere(metrics):
         (tmp_path / "run" / OWNER).write_text('{"host": "node7", "pid": 12, "token": "x"}')
 
-    monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(UsageError, match="run: process 12 on node7 trains in it now"):
         run(
             recipe,
@@ -160,6 +170,24 @@ def test_what_is_read_only_is_refused_unless_it_has_finished(
     message = rf"--out {cut}: cannot be written \(Read-only file system\)$"
     with pytest.raises(UsageError, match=message):
         run(recipe, train_videos, val_videos, cut, resume=True)
+
+
+def test_a_lock_that_may_not_be_opened_stays(tmp_path, monkeypatch):
+    real = os.open
+
+    def denied(path, *arguments, **options):
+        if str(path).endswith(LOCK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments, **options)
+
+    with alone_in(tmp_path):
+        with monkeypatch.context() as another_user:
+            another_user.setattr(os, "open", denied)
+            with alone_in(tmp_path) as hold:
+                assert isinstance(hold.problem, PermissionError)
+                assert hold.hint.startswith(f"{tmp_path}/.lock is another user's: it may be")
+        with pytest.raises(UsageError, match="another process is training in it"):
+            alone_in(tmp_path).__enter__()
 
 
 def test_in_a_folder_that_cannot_be_written_it_goes_on(tmp_path, monkeypatch):

@@ -120,6 +120,17 @@ def test_the_network_for_a_cpu_fits_the_rest_of_the_recipe(monkeypatch, name, bo
     assert shipped(name, *edits).model.backbone == body
 
 
+def test_a_network_for_a_cpu_does_not_start_from_another_s_weights(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    name, started = "folder/finetune_stsm_r50_8f", ("model.weights=null", "model.init=w.pt")
+    assert gpu_meant(shipped(name, *started), CPU).endswith(
+        ": --set model.backbone=resnet_small --set model.weights=null --set model.init=null, "
+        "without --init, is a network for a CPU"
+    )
+    small = shipped(name, *started, "model.backbone=resnet_small", "model.init=null")
+    assert small.model.init is None
+
+
 def test_where_no_network_for_a_cpu_fits_none_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     old = load_recipe("k400/tsn_r50_8f", ["optim.patience_epochs=999"], of_run=True)

@@ -1,6 +1,7 @@
 import pytest
 
 from stsm_cli.config.load import load_recipe
+from stsm_cli.engine.scores import class_orders
 from stsm_cli.engine.trained import edit_protocol
 from stsm_cli.errors import UsageError
 
@@ -51,6 +52,13 @@ def test_edits_rename_the_result(recipe):
 
 def test_nothing_asked_is_the_recipes_own(recipe):
     assert edit_protocol(recipe) == recipe
+
+
+def test_a_mirroring_that_is_left_to_the_classes_stays_so():
+    recipe = edit_protocol(load_recipe("folder/stsm_r50_8f").recipe, crops=10)
+    assert "flip" not in recipe.data.model_fields_set
+    orders = class_orders(recipe, ("turn left", "turn right", "wave"), recipe.test)
+    assert orders[1].tolist() == [1, 0, 2]
 
 
 @pytest.mark.parametrize(

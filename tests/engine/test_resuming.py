@@ -3,7 +3,8 @@ import json
 import pytest
 
 from stsm_cli.config.run_identity import init_sha256
-from stsm_cli.engine.resuming import changed_start, check_origin, check_same
+from stsm_cli.data.mirror import Mirror
+from stsm_cli.engine.resuming import changed_start, check_mirror, check_origin, check_same
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError
 
@@ -46,6 +47,30 @@ def test_a_run_goes_on_only_with_its_videos_and_its_numerics(
     with pytest.raises(error, match=problem) as caught:
         check_origin(folder, "two")
     assert "choose another --out to begin anew" in caught.value.hint
+
+
+def test_a_run_goes_on_only_with_the_classes_that_a_mirror_swapped(recipe, tmp_path):
+    def swapping(*pairs):
+        return Mirror(tuple(pairs), "file.csv")
+
+    folder, first = RunFolder(tmp_path / "run"), ("a", "b")
+    folder.create(recipe, ABOUT, ())
+    check_mirror(folder, recipe, swapping(first), tmp_path)  # runs of old do not say
+    about = {"mirror": {"pairs": [["a", "b"], ["c", "d"]], "source": "their names"}}
+    folder.environment_file.write_text(json.dumps(ABOUT | about))
+    check_mirror(folder, recipe, swapping(("d", "c"), first), tmp_path)
+    with pytest.raises(DataError) as caught:
+        check_mirror(folder, recipe, swapping(first, ("c", "e")), tmp_path)
+    assert str(caught.value) == (
+        f"{folder.path}: was begun with mirror images that swap c and d, a and b (by their names), "
+        "they now swap c and e, a and b (by file.csv)"
+    )
+    assert caught.value.hint == (
+        f"name the former pairs in {tmp_path}/manifest/mirror_pairs.csv, or choose another --out "
+        "to begin anew"
+    )
+    plain = recipe.data.model_copy(update={"flip": "plain"})
+    check_mirror(folder, recipe.model_copy(update={"data": plain}), swapping(first), tmp_path)
 
 
 def test_weights_to_start_from_are_compared_by_content(recipe, tmp_path):

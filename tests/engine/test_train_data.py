@@ -15,10 +15,16 @@ from stsm_cli.data.flow import Flow
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine import trainer
 from stsm_cli.engine.checkpoint import load_checkpoint
-from stsm_cli.engine.runlog import RunFolder
+from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.step import Stepper
 from stsm_cli.engine.trained import trained
-from stsm_cli.errors import DataError, DivergedError, InterruptedRunError, UsageError
+from stsm_cli.errors import (
+    DataError,
+    DivergedError,
+    InterruptedRunError,
+    RecipeError,
+    UsageError,
+)
 from stsm_cli.models.network import Network
 
 
@@ -29,6 +35,16 @@ def test_class_counts_must_agree(recipe, train_videos, val_videos, tmp_path, run
         run(recipe.model_copy(update={"model": model}), train_videos, val_videos, tmp_path / "a")
     assert "`--set model.num_classes=16`" in caught.value.hint
     assert not (tmp_path / "a").exists()  # the corrected command may use it
+
+
+def test_a_set_whose_parts_show_batch_norms_one_value_is_refused(
+    recipe, make_split, val_videos, tmp_path, run, optim_edited
+):
+    model = recipe.model.model_copy(update={"num_frames": 1, "shift": None})
+    wanted = optim_edited(recipe.model_copy(update={"model": model}), batch_size=8, accumulate=4)
+    with pytest.raises(RecipeError, match=r"^data\.crop_px \(16\) must be more than 16 with one "):
+        run(wanted, make_split("train", 5), val_videos, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
 
 
 def test_videos_whose_folder_no_record_can_name_are_not_trained_on(
@@ -212,6 +228,11 @@ def test_a_folder_s_mirroring_is_filled_in_recorded_and_tested_with(
         ),
         "their names",
     )
+    about = folder.environment()
+    write_json(folder.environment_file, about | {"mirror": about["mirror"] | {"pairs": []}})
+    with pytest.raises(DataError, match="a: was begun with mirror images that swap "):
+        run(wanted, train_videos, val_videos, tmp_path / "a", resume=True)
+    write_json(folder.environment_file, about)
     run(wanted, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
     assert "a mirror swaps classes: left_to_right and right_to_left, " in said.lines[1]
     assert "; about 0:00:" in said.lines[0]  # the first epoch was measured
