@@ -229,7 +229,8 @@ def _torch_linspace(
     step = ((high - low) / np.float32(max(1, num - 1))).astype(np.float64)
     place = np.arange(num)
     rising, falling = low + place * step, high - (num - 1 - place) * step
-    return np.where(place < max(1, num // 2), rising, falling).astype(np.float32)
+    nearer: npt.NDArray[np.float64] = np.where(place < max(1, num // 2), rising, falling)
+    return nearer.astype(np.float32)
 
 
 def tpn_dense_train(
