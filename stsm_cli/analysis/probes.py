@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stsm_cli.data.catalog import load_card
+from stsm_cli.data.container import full_name
 from stsm_cli.data.decode import read_frames
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import VideoRecord, read_manifest
@@ -52,7 +53,7 @@ def packet_sizes(path: Path) -> Numbers:
     """Bytes of each packet of the video, in their order."""
     import av
 
-    with av.open(str(path)) as container:
+    with av.open(full_name(path)) as container:
         sizes = [packet.size for packet in container.demux(video=0) if packet.size]
     return np.array(sizes, float)
 

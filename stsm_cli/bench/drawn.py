@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stsm_cli.data.container import full_name
 from stsm_cli.data.frames import Frames
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.prepare.transcode import Encoding, reencode
@@ -51,7 +52,7 @@ def encode(path: Path, frames: Iterator[Frames]) -> None:
     import av
 
     options = {"g": str(DEFAULT_GOP)}
-    with av.open(str(path), "w") as container:
+    with av.open(full_name(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for frame in frames:

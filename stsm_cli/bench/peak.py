@@ -36,9 +36,15 @@ class _LiveBytes(TorchDispatchMode):
         """Run the operator and count."""
         out = func(*args, **(kwargs or {}))
         self._live = {key: held for key, held in self._live.items() if not held[0].expired()}
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
+        given = {storage._cdata for storage in _storages((args, kwargs))}
+        for storage in _storages(out):
+            # what was given and is not counted was there before: this is a view, or it in place
+            if storage._cdata in self._live or storage._cdata not in given:
                 self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
         self.peak = max(self.peak, sum(size for _, size in self._live.values()))
         return out
+
+
+def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    """The memory of the tensors among arguments or results."""
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

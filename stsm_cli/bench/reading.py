@@ -12,6 +12,7 @@ from stsm_cli.bench.record import Table
 from stsm_cli.bench.turns import Stopwatch, Variant, milliseconds, ratio, take_turns
 from stsm_cli.config.schema import DataConfig, TestConfig
 from stsm_cli.config.view import View
+from stsm_cli.data.container import full_name
 from stsm_cli.data.decode import available_decoders
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.samples import TestSet, TrainingSet
@@ -30,7 +31,7 @@ def bare_decord(path: Path, wanted: npt.NDArray[np.int64] | None) -> Any:  # noq
     """Frames of a video, None for all, with nothing around decord."""
     import decord
 
-    reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+    reader = decord.VideoReader(full_name(path), ctx=decord.cpu(0), num_threads=1)
     return reader.get_batch(range(len(reader)) if wanted is None else wanted).asnumpy()
 
 

@@ -22,18 +22,19 @@ from stsm_cli.stored import STRICT, read_stored
 
 Benchmark = Literal["shift", "reading", "train", "stream"]
 
+_NETWORKS = "models/[!w]*.py"  # all but files of weights
 MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
     "shift": ("allocator.py", "models/shift*.py"),
     "reading": ("data/*.py", "prepare/transcode.py"),
     "train": (
         "allocator.py",
         "data/*.py",
+        "engine/optim.py",
         "engine/step.py",
-        "models/shift*.py",
-        "models/tsn.py",
+        _NETWORKS,
         "prepare/transcode.py",
     ),
-    "stream": ("allocator.py", "models/shift*.py", "models/stream.py", "models/tsn.py"),
+    "stream": ("allocator.py", _NETWORKS),
 }
 """Files below the package whose change makes a figure one of code that is gone."""
 
@@ -236,4 +237,9 @@ def read_all(folder: Path) -> list[Measurement]:
         for path in sorted(folder.glob("*.json"))
     ]
     order = list(MEASURED_CODE)
-    return sorted(found, key=lambda m: (m.machine.device, m.machine.cpu, order.index(m.benchmark)))
+
+    def place(measured: Measurement) -> tuple[str, str, int, int]:
+        machine = measured.machine
+        return machine.device, machine.cpu, machine.cores, order.index(measured.benchmark)
+
+    return sorted(found, key=place)

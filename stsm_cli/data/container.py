@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
+def full_name(path: Path) -> str:
+    """The name by which FFmpeg and decord are given a file, to read or to write.
+
+    trap: they take a relative `pose:left/a.mp4` for the address of a stream.
+    """
+    return str(path.absolute())
+
+
 @contextmanager
 def open_container(
     path: Path, messages: Messages, **options: str
@@ -34,7 +42,7 @@ def open_container(
     import av
 
     try:  # trap: titles and names in other encodings than UTF-8 would raise
-        container = av.open(str(path), options=options, metadata_errors="ignore")
+        container = av.open(full_name(path), options=options, metadata_errors="ignore")
     except av.FFmpegError as error:
         raise DataError(f"{path}: does not open ({cause(error, messages)})") from error
     with container:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stsm_cli.data.container import open_container
+from stsm_cli.data.container import full_name, open_container
 from stsm_cli.data.damage import hearing
 from stsm_cli.data.deadline import alive
 from stsm_cli.data.decode_pyav import read_pyav
@@ -113,4 +113,4 @@ def _open(path: Path) -> Any:  # noqa: ANN401
     decord = _import()
     # trap: where a frame does not come, decord puts a copy of another one and says nothing, unless
     # more than fault_tol (a fraction) of them are copies; 0 would mean "any number"
-    return decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
+    return decord.VideoReader(full_name(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)

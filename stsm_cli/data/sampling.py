@@ -212,8 +212,25 @@ def _slowfast_windows(
     total: int, num_frames: int, starts: npt.NDArray[np.float64], window: int
 ) -> Positions:
     _check_window(total, num_frames, window)
-    places = np.linspace(starts, starts + window - 1, num_frames, axis=1)
+    places = _torch_linspace(starts, starts + window - 1, num_frames)
     return places.clip(0, total - 1).astype(np.int64)  # (positions, num_frames)
+
+
+def _torch_linspace(
+    first: npt.NDArray[np.float64], last: npt.NDArray[np.float64], num: int
+) -> npt.NDArray[np.float32]:
+    """Numbers from `first` to `last` as torch.linspace has them: (len(first), num).
+
+    trap: where one is whole or just not is a matter of float32, of the end that is counted from
+    (the nearer), and of one rounding of place * step + end, as processors have it that do both at
+    once; on others torch itself differs in a few of 11 and more.
+    """
+    low, high = first.astype(np.float32)[:, None], last.astype(np.float32)[:, None]
+    step = ((high - low) / np.float32(max(1, num - 1))).astype(np.float64)
+    place = np.arange(num)
+    rising, falling = low + place * step, high - (num - 1 - place) * step
+    nearer: npt.NDArray[np.float64] = np.where(place < max(1, num // 2), rising, falling)
+    return nearer.astype(np.float32)
 
 
 def tpn_dense_train(

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stsm_cli.data.container import full_name
 from stsm_cli.data.decode import each_frame
 from stsm_cli.data.frames import Frames, VideoInfo
 from stsm_cli.errors import StsmError
@@ -54,7 +55,7 @@ def _encode(path: Path, draft: Path, info: VideoInfo, caption: Callable[[int], s
     import av
 
     rate = Fraction(info.fps or DEFAULT_FPS).limit_denominator(1001)
-    with av.open(str(draft), "w", format="mp4") as container:
+    with av.open(full_name(draft), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=rate, options=ENCODER_OPTIONS)
         stream.pix_fmt = "yuv420p"
         for number, frame in enumerate(each_frame(path)):

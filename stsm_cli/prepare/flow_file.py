@@ -15,6 +15,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from stsm_cli.config.kinds import FlowMethod
+from stsm_cli.data.container import full_name
 from stsm_cli.data.display import Size
 from stsm_cli.data.flow import Fields, as_levels, flow_folder, flow_path, packed, read_fields
 from stsm_cli.data.frames import resized_size
@@ -111,7 +112,7 @@ def _encode(
     if first is None:
         raise UnusableError("short", "holds one frame, and flow is between two")
     digests = []
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(full_name(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=_RATE, options=_ENCODER)
         stream.height, stream.width = packed(first).shape
         stream.pix_fmt = "gray"

@@ -9,16 +9,11 @@ videos (`official_splits.py`). The classes may lie deeper, as in ROOT/UCF-101/CL
 byte for byte the same are found: where a split parts such copies, the test is known in training.
 """
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
-from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
-from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import from_class_folders
+from stsm_cli.prepare.copies import find_copies
 from stsm_cli.prepare.folder_csv import from_csv, read_classes
 from stsm_cli.prepare.listing import Draw, Listing
 from stsm_cli.prepare.matching import Found, Inventory, assign, check_classes, sorted_classes
@@ -63,7 +58,6 @@ def list_folder(
     classes = _classes(root, inventory)
     found = Found(root, sorted(named.union(tree.videos)), inventory.key)
     assigned = assign(root, inventory.entries, classes, lambda entry: found.take(entry.key))
-    present = (video.path for split in SPLITS for video in assigned.splits[split] if video.path)
     return Listing(
         root,
         classes,
@@ -71,7 +65,7 @@ def list_folder(
         unlisted=tuple(sorted(found.unlisted(inventory.left_out))),
         duplicates=tuple(sorted({*assigned.again, *found.duplicates()})),
         conflicts=assigned.conflicts,
-        copies=find_copies(root, present),
+        copies=find_copies(root, assigned.paths),
         faults=tree.faults,
         left_out=tree.count_others(named),
         notes=inventory.notes,
@@ -86,52 +80,3 @@ def _classes(root: Path, inventory: Inventory) -> tuple[str, ...]:
     if len(found) == 1:
         raise DataError(f"{root}: at least two classes are needed, got {found[0]!r}", hint=_LAYOUTS)
     return classes
-
-
-def find_copies(root: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Videos below `root` that are copies of an earlier one of `paths`, each with that one.
-
-    Links to one file are copies, which need no reading. Of other files of equal size the beginnings
-    are read, and only where these agree the rest. One that cannot be read is left to the
-    verification.
-    """
-    files = _together(root, paths, _identity)
-    alike = [[links[0] for links in files]]
-    for key in (_size, _start, _sha256):
-        groups = _together(root, chain(*alike), key)
-        alike = [group for group in groups if len(group) > 1]
-    first = {path: group[0] for group in alike for path in group}
-    copies = {path: first.get(links[0], links[0]) for links in files for path in links}
-    return {path: original for path, original in copies.items() if path != original}
-
-
-def _together(root: Path, paths: Iterable[str], key: Callable[[Path], Hashable]) -> list[list[str]]:
-    """Paths with an equal key, in their order; None, as of an empty file, leaves one out."""
-    groups: dict[Hashable, list[str]] = defaultdict(list)
-    for path in paths:
-        with suppress(OSError):
-            if (found := key(root / path)) is not None:
-                groups[found].append(path)
-    return list(groups.values())
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    status = path.stat()
-    return (status.st_dev, status.st_ino) if status.st_size else None
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-def _start(path: Path) -> tuple[int, bytes]:
-    with path.open("rb") as file:
-        return _size(path), hashlib.sha256(file.read(1 << 16)).digest()
-
-
-def _sha256(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()

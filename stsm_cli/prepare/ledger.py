@@ -2,7 +2,8 @@
 
 `ROOT/manifest/ledger.jsonl` has one JSON object a line and is only ever appended to; the last line
 of a video counts. A video is known by its path, size and time of change, so one that was changed
-is unknown again. A line that is not whole (the process was killed, the disk was full) is unknown.
+is unknown again. A line that is not whole (the process was killed, the disk was full) is unknown,
+and so is what was never looked into: a name that was taken for an address.
 """
 
 import json
@@ -14,6 +15,9 @@ from typing import Any
 
 from stsm_cli.atomic import end_torn_line
 from stsm_cli.prepare.check import Check
+
+# Until version 0.12 this was found of a relative `pose:left/a.mp4`, whatever was in the file.
+_TAKEN_FOR_ADDRESS = "does not open (Protocol not found)"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Ledger:
                 entry = json.loads(line)
                 version = FileVersion(entry.pop("path"), entry.pop("size"), entry.pop("mtime_ns"))
                 how = entry.pop("how")
-                self._known[version, how] = Check(**entry)
+                if (check := Check(**entry)).reason != _TAKEN_FOR_ADDRESS:
+                    self._known[version, how] = check
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # not whole: the video is examined again
 

@@ -154,6 +154,11 @@ class Assigned:
     again: set[str]
     conflicts: dict[str, str]
 
+    @property
+    def paths(self) -> list[str]:
+        """The files of the listed videos, as far as they are there, in the lists' order."""
+        return [video.path for split in SPLITS for video in self.splits[split] if video.path]
+
 
 def assign(
     root: Path, entries: Entries, classes: Sequence[str], locate: Callable[[Entry], str | None]

@@ -22,6 +22,7 @@ from shlex import quote
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
+from stsm_cli.prepare.copies import find_copies
 from stsm_cli.prepare.listing import Listing
 from stsm_cli.prepare.matching import Found, Inventory, assign, check_classes, sorted_classes
 from stsm_cli.prepare.official_splits import from_hmdb51, from_ucf101
@@ -117,6 +118,7 @@ def list_official(
         unlisted=tuple(sorted(found.unlisted(inventory.left_out))),
         duplicates=tuple(sorted({*assigned.again, *found.duplicates()})),
         conflicts=assigned.conflicts,
+        copies=find_copies(root, assigned.paths),
         faults=tree.faults,
         left_out=tree.count_others(),
         notes=(*inventory.notes, *_notes(tree, official, split, inventory, len(classes))),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import av
 
 from stsm_cli.data.arrivals import Arrivals
-from stsm_cli.data.container import video_stream
+from stsm_cli.data.container import full_name, video_stream
 from stsm_cli.data.damage import MARKING, TELLING, Messages, Watch, cause, hearing
 from stsm_cli.data.length import Length
 from stsm_cli.data.packets import PacketIndex, index_packets
@@ -142,7 +142,7 @@ def open_strictly(path: Path) -> Iterator[StrictVideo]:
     """
     with hearing() as log:
         try:
-            container = av.open(str(path), metadata_errors="ignore")
+            container = av.open(full_name(path), metadata_errors="ignore")
         except av.FFmpegError as error:
             raise _unusable(error, "does not open", log) from error
         with container:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from stsm_cli.data.container import full_name
 from stsm_cli.data.display import Display, display_of
 from stsm_cli.prepare.check import Check, UnusableError
 from stsm_cli.prepare.drafts import draft
@@ -91,7 +92,9 @@ def _encode(video: StrictVideo, draft: Path, encoding: Encoding, alive: Alive) -
     """Write a video's frames anew; their number."""
     num_frames, tick = 0, -1
     reformat = VideoReformatter().reformat  # a frame's own prepares the conversion anew each time
-    with av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(
+        full_name(draft), "w", format="mp4", options={"movflags": "faststart"}
+    ) as container:
         for frame in map(upright, video.frames()):
             if num_frames == 0:
                 rate = _rate(video.fps)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,8 @@ def test_the_videos_of_a_prepared_set_are_read(tmp_path):
     path = tmp_path / read_manifest(tmp_path, "train").records[0].path
     assert found.numbers["file size"][0, 0] == path.stat().st_size
     assert packet_sizes(path).sum() < path.stat().st_size
+    path.rename("a:b.mp4")
+    assert len(packet_sizes(Path("a:b.mp4"))) == 8
 
 
 def test_the_table_in_markdown():

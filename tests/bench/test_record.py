@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -84,6 +85,37 @@ def test_the_page_shows_figures_of_the_present_code_only(monkeypatch):
     page = render([found])
     assert f"not measured since {found.commit or found.date[:10]}; the code has changed" in page
     assert "12.3" not in page
+
+
+def test_a_machine_has_one_heading_whatever_its_number_of_cores(tmp_path):
+    one = measured()
+    for cores in (2, 1):
+        for benchmark in ("train", "shift"):
+            machine = replace(one.machine, cores=cores)
+            save(tmp_path, replace(one, benchmark=benchmark, machine=machine))
+    found = read_all(tmp_path)
+    assert [(m.machine.cores, m.benchmark) for m in found] == [
+        *((1, "shift"), (1, "train"), (2, "shift"), (2, "train"))
+    ]
+    assert render(found).count("\n## ") == 2
+
+
+def files(benchmark):
+    """Those whose change makes a figure stale, below the package."""
+    package = record.Path(record.__file__).parents[1]
+    return {
+        path.relative_to(package).as_posix()
+        for pattern in record.MEASURED_CODE[benchmark]
+        for path in package.glob(pattern)
+    }
+
+
+@pytest.mark.parametrize("benchmark", ["train", "stream"])
+def test_the_code_of_every_network_is_measured_and_no_file_of_weights(benchmark):
+    names = ("backbones", "build", "network", "shift", "shift_triton", "tdn", "tsn", "selfy")
+    assert {f"models/{name}.py" for name in names} <= files(benchmark)
+    assert not any(name.startswith("models/weights") for name in files(benchmark))
+    assert ("engine/optim.py" in files(benchmark)) == (benchmark == "train")
 
 
 def test_every_pattern_of_measured_code_finds_files():

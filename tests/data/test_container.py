@@ -1,11 +1,13 @@
 """Which of a file's streams is the video."""
 
 import struct
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from stsm_cli.data import decode_decord
 from stsm_cli.data.decode import available_decoders, probe, read_frames
 from stsm_cli.data.frames import VideoInfo
 from stsm_cli.prepare.verify import verify
@@ -94,3 +96,15 @@ def test_metadata_need_not_be_utf8(tmp_path, counters, decoder, name):
     assert read_frames(path, None, decoder=decoder).shape == (1, 48, 64, 3)
     assert probe(path).num_frames == 1
     assert verify(tmp_path, name, lambda: None).status == "ok"
+
+
+@decoders
+def test_a_relative_name_with_a_colon_is_no_address(tmp_path, counters, decoder):
+    (tmp_path / "pose:left").mkdir()
+    for path in (Path("pose:left/one.mp4"), Path("one:left.mp4")):
+        path.write_bytes((counters / "one.mp4").read_bytes())
+        assert read_frames(path, None, decoder=decoder).shape == (1, 48, 64, 3)
+        assert probe(path).num_frames == 1
+        assert verify(Path(), str(path), lambda: None).status == "ok"
+        if decoder == "decord":  # without what it leaves to the other
+            assert len(decode_decord._open(path)) == 1

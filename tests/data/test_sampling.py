@@ -3,6 +3,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
 from stsm_cli.config.kinds import NumClips
 from stsm_cli.config.schema import Sampling, sampling_limits
@@ -342,6 +343,29 @@ def test_slowfast_dense_test_literally(key):
     assert clips.shape == (10, key[1])
     assert [clips[0].tolist(), clips[-1].tolist()] == lists(SLOWFAST_DENSE_TEST[key])
     assert slowfast_dense_test(*key, positions=1).tolist() == clips[:1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("key", "clip", "expected"),
+    [
+        ((65, 6), 6, "0 13 25 38 51 63"),  # from 0.6; just below 51 in float64
+        ((66, 6), 8, "1 14 26 39 52 64"),
+        ((65, 11), 3, "0 6 12 19 25 31 38 44 50 57 63"),
+        ((65, 16), 4, "0 4 8 12 17 21 25 29 34 38 42 46 50 55 59 63"),  # just below 13 in float32
+        ((65, 1), 6, "0"),
+    ],
+)
+def test_slowfast_s_places_are_of_32_bits(key, clip, expected):
+    assert [slowfast_dense_test(*key)[clip].tolist()] == lists(expected)
+
+
+@pytest.mark.parametrize("num_frames", [1, 4, 6, 8, 11, 15, 32])
+def test_slowfast_s_places_are_torch_s(num_frames):
+    for total in range(1, 400, 3):
+        starts = [max(0, total - 64) * clip / 10 for clip in range(10)]
+        places = [torch.linspace(start, start + 63, num_frames) for start in starts]
+        expected = torch.stack(places).clamp(0, total - 1).long()
+        assert slowfast_dense_test(total, num_frames).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("key", TPN_DENSE_TEST)

@@ -36,6 +36,12 @@ def test_a_copy_has_every_frame_and_its_text():
     assert [path.name for path in Path().glob("b*")] == ["b.mp4"]
 
 
+@pytest.mark.usefixtures("small_run")
+def test_a_copy_may_have_a_colon_in_its_name():
+    draw(A, Path("b:1.mp4"), probe(A), lambda frame: "")
+    assert probe(Path("b:1.mp4")).num_frames == 12
+
+
 def test_small_pictures_are_enlarged_and_sides_are_even():
     assert enlarged(np.zeros((33, 41, 3), np.uint8)).shape == (230, 286, 3)
     assert enlarged(np.zeros((481, 641, 3), np.uint8)).shape == (480, 640, 3)

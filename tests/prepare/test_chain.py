@@ -71,6 +71,19 @@ def test_something_something_is_unpacked_and_verified(tmp_path, plant, clip_byte
     assert [record.label for record in read_manifest(tmp_path / "sthv2", "val").records] == [1, 0]
 
 
+def test_folders_with_names_like_addresses_are_prepared_from_within(
+    plant, report, monkeypatch, tmp_path
+):
+    videos = {f"{name}/{n}.mp4": None for name in ("pose:left", "walk") for n in range(2)}
+    root = plant(videos, root=tmp_path / "data:1")
+    for place, name, size in ((root, ".", "16"), (tmp_path, "data:1", "24")):
+        monkeypatch.chdir(place)
+        for options in ([], ["--quick"], ["--short-side", size]):
+            found = report("folder", name, *options)
+            assert [found["splits"][split]["usable"] for split in ("train", "val")] == [2, 2]
+        assert report("flow", name)["splits"]["val"]["usable"] == 2
+
+
 TINY = [
     "model.weights=null",
     "data.short_side_px=32",

@@ -72,6 +72,14 @@ def test_a_line_that_is_no_entry_is_skipped(path, line):
     assert Ledger(path).find(SOURCE, "full") == OK
 
 
+def test_what_was_taken_for_an_address_was_not_looked_into(path):
+    mistaken = Check("corrupt", "does not open (Protocol not found)")
+    other = FileVersion("pose:left/a.mp4", 5, 6)
+    fill(path, (SOURCE, "full", OK), (SOURCE, "full", mistaken), (other, "full", mistaken))
+    assert Ledger(path).find(SOURCE, "full") == OK
+    assert Ledger(path).find(other, "full") is None
+
+
 def test_an_entry_is_one_line_that_people_can_read(path):
     fill(path, (SOURCE, "full", CORRUPT))
     assert json.loads(path.read_text()) == {

@@ -152,6 +152,16 @@ def test_lists_of_another_length_than_the_official_ones_are_told(plant, name, to
     assert classes == f"2 classes, {whole.name} has {whole.num_classes}"
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_copies_are_found_across_the_parts(plant, name):
+    videos, lists = SETS[name]()
+    root = plant(videos | lists)
+    splits = list_official(root, SMALL[name]).splits
+    first, copy = splits["train"][0].path, splits["val"][-1].path
+    (root / copy).write_bytes((root / first).read_bytes())
+    assert list_official(root, SMALL[name]).copies == {copy: first}
+
+
 def test_the_official_counts():
     assert {sum(counts) for counts in UCF101.counts.values()} == {13_320}
     assert set(HMDB51.counts.values()) == {(51 * 70, 51 * 30)}
