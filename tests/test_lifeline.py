@@ -46,13 +46,13 @@ if __name__ == "__main__":
 """
 SYNTH = """
 from pathlib import Path
-import signal
+import os, signal
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data import rendered_set
 from stsm_cli.data.synth import SYNTH
 
 def hang(*_):
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")  # at once: two workers write to one pipe
     signal.pause()
 
 rendered_set._make_video = hang
