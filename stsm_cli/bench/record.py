@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -237,9 +238,4 @@ def read_all(folder: Path) -> list[Measurement]:
         for path in sorted(folder.glob("*.json"))
     ]
     order = list(MEASURED_CODE)
-
-    def place(measured: Measurement) -> tuple[str, str, int, int]:
-        machine = measured.machine
-        return machine.device, machine.cpu, machine.cores, order.index(measured.benchmark)
-
-    return sorted(found, key=place)
+    return sorted(found, key=lambda m: (astuple(m.machine), order.index(m.benchmark)))

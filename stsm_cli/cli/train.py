@@ -417,12 +417,13 @@ def _num_trained_on(config: "Recipe", manifest: "Manifest") -> int:
     """
     from stsm_cli.data.flow_report import told_without_flow, videos_without_flow
 
-    root, method, paths = manifest.root, config.data.flow, {r.path for r in manifest.records}
+    num_videos = len(manifest.records)
     if config.model.stream != "flow":
-        return len(paths)
-    if lacking := videos_without_flow(root, method, "train") & paths:
-        _say(told_without_flow(root, method, "train", lacking, len(paths)))
-    return len(paths - lacking)
+        return num_videos
+    root, method, listed = manifest.root, config.data.flow, {r.path for r in manifest.records}
+    if lacking := videos_without_flow(root, method, "train") & listed:
+        _say(told_without_flow(root, method, "train", lacking, num_videos))
+    return num_videos - len(lacking)
 
 
 def print_result(

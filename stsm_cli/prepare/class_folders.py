@@ -15,6 +15,7 @@ from stsm_cli.prepare.tree import Tree
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "validation", "validate", "valid", "test", "testing")
 """Names of the parts; the first of each that is there is the part."""
+PART_NAMES = (*TRAIN_NAMES, *VAL_NAMES)
 
 
 def from_class_folders(tree: Tree) -> Inventory:
@@ -25,7 +26,7 @@ def from_class_folders(tree: Tree) -> Inventory:
         next((names[name] for name in known if name in names), None)
         for known in (TRAIN_NAMES, VAL_NAMES)
     )
-    has_split = names.keys() <= {*TRAIN_NAMES, *VAL_NAMES} or (train and val)
+    has_split = names.keys() <= set(PART_NAMES) or (train and val)
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     if not has_split:
         entries["train"] = _entries(tree, base)
@@ -37,7 +38,8 @@ def from_class_folders(tree: Tree) -> Inventory:
         if name is not None:
             entries[split] = _entries(tree, f"{base}{name}/")
             notes += _empty(tree, f"{base}{name}/")
-    notes += _empty_parts(tree, base)
+    empty = (name for name in _empty_folders(tree, base) if _part(name) in PART_NAMES)
+    notes += [f"{tree.root / base / name} holds no video" for name in empty]
     spare = [name for key, name in names.items() if key in VAL_NAMES and name != val]
     notes += [f"{name}/ left out: {val}/ is the validation part" for name in spare]
     left_out = (path for name in spare for path in _below(tree.videos, f"{base}{name}/"))
@@ -52,18 +54,11 @@ def _base(tree: Tree) -> str:
         name = next(iter(folders), "")
         alone = len(folders) == 1 and len(folders[name]) == len(_below(tree.videos, base))
         deeper = f"{base}{name}/"
-        if not alone or _part(name) in (*TRAIN_NAMES, *VAL_NAMES):
+        if not alone or _part(name) in PART_NAMES:
             return base
         if any("/" not in path.removeprefix(deeper) for path in folders[name]):
             return base
         base = deeper
-
-
-def _empty_parts(tree: Tree, base: str) -> list[str]:
-    full = _by_folder(tree.videos, base)
-    folders = [path.removeprefix(base) for path in _below(tree.folders, base)]
-    empty = [n for n in folders if _part(n) in (*TRAIN_NAMES, *VAL_NAMES) and n not in full]
-    return [f"{tree.root / base / name} holds no video" for name in empty]
 
 
 def _part(folder: str) -> str:
@@ -95,8 +90,13 @@ def _entries(tree: Tree, base: str) -> list[Entry]:
 
 
 def _empty(tree: Tree, base: str) -> list[str]:
+    empty = _empty_folders(tree, base)
+    return [f"{tree.root / base / name} holds no video: it is not a class" for name in empty]
+
+
+def _empty_folders(tree: Tree, base: str) -> list[str]:
+    """The folders right below `base` that hold no video, as far as could be looked."""
     full = _by_folder(tree.videos, base)
     names = [path.removeprefix(base) for path in _below(tree.folders, base)]
     closed = _by_folder([f"{path}/" for path in tree.faults], base)  # their contents are unknown
-    empty = [name for name in names if "/" not in name and name not in full and name not in closed]
-    return [f"{tree.root / base / name} holds no video: it is not a class" for name in empty]
+    return [name for name in names if "/" not in name and name not in full and name not in closed]

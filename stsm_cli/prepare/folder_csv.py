@@ -12,12 +12,10 @@ from pathlib import Path, PureWindowsPath
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
-from stsm_cli.prepare.class_folders import TRAIN_NAMES, VAL_NAMES
+from stsm_cli.prepare.class_folders import PART_NAMES, TRAIN_NAMES, VAL_NAMES
 from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines, with_slashes
 from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree
-
-_SPLIT_NAMES = (*TRAIN_NAMES, *VAL_NAMES)
 
 
 def read_classes(root: Path) -> tuple[str, ...] | None:
@@ -117,8 +115,8 @@ def _label(text: str, classes: Sequence[str] | None) -> str:
 
 
 def _split(name: str) -> str:
-    if name not in _SPLIT_NAMES:
-        raise ValueError(f"split must be one of {', '.join(_SPLIT_NAMES)}, got {name!r}")
+    if name not in PART_NAMES:
+        raise ValueError(f"split must be one of {', '.join(PART_NAMES)}, got {name!r}")
     return "train" if name in TRAIN_NAMES else "val"
 
 

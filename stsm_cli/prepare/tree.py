@@ -146,7 +146,7 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
         kinds = {prefix + entry.name: _kind(entry) for entry in entries}
         below = [p for p, kind in kinds.items() if kind == "folder" and not _OUTPUT.fullmatch(p)]
         folders.append(prefix[:-1])
-        waiting += [(f"{path}/", above | {identity}) for path in reversed(below)]
+        waiting += [(f"{path}/", above | {identity}) for path in below]
         for path, kind in kinds.items():
             if kind == "file" or (kind != "folder" and (_is_named_video(path) or _is_list(path))):
                 files.append(path)  # what cannot be read is told where it is to be read
@@ -200,11 +200,11 @@ def _check_root(root: Path) -> None:
 
 
 def _look(folder: Path) -> tuple[FolderId, list[os.DirEntry[str]]]:
-    """A folder's identity, by whatever path, and its entries, sorted, without hidden names."""
+    """A folder's identity, by whatever path, and its entries, without hidden names."""
     status = folder.stat()
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if entry.name[0] != "."]
-    return (status.st_dev, status.st_ino), sorted(shown, key=lambda entry: entry.name)
+    return (status.st_dev, status.st_ino), shown
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
