@@ -11,6 +11,7 @@ V-Sense/ACTION-Net, models/action.py and models/models.py.
 
 from torch import Tensor, nn
 
+from stsm_cli.models.conv3d import Conv3d
 from stsm_cli.models.shift_sites import shift_sites
 from stsm_cli.models.temporal import Motion, TemporalConv, reduced, to_next
 
@@ -21,7 +22,7 @@ class SpatioTemporalGate(nn.Module):
     def __init__(self, num_frames: int) -> None:
         super().__init__()
         self.num_frames = num_frames
-        self.conv = nn.Conv3d(1, 1, 3, padding=1, bias=False)
+        self.conv = Conv3d(1, 1, 3, padding=1, bias=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N·T, 1, H, W), before its sigmoid, of frames (N·T, C, H, W)."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stsm_cli.config.networks_3d import R2Plus1DBackbone
 from stsm_cli.models.backbones import SMALL_WIDTHS
+from stsm_cli.models.conv3d import Conv3d
 from stsm_cli.models.resnet_3d import BLOCKS, WIDTHS
 
 NORM_EPS = 1e-3  # Caffe2's
@@ -48,7 +49,7 @@ class Factored(nn.Sequential):
         self.space = nn.Conv3d(num_in, between, size, steps, padding, bias=False)
         self.bn = nn.BatchNorm3d(between)
         self.relu = nn.ReLU(inplace=True)
-        self.time = nn.Conv3d(between, num_out, (3, 1, 1), (time, 1, 1), (1, 0, 0), bias=False)
+        self.time = Conv3d(between, num_out, (3, 1, 1), (time, 1, 1), (1, 0, 0), bias=False)
 
 
 def channels_between(num_in: int, num_out: int) -> int:

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from stsm_cli.models.conv3d import Conv3d
 from stsm_cli.models.network_3d import mean_of_windows
 
 WIDTHS, BLOCKS = (64, 128, 256, 512), (3, 4, 6, 3)
@@ -207,7 +208,7 @@ def convolution(
         groups: Into which the channels are divided.
     """
     padding, steps = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2), (1, stride, stride)
-    return nn.Conv3d(num_in, num_out, kernel, steps, padding, groups=groups, bias=False)
+    return Conv3d(num_in, num_out, kernel, steps, padding, groups=groups, bias=False)
 
 
 def four_stages(

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from stsm_cli.config.networks_3d import SlowFastBackbone, SlowFastConfig
 from stsm_cli.models.backbones import SMALL_WIDTHS
+from stsm_cli.models.conv3d import Conv3d
 from stsm_cli.models.resnet_3d import (
     BLOCKS,
     WIDTHS,
@@ -51,7 +52,7 @@ class Lateral(nn.Module):
         super().__init__()
         num_out = LATERAL_RATIO * channels
         size, stride, padding = (kernel, 1, 1), (ratio, 1, 1), (kernel // 2, 0, 0)
-        self.conv = nn.Conv3d(channels, num_out, size, stride, padding, bias=False)
+        self.conv = Conv3d(channels, num_out, size, stride, padding, bias=False)
         self.bn = nn.BatchNorm3d(num_out) if norm else nn.Identity()
         self.relu = nn.ReLU(inplace=True) if norm else nn.Identity()
 
