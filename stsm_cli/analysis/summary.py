@@ -59,9 +59,13 @@ class Group:
 
     @property
     def extent(self) -> str:
-        """For example `20 epochs, 3 seeds`."""
-        num_seeds = len(self.seeds)
-        return f"{self.epochs} epochs, {num_seeds} seed{'s' if num_seeds > 1 else ''}"
+        """For example `20 epochs, 3 seeds`, or `3 or 9 seeds` where rows have unequal numbers."""
+        seeds_of: dict[str, set[int]] = {}
+        for record in self.records:
+            seeds_of.setdefault(record.row, set()).add(record.seed)
+        numbers = sorted({len(seeds) for seeds in seeds_of.values()})
+        seeds = f"{' or '.join(map(str, numbers))} seed{'s' if numbers != [1] else ''}"
+        return f"{self.epochs} epochs, {seeds}"
 
     def of(self, row: str) -> list[RunRecord]:
         """The records of a row, by seed."""

@@ -58,6 +58,12 @@ def test_rows_hold_their_seeds_in_order(measure, tmp_path):
     assert row.paper_top1 == 72.56
 
 
+def test_the_extent_names_the_seeds_of_all_rows(measure, tmp_path):
+    measure("spatial", lambda run: 60 if run.row.name == "W" or run.seed == 0 else None, seeds=3)
+    (group,) = groups(tmp_path)
+    assert group.extent == "10 epochs, 1 or 3 seeds"
+
+
 def test_the_last_of_several_baselines_counts():
     rows = summarise(load_ablation("spatial"), load_paper_table(2), None)
     assert [line.top1 for line in rows[1].paper] == ["74.1", "74.43"]
