@@ -65,7 +65,7 @@ def main() -> None:
         raise SystemExit("decord does not import here: nothing to compare with")
     readers: dict[str, Reader] = {
         "bare decord": partial(bare_decord, wanted=None),
-        "read_frames": partial(read_frames, indices=None),
+        "read_frames, decord": partial(read_frames, indices=None, decoder="decord"),
         "read_frames + resize to 54": read_and_resize,
         "read_frames, PyAV": partial(read_frames, indices=None, decoder="pyav"),
     }

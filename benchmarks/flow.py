@@ -113,11 +113,12 @@ def methods(names: Sequence[str], clock: Clock) -> None:
     """Print a line for each method."""
     picture, inner = texture(256, 340), slice(BORDER_PX, -BORDER_PX)
     first, pairs = moved(picture, 0, 0), list(scene_pairs())
+    seconds = [moved(picture, *motion) for motion in MOTIONS_PX]
     for name in names:
         flow = flow_of_pair(name)
         flow(first, first)
         start = clock()
-        found = [flow(first, moved(picture, *motion)) for motion in MOTIONS_PX]
+        found = [flow(first, second) for second in seconds]
         ms = 1000 * (clock() - start) / len(MOTIONS_PX)
         parts = [
             error_px(f, m)[inner, inner].mean() for f, m in zip(found, MOTIONS_PX, strict=True)

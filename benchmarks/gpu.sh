@@ -69,5 +69,5 @@ measure_train 120 train k400/tsn_r50_8f --rounds 20 --set precision=bf16
 measure_shift 120 shift --layout contiguous --rounds 20
 measure 120 reading --rounds 15 "${read_size[@]}" # beside the GPU
 
-"${program[@]}" bench page "$keep"
+"${program[@]}" bench page "$keep" || failed=1
 exit "$failed"

@@ -57,7 +57,7 @@ def reads() -> None:
 def memory_mb(entry: str) -> float:
     """Resident memory of this process: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return float(dict(line.split(":", 1) for line in lines)[entry].split()[0]) / 1000
+    return float(dict(line.split(":", 1) for line in lines)[entry].split()[0]) * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -26,10 +26,11 @@ Benchmark = Literal["shift", "reading", "train", "stream"]
 _NETWORKS = "models/[!w]*.py"  # all but files of weights
 MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
     "shift": ("allocator.py", "models/shift*.py"),
-    "reading": ("data/*.py", "prepare/transcode.py"),
+    "reading": ("allocator.py", "data/*.py", "prepare/transcode.py"),
     "train": (
         "allocator.py",
         "data/*.py",
+        "engine/loss.py",
         "engine/optim.py",
         "engine/step.py",
         _NETWORKS,
@@ -133,6 +134,7 @@ class Begun:
         decoder: Which library decodes.
         rounds: Turns of each variant.
         is_cpu_time: CPU time is counted.
+        keeps_memory: The C library's allocator keeps freed memory (`allocator.py`).
     """
 
     def __init__(
@@ -143,9 +145,12 @@ class Begun:
         *,
         rounds: int,
         is_cpu_time: bool,
+        keeps_memory: bool,
     ) -> None:
         about = describe_environment(device, decoder)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        # only what is unusual is a setting, for these name the file
+        self._unusual = {} if keeps_memory else {"allocator": "the C library's, as it is"}
         keys = ("command", "commit", "stsm", "python", "packages", "threads")
         self._known: dict[str, Any] = {key: about[key] for key in keys} | {
             "benchmark": benchmark,
@@ -164,10 +169,10 @@ class Begun:
         used = {key for table in tables for row in table.rows.values() for key in row}
         return Measurement(
             **self._known,
-            settings=dict(settings),
+            settings=dict(settings) | self._unusual,
             units={key: unit.says for key, unit in UNITS.items() if key in used},
             tables=tuple(map(_rounded, tables)),
-            notes=tuple(notes),
+            notes=(*notes, *(f"{key}: {value}" for key, value in self._unusual.items())),
         )
 
 

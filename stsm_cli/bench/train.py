@@ -45,6 +45,7 @@ from stsm_cli.progress import SILENT, Progress
 
 OURS, THEIRS = "this recipe", "as MMAction2 trains it"
 DRAWN, GENERATED_VIDEOS = 2, 64
+BATCHES = 200  # ours: an epoch of drawn videos; workers read ahead within one, not beyond
 AHEAD = 2  # batches that each process of a DataLoader reads ahead
 ESTIMATED = {"hours_k400": "k400", "hours_sthv2": "sthv2"}
 
@@ -241,7 +242,7 @@ def _drawn(
     with progress.bar("drawing videos", DRAWN) as bar:
         prepared = draw_videos(root, DRAWN, encoding, lambda: bar.advance(1))["prepared"]
     classes = tuple(f"class {i}" for i in range(recipe.model.num_classes or 400))
-    listed = [*prepared.records] * -(-recipe.optim.batch_size // DRAWN)
+    listed = [*prepared.records] * -(-recipe.optim.batch_size * BATCHES // DRAWN)
     manifest = Manifest(root, "train", classes, listed)
     model = recipe.model.model_copy(update={"num_classes": len(classes)})
     data = recipe.data.model_copy(update={"flip": "plain"})  # no class has a mirror image

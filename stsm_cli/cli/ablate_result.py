@@ -57,7 +57,8 @@ def _not_settled(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
     seeds = len({run.seed for run in sweep.runs})
     longer = plan_sweep(sweep.name, sweep.dataset, seeds=seeds, full=True, data_id=sweep.data_id)
     work, epochs = total_work(describe_sweeps([longer], out)), longer.runs[0].recipe.optim.epochs
-    return [*climbing, f"`{longer.command}` trains {epochs} epochs: {to_do(work)}."]
+    command = f"{longer.command} --seeds {seeds}" if seeds > 1 else longer.command
+    return [*climbing, f"`{command}` trains all rows for {epochs} epochs: {to_do(work)}."]
 
 
 def _measured(sweep: "Sweep", out: Path) -> "tuple[PaperTable, Group, list[RowSummary]]":

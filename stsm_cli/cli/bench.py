@@ -46,8 +46,8 @@ Save = Annotated[
 def bench() -> None:
     """Measure speed and memory: shift, reading, training, streams.
 
-    Variants take turns in one process; ratios are medians. `STSM_ALLOCATOR=off` in the environment
-    leaves the C library's memory allocator as it is.
+    Variants take turns in one process; ratios of times are medians. `STSM_ALLOCATOR=off` in the
+    environment leaves the C library's memory allocator as it is.
     """
 
 
@@ -188,6 +188,7 @@ def train(
         f"{counted(config.optim.epochs, 'epoch')} of such clips, without validation",
     ]
     settings: dict[str, Any] = {"recipe": loaded.title, "compiled": compiled, "workers": number}
+    settings |= {} if videos.decoder == "pyav" else {"decoder": videos.decoder}
     report = _Report(begun, settings | {"videos": text}, notes, save, as_json)
     report.add(table)
     report.end()
@@ -242,9 +243,11 @@ def page(
     Examples:
       stsm bench page
     """
-    from stsm_cli.bench.page import render
+    from stsm_cli.bench.page import is_ours, render
     from stsm_cli.bench.record import read_all, write
 
+    if not is_ours(folder / PAGE):
+        raise UsageError(f"{folder / PAGE}: is no page of `stsm bench page`, and stays")
     if not (measurements := read_all(folder)):
         raise UsageError(
             f"{folder}: holds no measurement",
@@ -276,7 +279,7 @@ def _begin(
 
     check_device(device)
     reader = choose_decoder(decoder)
-    keep_freed_memory()
+    keeps_memory = keep_freed_memory()
     where = choose_device(device)
     if cpu_time and where.type != "cpu":
         raise UsageError(f"--cpu-time: counts no time of {where.type}", hint="use --device cpu")
@@ -287,7 +290,14 @@ def _begin(
     if folder is not None:
         make_folder(folder)  # what cannot be kept is told before it is measured
         check_file("--save", folder / f"{benchmark}.json")
-    begun = Begun(benchmark, where, reader, rounds=rounds, is_cpu_time=cpu_time)
+    begun = Begun(
+        benchmark,
+        where,
+        reader,
+        rounds=rounds,
+        is_cpu_time=cpu_time,
+        keeps_memory=keeps_memory,
+    )
     return begun, Stopwatch(where, cpu_time)
 
 

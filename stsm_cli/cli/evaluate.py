@@ -156,7 +156,8 @@ def evaluate(
 
             keep_freed_memory()
             where = choose_device(device)
-        _announce(subject, where)
+        if world.is_main:
+            _announce(subject, where)
         tested = run_test(
             subject,
             data_root=data,

@@ -1,6 +1,7 @@
 """The pages of `stsm inspect`: what was found, in words, pictures and tables."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,9 @@ def _training(found: RunInspection, recipe: Recipe, classes: Sequence[str]) -> I
 
 def _classes(found: RunInspection, classes: Sequence[str]) -> Grid:
     """All classes, the worst first."""
-    by_accuracy = sorted(found.classes, key=lambda row: row.correct / max(1, row.videos))
+    by_accuracy = sorted(
+        found.classes, key=lambda row: row.correct / row.videos if row.videos else inf
+    )
     rows = []
     for row in by_accuracy:
         taken = "" if row.confused_with is None else classes[row.confused_with]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from stsm_cli.cli.output import Output
+from stsm_cli.cli.output import Output, can_draw
 from stsm_cli.printable import counted
 from stsm_cli.progress import Bar
 
@@ -113,7 +113,7 @@ class LiveTable:
         self._live: Any = None
 
     def __enter__(self) -> "LiveTable":
-        if self.output.verbosity >= 0 and sys.stderr.isatty():
+        if self.output.verbosity >= 0 and can_draw(sys.stderr):
             from rich.console import Console
             from rich.live import Live
 

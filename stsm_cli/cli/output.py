@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stsm_cli.cli.layout import fold, table_lines
 from stsm_cli.errors import StsmError
@@ -91,7 +91,7 @@ class Output:
         if self.verbosity < 0:
             with SILENT.bar(label, total) as silent:
                 yield silent
-        elif not sys.stderr.isatty():
+        elif not can_draw(sys.stderr):
             yield _PlainBar(label, total, self)
         else:
             drawn = _DrawnBar(label, total, self._display)
@@ -118,7 +118,7 @@ class Output:
 
     def json(self, value: Mapping[str, Any]) -> None:
         """Print one JSON object."""
-        self.text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+        self.text(json_text(value, indent=2))
 
     def text(self, text: str) -> None:
         """Print a result."""
@@ -212,6 +212,17 @@ class _DrawnBar:
         self._display.remove_task(self._task)
         if not self._display.tasks:
             self._display.stop()
+
+
+def json_text(value: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON in characters that stdout has: what it escapes by itself is none."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(value, indent=indent, ensure_ascii=not is_utf8, allow_nan=False)
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Tell whether lines can be drawn over: on a terminal, but not on a dumb one (Emacs' shell)."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def _room() -> int | None:

@@ -1,6 +1,5 @@
 """`stsm predict` of a camera or a stream: its scores while it goes on."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ class _Shown:
         """Show a score."""
         self.last = moment
         if self.as_json:
-            output.current().text(json.dumps(self._record(moment), ensure_ascii=False))
+            output.current().text(output.json_text(self._record(moment)))
         elif self.live is not None:
             self.live.update(self._picture(moment), refresh=True)
         elif moment.seconds >= self.next_line:
@@ -137,7 +136,7 @@ def predict_live(
 def _shown(shown: _Shown) -> Iterator[_Shown]:
     """A block that shows scores; however it ends, its last line says how the stream went."""
     console = output.current()
-    if sys.stdout.isatty() and not shown.as_json:
+    if output.can_draw(sys.stdout) and not shown.as_json:
         from rich.console import Console
         from rich.live import Live
 

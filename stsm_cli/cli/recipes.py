@@ -32,7 +32,9 @@ def list_recipes(context: typer.Context, as_json: Json = False) -> None:
       stsm recipes show k400/stsm_r50_8f
       stsm recipes copy k400/stsm_r50_8f mine.yaml
     """
-    if context.invoked_subcommand is not None:
+    if (command := context.invoked_subcommand) is not None:
+        if as_json:
+            raise UsageError(f"--json: stands behind `{command}`, not before it")
         return
     from stsm_cli.config.load import load_recipe, recipe_names
 

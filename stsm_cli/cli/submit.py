@@ -91,12 +91,14 @@ class Submitter:
         self.pending = tuple(self._jobs[run.recipe_hash] for run, _ in missing)
 
     def _submit(self, sweep: "Sweep", tasks: "Sequence[tuple[Run, Path]]") -> None:
+        from stsm_cli.config.batch import check_processes
         from stsm_cli.engine.slurm import submit, train_job
 
         if not tasks:
             return
-        # what is wrong with the data is better told now than after days in the queue
+        # what is wrong is better told now than after days in the queue
         for run, _ in tasks:
+            check_processes(run.recipe, self._cluster.num_processes)
             self._open(run.recipe)
         new = []
         for run, folder in tasks:

@@ -110,6 +110,7 @@ def train(
       stsm train k400/stsm_r50_8f --data /data/k400 --nproc 8
       stsm train k400/stsm_r50_8f --slurm nodes=2,gpus_per_node=8,time=48:00:00
     """
+    from stsm_cli.config.batch import check_processes
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.device import check_device, choose_workers
     from stsm_cli.engine.distributed import current_world, joined, together
@@ -124,12 +125,17 @@ def train(
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
     if slurm is not None:
+        if nproc > 1:
+            raise UsageError(
+                f"--nproc {nproc}: a job has as many processes as --slurm asks for",
+                hint="`gpus_per_node` or `ntasks_per_node` and `nodes` say how many",
+            )
         check = partial(_check_start_of, device, resume, tensorboard, wandb)
         _submit(make_job, check, slurm, workers, context, resume=resume, as_json=as_json)
         return
     if nproc not in (1, current_world().size):
         if not resume:
-            _check_plan(load().recipe, nproc)  # what is wrong is told before anything starts
+            check_processes(load().recipe, nproc)  # what is wrong is told before anything starts
         raise typer.Exit(start_processes(nproc, context))
     if not current_world().is_main:
         output.use(output.Output(-1))
@@ -164,17 +170,6 @@ def train(
         num_classes = len(splits.val.manifest.classes)
         record = folder.result() if as_json else None
         print_result(result, folder.path, num_classes=num_classes, record=record)
-
-
-def _check_plan(recipe: "Recipe", num_processes: int) -> None:
-    """Refuse a batch that so many processes cannot share.
-
-    Raises:
-        RecipeError: The shares are not equal, or a part has no spread.
-    """
-    from stsm_cli.config.batch import check_spread, plan_batch
-
-    check_spread(recipe, plan_batch(recipe.optim, num_processes))
 
 
 def _device(
@@ -232,11 +227,13 @@ def _submit(
     as_json: bool,
 ) -> None:
     """Submit the job; what is wrong with it is told now, not after the queue."""
+    from stsm_cli.config.batch import check_processes
     from stsm_cli.engine.slurm_options import parse_cluster
 
     cluster = parse_cluster(slurm, workers=workers)
     job = make_job()
     check(job)
+    check_processes(job.recipe, cluster.num_processes)
     job.open(output.current())
     with _claimed(job, resume) as folder:
         submitted = submit_training(context, folder.path, cluster)

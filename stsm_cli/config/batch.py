@@ -95,6 +95,15 @@ def check_spread(recipe: Recipe, plan: BatchPlan) -> None:
         raise RecipeError(problem, hint=f"a step takes {step}: {hint}")
 
 
+def check_processes(recipe: Recipe, num_processes: int) -> None:
+    """Refuse a batch that so many processes cannot share.
+
+    Raises:
+        RecipeError: The shares are not equal, or a part has no spread.
+    """
+    check_spread(recipe, plan_batch(recipe.optim, num_processes))
+
+
 def batch_size(config: OptimConfig, num_training: int | None = None) -> int:
     """Videos of an optimiser step: the recipe's, but no more than there are."""
     return config.batch_size if num_training is None else min(config.batch_size, num_training)

@@ -30,6 +30,11 @@ class Cluster:
     workers: int
     sbatch: Mapping[str, str]
 
+    @property
+    def num_processes(self) -> int:
+        """Processes of each job."""
+        return self.nodes * self.tasks_per_node
+
     def parameters(self, at_once: int | None) -> dict[str, Any]:
         """The same as submitit's `AutoExecutor` takes it.
 

@@ -36,9 +36,15 @@ def test_rows_that_took_off_late_and_what_the_longer_budget_takes(finished, caps
     out, err = capsys.readouterr()
     assert "Taken off late, by points of validation top-1 gained over the second half" in out
     assert (
-        "`stsm ablate alpha --dataset order --full` trains 20 epochs: 0 of 8 finished, 8 to do: "
-        in (out)
-    )
+        "`stsm ablate alpha --dataset order --full` trains all rows for 20 epochs: "
+        "0 of 8 finished, 8 to do: "
+    ) in out
+    assert run([*finished, "--seeds", "2"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "`stsm ablate alpha --dataset order --full --seeds 2` trains all rows for 20 epochs: "
+        "0 of 16 finished, 16 to do: "
+    ) in out
     assert " one after another by the runs recorded so far.\n" in out
     assert "the short budget leaves out 3/4, T 1/8" in err
 

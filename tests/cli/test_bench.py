@@ -34,6 +34,11 @@ def test_shift_prints_one_object_and_keeps_it_for_the_page(capsys):
     assert run(["bench", "page", "kept"]) == 0
     assert capsys.readouterr().out == "kept/README.md\n"
     assert "| TSN |" in Path("kept/README.md").read_text()
+    assert run(["bench", "page", "kept"]) == 0
+    Path("kept/README.md").write_text("# Mine\n")
+    assert run(["bench", "page", "kept"]) == 2
+    assert "kept/README.md: is no page of `stsm bench page`, and stays" in capsys.readouterr().err
+    assert Path("kept/README.md").read_text() == "# Mine\n"
 
 
 def test_train_prints_a_table_and_what_it_was_measured_on(capsys, monkeypatch):

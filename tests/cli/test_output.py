@@ -1,3 +1,4 @@
+import io
 import json
 import math
 import sys
@@ -38,6 +39,27 @@ def test_quiet_silences_messages_and_bars_but_not_warnings_errors_or_results(cap
     captured = capsys.readouterr()
     assert captured.err == "warning: look\nerror: bad\n"
     assert json.loads(captured.out) == {"a": 1}
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("UTF-8", "3 × α 😀"), ("ascii", None)])
+def test_json_can_be_read_whatever_the_encoding(monkeypatch, encoding, shown):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", stream)
+    Output().json({"a": "3 × α 😀"})
+    text = stream.buffer.getvalue().decode(encoding)
+    assert json.loads(text) == {"a": "3 × α 😀"}
+    assert shown is None or shown in text
+
+
+@pytest.mark.parametrize(
+    ("terminal", "drawn"), [("xterm", True), ("dumb", False), ("unknown", False)]
+)
+def test_a_dumb_terminal_gets_lines(monkeypatch, terminal, drawn):
+    monkeypatch.setenv("TERM", terminal)
+    stream = io.StringIO()
+    assert not output.can_draw(stream)
+    stream.isatty = lambda: True
+    assert output.can_draw(stream) == drawn
 
 
 @pytest.mark.parametrize(("verbosity", "shown"), [(0, ""), (1, "more\n")])

@@ -24,6 +24,14 @@ def test_every_recipe_is_listed_below_its_data_set(capsys):
     assert line[1:5] == ["resnet50", "+", "tdn", "8"]
 
 
+@pytest.mark.parametrize("words", [["show", "synth/tsm"], ["list"]])
+def test_json_before_a_command_is_refused(capsys, words):
+    assert run(["recipes", "--json", *words]) == 2
+    captured = capsys.readouterr()
+    assert f"error: --json: stands behind `{words[0]}`, not before it" in captured.err
+    assert captured.out == ""
+
+
 def test_each_title_is_two_whole_sentences_of_its_card(capsys):
     assert run(["recipes", "--json"]) == 0
     for recipe in json.loads(capsys.readouterr().out)["recipes"]:

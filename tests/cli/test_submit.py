@@ -207,6 +207,23 @@ def test_what_is_wrong_is_told_before_anything_is_queued(capsys, submitted):
     assert submitted == []
 
 
+def test_a_batch_that_the_job_s_processes_cannot_share_is_not_queued(
+    capsys, data, submitted, tiny, one_row
+):
+    five = ["--slurm", "cluster=local,time=10,ntasks_per_node=5"]
+    for command in (["train", "synth/tsm", *tiny, "--data", data], ["ablate", "alpha"]):
+        assert run([*command, *five, "--set", "optim.batch_size=6"]) == 2
+        assert "optim.batch_size (6)" in capsys.readouterr().err
+    assert submitted == []
+
+
+def test_a_job_s_processes_are_the_cluster_s(capsys, submitted):
+    assert run(["train", "synth/tsm", "--nproc", "2", *LOCAL]) == 2
+    told = "error: --nproc 2: a job has as many processes as --slurm asks for\nhint: "
+    assert told in capsys.readouterr().err
+    assert submitted == []
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
