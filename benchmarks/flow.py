@@ -34,7 +34,7 @@ from stsm_cli.bench import drawn
 from stsm_cli.config.generated_sets import SynthConfig
 from stsm_cli.data.decode import read_frames
 from stsm_cli.data.flow import Fields, FlowPx, as_levels, as_pixels, flow_path, packed, read_fields
-from stsm_cli.data.render import EXTENT, SHAPES, Scene, encode, render
+from stsm_cli.data.render import EXTENT, Scene, encode, render
 from stsm_cli.data.synth_scenes import CLASSES, draw_scene
 from stsm_cli.prepare.flow_file import FlowSettings, make_flow
 from stsm_cli.prepare.flow_methods import GreyPicture, flow_of_pair, require
@@ -76,7 +76,7 @@ def true_flow(scene: Scene, frame: int) -> FlowPx:
         radius, angle = sprite.radius * sprite.scale[frame], sprite.angle[frame]
         u = (np.cos(angle) * dx + np.sin(angle) * dy) / radius
         v = (np.cos(angle) * dy - np.sin(angle) * dx) / radius
-        shown = (np.abs(u) < EXTENT) & (np.abs(v) < EXTENT) & (SHAPES[sprite.shape](u, v) < 0)
+        shown = (np.abs(u) < EXTENT) & (np.abs(v) < EXTENT) & (sprite.shape(u, v) < 0)
         shown &= bool(sprite.opacity[frame] > 0.5)
         growth, turn = (
             sprite.scale[frame + 1] / sprite.scale[frame],
