@@ -142,6 +142,18 @@ def primary_answers(records: Sequence[RunRecord]) -> list[PlannedAnswer]:
     ]
 
 
+def question_of(first: Sequence[RunRecord], other: Sequence[RunRecord]) -> PlannedContrast | None:
+    """The primary contrast that the runs of two rows are of; None: the plan does not ask it."""
+    for question in PRIMARY:
+        sides = ((first, question.first), (other, question.other))
+        if all(
+            {run.identity.recipe for run in runs} <= _hashes(row, question.dataset)
+            for runs, row in sides
+        ):
+            return question
+    return None
+
+
 def secondary_answers(records: Sequence[RunRecord]) -> list[PlannedAnswer]:
     """The controls, on both sets."""
     answers = []

@@ -15,6 +15,7 @@ from stsm_cli.analysis.comparison import (
     name_pairs,
 )
 from stsm_cli.analysis.paper import PaperTable
+from stsm_cli.analysis.planned import question_of
 from stsm_cli.analysis.statistics import Spread, agreement
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network, claimed
 
@@ -170,10 +171,14 @@ def _order(means: Sequence[float]) -> str:
 
 
 def _gap(pair: RowComparison) -> str:
-    return (
+    text = (
         f"{pair.better.method} is {abs(pair.gap):.1f} points "
         f"{'above' if pair.gap >= 0 else 'below'} {pair.other.method}, {pair.certainty}"
     )
+    question = question_of(pair.better.records, pair.other.records) if pair.is_clear else None
+    if question is None:
+        return text
+    return f"{text} by this table's pairs ({question.name} of the plan: see the first page)"
 
 
 def _measured(measured: Sequence[RowSummary], rows: Sequence[RowSummary]) -> list[str]:

@@ -219,6 +219,21 @@ def test_within_each_network(read):
     )
 
 
+def test_a_clear_gap_that_the_plan_asks_for_names_its_question(read):
+    means = {"TSN": 40, "TSM": 70, "STSM": 80}
+    sentences = read(
+        "backbones-sthv2",
+        lambda run: means[run.row.name.split()[0]] + run.seed % 3,
+        seeds=9,
+        full=True,
+        dataset="order",
+    )
+    told = "STSM is 10.0 points above TSM, clearly"
+    by_plan = f"{told} by this table's pairs (P2 of the plan: see the first page)."
+    assert [told in s for s in sentences].count(True) == 3
+    assert [s.startswith("R-50 8f: ") for s in sentences if s.endswith(by_plan)] == [True]
+
+
 def test_another_order_within_a_network(read):
     def correct(run):
         return 45 if run.row.name == "STSM R-50" else in_networks(run) - run.seed
