@@ -127,6 +127,19 @@ def refuse_queued(folders: Collection[Path]) -> None:
             raise UsageError(f"{folder}: is being run by job {job}", hint=WAIT)
 
 
+def refuse_nproc(nproc: int) -> None:
+    """Refuse a number of processes that is not the cluster's.
+
+    Raises:
+        UsageError: It is more than one.
+    """
+    if nproc > 1:
+        raise UsageError(
+            f"--nproc {nproc}: a job has as many processes as --slurm asks for",
+            hint="`gpus_per_node` or `ntasks_per_node` and `nodes` say how many",
+        )
+
+
 def submit_training(context: typer.Context, out: Path, cluster: "Cluster") -> "Submitted":
     """Submit the `stsm train` that the user typed, as a job into the run folder `out`."""
     from stsm_cli.engine.slurm import submit, train_job

@@ -15,7 +15,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
-from stsm_cli.cli.submit import Slurm, print_jobs, submit_training
+from stsm_cli.cli.submit import Slurm, print_jobs, refuse_nproc, submit_training
 from stsm_cli.errors import UsageError
 from stsm_cli.printable import harmless
 
@@ -125,11 +125,6 @@ def train(
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
     if slurm is not None:
-        if nproc > 1:
-            raise UsageError(
-                f"--nproc {nproc}: a job has as many processes as --slurm asks for",
-                hint="`gpus_per_node` or `ntasks_per_node` and `nodes` say how many",
-            )
         check = partial(_check_start_of, device, resume, tensorboard, wandb)
         _submit(make_job, check, slurm, workers, context, resume=resume, as_json=as_json)
         return
@@ -230,6 +225,7 @@ def _submit(
     from stsm_cli.config.batch import check_processes
     from stsm_cli.engine.slurm_options import parse_cluster
 
+    refuse_nproc(context.params["nproc"])
     cluster = parse_cluster(slurm, workers=workers)
     job = make_job()
     check(job)
