@@ -45,6 +45,16 @@ def write_file(path: Path, content: bytes) -> None:
         raise StsmError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+def may_replace(path: Path, beginning: str) -> bool:
+    """Tell whether nothing of another's is at `path`: no file, or one with this beginning."""
+    try:
+        return path.read_bytes().startswith(beginning.encode())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def try_file(path: Path) -> None:
     """Make and delete the draft of a file, or of its folder that is to be made.
 

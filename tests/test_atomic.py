@@ -3,7 +3,14 @@ import stat
 
 import pytest
 
-from stsm_cli.atomic import drafts, folder_if_filled, try_file, whole_file, write_file
+from stsm_cli.atomic import (
+    drafts,
+    folder_if_filled,
+    may_replace,
+    try_file,
+    whole_file,
+    write_file,
+)
 from stsm_cli.errors import StsmError
 
 
@@ -114,3 +121,14 @@ def test_what_could_not_be_written_is_known_beforehand(tmp_path, monkeypatch):
         try_file(tmp_path / "file" / "deep" / "a")
     with pytest.raises(OSError, match="name too long"):
         try_file(tmp_path / ("a" * 254))
+
+
+def test_only_a_file_with_the_beginning_is_replaced(tmp_path):
+    page = tmp_path / "README.md"
+    assert may_replace(page, "# Speed\n")
+    page.write_text("# Speed\nand more")
+    assert may_replace(page, "# Speed\n")
+    for content in (b"# Mine\n", b"\xff", b""):
+        page.write_bytes(content)
+        assert not may_replace(page, "# Speed\n")
+    assert not may_replace(tmp_path, "# Speed\n")

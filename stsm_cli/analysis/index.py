@@ -35,6 +35,7 @@ from stsm_cli.analysis.summary import (
     summarise,
 )
 from stsm_cli.analysis.template import fill
+from stsm_cli.atomic import may_replace
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.data.generated import GENERATED
 
@@ -43,8 +44,7 @@ INDEX = "README.md"
 
 def is_ours(out: Path) -> bool:
     """True if the first page of the folder `out` was made here, or there is none."""
-    page = out / INDEX
-    return not page.exists() or page.read_text(encoding="utf-8").startswith("# Results\n\nMade by")
+    return may_replace(out / INDEX, "# Results\n\nMade by")
 
 
 def write_index(out: Path) -> Path:

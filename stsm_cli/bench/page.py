@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 
 from stsm_cli.bench.record import UNITS, Hardware, Measurement, Table, code_hash
 from stsm_cli.printable import counted
@@ -15,16 +14,6 @@ ratio of times is the median of the rounds' own ratios, so it is not that of the
 are medians too; clips a second are those of all steps together. Figures are shown only where the
 code that was measured is still the code.
 """
-
-
-def is_ours(path: Path) -> bool:
-    """Tell whether a page of figures may be written there: nothing is, or an older one."""
-    try:
-        return path.read_bytes().startswith(HEAD.partition("\n\n")[0].encode() + b"\n\nMade by ")
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
 
 
 def render(measurements: Sequence[Measurement]) -> str:

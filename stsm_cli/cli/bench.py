@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from stsm_cli.allocator import keep_freed_memory
+from stsm_cli.atomic import may_replace
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.cli.recipes import complete_recipe
@@ -243,10 +244,10 @@ def page(
     Examples:
       stsm bench page
     """
-    from stsm_cli.bench.page import is_ours, render
+    from stsm_cli.bench.page import HEAD, render
     from stsm_cli.bench.record import read_all, write
 
-    if not is_ours(folder / PAGE):
+    if not may_replace(folder / PAGE, HEAD.partition("`")[0]):
         raise UsageError(f"{folder / PAGE}: is no page of `stsm bench page`, and stays")
     if not (measurements := read_all(folder)):
         raise UsageError(
