@@ -151,6 +151,7 @@ class Begun:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         # only what is unusual is a setting, for these name the file
         self._unusual = {} if keeps_memory else {"allocator": "the C library's, as it is"}
+        self._unusual |= {} if decoder == "pyav" else {"decoder": decoder}
         keys = ("command", "commit", "stsm", "python", "packages", "threads")
         self._known: dict[str, Any] = {key: about[key] for key in keys} | {
             "benchmark": benchmark,

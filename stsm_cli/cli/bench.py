@@ -189,7 +189,6 @@ def train(
         f"{counted(config.optim.epochs, 'epoch')} of such clips, without validation",
     ]
     settings: dict[str, Any] = {"recipe": loaded.title, "compiled": compiled, "workers": number}
-    settings |= {} if videos.decoder == "pyav" else {"decoder": videos.decoder}
     report = _Report(begun, settings | {"videos": text}, notes, save, as_json)
     report.add(table)
     report.end()

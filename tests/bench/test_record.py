@@ -12,8 +12,8 @@ from stsm_cli.errors import DataError, UsageError
 CPU = torch.device("cpu")
 
 
-def measured(ms=12.3456, *, keeps_memory=True, **settings):
-    begun = Begun("shift", CPU, "pyav", rounds=3, is_cpu_time=False, keeps_memory=keeps_memory)
+def measured(ms=12.3456, *, decoder="pyav", keeps_memory=True, **settings):
+    begun = Begun("shift", CPU, decoder, rounds=3, is_cpu_time=False, keeps_memory=keeps_memory)
     table = Table("forward", {"TSN": {"ms": ms, "ratio": 1.0}, "STSM": {"ms": 2 * ms}})
     return begun.measured([table], settings, ["a note"])
 
@@ -55,11 +55,12 @@ def test_the_last_of_a_kind_replaces_the_one_before(tmp_path):
     assert sorted(times) == [2.0, 3.0]
 
 
-def test_another_allocator_is_another_kind_and_is_told(tmp_path):
+def test_another_allocator_or_decoder_is_another_kind_and_is_told(tmp_path):
     save(tmp_path, measured())
     save(tmp_path, measured(keeps_memory=False))
+    save(tmp_path, measured(decoder="decord"))
     told = [m.notes[1:] for m in read_all(tmp_path)]
-    assert sorted(told) == [(), ("allocator: the C library's, as it is",)]
+    assert sorted(told) == [(), ("allocator: the C library's, as it is",), ("decoder: decord",)]
 
 
 def test_a_file_that_is_no_measurement_is_named(tmp_path):
