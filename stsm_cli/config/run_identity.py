@@ -65,6 +65,15 @@ def init_sha256(recipe: Recipe) -> str | None:
 @lru_cache
 def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
     """Of a file as it is; `size` and `mtime_ns` tell when it is another."""
+    return file_sha256(path)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from stsm_cli import __version__
+from stsm_cli.config.run_identity import file_sha256
 from stsm_cli.cores import cpu_name
 from stsm_cli.data.counts import read_counts
 from stsm_cli.data.videos import Videos
@@ -59,7 +60,7 @@ def identify_data(videos: Videos) -> dict[str, Any]:
     manifest = videos.manifest
     counts = read_counts(manifest.root, manifest.split)
     return {
-        "list_sha256": _file_sha256(manifest.root / "manifest" / f"{manifest.split}.csv"),
+        "list_sha256": _list_sha256(manifest.root / "manifest" / f"{manifest.split}.csv"),
         "class_hash": manifest.class_hash,
         "num_in_lists": None if counts is None else counts.listed,
         "decoder": videos.decoder,
@@ -95,6 +96,6 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _file_sha256(path: Path) -> str | None:
+def _list_sha256(path: Path) -> str | None:
     """None where there is no such file: the list was made in memory."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return file_sha256(path) if path.is_file() else None

@@ -7,6 +7,8 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from stsm_cli.config.run_identity import file_sha256
+
 
 def find_copies(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """Videos below `root` that are copies of an earlier one of `paths`, each with that one.
@@ -17,7 +19,7 @@ def find_copies(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """
     files = _together(root, paths, _identity)
     alike = [[links[0] for links in files]]
-    for key in (_size, _start, _sha256):
+    for key in (_size, _start, file_sha256):
         groups = _together(root, chain(*alike), key)
         alike = [group for group in groups if len(group) > 1]
     first = {path: group[0] for group in alike for path in group}
@@ -47,11 +49,3 @@ def _size(path: Path) -> int:
 def _start(path: Path) -> tuple[int, bytes]:
     with path.open("rb") as file:
         return _size(path), hashlib.sha256(file.read(1 << 16)).digest()
-
-
-def _sha256(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()

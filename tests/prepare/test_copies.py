@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     names = make(tmp_path, {"1": b"one", "2": b"one"})
-    monkeypatch.setattr(copies, "_sha256", deny)
+    monkeypatch.setattr(copies, "file_sha256", deny)
     assert find_copies(tmp_path, names) == {}
 
 
