@@ -199,11 +199,16 @@ def code_hash(benchmark: Benchmark) -> str:
 def save(folder: Path, measured: Measurement) -> Path:
     """Keep what was measured, in place of what was before with the same settings and machine.
 
+    One of the same code with more tables stays: what is measured now is not yet whole.
+
     Raises:
         UsageError: The folder cannot be written.
+        DataError: What is there is no measurement.
     """
     path = folder / measured.file_name
-    write(path, to_json(measured, indent=1) + b"\n")
+    before = _read(path) if path.is_file() else measured
+    if before.code != measured.code or len(before.tables) <= len(measured.tables):
+        write(path, to_json(measured, indent=1) + b"\n")
     return path
 
 
@@ -239,9 +244,10 @@ def read_all(folder: Path) -> list[Measurement]:
     Raises:
         DataError: A file is no measurement.
     """
-    found = [
-        read_stored(path, Measurement, "a measurement of `stsm bench`", DataError)[0]
-        for path in sorted(folder.glob("*.json"))
-    ]
+    found = [_read(path) for path in sorted(folder.glob("*.json"))]
     order = list(MEASURED_CODE)
     return sorted(found, key=lambda m: (astuple(m.machine), order.index(m.benchmark)))
+
+
+def _read(path: Path) -> Measurement:
+    return read_stored(path, Measurement, "a measurement of `stsm bench`", DataError)[0]

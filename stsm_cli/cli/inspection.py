@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stsm_cli.engine.trained import Trained
 
 PAGE = ".html"
+SAMPLES = 12  # ours
 SHOWN = 10  # rows of the table on the terminal
 
 
@@ -71,8 +72,15 @@ def inspection(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, metavar="N", help="Training samples of a run.")
-    ] = 12,
+        int | None,
+        typer.Option(
+            "--samples",
+            min=1,
+            metavar="N",
+            help=f"Training samples of a run; default {SAMPLES}.",
+            show_default=False,
+        ),
+    ] = None,
     crops: Crops = None,
     clips: Clips = None,
     protocol: ProtocolName = None,
@@ -97,6 +105,7 @@ def inspection(
       stsm inspect clip.mp4 --recipe k400/stsm_r50_8f --clips 10 --json
     """
     run, videos = _asked(source, videos or [], run, recipe)
+    _refuse_unused(videos, recipe, samples=samples, data=data, device=device)
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import check_device
 
@@ -115,7 +124,7 @@ def inspection(
         )
     test, subject = _kept(run, parts)
     out = _target(out, test.folder.path.resolve().name, force)
-    _inspect_run(test, subject, out, (data, device, reader), samples, as_json)
+    _inspect_run(test, subject, out, (data, device, reader), samples or SAMPLES, as_json)
 
 
 def _asked(
@@ -139,6 +148,24 @@ def _asked(
             f"--recipe {recipe}: belongs to a VIDEO, and none is named", hint=f"`{example}`"
         )
     return run, videos
+
+
+def _refuse_unused(
+    videos: list[Path],
+    recipe: str | None,
+    *,
+    samples: int | None,
+    data: Path | None,
+    device: str,
+) -> None:
+    """Refuse an option that would change nothing on the page."""
+    if videos and samples is not None:
+        raise UsageError(f"--samples {samples}: belongs to a run's own set, not to a VIDEO")
+    given = [f"--data {data}"] * (data is not None) + [f"--device {device}"] * (device != "auto")
+    if recipe is not None and given:
+        raise UsageError(
+            f"{given[0]}: belongs to a run, and --recipe {recipe} asks none", hint="leave it out"
+        )
 
 
 def _check_video(path: Path) -> None:

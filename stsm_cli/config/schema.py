@@ -245,9 +245,11 @@ class ModelConfig(Section):
         if has_shift or self.non_local:
             other = "shift" if has_shift else "non_local"
             raise ValueError(f"system {system} and {other} exclude each other")
-        if self.num_frames < 2:
+        # of two frames both are equally far from their mean: ATFR's border, where each counts 0
+        least = 3 if system == "atfr" else 2
+        if self.num_frames < least:
             raise ValueError(
-                f"num_frames ({self.num_frames}) must be at least 2 with system {system}: "
+                f"num_frames ({self.num_frames}) must be at least {least} with system {system}: "
                 "it compares frames"
             )
 

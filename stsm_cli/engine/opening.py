@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from stsm_cli.config.networks_3d import smallest_map
 from stsm_cli.config.schema import FOR_SMALL_FRAMES, WRITTEN, Backbone, Recipe
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import UsageError
@@ -65,15 +66,26 @@ def seconds_left(metrics: Sequence[Mapping[str, Any]], epochs: int) -> float | N
 
 
 def check_precision(recipe: Recipe, device: torch.device) -> None:
-    """Refuse to begin a training that would crawl.
+    """Refuse to begin a training that would crawl, or whose gradients would be noise.
 
     Raises:
-        UsageError: fp16 on a CPU.
+        UsageError: On a CPU fp16, or bf16 of pictures so small that a convolution strides over a
+            map one pixel wide.
     """
-    if recipe.precision == "fp16" and device.type == "cpu":
+    if device.type != "cpu":
+        return
+    if recipe.precision == "fp16":
         raise UsageError(
             "precision fp16: is for a GPU, a CPU takes several times as long as in fp32",
             hint="`--set precision=fp32`, or bf16 where the CPU has it",
+        )
+    _, pixels = smallest_map(recipe.model.backbone, recipe.model.num_frames)
+    least = pixels // 2 + 2  # ours: one more than leaves two pixels to the last stride
+    if recipe.precision == "bf16" and recipe.data.crop_px < least:
+        raise UsageError(
+            f"precision bf16: data.crop_px ({recipe.data.crop_px}) must be at least {least} with "
+            f"{recipe.model.backbone} on a CPU, which gets gradients of smaller pictures wrong",
+            hint="`--set precision=fp32`",
         )
 
 

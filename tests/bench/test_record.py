@@ -55,6 +55,20 @@ def test_the_last_of_a_kind_replaces_the_one_before(tmp_path):
     assert sorted(times) == [2.0, 3.0]
 
 
+def test_a_whole_one_stays_until_the_next_is_whole(tmp_path):
+    part, later = measured(1.0), measured(2.0)
+    whole = replace(part, tables=(*part.tables, Table("memory", part.tables[0].rows)))
+    save(tmp_path, whole)
+    path = save(tmp_path, later)
+    assert read_all(tmp_path) == [whole]
+    both = replace(later, tables=(*later.tables, whole.tables[1]))
+    assert save(tmp_path, both) == path
+    assert read_all(tmp_path) == [both]
+    of_other_code = replace(later, code="0" * 12)
+    save(tmp_path, of_other_code)
+    assert read_all(tmp_path) == [of_other_code]
+
+
 def test_another_allocator_or_decoder_is_another_kind_and_is_told(tmp_path):
     save(tmp_path, measured())
     save(tmp_path, measured(keeps_memory=False))

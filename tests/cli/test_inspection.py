@@ -283,6 +283,9 @@ def test_a_view_that_cannot_be_read_fails_its_video(small_run, capsys, monkeypat
         ("a.mp4 --recipe synth/stsm --run runs/small", "--recipe synth/stsm: excludes a run", ""),
         ("runs/small --run runs/b", "runs/small: names a run, and --run runs/b is", ""),
         ("--set seed=1", "--set seed=1: belongs to a VIDEO, and none is named", "`stsm eval`"),
+        ("a.mp4 --samples 3", "--samples 3: belongs to a run's own set, not to a VIDEO", ""),
+        ("a.mp4 --recipe synth/stsm --data d", "--data d: belongs to a run, and --re", "leave it"),
+        ("a.mp4 --recipe synth/stsm --device cpu", "--device cpu: belongs to a run", "leave it"),
         (
             "a.mp4 --recipe synth/i3d_flow",
             "synth/i3d_flow: takes optical flow, which prepared sets alone have",

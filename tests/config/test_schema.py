@@ -130,6 +130,11 @@ def test_the_protocol_is_named_after_data_views_and_size():
             r"num_frames \(1\) must be at least 2 with system action: it compares frames",
         ),
         (
+            "model",
+            {"backbone": "slowfast_resnet50", "system": "atfr", "num_frames": 2},
+            r"num_frames \(2\) must be at least 3 with system atfr: it compares frames",
+        ),
+        (
             "loss",
             {"label_smoothing": 1.0},
             r"loss\.label_smoothing\n.*less than 1 .*input_value=1\.0",

@@ -75,6 +75,26 @@ def test_fp16_on_a_cpu_is_refused():
     check_precision(shipped(), CPU)
 
 
+@pytest.mark.parametrize(
+    ("name", "edits", "least"),
+    [
+        ("scenes/stsm", [], 9),
+        ("k400/slowfast_r50_4x16", ["model.weights=null"], 18),
+    ],
+)
+def test_bf16_of_tiny_pictures_on_a_cpu_is_refused(name, edits, least):
+    def tiny(pixels, precision="bf16"):
+        return shipped(name, f"precision={precision}", f"data.crop_px={pixels}", *edits)
+
+    message = rf"bf16: data.crop_px \({least - 1}\) must be at least {least} with .* on a CPU"
+    with pytest.raises(UsageError, match=message) as error:
+        check_precision(tiny(least - 1), CPU)
+    assert error.value.hint == "`--set precision=fp32`"
+    check_precision(tiny(least), CPU)
+    check_precision(tiny(least - 1), CUDA)
+    check_precision(tiny(least - 1, "fp32"), CPU)
+
+
 def test_a_new_run_in_fp16_on_a_cpu_does_not_begin(recipe, train_videos, val_videos, tmp_path, run):
     half = recipe.model_copy(update={"precision": "fp16"})
     with pytest.raises(UsageError, match="precision fp16"):
