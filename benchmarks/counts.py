@@ -54,14 +54,18 @@ def of_recipes() -> Counted:
 
 def others() -> Counted:
     """Other networks that people ask for, as they ask: at the defaults of `stsm flops`."""
-    for backbone in ("resnet18", "resnet34", "resnet101"):
-        yield ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES), TRAIN_CROP_PX
-    frames = {"num_frames": 16}
-    for backbone in ("resnet50", "mobilenet_v2"):
-        yield ModelConfig(backbone=backbone, num_classes=DEFAULT_CLASSES, **frames), TRAIN_CROP_PX
+    for options in (
+        {"backbone": "resnet18"},
+        {"backbone": "resnet34"},
+        {"backbone": "resnet101"},
+        {"backbone": "resnet50", "num_frames": 16},
+        {"backbone": "mobilenet_v2", "num_frames": 16},
+    ):
+        network = {"num_classes": DEFAULT_CLASSES} | options
+        yield ModelConfig.model_validate(network), TRAIN_CROP_PX
     for recipe in ("k400/tea_r50_8f", "k400/tdn_r50_8f", "k400/smallbig_r50_8f"):
         for size_px in (TRAIN_CROP_PX, TEST_CROP_PX):
-            yield recipe_network(recipe).model_copy(update=frames), size_px
+            yield recipe_network(recipe).model_copy(update={"num_frames": 16}), size_px
 
 
 def of_rows() -> Counted:
@@ -137,8 +141,9 @@ def dumped(network: ModelConfig) -> dict[str, Any]:
 
 def dumped_shift(shift: ShiftConfig | None) -> dict[str, Any] | None:
     """A shift as the file names it."""
-    defaults = set() if shift is None or shift.shortcut else {"shortcut"}
-    return shift and shift.model_dump(mode="json", exclude=defaults)
+    if shift is None:
+        return None
+    return shift.model_dump(mode="json", exclude=set() if shift.shortcut else {"shortcut"})
 
 
 def is_counted(known: dict[str, Any], network: ModelConfig, wanted: Wanted) -> bool:
@@ -152,7 +157,7 @@ def is_counted(known: dict[str, Any], network: ModelConfig, wanted: Wanted) -> b
 def renewed(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the file is to say: what is known, and what is counted now."""
     return [
-        next((old for old in known if is_counted(old, network, wanted)), None)
+        next((old for old in known if is_counted(old, network, wanted)), {})
         or counted(network, wanted)
         for network, wanted in gathered().items()
     ]

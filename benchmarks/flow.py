@@ -32,6 +32,7 @@ import numpy as np
 
 from stsm_cli.bench import drawn
 from stsm_cli.config.generated_sets import SynthConfig
+from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.data.decode import read_frames
 from stsm_cli.data.flow import Fields, FlowPx, as_levels, as_pixels, flow_path, packed, read_fields
 from stsm_cli.data.render import EXTENT, Scene, encode, render
@@ -52,7 +53,8 @@ def texture(height: int, width: int) -> FlowPx:
     noise = np.random.default_rng(0).normal(size=(height, width))
     waves = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)) * 8
     smooth = np.fft.ifft2(np.fft.fft2(noise) * np.exp(-(waves**2))).real
-    return 40 * smooth / smooth.std()
+    scaled: FlowPx = 40 * smooth / smooth.std()
+    return scaled
 
 
 def moved(picture: FlowPx, x: float, y: float) -> GreyPicture:
@@ -66,7 +68,8 @@ def true_flow(scene: Scene, frame: int) -> FlowPx:
     """(H, W, 2) by how much what is seen in a frame moves to the next, as the scene was drawn."""
     height, width = scene.noise.shape[2:]
     y, x = np.mgrid[:height, :width] + 0.5
-    flow = np.broadcast_to(scene.camera[frame + 1] - scene.camera[frame], (height, width, 2)).copy()
+    pan = scene.camera[frame + 1] - scene.camera[frame]
+    flow: FlowPx = np.broadcast_to(pan, (height, width, 2)).copy()
     for sprite in scene.sprites:
         here, there = (
             (sprite.x[t] + scene.camera[t, 0], sprite.y[t] + scene.camera[t, 1])
@@ -109,7 +112,7 @@ def error_px(found: FlowPx, true: FlowPx | tuple[float, float]) -> FlowPx:
     return distance
 
 
-def methods(names: Sequence[str], clock: Clock) -> None:
+def methods(names: Sequence[FlowMethod], clock: Clock) -> None:
     """Print a line for each method."""
     picture, inner = texture(256, 340), slice(BORDER_PX, -BORDER_PX)
     first, pairs = moved(picture, 0, 0), list(scene_pairs())
@@ -193,7 +196,7 @@ def in_pictures(suffix: str, quality: int | None = None) -> Way:
         count = int(np.frombuffer(content, np.int64, 1)[0])
         ends = 8 * (count + 1) + np.cumsum([0, *np.frombuffer(content, np.int64, count, 8)])
         parts = [np.frombuffer(content[a:b], np.uint8) for a, b in pairwise(ends)]
-        pictures = (cv2.imdecode(part, cv2.IMREAD_GRAYSCALE) for part in parts)
+        pictures = (np.asarray(cv2.imdecode(part, cv2.IMREAD_GRAYSCALE)) for part in parts)
         return np.stack([np.stack(np.split(picture, 2), -1) for picture in pictures])
 
     return Way(f"{suffix[1:]} {quality or ''}".rstrip(), write, read)
@@ -306,7 +309,8 @@ def main() -> None:
     clock = time.process_time if options.cpu_time else time.perf_counter
     parts = options.only or PARTS
     if "methods" in parts:
-        methods(["dis", "farneback", *(["tvl1"] if hasattr(cv2, "optflow") else [])], clock)
+        names: list[FlowMethod] = ["dis", "farneback"]
+        methods(names + (["tvl1"] if hasattr(cv2, "optflow") else []), clock)
     with tempfile.TemporaryDirectory() as name:
         root, encoding = Path(name), Encoding(short_side_px=256)
         drawn.encode(root / "a.mp4", islice(drawn.draw(0), options.frames))

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ def stub_cuda(folder: Path) -> ctypes.CDLL:
     torch.cuda.is_available = lambda: True
     torch.cuda.current_device = lambda: 0
     torch.cuda.get_device_capability = lambda *_: (9, 0)
-    torch._C._cuda_getCurrentRawStream = lambda _: 0
+    torch._C._cuda_getCurrentRawStream = lambda device: 0
     return ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
@@ -101,11 +102,17 @@ def check(cuda: ctypes.CDLL, x: Tensor) -> None:
     assert (recorded("target"), recorded("source")) == (out.data_ptr(), x.data_ptr())
 
 
+class Nothing(nn.Conv2d):
+    """A convolution that computes nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x`, without its history."""
+        return x.detach()
+
+
 def site() -> ShiftedConv:
     """A shift before a convolution that computes nothing."""
-    conv = nn.Conv2d(256, 64, 1)
-    conv.forward = torch.Tensor.detach
-    return ShiftedConv(conv, num_frames=NUM_FRAMES, dims="T+H+W", alpha="3/8")
+    return ShiftedConv(Nothing(256, 64, 1), num_frames=NUM_FRAMES, dims="T+H+W", alpha="3/8")
 
 
 def microseconds(function: Callable[[Tensor], Tensor], x: Tensor, num_rounds: int) -> float:
@@ -126,7 +133,7 @@ def main() -> None:
     num_rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     x, small = torch.randn(NUM_FRAMES, 256, 14, 14), torch.randn(NUM_FRAMES, 8, 1, 1)
-    variants = {
+    variants: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         "T+H+W, α=3/8, function": (stsm, x),
         "T+H+W, α=3/8, before a convolution": (site(), x),
         "T, α=1/4, TSM's code": (authors_shift, small),
@@ -135,7 +142,8 @@ def main() -> None:
         cuda = stub_cuda(Path(folder))
         from stsm_cli.models import shift_triton  # it looks for a device
 
-        shift_module._fill = shift_triton.shifted  # as for a tensor on CUDA
+        # as for a tensor on CUDA; of these none is refused
+        shift_module._fill = cast(Callable[..., Tensor], shift_triton.shifted)
         check(cuda, x)
         print(f"torch {torch.__version__}, Triton {version('triton')}; microseconds a shift")
         print(f"{'':36}{'no gradients':>13}{'gradients':>13}")

@@ -120,7 +120,8 @@ def measure_second_run(folder: Path) -> None:
     """Print how long `stsm prepare` takes for the first and the second time."""
     SYNTH.make(folder / "tiny", SynthConfig(train=16, val=1, short_side_px=32, frames=4))
     multiply(sorted((folder / "tiny" / "train").glob("*.mp4")), folder / "finished", NUM_TINY)
-    command = [sys.executable, "-m", "stsm_cli", "-q", "prepare", "folder", folder / "finished"]
+    stsm = [sys.executable, "-m", "stsm_cli", "-q"]
+    command = [*stsm, "prepare", "folder", str(folder / "finished")]
     for name in ("first", "second"):
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
