@@ -14,13 +14,20 @@ from stsm_cli.analysis.ablation import (
 from stsm_cli.analysis.cells import joined, markdown
 from stsm_cli.analysis.comparison import clear_test
 from stsm_cli.analysis.conditions import paper_protocol
-from stsm_cli.analysis.limits import in_words, limits, opening, shared_settings
+from stsm_cli.analysis.limits import (
+    in_words,
+    limits,
+    on_other_processors,
+    opening,
+    shared_settings,
+)
 from stsm_cli.analysis.paper import PaperTable, load_paper_table
 from stsm_cli.analysis.planned import (
     SETS,
     PlannedAnswer,
     exploratory,
     primary_answers,
+    question_of,
     secondary_answers,
 )
 from stsm_cli.analysis.reading import built, conclude, verdicts
@@ -67,17 +74,20 @@ def index_text(out: Path) -> str:
     """
     records = read_records(out)
     tables = [_table(name, records) for name in ablation_names()]
+    primary, secondary = primary_answers(records), secondary_answers(records)
     notes = out / "records" / "notes.md"
     return fill(
         "index.md",
         opening=opening(records),
         limits=limits(records),
-        primary=markdown(*_primary(primary_answers(records))),
-        secondary=markdown(*_secondary(secondary_answers(records))),
+        primary=markdown(*_primary(primary)),
+        secondary=markdown(*_secondary(secondary)),
+        mixed=on_other_processors([*primary, *secondary], records),
         exploratory=_exploratory(records),
         has_history=(out / "history" / INDEX).is_file(),
         notes=notes.read_text(encoding="utf-8").rstrip() if notes.is_file() else "",
         overview=_overview(tables),
+        overruled=_overruled(tables, primary),
         test=clear_test(records),
         shared=_shared(tables),
         absent=_absent(tables),
@@ -223,6 +233,21 @@ def _holds(table: _Table, dataset: DatasetName) -> str:
     conclusion = conclude(table.rows(group))
     verdict = conclusion.verdict.removeprefix("is ").removesuffix(" by these seeds")
     return f"{verdict}: {conclusion.counts}"
+
+
+def _overruled(tables: list[_Table], answers: Sequence[PlannedAnswer]) -> list[str]:
+    """Contrasts that a claim of a table counts as clear and the plan does not call one."""
+    called = {answer.question for answer in answers if answer.verdict in ("better", "worse")}
+    places: dict[str, list[str]] = {}
+    for table, dataset in ((table, dataset) for table in tables for dataset in SETS):
+        for pair in conclude(table.rows(table.group(dataset))).comparisons:
+            question = question_of(pair.better.records, pair.other.records)
+            if pair.is_clear and question is not None and question not in called:
+                places.setdefault(question.name, []).append(str(table.ablation.table))
+    return [
+        f"{name} in Table{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}"
+        for name, numbers in sorted(places.items())
+    ]
 
 
 def _shared(tables: list[_Table]) -> dict[str, list[str]]:

@@ -17,6 +17,8 @@ from stsm_cli.analysis.planned import (
     STSM_1_4,
     TSM,
     PlannedAnswer,
+    PlannedContrast,
+    PlannedRow,
     primary_answers,
     progress,
     runs_of,
@@ -103,9 +105,9 @@ def _beyond_reach(records: Sequence[RunRecord], answers: Sequence[PlannedAnswer]
         )
     if gains := _late_gains(records):
         yield (
-            "And all rows have one budget, over whose second half their validation top-1 still "
-            f"changed by {min(gains):+.1f} to {max(gains):+.1f} points: where they would end is "
-            "not measured."
+            "And the rows of these contrasts have one budget, over whose second half their "
+            f"validation top-1 still changed by {min(gains):+.1f} to {max(gains):+.1f} points: "
+            "where they would end is not measured."
         )
 
 
@@ -117,6 +119,30 @@ def _called(answers: Sequence[PlannedAnswer]) -> Iterator[tuple[PlannedAnswer, f
         if answer.contrast is not None:
             low, high = answer.contrast.interval
             yield answer, max(LEAST, (high - low) / 2 * first_step / level)
+
+
+def on_other_processors(
+    answers: Sequence[PlannedAnswer], records: Sequence[RunRecord]
+) -> list[str]:
+    """Contrasts whose two rows ran on other kinds of CPU, or on some that no record names."""
+    return [
+        _in_short(answer.question)
+        for answer in answers
+        if answer.contrast is not None
+        and _processors(answer.question.first, answer.question.dataset, records)
+        != _processors(answer.question.other, answer.question.dataset, records)
+    ]
+
+
+def _in_short(question: PlannedContrast) -> str:
+    about = question.asked.partition(":")[0]
+    return question.name or f"“{about}” on the {LABELS[question.dataset]}"
+
+
+def _processors(
+    row: PlannedRow, dataset: DatasetName, records: Sequence[RunRecord]
+) -> set[str | None]:
+    return {run.machine.cpu for run in runs_of(row, dataset, records)}
 
 
 def _late_gains(records: Sequence[RunRecord]) -> list[float]:

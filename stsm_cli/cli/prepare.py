@@ -1,8 +1,10 @@
 """`stsm prepare`: a command for each data set; that for optical flow is in `prepare_flow.py`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -158,10 +160,11 @@ def k400(
     from stsm_cli.prepare.k400_archives import download_k400
 
     console = output.current()
-    if download:
-        download_k400(root, **_given(base_url=base_url, jobs=jobs), progress=console)
-    listing = list_k400(root, progress=console)
-    _prepare("k400", listing, quick, encoding, motion, workers, as_json)
+    with _alone(root, makes=download):
+        if download:
+            download_k400(root, **_given(base_url=base_url, jobs=jobs), progress=console)
+        listing = list_k400(root, progress=console)
+        _prepare("k400", listing, quick, encoding, motion, workers, as_json)
 
 
 def sthv2(
@@ -185,8 +188,9 @@ def sthv2(
     encoding = _encoding(quick, short_side, gop, quality)
     from stsm_cli.prepare.sthv2 import list_sthv2
 
-    listing = list_sthv2(root, progress=output.current())
-    _prepare("sthv2", listing, quick, encoding, motion, workers, as_json)
+    with _alone(root):
+        listing = list_sthv2(root, progress=output.current())
+        _prepare("sthv2", listing, quick, encoding, motion, workers, as_json)
 
 
 def ucf101(
@@ -211,8 +215,9 @@ def ucf101(
     encoding = _encoding(quick, short_side, gop, quality)
     from stsm_cli.prepare.official_sets import UCF101, list_official
 
-    listing = list_official(root, UCF101, split=split, progress=output.current())
-    _prepare("ucf101", listing, quick, encoding, motion, workers, as_json)
+    with _alone(root):
+        listing = list_official(root, UCF101, split=split, progress=output.current())
+        _prepare("ucf101", listing, quick, encoding, motion, workers, as_json)
 
 
 def hmdb51(
@@ -237,8 +242,9 @@ def hmdb51(
     encoding = _encoding(quick, short_side, gop, quality)
     from stsm_cli.prepare.official_sets import HMDB51, list_official
 
-    listing = list_official(root, HMDB51, split=split, progress=output.current())
-    _prepare("hmdb51", listing, quick, encoding, motion, workers, as_json)
+    with _alone(root):
+        listing = list_official(root, HMDB51, split=split, progress=output.current())
+        _prepare("hmdb51", listing, quick, encoding, motion, workers, as_json)
 
 
 def folder(
@@ -274,8 +280,22 @@ def folder(
     from stsm_cli.prepare.folder import list_folder
 
     split = _given(val_share=val_share, seed=seed)
-    listing = list_folder(root, **split, progress=output.current())
-    _prepare("folder", listing, quick, encoding, motion, workers, as_json)
+    with _alone(root):
+        listing = list_folder(root, **split, progress=output.current())
+        _prepare("folder", listing, quick, encoding, motion, workers, as_json)
+
+
+@contextmanager
+def _alone(root: Path, *, makes: bool = False) -> Iterator[None]:
+    """A block that no other `stsm prepare` is in for the same folder, where there is one.
+
+    Two would write into each other's half-made files.
+    """
+    from stsm_cli.engine.lock import alone_in
+
+    is_there = makes or root.is_dir()
+    with alone_in(root, doing="preparing", option="ROOT") if is_there else nullcontext():
+        yield
 
 
 def _given(**options: Any) -> dict[str, Any]:  # noqa: ANN401

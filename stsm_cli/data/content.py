@@ -15,11 +15,19 @@ def split_id(dataset: str, manifest: Manifest) -> str:
     """The identity of the videos of a split.
 
     Of a generated set it is the version of its generator: the recipe says the rest, and the bytes
-    of its videos differ with the encoder. Of others it is a hash of the class names and of the
-    path below the root, label, number of frames, and size in bytes of each video, in their order.
+    of its videos differ with the encoder. Of others it is `files_id`.
     """
     if dataset in GENERATED:
         return GENERATED[dataset].identify()
+    return files_id(manifest)
+
+
+def files_id(manifest: Manifest) -> str:
+    """A hash of the class names, and of what tells one file of a split from another.
+
+    That is the path below the root, label, number of frames, and size in bytes of each video, in
+    their order.
+    """
     digest = hashlib.sha256("\n".join(manifest.classes).encode())
     with pool_of(THREADS) as pool:
         paths = (manifest.root / record.path for record in manifest.records)

@@ -40,14 +40,20 @@ class _Worker(Thread):
             del outcome, work  # nothing outlives its reader
 
 
+_listeners: list[Callable[[], None]] = []
 _idle: list[_Worker] = []
 _busy: set[_Worker] = set()
 if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
     os.register_at_fork(after_in_child=_idle.clear)
 
 
+def also_tell(listener: Callable[[], None]) -> None:
+    """Have `alive` call `listener`, too, in whatever thread: this process is watched itself."""
+    _listeners.append(listener)
+
+
 def alive() -> None:
-    """Say that the work goes on, from the thread that does it; elsewhere it means nothing.
+    """Say that the work goes on, from the thread that does it.
 
     Raises:
         TimeoutError: The work has been given up: it may end.
@@ -57,6 +63,8 @@ def alive() -> None:
         worker.heard = time.monotonic()
         if worker.is_given_up:
             raise FutureTimeoutError
+    for listener in _listeners:
+        listener()
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:

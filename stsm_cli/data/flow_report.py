@@ -13,8 +13,9 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.config.kinds import FlowMethod
+from stsm_cli.data.content import files_id
 from stsm_cli.data.flow import flow_folder
-from stsm_cli.data.manifest import has_manifest, manifest_digest
+from stsm_cli.data.manifest import has_manifest, manifest_digest, read_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.printable import command_line
 from stsm_cli.stored import STRICT, read_stored
@@ -31,6 +32,8 @@ class FlowReport:
     version: PositiveInt
     manifests: dict[str, str] = field(default_factory=dict)
     """Digests of the manifests whose videos it is of, by split; stsm 0.7 wrote none."""
+    files: dict[str, str] = field(default_factory=dict)
+    """`files_id` of these videos, by split; stsm 0.13 wrote none."""
     without_flow: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Paths of the videos that have none, by split; stsm 0.7 wrote none."""
 
@@ -94,7 +97,8 @@ def check_flow(root: Path, method: FlowMethod) -> FlowReport:
 
     Raises:
         DataError: It is not computed, or not to the end; or it is of other videos than the
-            manifests list, as the set was prepared again since; or its report is damaged.
+            manifests list, or of other files of these names, as the set was prepared again since;
+            or its report is damaged.
     """
     report = read_flow_report(root, method)
     if report is None:
@@ -109,6 +113,13 @@ def check_flow(root: Path, method: FlowMethod) -> FlowReport:
                 f"{root}: its optical flow by {method} is of another list of {split} videos than "
                 "the manifest holds now",
                 hint=f"{flow_command(root, method)} makes what is missing",
+            )
+    for split, known in report.files.items():
+        if files_id(read_manifest(root, split)) != known:
+            raise DataError(
+                f"{root}: files of its {split} videos have changed since their optical flow by "
+                f"{method} was computed",
+                hint=f"{flow_command(root, method)} makes theirs anew",
             )
     return report
 

@@ -1,4 +1,4 @@
-"""One training a run folder: two at once would write over each other's checkpoints and metrics."""
+"""One process a folder: two trainings would write over each other's checkpoints and metrics."""
 
 import errno
 import json
@@ -40,12 +40,17 @@ class Hold:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[Hold]:
+def alone_in(folder: Path, *, doing: str = "training in", option: str = "--out") -> Iterator[Hold]:
     """A block that no other process is in for the same folder, which is made if need be.
 
     The system lets go of the lock when its holder dies. Where the file system knows no locks, the
     process that comes last goes on, and those before it find that out by `Hold.check`. A folder
     that cannot be written has no lock either: a finished run may well be read only.
+
+    Args:
+        folder: The folder.
+        doing: What the other process does there, for the error.
+        option: What names the folder on the command line, for the error.
 
     Raises:
         UsageError: Another process is in such a block, or the folder cannot be made.
@@ -54,13 +59,13 @@ def alone_in(folder: Path) -> Iterator[Hold]:
         try:
             held.enter_context(folder_if_filled(folder))
         except OSError as error:
-            raise UsageError(f"--out {folder}: cannot be written ({error.strerror})") from None
+            raise UsageError(f"{option} {folder}: cannot be written ({error.strerror})") from None
         try:
             held.enter_context(_locked(folder / LOCK))
             hold = Hold()
         except Timeout:
             raise UsageError(
-                f"{folder}: another process is training in it",
+                f"{folder}: another process is {doing} it",
                 hint="wait for its end, then run the same command again",
             ) from None
         except OSError as error:

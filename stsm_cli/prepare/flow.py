@@ -17,6 +17,7 @@ from typing import Any
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.cores import num_cores
+from stsm_cli.data.content import files_id
 from stsm_cli.data.counts import SplitCounts, prepared_as
 from stsm_cli.data.flow import LIMIT_PX, QUANTUM_PX, flow_folder, flow_path
 from stsm_cli.data.flow_report import flow_problems_path, flow_report_path
@@ -72,12 +73,14 @@ def prepare_flow(
     started = time.monotonic()
     manifests, digests = _manifests(root)
     sides = {r.path: min(r.width, r.height) for m in manifests for r in m.records}
+    files = {manifest.split: files_id(manifest) for manifest in manifests}
     task = flow_task(root, settings, sides)
     try:
         flow_report_path(root, settings.method).unlink(missing_ok=True)
         checks = examine(root, sides, task, workers=workers or num_cores(), progress=progress)
         report = _report(manifests, digests, checks, settings) | {
-            "seconds": round(time.monotonic() - started, 1)
+            "files": files,
+            "seconds": round(time.monotonic() - started, 1),
         }
         _write(root, settings, manifests, checks, report)
     except OSError as error:

@@ -15,7 +15,7 @@ from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import PART_NAMES, TRAIN_NAMES, VAL_NAMES
 from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines, with_slashes
 from stsm_cli.prepare.matching import Entry, Inventory
-from stsm_cli.prepare.tree import Tree
+from stsm_cli.prepare.tree import Tree, is_passed_over
 
 
 def read_classes(root: Path) -> tuple[str, ...] | None:
@@ -29,7 +29,8 @@ def read_classes(root: Path) -> tuple[str, ...] | None:
         return None
     names: list[str] = []
     problems = []
-    for where, name in read_lines(path):
+    for where, line in read_lines(path):
+        name = _composed(line)
         if name in names:
             problems.append(f"{where}: class {name!r} stands there twice")
         names.append(name)
@@ -56,7 +57,7 @@ def from_csv(tree: Tree) -> Inventory | None:
         for where, row in rows:
             try:
                 path = _path(tree.root, there, row["path"])
-                label = _label(row["label"], classes)
+                label = _label(_composed(row["label"]), classes)
                 entries[_split(row.get("split") or split)].append(
                     Entry(where, row["path"], label, path)
                 )
@@ -86,6 +87,8 @@ def _path(root: Path, there: Container[str], text: str) -> str:
     path = _below(root, with_slashes(text))
     if not path or PureWindowsPath(text).drive:
         raise ValueError(f"path must be below {root}, got {text!r}")
+    if is_passed_over(path):
+        raise ValueError(f"path lies in a hidden folder or in one that stsm fills, got {text!r}")
     return path
 
 

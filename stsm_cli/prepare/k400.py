@@ -4,7 +4,7 @@ The clips are those of the first of these lists that is found below ROOT (`k400_
 
     {train,val}.csv (DeepMind: validate.csv)    annotations/ is their usual folder
     kinetics400_{train,val}_list_videos.txt     MMAction2: `class_/clip.mp4 label`
-    {train,val}_videofolder.txt                 TSM: `class_/clip frames label`
+    {train,val}_videofolder.txt                 TSM: `class_/id_start frames label`
     {train,val}/CLASS/CLIP.mp4                  also videos_{train,val}/ and videos/{train,val}/
 
 Where they lie does not matter: a clip is found by its name anywhere below ROOT, after the archives
@@ -16,7 +16,7 @@ from pathlib import Path
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.k400_archives import is_replacement, unpack_k400
-from stsm_cli.prepare.k400_lists import read_clips, youtube_id
+from stsm_cli.prepare.k400_lists import beginning, read_clips, youtube_id
 from stsm_cli.prepare.listing import Listing
 from stsm_cli.prepare.lists import raise_problems
 from stsm_cli.prepare.matching import Entries, Entry, Found, assign, sorted_classes
@@ -101,13 +101,15 @@ class _Clips:
         )
         self._videos = Found(tree.root, ordinary, key=stem)
         self._ids = {youtube_id(stem(path)) for path in ordinary}
+        self._by_beginning = {beginning(stem(path)): stem(path) for path in ordinary}
         self._replaced: list[str] = []
         self._cut_otherwise: list[str] = []
 
     def locate(self, entry: Entry) -> str | None:
-        """The file of a clip: its replacement, else that of its name, else that of its id."""
-        key = youtube_id(entry.key)
-        path = self._videos.take(entry.key) or self._videos.take(key)
+        """The file of a clip: its replacement, else of its name, of its first second, of its id."""
+        key, begins = youtube_id(entry.key), beginning(entry.key)
+        names = (entry.key, self._by_beginning.get(begins) if begins else None, key)
+        path = next(filter(None, (self._videos.take(name) for name in names if name)), None)
         if replacement := self._replacements.take(key):
             self._replaced.append(entry.name)
             return replacement

@@ -50,7 +50,8 @@ class Encoding:
     @property
     def folder(self) -> str:
         """The folder of the videos that are made, below the data root."""
-        return f"videos_{self.short_side_px}g{self.gop}"
+        quality = "" if self.crf == DEFAULT_CRF else f"q{self.crf}"  # one folder holds one quality
+        return f"videos_{self.short_side_px}g{self.gop}{quality}"
 
     @property
     def how(self) -> str:

@@ -29,7 +29,7 @@ VIDEO_SUFFIXES = (
 """Suffixes by which videos are found below a folder: of every container that the readers know."""
 
 # right below the root: lists, re-encoded videos, and their optical flow
-_OUTPUT = re.compile(r"manifest|videos_\d+g\d+|flow_(?:dis|farneback|tvl1)")
+_OUTPUT = re.compile(r"manifest|videos_\d+g\d+(?:q\d+)?|flow_(?:dis|farneback|tvl1)")
 # trap: `training` and `testing` are words in names of Kinetics' classes
 _SPLITS = {
     "train": "train",
@@ -161,6 +161,12 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
     fit = sorted(path for path in files if path not in unfit)
     below_root = sorted(filter(None, folders))
     return Tree(root, tuple(fit), tuple(below_root), dict(sorted(faults.items())))
+
+
+def is_passed_over(path: str) -> bool:
+    """Tell whether `scan` leaves out a path: hidden, or in a folder that `stsm` fills."""
+    first, *others = path.split("/")
+    return bool(others and _OUTPUT.fullmatch(first)) or any(p[0] == "." for p in (first, *others))
 
 
 def stem(path: str) -> str:

@@ -14,8 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from threading import Lock
 from typing import Generic, TypeVar
 
+from stsm_cli.data.deadline import also_tell
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.errors import StsmError
 from stsm_cli.lifeline import end_with_parent
@@ -175,19 +177,24 @@ def _serve(work: FileWork[T], connection: "Connection[object, str]") -> None:
     """The loop of a worker, until its parent, which alone gets Ctrl-C, ends it or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()  # at once, not only with the file
-    told = 0.0
+    told, sending = 0.0, Lock()
+
+    def send(message: object) -> None:
+        with sending:  # a thread that reads says, too, that it goes on
+            connection.send(message)
 
     def alive() -> None:
         nonlocal told
         if time.monotonic() - told > ALIVE_SECONDS:
             told = time.monotonic()
-            connection.send(None)
+            send(None)
 
+    also_tell(alive)
     with suppress(EOFError, BrokenPipeError):
-        connection.send(None)  # started
+        send(None)  # started
         while True:
             file = connection.recv()
-            connection.send(_outcome(work, file, alive))
+            send(_outcome(work, file, alive))
 
 
 def _outcome(work: FileWork[T], file: str, alive: Alive) -> T | Lost | OSError:

@@ -118,7 +118,7 @@ def test_the_contrasts_of_the_plan_stand_first(tmp_path):
         "| Space alone: H+W, α = 1/4, against no shift | set of scenes | – | – | not yet run ("
         in (text)
     )
-    assert "(shift_in_3d.md), [what causality costs](causal.md)." in text
+    assert "(shift_in_3d.md), [a shift that looks at the past alone](causal.md)." in text
     assert "Exploratory" not in text
     assert "history" not in text
     (tmp_path / "history").mkdir()

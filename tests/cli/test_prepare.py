@@ -15,6 +15,7 @@ from stsm_cli.cli.app import run
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.motion import measure as measure_again
 from stsm_cli.data.motion import motion_path
+from stsm_cli.engine.lock import alone_in
 
 GENERATED = ["synth", "scenes", "order"]
 SETS = ["k400", "sthv2", "ucf101", "hmdb51", "folder", *GENERATED]
@@ -55,6 +56,21 @@ def prepare(*arguments):
 def test_what_cannot_be_meant_is_refused(capsys, arguments, problem):
     assert prepare(arguments[0], "set", *arguments[1:]) == 2
     assert problem in capsys.readouterr().err
+
+
+def test_two_at_once_in_one_folder_are_refused(capsys, tmp_path):
+    with alone_in(tmp_path, doing="preparing"):
+        for name in ("k400", "sthv2", "ucf101", "hmdb51", "folder"):
+            assert prepare(name, str(tmp_path)) == 2
+            error, hint = capsys.readouterr().err.splitlines()
+            assert error == f"error: {tmp_path}: another process is preparing it"
+            assert hint == "hint: wait for its end, then run the same command again"
+
+
+def test_a_folder_that_is_not_there_is_not_made(capsys, tmp_path):
+    assert prepare("folder", str(tmp_path / "none")) == 1
+    assert "none: no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_misspelt_data_set_gets_a_hint(capsys):
@@ -138,7 +154,7 @@ def test_the_report_is_one_object(mine, capsys):
     assert report["root"] == "mine"
     assert report["transcode"]["crf"] == 30
     assert sum(counts["usable"] for counts in report["splits"].values()) == 6
-    assert len(list(mine.glob("videos_16g4/*/*.mp4"))) == 6
+    assert len(list(mine.glob("videos_16g4q30/*/*.mp4"))) == 6
 
 
 def test_motion_is_measured_while_videos_are_verified(mine, capsys, monkeypatch):

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from stsm_cli.data import deadline
-from stsm_cli.data.deadline import alive, pool_of, within
+from stsm_cli.data.deadline import alive, also_tell, pool_of, within
 
 
 class Result:
@@ -104,6 +104,15 @@ def test_work_that_is_given_up_ends_at_its_next_sign_of_life():
 
 def test_a_sign_of_life_from_elsewhere_means_nothing():
     alive()
+
+
+def test_a_process_that_is_watched_hears_every_sign_of_life(monkeypatch):
+    monkeypatch.setattr(deadline, "_listeners", [])
+    heard = []
+    also_tell(lambda: heard.append(threading.current_thread()))
+    alive()
+    within(60, alive)
+    assert [thread is threading.main_thread() for thread in heard] == [True, False]
 
 
 def test_callers_do_not_wait_for_each_other():

@@ -2,13 +2,20 @@ import json
 
 import pytest
 
+from stsm_cli.data.content import files_id
 from stsm_cli.data.flow_report import (
     check_flow,
     flow_id,
     told_without_flow,
     videos_without_flow,
 )
-from stsm_cli.data.manifest import Manifest, VideoRecord, manifest_digest, write_manifest
+from stsm_cli.data.manifest import (
+    Manifest,
+    VideoRecord,
+    manifest_digest,
+    read_manifest,
+    write_manifest,
+)
 from stsm_cli.errors import DataError
 
 
@@ -44,6 +51,18 @@ def test_flow_of_another_list_of_videos_is_told(tmp_path, report):
     with pytest.raises(DataError, match="is of another list of val videos than") as caught:
         check_flow(tmp_path, "dis")
     assert caught.value.hint == f"`stsm prepare flow {tmp_path}` makes what is missing"
+
+
+def test_flow_of_files_that_have_changed_is_told(tmp_path, report):
+    video = tmp_path / "0.mp4"
+    video.write_bytes(b"before")
+    write_manifest(Manifest(tmp_path, "val", ("a",), [VideoRecord("0.mp4", 0, 6, 8.0, 22, 18)]))
+    report(files={"val": files_id(read_manifest(tmp_path, "val"))})
+    assert check_flow(tmp_path, "dis").how == "flow:dis@128/1"
+    video.write_bytes(b"and after")
+    with pytest.raises(DataError, match="files of its val videos have changed since") as caught:
+        check_flow(tmp_path, "dis")
+    assert caught.value.hint == f"`stsm prepare flow {tmp_path}` makes theirs anew"
 
 
 def test_flow_is_known_by_method_size_version_and_what_has_none(tmp_path, report):

@@ -177,6 +177,17 @@ def test_a_set_that_is_prepared_again_meanwhile_is_another(prepared, monkeypatch
         check_flow(prepared, "dis")
 
 
+def test_of_a_video_that_is_replaced_flow_is_made_again(prepared):
+    prepare_flow(prepared, FlowSettings(), workers=1)
+    check_flow(prepared, "dis")
+    path = prepared / "a/2.mp4"
+    encode(path, step=-3)
+    with pytest.raises(DataError, match=r"files of its \w+ videos have changed since"):
+        check_flow(prepared, "dis")
+    prepare_flow(prepared, FlowSettings(), workers=1)
+    check_flow(prepared, "dis")
+
+
 def test_a_test_split_has_flow_too(prepared):
     record = VideoRecord("c/3.mp4", 0, 3, 8.0, *SIZE)
     write_manifest(Manifest(prepared, "test", ("a", "b"), [record]))

@@ -32,6 +32,30 @@ def test_csv_files_name_videos_whatever_the_disk_makes_of_accents(plant, by_path
     assert by_path(list_folder(root), "train")[decomposed] == "a"
 
 
+def test_names_of_classes_may_be_decomposed(plant, by_path):
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    files = {f"train/{decomposed}/{number}.mp4": None for number in range(2)}
+    files |= {"train/b/0.mp4": None, "classes.txt": f"{decomposed}\nb\n"}
+    assert list_folder(plant(files)).classes == (composed, "b")
+
+
+def test_labels_may_be_decomposed(plant, by_path):
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    csv = f"path,label\n1.mp4,{decomposed}\n2.mp4,{composed}\n3.mp4,b\n"
+    listing = list_folder(plant({"train.csv": csv} | {f"{n}.mp4": None for n in (1, 2, 3)}))
+    assert by_path(listing, "train") == {"1.mp4": composed, "2.mp4": composed, "3.mp4": "b"}
+
+
+def test_paths_that_nobody_looks_at_are_named(plant, error):
+    csv = "path,label\n.cache/0.mp4,a\nvideos_10g5/1.mp4,a\nb/.2.mp4,a\nvideos_1/3.mp4,b\n"
+    root = plant({"train.csv": csv, ".cache/0.mp4": None, "videos_1/3.mp4": None})
+    told = "path lies in a hidden folder or in one that stsm fills, got"
+    assert str(error(root)) == "\n".join(
+        f"{root / 'train.csv'}:{line}: {told} {path!r}"
+        for line, path in ((2, ".cache/0.mp4"), (3, "videos_10g5/1.mp4"), (4, "b/.2.mp4"))
+    )
+
+
 def test_one_csv_with_splits_and_absolute_paths(plant, by_path):
     root = plant({f"{number}.mp4": None for number in range(3)})
     rows = [f"{root / '0.mp4'},a,train", "1.mp4,b,train", "2.mp4,a,test"]

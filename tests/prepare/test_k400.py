@@ -6,6 +6,7 @@ from stsm_cli.errors import DataError
 from stsm_cli.prepare.k400 import list_k400
 from stsm_cli.prepare.k400_lists import youtube_id
 
+MARKS = str.maketrans("", "", "()'")
 CLASSES = ("archery", "massaging person's head", "playing guitar")
 TRAIN = {  # name: label
     "aaaaaaaaaaa_000001_000011": 0,
@@ -94,6 +95,37 @@ def test_the_lists_of_the_peers(plant, name, suffix, frames):
     assert listing.classes == CLASSES
     assert (labels(listing, "train"), labels(listing, "val")) == (TRAIN, VAL)
     assert None not in {**paths(listing, "train"), **paths(listing, "val")}.values()
+
+
+def test_mit_s_own_lists(plant):
+    """Without marks in names of classes, and of a clip's times the first alone."""
+    skiing = ("skiing (not slalom or crosscountry)", "skiing crosscountry")
+    files = {"massage0001_000002_000012.mp4": None, "massage0001_000042_000052.mp4": None}
+    rows = ["massaging_persons_head/massage0001_42 250 0"]
+    for label, name in enumerate(skiing, 1):
+        rows.append(f"{name.replace(' ', '_').translate(MARKS)}/skiing{label:05}_{label} 9 {label}")
+        files[f"{label}/skiing{label:05}_{label:06}_{label + 10:06}.mp4"] = None
+    listing = list_k400(plant(files | {"train_videofolder.txt": "\n".join(rows)}))
+    assert listing.classes == ("massaging person's head", *skiing)
+    assert paths(listing, "train") == {
+        "massage0001_42": "massage0001_000042_000052.mp4",
+        "skiing00001_1": "1/skiing00001_000001_000011.mp4",
+        "skiing00002_2": "2/skiing00002_000002_000012.mp4",
+    }
+    assert listing.unlisted == ("massage0001_000002_000012.mp4",)
+
+
+def test_folders_that_are_named_as_mit_does(plant):
+    files = {
+        f"train/{name}/skiing{label:05}_000001_000011.mp4": None
+        for label, name in enumerate(("skiing_not_slalom_or_crosscountry", "skiing_crosscountry"))
+    }
+    listing = list_k400(plant(files))
+    assert listing.classes == ("skiing (not slalom or crosscountry)", "skiing crosscountry")
+    assert labels(listing, "train") == {
+        "skiing00000_000001_000011": 0,
+        "skiing00001_000001_000011": 1,
+    }
 
 
 def test_labels_of_a_list_must_be_ranks(plant):

@@ -9,7 +9,7 @@ import pytest
 from stsm_cli.data.decode import read_frames
 from stsm_cli.prepare import transcode
 from stsm_cli.prepare.check import Check
-from stsm_cli.prepare.transcode import Encoding, reencode
+from stsm_cli.prepare.transcode import DEFAULT_CRF, Encoding, reencode
 
 REALTIME = {"deadline": "realtime", "cpu-used": "8"}
 BT709, FULL_RANGE = 1, 2
@@ -191,6 +191,12 @@ def test_frames_need_no_time_stamps(tmp_path):
     check, made = redo(tmp_path, "a.mp4")
     assert (check.status, check.num_frames) == ("ok", 40)
     np.testing.assert_allclose(np.diff(seconds(made)), 1 / check.fps, atol=1e-3)
+
+
+def test_another_quality_has_a_folder_of_its_own():
+    assert Encoding(256).folder == "videos_256g16"
+    assert Encoding(256, crf=DEFAULT_CRF).folder == "videos_256g16"
+    assert Encoding(256, crf=30).folder == "videos_256g16q30"
 
 
 def test_what_is_shown_mirrored_is_made_so(tmp_path):

@@ -192,8 +192,8 @@ def test_videos_that_were_re_encoded_are_listed_in_place_of_the_originals(listin
     report = make(listing, encoding=encoding)
     records = read_manifest(listing.root, "train").records
     assert [record.path for record in records] == [
-        "videos_16g4/a/1.mp4",
-        "videos_16g4/b/2.mp4",
+        "videos_16g4q30/a/1.mp4",
+        "videos_16g4q30/b/2.mp4",
     ]
     assert (records[0].width, records[0].height, records[0].num_frames) == (16, 16, 8)
     assert read_frames(listing.root / records[0].path, None, decoder="pyav").shape == (8, 16, 16, 3)

@@ -12,6 +12,8 @@ from stsm_cli.prepare.workers import Lost, work_apart
 
 FAULTS = """
 import os, signal, sys, time
+from stsm_cli.data import deadline
+from stsm_cli.data.deadline import within
 from stsm_cli.errors import StsmError
 
 class Odd(Exception):
@@ -26,6 +28,8 @@ def work(file, alive):
         for _ in range(8):
             time.sleep(0.3)
             alive()
+    if file == "index":  # reads on in a thread, without a frame
+        within(60, lambda: [(time.sleep(0.3), deadline.alive()) for _ in range(8)])
     if file == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if file == "memory":
@@ -67,7 +71,7 @@ def test_every_file_is_worked_on_once(work):
 
 
 def test_what_hangs_or_dies_costs_its_file_alone(work):
-    files = ["a", "hang", "b", "crash", "c", "memory", "logout", "d", "slow"]
+    files = ["a", "hang", "b", "crash", "c", "memory", "logout", "d", "slow", "index"]
     started = time.monotonic()
     assert outcomes(work, files, deadline_seconds=1.5) == {
         **{file: file.upper() for file in "abcd"},
@@ -76,6 +80,7 @@ def test_what_hangs_or_dies_costs_its_file_alone(work):
         "memory": Lost("its process was killed (SIGKILL)", lasting=False),
         "logout": Lost("its process was killed (SIGHUP)", lasting=False),
         "slow": "SLOW",  # longer than the deadline, but alive
+        "index": "INDEX",
     }
     assert time.monotonic() - started < 60  # and not the ten minutes that the one sleeps
 
