@@ -105,6 +105,7 @@ def export(
         classes,
         out.suffix,
         with_preprocessing=with_preprocessing,
+        data_root=data,
         progress=output.current(),
     )
     write_file(out, exported.content)

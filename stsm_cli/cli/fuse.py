@@ -11,6 +11,8 @@ from stsm_cli.cli.options import Json
 from stsm_cli.cli.train import print_result
 from stsm_cli.errors import UsageError
 
+MOST_WEIGHT = 1_000_000_000  # ours: beyond, the other run has no say, and sums may overflow
+
 
 def fuse(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as of RGB.")],
@@ -43,9 +45,10 @@ def fuse(
     chosen = next((name for name in get_args(By) if name == by), None)
     if chosen is None:
         raise UsageError(f"--by: must be prob or logits, got {by!r}")
-    if not all(0 < weight < float("inf") for weight in weights):
+    if not all(1 / MOST_WEIGHT <= weight <= MOST_WEIGHT for weight in weights):
         given = " ".join(f"{weight:g}" for weight in weights)
-        raise UsageError(f"--weights: must be above 0, got {given}")
+        rule = f"must be from {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:,}"
+        raise UsageError(f"--weights: {rule}, got {given}")
     from stsm_cli.engine.score_files import check_writable, write_class_results
 
     if per_class is not None:

@@ -266,7 +266,7 @@ def _by_run(subject: "Trained", data: Path | None, device: str, reader: "Decoder
     model = load_model(recipe.model, subject.checkpoint, where)
     classes = class_names_or_numbers(subject, data, model.num_classes)
     of = partial(by_network, model, classes=classes, device=where, decoder=reader)
-    return of(recipe=recipe, mirror=subject.mirror), of(recipe=one_view(recipe))
+    return of(recipe=recipe, mirror=subject.mirror_of(classes, data)), of(recipe=one_view(recipe))
 
 
 def _saved(

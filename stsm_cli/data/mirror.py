@@ -73,9 +73,8 @@ def find_mirror(dataset: str, classes: Sequence[str], root: Path | None = None) 
     Raises:
         DataError: The file is wrong; names it and the line.
     """
-    written = None if root is None else read_mirror_pairs(root, classes)
-    if root is not None and written is not None:
-        return Mirror(written, str(mirror_pairs_path(root)))
+    if root is not None and (written := written_mirror(root, classes)) is not None:
+        return written
     card = load_card(dataset)
     if card.num_classes is not None:  # a known set: its card knows them all
         return Mirror(card.mirror_pairs, card_source(dataset))
@@ -83,6 +82,16 @@ def find_mirror(dataset: str, classes: Sequence[str], root: Path | None = None) 
     paired = {name for pair in pairs for name in pair}
     sided = (name for name in classes if _SIDE.search(_words(name)))
     return Mirror(pairs, "their names", tuple(name for name in sided if name not in paired))
+
+
+def written_mirror(root: Path, classes: Sequence[str]) -> Mirror | None:
+    """What the own file of the data set at `root` names; None where it has none.
+
+    Raises:
+        DataError: The file is wrong; names it and the line.
+    """
+    written = read_mirror_pairs(root, classes)
+    return None if written is None else Mirror(written, str(mirror_pairs_path(root)))
 
 
 def card_source(dataset: str) -> str:

@@ -67,6 +67,7 @@ def export_model(
     ending: str,
     *,
     with_preprocessing: bool = False,
+    data_root: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[ModelCard, Exported]:
     """The file of a trained network, and its card.
@@ -77,12 +78,13 @@ def export_model(
         classes: Names in label order.
         ending: `.onnx`, `.pt2` or `.safetensors`.
         with_preprocessing: Pixels in, probabilities out; see `WithPreprocessing`.
+        data_root: The data set, for `subject.mirror_of`.
         progress: Is told what is done, and why an accuracy is not known.
 
     Raises:
         StsmError: The exporter cannot do this network, or the file gives something else than it.
     """
-    recipe = subject.recipe
+    recipe, mirror = subject.recipe, subject.mirror_of(classes, data_root)
     takes, gives = ports(recipe, model.num_classes, with_preprocessing=with_preprocessing)
     card = make_card(
         subject,
@@ -91,11 +93,12 @@ def export_model(
         takes=str(takes),
         gives=str(gives),
         with_preprocessing=with_preprocessing,
+        mirror=mirror,
         progress=progress,
     )
     network: nn.Module = model
     if with_preprocessing:
-        orders = class_orders(recipe, classes, recipe.test, subject.mirror)
+        orders = class_orders(recipe, classes, recipe.test, mirror)
         num_views = recipe.test.clips * recipe.test.crops
         network = WithPreprocessing(model, num_views, recipe.test.average, orders).eval()
     progress.message(f"exporting {subject.called}")

@@ -55,13 +55,23 @@ def kept_test(run: Path, protocol: str | None) -> KeptTest:
         if file.is_file() and scores.is_file():
             result, _ = read_stored(file, Result, "a result", CheckpointError)
             if result.protocol == name:
-                if weights in (None, result.weights_sha256):
-                    return KeptTest(folder, recipe, result, read_scores(scores))
-                told = f"its scores of {name} are not of the weights that it ended with"
+                saved = read_scores(scores)
+                if not _is_of(saved, result):
+                    told = f"its scores of {name} are of another test than its result"
+                elif weights in (None, result.weights_sha256):
+                    return KeptTest(folder, recipe, result, saved)
+                else:
+                    told = f"its scores of {name} are not of the weights that it ended with"
     option = () if protocol is None else ("--protocol", protocol)
     raise CheckpointError(
         f"{run}: {told}", hint=f"`{command_line('eval', run, *option)}` keeps them"
     )
+
+
+def _is_of(saved: SavedScores, result: Result) -> bool:
+    """True if scores are of the test of a result, as far as old ones tell: a kill parts them."""
+    known = result.protocol, result.weights_sha256, result.list_sha256
+    return all(mine in (None, told) for mine, told in zip(known, saved.test, strict=True))
 
 
 def _last_weights(folder: RunFolder) -> str | None:

@@ -99,8 +99,14 @@ def looker(predictor: Predictor, window: int) -> Looker:
     """The quickest way in which the network of `predictor` can look at a stream.
 
     Raises:
-        UsageError: It samples by the motion of a whole video.
+        UsageError: It samples by the motion of a whole video, or takes several views of one.
     """
+    num_views = predictor.recipe.test.clips * predictor.recipe.test.crops
+    if predictor.network is None and num_views > 1:
+        raise UsageError(
+            f"the exported network takes {num_views} views of a video, a stream has one",
+            hint="export it with --clips 1 --crops 1, or without --with-preprocessing",
+        )
     if follows_motion(predictor):
         raise UsageError("data.sampling motion: is by a whole video, which a stream is not")
     if predictor.network is None or stream_obstacle(predictor.network) is not None:

@@ -44,6 +44,8 @@ _START = {
     False: "start one with `stsm train`",
 }
 """Hint where no run is found, by whether a finished one is looked for."""
+CHECKPOINTS = "checkpoints"
+"""The folder of a run's weights."""
 
 
 class RunFolder:
@@ -55,8 +57,8 @@ class RunFolder:
         self.classes_file = path / "classes.txt"
         self.environment_file = path / "environment.json"
         self.metrics_file = path / "metrics.jsonl"
-        self.checkpoint = path / "checkpoints" / "last.pt"
-        self.best_checkpoint = path / "checkpoints" / "best.pt"
+        self.checkpoint = path / CHECKPOINTS / "last.pt"
+        self.best_checkpoint = path / CHECKPOINTS / "best.pt"
         self.board = path / "tensorboard"
         self.wandb = path / "wandb"
         self.result_file = path / "result.json"

@@ -40,11 +40,13 @@ class SavedScores:
         labels: Label of each listed video by its path; those that do not decode come last.
         probabilities: Class probabilities (K,) of each that decodes, float32, by its path.
         classes: Names of the K classes.
+        test: Protocol of the test that they are of, and SHA-256 of its weights and of its list.
     """
 
     labels: dict[str, int]
     probabilities: dict[str, npt.NDArray[np.float32]]
     classes: tuple[str, ...]
+    test: tuple[str, str, str]
 
 
 def read_scores(path: Path) -> SavedScores:
@@ -58,8 +60,9 @@ def read_scores(path: Path) -> SavedScores:
             paths, broken = file["paths"].tolist(), file["broken_paths"].tolist()
             labels = [*file["labels"].tolist(), *file["broken_labels"].tolist()]
             rows, classes = file["probabilities"], tuple(file["classes"].tolist())
+            test = str(file["protocol"]), str(file["weights_sha256"]), str(file["list_sha256"])
         known = dict(zip((*paths, *broken), labels, strict=True))
-        return SavedScores(known, dict(zip(paths, rows, strict=True)), classes)
+        return SavedScores(known, dict(zip(paths, rows, strict=True)), classes, test)
     except Exception as error:  # of a damaged file zipfile, zlib and numpy raise almost anything
         raise DataError(f"{path}: not a file of scores ({error})") from error
 

@@ -10,6 +10,7 @@ from typing import Any
 from stsm_cli.errors import UsageError
 
 WARNING_SECONDS = 120  # ours: between SIGUSR2 and the end of a job
+_OTHER_WORDS = ("gres", "gpus", "gpus_per_task", "gpus_per_socket", "ntasks")
 WORKERS = 7  # ours: with the process itself 8 CPUs a GPU, what many clusters have
 
 
@@ -89,19 +90,33 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
         )
     if "time" not in values:
         raise UsageError("--slurm: a job's `time` is missing", hint="such as time=48:00:00")
+    _check_gpus(values)
     if workers is None:
         cpus = values.get("cpus_per_task")
         workers = WORKERS if cpus is None else _count("cpus_per_task", cpus) - 1
     values.setdefault("cpus_per_task", str(workers + 1))
-    tasks = values.pop("ntasks_per_node", values.get("gpus_per_node", "1").rpartition(":")[2])
+    gpus = values.get("gpus_per_node", "1").rpartition(":")[2]
+    told_by = "ntasks_per_node" if "ntasks_per_node" in values else "gpus_per_node"
+    tasks = values.pop("ntasks_per_node", "1" if gpus == "0" else gpus)
     return Cluster(
         name,
         _minutes(values.pop("time")),
         _count("nodes", values.pop("nodes", "1")),
-        _count("ntasks_per_node", tasks),
+        _count(told_by, tasks),
         workers,
         values,
     )
+
+
+def _check_gpus(values: Mapping[str, str]) -> None:
+    """Refuse other words for GPUs and tasks: how many processes train would not follow."""
+    for key in _OTHER_WORDS:
+        value = values.get(key, "")
+        if value and (key != "gres" or value.startswith("gpu")):
+            raise UsageError(
+                f"--slurm {key}={value}: does not say how many processes train on a node",
+                hint="gpus_per_node=N does, or ntasks_per_node=N; and nodes=N",
+            )
 
 
 def _minutes(text: str) -> int:

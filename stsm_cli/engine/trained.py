@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from stsm_cli.config.load import describe, load_recipe, recipe_names
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.mirror import Mirror
+from stsm_cli.data.mirror import Mirror, written_mirror
 from stsm_cli.engine.bundled import almost_bundled, bundled_file, bundled_names, weights_card
 from stsm_cli.engine.card import ModelCard, card_mirror, card_recipe
 from stsm_cli.engine.runlog import RunFolder, instead_of, newest_run
@@ -113,6 +113,20 @@ class Trained:
             return card_mirror(self.card)
         known = self.folder.about().mirror if self.folder else None
         return None if known is None else Mirror(known.pairs, known.source)
+
+    def mirror_of(self, classes: Sequence[str], root: Path | None) -> Mirror | None:
+        """The same; of weights without run and card what the data set's own file says, if it does.
+
+        Args:
+            classes: Names in label order.
+            root: The data set; None: its default place.
+
+        Raises:
+            DataError: The file is wrong.
+        """
+        if self.folder is not None or self.card is not None:
+            return self.mirror
+        return written_mirror(root or self.recipe.data.place(), classes)
 
     @property
     def data_root(self) -> Path | None:

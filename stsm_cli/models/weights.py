@@ -81,17 +81,28 @@ def rules(config: ModelConfig) -> dict[str, str]:
     }
 
 
-def check_rules(config: ModelConfig, path: Path) -> None:
-    """Refuse to test weights under other rules than their file states.
+def _rules_and_shift(config: ModelConfig) -> dict[str, str]:
+    """And by which shift: of converted weights nobody tells."""
+    shift = config.shift
+    dims, alpha = ("none", "none") if shift is None else (shift.dims, str(shift.alpha))
+    return rules(config) | {"model.shift.dims": dims, "model.shift.alpha": alpha}
 
-    A checkpoint of `stsm train` states none, and neither do files converted before version 0.8.
+
+def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) -> None:
+    """Refuse to test weights under other rules than they were trained with.
+
+    Args:
+        config: The network to test.
+        path: The weights; a file of `stsm convert` since version 0.8 states its rules.
+        trained: The network as it was trained, where that is known.
 
     Raises:
         CheckpointError: They were trained under another rule than the network of `config` follows.
     """
     header = _header(path)
-    for key, wanted in rules(config).items():
-        if (found := header.get(key, wanted)) != wanted:
+    stated = header if trained is None else _rules_and_shift(trained)
+    for key, wanted in _rules_and_shift(config).items():
+        if (found := stated.get(key, wanted)) != wanted:
             recipe = header.get("recipe")
             raise CheckpointError(
                 f"{path}: trained with {key} {found}, but the recipe's network has {wanted}",

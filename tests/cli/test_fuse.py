@@ -82,9 +82,13 @@ def test_weights_decide_and_the_classes_are_written(two_runs, capsys):
     ("options", "problem"),
     [
         (["--by", "scores"], "--by: must be prob or logits, got 'scores'"),
-        (["--weights", "1", "0"], "--weights: must be above 0, got 1 0"),
-        (["--weights", "-1", "1"], "--weights: must be above 0, got -1 1"),
-        (["--weights", "nan", "1"], "--weights: must be above 0, got nan 1"),
+        (["--weights", "1", "0"], "--weights: must be from 1e-09 to 1,000,000,000, got 1 0"),
+        (["--weights", "-1", "1"], "--weights: must be from 1e-09 to 1,000,000,000, got -1 1"),
+        (["--weights", "nan", "1"], "--weights: must be from 1e-09 to 1,000,000,000, got nan 1"),
+        (
+            ["--weights", "1e308", "1e308"],
+            "--weights: must be from 1e-09 to 1,000,000,000, got 1e+308",
+        ),
         (["--per-class", "a.txt"], "--per-class a.txt: the name must end in .csv"),
     ],
 )

@@ -32,6 +32,7 @@ def stream(small_run, monkeypatch):
                 if row is not None
             },
             CLASSES,
+            ("", "", ""),
         )
         folder = RunFolder(Path("runs") / name)
         folder.path.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,7 @@ def test_where_nothing_is_right_or_nothing_wrong_there_is_nothing_to_show():
 
 def test_kept_scores_find_their_videos_in_any_order():
     rows = {"b": np.array([0.3, 0.7], np.float32), "a": np.array([0.6, 0.4], np.float32)}
-    saved = SavedScores({"b": 1, "a": 0, "c": 1}, rows, ("x", "y"))
+    saved = SavedScores({"b": 1, "a": 0, "c": 1}, rows, ("x", "y"), ("", "", ""))
     records = [VideoRecord(path, 0, 1, 0, 1, 1) for path in "abc"]
     scores = as_scores(saved, Manifest(Path(), "val", ("x", "y"), records))
     assert scores.indices == (1, 0)

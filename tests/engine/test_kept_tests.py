@@ -41,8 +41,8 @@ def test_a_test_of_weights_from_before_the_end_is_passed_over(small_run):
     before, more = evaluate().result, evaluate(crops=3).result
     ended = replace(before, seconds_eval=99.0, environment=None, weights_sha256="ab")
     write_result(small_run.result_file, ended)
-    kept = small_run.path / "eval-synth-1x1@28.npz"
-    small_run.scores_file.write_bytes(kept.read_bytes())
+    kept = np.load(small_run.path / "eval-synth-1x1@28.npz")
+    np.savez(small_run.scores_file, **dict(kept) | {"weights_sha256": np.array("ab")})
     assert kept_test(small_run.path, None).result == ended
     message = r"small: its scores of synth-1x3@28 are not of the weights that it ended with$"
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -50,6 +50,20 @@ def test_a_test_of_weights_from_before_the_end_is_passed_over(small_run):
     assert caught.value.hint == "`stsm eval runs/small --protocol 1x3@28` keeps them"
     write_result(small_run.result_file, replace(ended, weights_sha256=more.weights_sha256))
     assert kept_test(small_run.path, "1x3@28").result == more
+
+
+def test_scores_of_another_test_than_the_result_are_passed_over(small_run):
+    """As a kill between the writing of the two leaves them."""
+    result = evaluate().result
+    path = small_run.path / "eval-synth-1x1@28.npz"
+    scores = dict(np.load(path))
+    for key in ("protocol", "weights_sha256", "list_sha256"):
+        np.savez(path, **scores | {key: np.array("other")})
+        message = r"small: its scores of synth-1x1@28 are of another test than its result$"
+        with pytest.raises(CheckpointError, match=message):
+            kept_test(small_run.path, None)
+    np.savez(path, **scores)
+    assert kept_test(small_run.path, None).result == result
 
 
 def test_of_results_from_before_weights_were_known_any_test_counts(small_run):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,13 @@ def test_sampling_by_motion_needs_a_whole_video():
     part = predictor("synth/mg_tsm")
     with pytest.raises(UsageError, match=r"data\.sampling motion: is by a whole video"):
         looker(part, 8)
+
+
+def test_an_exported_network_of_several_views_takes_no_stream():
+    part = replace(predictor("synth/stsm"), network=None)
+    assert looker(part, 8).window == 8
+    test = part.recipe.test.model_copy(update={"crops": 3})
+    part = replace(part, recipe=part.recipe.model_copy(update={"test": test}))
+    with pytest.raises(UsageError, match="network takes 3 views of a video, a stream has") as error:
+        looker(part, 8)
+    assert error.value.hint.startswith("export it with --clips 1 --crops 1, or without")

@@ -78,7 +78,12 @@ def test_time_is_read_as_sbatch_reads_it(limit, minutes):
         ("partition=gpu", "--slurm: a job's `time` is missing"),
         ("time=soon", "--slurm time=soon: must be minutes, H:MM:SS or D-HH:MM:SS"),
         ("time=3,nodes=0", "--slurm nodes=0: must be a number of at least 1"),
-        ("time=3,gpus_per_node=all", "--slurm ntasks_per_node=all: must be a number"),
+        ("time=3,gpus_per_node=all", "--slurm gpus_per_node=all: must be a number"),
+        ("time=3,ntasks_per_node=0", "--slurm ntasks_per_node=0: must be a number of at least 1"),
+        ("time=3,gres=gpu:8", "--slurm gres=gpu:8: does not say how many processes train"),
+        ("time=3,gpus=8", "--slurm gpus=8: does not say how many processes train on a node"),
+        ("time=3,gpus-per-task=1", "--slurm gpus_per_task=1: does not say how many"),
+        ("time=3,ntasks=8", "--slurm ntasks=8: does not say how many processes train on a node"),
         ("time=3,cpus_per_task=x", "--slurm cpus_per_task=x: must be a number"),
     ],
 )
@@ -86,6 +91,13 @@ def test_what_cannot_be_meant_is_refused(settings, message):
     with pytest.raises(UsageError) as caught:
         parse_cluster(settings, workers=None)
     assert str(caught.value).startswith(message)
+
+
+def test_other_resources_and_no_gpu_may_be_asked_for():
+    cluster = parse_cluster("time=3,gres=lscratch:100,gpus_per_node=0", workers=0)
+    assert cluster.num_processes == 1
+    assert cluster.parameters(None)["gpus_per_node"] is None
+    assert cluster.sbatch["gres"] == "lscratch:100"
 
 
 def test_without_slurm_the_hint_is_to_rehearse(monkeypatch):

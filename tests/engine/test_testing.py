@@ -1,11 +1,15 @@
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from stsm_cli.config.load import load_recipe
+from stsm_cli.config.schema import ShiftConfig
+from stsm_cli.engine.bundled import bundled_file
 from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.testing import load_model, run_test
 from stsm_cli.engine.trained import trained
@@ -120,6 +124,38 @@ def test_a_converted_file_gives_what_the_checkpoint_gives(small_run):
     own = run(trained("runs/small", None))
     assert converted.result.weights_sha256 == own.result.weights_sha256
     assert torch.equal(converted.scores.probabilities, own.scores.probabilities)
+
+
+def test_weights_are_tested_under_the_shift_of_their_training_alone(small_run):
+    """It has no tensors: the run around a checkpoint, or the card in a file, tells of it."""
+    config = small_run.recipe().model
+    other = config.model_copy(update={"shift": ShiftConfig(dims="T", alpha="1/4")})
+    with pytest.raises(CheckpointError, match=r"last.pt: trained with model.shift.dims T\+H\+W, "
+                       "but the recipe's network has T$") as caught:  # fmt: skip
+        load_model(other, small_run.checkpoint, CPU)
+    assert caught.value.hint == "--set model.shift.dims=T+H+W"
+    shift = config.shift.model_copy(update={"alpha": Fraction(1, 4)})
+    less = config.model_copy(update={"shift": shift})
+    with pytest.raises(CheckpointError, match=r"trained with model\.shift\.alpha 3/8, but the"):
+        load_model(less, small_run.checkpoint, CPU)
+    with pytest.raises(CheckpointError, match=r"trained with model.shift.dims T\+H\+W"):
+        load_model(load_recipe("order/tsm").recipe.model, bundled_file("order/stsm"), CPU)
+    alone = Path("alone.pt")
+    alone.write_bytes(small_run.checkpoint.read_bytes())
+    assert load_model(other, alone, CPU)  # nobody tells
+    small_run.recipe_file.write_text("damaged")
+    assert load_model(other, small_run.checkpoint, CPU)
+
+
+def test_a_mirror_is_the_training_s_or_the_data_set_s_own(small_run):
+    by_run, classes = trained("runs/small", None), small_run.classes()
+    alone = trained(str(small_run.recipe_file), small_run.checkpoint)
+    assert alone.mirror_of(classes, None) is None
+    pairs = Path("other/manifest/mirror_pairs.csv")
+    pairs.parent.mkdir(parents=True)
+    pairs.write_text(f"class,mirror_image\n{classes[0]},{classes[2]}\n")
+    assert alone.mirror_of(classes, Path("other")).pairs == ((classes[0], classes[2]),)
+    assert by_run.mirror_of(classes, Path("other")) == by_run.mirror
 
 
 def test_a_converted_file_is_tested_under_the_rules_of_its_network_alone(small_run):
