@@ -117,7 +117,7 @@ def prepare(context: typer.Context) -> None:
       stsm prepare ucf101 /data/ucf101 --split 2
       stsm prepare hmdb51 /data/hmdb51
       stsm prepare folder my_videos --val-share 0.1 --quick
-      stsm prepare synth data/tiny --train 32 --val 16 --preview tiny.png
+      stsm prepare synth data/tiny-synth --train 48 --val 24 --preview tiny.png
       stsm prepare scenes data/scenes --preview scenes.png
       stsm prepare order data/order-1 --draw 1
       stsm prepare flow my_videos

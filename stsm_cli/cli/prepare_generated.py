@@ -42,13 +42,14 @@ def generated(name: GeneratedName) -> Callable[..., None]:
     )
     what = (section.__doc__ or name).partition("\n")[0].removeprefix("Settings of ")
     start = command_line("prepare", name)
+    few = "--train 48 --val 24" + (" --test 24" if "test" in section.model_fields else "")
     make.__doc__ = f"""Make {what}
 
     The same settings give the same videos everywhere. What is there already is kept.
 
     Examples:
       {start} data/{name}
-      {start} data/tiny --train 32 --val 16 --preview tiny.png
+      {start} data/tiny-{name} {few} --preview tiny.png
     """
     return make
 

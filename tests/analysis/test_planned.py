@@ -8,7 +8,8 @@ import pytest
 
 from stsm_cli.analysis import limits as module
 from stsm_cli.analysis.contrast import Contrast
-from stsm_cli.analysis.limits import limits, opening
+from stsm_cli.analysis.index import _overruled, _table
+from stsm_cli.analysis.limits import limits, on_other_processors, opening
 from stsm_cli.analysis.planned import (
     PRIMARY,
     SECONDARY,
@@ -118,6 +119,40 @@ def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
         "points, all others together +15.00 [+15.0, +15.0] (95 % intervals, by the spread over "
         "seeds alone)."
     )
+
+
+def test_rows_on_other_kinds_of_cpu_are_named(recorded):
+    records = recorded()
+    answers = [*primary_answers(records), *secondary_answers(records)]
+    assert on_other_processors(answers, records) == []
+    moved = [
+        replace(record, environment=record.environment | {"cpu": "Another"})
+        if record.row == "1/2"
+        else record
+        for record in records
+    ]
+    assert on_other_processors(answers, moved) == ["P6"]
+
+
+def test_what_a_table_calls_clear_and_the_plan_does_not_is_named(recorded, measure, tmp_path):
+    answers = primary_answers(recorded())
+    measure(
+        "spatiotemporal",
+        lambda run: {"T+H+W": 90}.get(run.row.name),
+        seeds=9,
+        full=True,
+        dataset="order",
+    )
+    rows = {"T": "T", "T+H+W": "3/8"}
+    records = [
+        replace(told(replace(record, row=rows[record.row])), row=record.row)
+        for record in read_records(tmp_path)
+        if record.row in rows
+    ]
+    tables = [_table("spatiotemporal", records)]
+    assert _overruled(tables, answers) == []
+    uncalled = [replace(answer, p=None if answer.p is None else 1.0) for answer in answers]
+    assert _overruled(tables, uncalled) == ["P2 in Table 3"]
 
 
 def test_nothing_is_called_missing_where_nothing_is(monkeypatch):
