@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import gethostname
 from typing import BinaryIO
+from zlib import crc32
 
 from stsm_cli.errors import StsmError
 
@@ -78,7 +80,15 @@ def drafts(path: Path) -> list[Path]:
 
 
 def _draft_name(path: Path) -> str:
-    return f"{path.name}.{os.getpid()}.tmp"
+    return f"{path.name}.{process_mark(os.getpid())}.tmp"
+
+
+def process_mark(pid: int) -> str:
+    """Digits that tell a process of this machine from others, whose disk it may share.
+
+    Trap: in containers the same low numbers come back.
+    """
+    return f"{pid}{crc32(gethostname().encode()):010}"
 
 
 def end_torn_line(file: BinaryIO) -> None:

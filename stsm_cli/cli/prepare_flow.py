@@ -1,5 +1,6 @@
 """`stsm prepare flow`: optical flow of a data set that is prepared."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -46,12 +47,17 @@ def flow(
         )
     if short_side < LEAST_PX:
         raise UsageError(f"--short-side: must be {LEAST_PX} or more, got {short_side}")
+    from stsm_cli.data.flow import flow_folder
+    from stsm_cli.engine.lock import alone_in
     from stsm_cli.prepare.flow import COLUMNS, check_some, prepare_flow, rows, sentences
     from stsm_cli.prepare.flow_file import FlowSettings
 
     console = output.current()
     settings = FlowSettings(chosen, short_side)
-    report = prepare_flow(root, settings, workers=workers, progress=console)
+    folder = root / flow_folder(chosen)
+    held = alone_in(folder, doing="computing", option="ROOT") if root.is_dir() else nullcontext()
+    with held:
+        report = prepare_flow(root, settings, workers=workers, progress=console)
     if as_json:
         console.json(report | {"root": str(root)})
     else:

@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from stsm_cli.atomic import try_file
+from stsm_cli.atomic import process_mark, try_file
 from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.frames import Frames
@@ -327,7 +327,7 @@ def _make_video(
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{process_mark(os.getpid())}.tmp")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
+from stsm_cli.atomic import process_mark
+
 STALE_SECONDS = 600  # after which a half-written file is abandoned
 
 
@@ -15,7 +17,9 @@ def draft(target: Path) -> Iterator[Path]:
     """A name to write to, which becomes `target` when the block ends without an error."""
     known_by = blake2b(os.fsencode(target.name), digest_size=8).hexdigest()
     name = f"{target.name[:40]}.{known_by}"  # all of a long name would leave no room
-    path = target.with_name(f"{name}.{os.getppid()}.tmp")  # whose to delete, if killed
+    path = target.with_name(
+        f"{name}.{process_mark(os.getppid())}.tmp"
+    )  # whose to delete, if killed
     try:
         yield path
         path.replace(target)
@@ -30,5 +34,5 @@ def remove_drafts(folder: Path) -> None:
     for path in folder.rglob("*.tmp"):
         with suppress(FileNotFoundError):
             is_stale = time.time() - path.stat().st_mtime > STALE_SECONDS
-            if is_stale or path.name.endswith(f".{os.getpid()}.tmp"):
+            if is_stale or path.name.endswith(f".{process_mark(os.getpid())}.tmp"):
                 path.unlink()

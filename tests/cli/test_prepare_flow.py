@@ -13,6 +13,7 @@ import pytest
 from stsm_cli.cli.app import run
 from stsm_cli.data.flow import read_fields
 from stsm_cli.data.manifest import read_manifest, write_manifest
+from stsm_cli.engine.lock import alone_in
 
 TINY = ["--train", "16", "--val", "16", "--frames", "4", "--short-side", "32"]
 
@@ -42,6 +43,13 @@ def test_the_report_is_one_object(tiny_set, capsys):
     assert (report["schema"], report["root"]) == ("stsm.flow/1", "tiny")
     assert (report["method"], report["short_side_px"]) == ("farneback", 16)
     assert report["splits"]["val"]["usable"] == 16
+
+
+def test_one_method_is_computed_by_one_process(tiny_set, capsys):
+    with alone_in(Path("tiny/flow_dis"), doing="computing"):
+        assert flow() == 2
+        assert "error: tiny/flow_dis: another process is computing it" in capsys.readouterr().err
+        assert flow("--method", "farneback") == 0
 
 
 def test_a_set_of_which_no_video_has_flow_is_told(tiny_set, tmp_path, capsys):

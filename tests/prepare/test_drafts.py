@@ -1,6 +1,9 @@
 import os
 
+from stsm_cli.atomic import process_mark
 from stsm_cli.prepare.drafts import STALE_SECONDS, draft, remove_drafts
+
+MARK = process_mark(os.getpid())
 
 
 def test_a_name_may_be_as_long_as_the_disk_takes_it(tmp_path):
@@ -16,7 +19,7 @@ def test_drafts_of_the_dead_are_deleted_and_those_of_others_not(tmp_path):
     folder.mkdir(parents=True)
     ours, others, old, made = (
         folder / name
-        for name in (f"a.mp4.{os.getpid()}.tmp", "b.mp4.1.tmp", "c.mp4.1.tmp", "d.mp4")
+        for name in (f"a.mp4.{MARK}.tmp", f"b.mp4.{os.getpid()}.tmp", "c.mp4.1.tmp", "d.mp4")
     )
     for path in (ours, others, old, made):
         path.touch()
