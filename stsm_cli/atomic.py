@@ -19,7 +19,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: It cannot be written; what was at `path` is still there.
     """
-    draft = path.with_name(_draft_name(path))
+    draft = path.with_name(draft_name(path))
     try:
         with draft.open("wb") as file:
             yield file
@@ -67,7 +67,7 @@ def try_file(path: Path) -> None:
         OSError: It cannot be written.
     """
     there = next(folder for folder in path.absolute().parents if folder.exists())
-    draft = there / _draft_name(path)
+    draft = there / draft_name(path)
     draft.touch()
     draft.unlink()
 
@@ -79,7 +79,8 @@ def drafts(path: Path) -> list[Path]:
     return [file for file in beside if file.is_file()]
 
 
-def _draft_name(path: Path) -> str:
+def draft_name(path: Path) -> str:
+    """The name of a file while this process writes it."""
     return f"{path.name}.{process_mark(os.getpid())}.tmp"
 
 

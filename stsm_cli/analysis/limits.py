@@ -124,7 +124,7 @@ def _called(answers: Sequence[PlannedAnswer]) -> Iterator[tuple[PlannedAnswer, f
 def on_other_processors(
     answers: Sequence[PlannedAnswer], records: Sequence[RunRecord]
 ) -> list[str]:
-    """Contrasts whose two rows ran on other kinds of CPU, or on some that no record names."""
+    """Contrasts whose two rows ran on other kinds of CPU; those without a name count as one."""
     return [
         _in_short(answer.question)
         for answer in answers

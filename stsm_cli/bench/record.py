@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from datetime import datetime, timezone
 from pathlib import Path
@@ -196,20 +197,25 @@ def code_hash(benchmark: Benchmark) -> str:
     return digest.hexdigest()[:12]
 
 
-def save(folder: Path, measured: Measurement) -> Path:
+def save(folder: Path, measured: Measurement, *, is_whole: bool = True) -> Path:
     """Keep what was measured, in place of what was before with the same settings and machine.
 
-    One of the same code with more tables stays: what is measured now is not yet whole.
+    One of the same code with more tables stays until what is measured now is whole.
 
     Raises:
         UsageError: The folder cannot be written.
-        DataError: What is there is no measurement.
     """
     path = folder / measured.file_name
-    before = _read(path) if path.is_file() else measured
-    if before.code != measured.code or len(before.tables) <= len(measured.tables):
+    if is_whole or not _says_more(path, measured):
         write(path, to_json(measured, indent=1) + b"\n")
     return path
+
+
+def _says_more(path: Path, measured: Measurement) -> bool:
+    with suppress(DataError):  # what is not readable says nothing
+        before = _read(path)
+        return before.code == measured.code and len(before.tables) > len(measured.tables)
+    return False
 
 
 def write(path: Path, content: bytes) -> None:

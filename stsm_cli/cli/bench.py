@@ -319,7 +319,7 @@ class _Report:
 
         self.tables.append(table)
         if self.folder is not None:
-            save(self.folder, self._measured())
+            save(self.folder, self._measured(), is_whole=False)
         if not self.as_json:
             output.current().table(table.title, *table_rows(table))
             output.current().text("")
@@ -329,9 +329,11 @@ class _Report:
         from pydantic_core import to_jsonable_python
 
         from stsm_cli.bench.page import caption, machine_name
+        from stsm_cli.bench.record import save
 
         measured = self._measured()
         if self.folder is not None:
+            save(self.folder, measured)
             output.current().message(f"kept as {self.folder / measured.file_name}")
         if self.as_json:
             output.current().json(to_jsonable_python(measured))

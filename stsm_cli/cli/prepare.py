@@ -1,7 +1,7 @@
 """`stsm prepare`: a command for each data set; that for optical flow is in `prepare_flow.py`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
@@ -160,7 +160,7 @@ def k400(
     from stsm_cli.prepare.k400_archives import download_k400
 
     console = output.current()
-    with _alone(root, makes=download):
+    with alone(root, is_there=download or root.is_dir()):
         if download:
             download_k400(root, **_given(base_url=base_url, jobs=jobs), progress=console)
         listing = list_k400(root, progress=console)
@@ -188,7 +188,7 @@ def sthv2(
     encoding = _encoding(quick, short_side, gop, quality)
     from stsm_cli.prepare.sthv2 import list_sthv2
 
-    with _alone(root):
+    with alone(root, is_there=root.is_dir()):
         listing = list_sthv2(root, progress=output.current())
         _prepare("sthv2", listing, quick, encoding, motion, workers, as_json)
 
@@ -215,7 +215,7 @@ def ucf101(
     encoding = _encoding(quick, short_side, gop, quality)
     from stsm_cli.prepare.official_sets import UCF101, list_official
 
-    with _alone(root):
+    with alone(root, is_there=root.is_dir()):
         listing = list_official(root, UCF101, split=split, progress=output.current())
         _prepare("ucf101", listing, quick, encoding, motion, workers, as_json)
 
@@ -242,7 +242,7 @@ def hmdb51(
     encoding = _encoding(quick, short_side, gop, quality)
     from stsm_cli.prepare.official_sets import HMDB51, list_official
 
-    with _alone(root):
+    with alone(root, is_there=root.is_dir()):
         listing = list_official(root, HMDB51, split=split, progress=output.current())
         _prepare("hmdb51", listing, quick, encoding, motion, workers, as_json)
 
@@ -280,22 +280,22 @@ def folder(
     from stsm_cli.prepare.folder import list_folder
 
     split = _given(val_share=val_share, seed=seed)
-    with _alone(root):
+    with alone(root, is_there=root.is_dir()):
         listing = list_folder(root, **split, progress=output.current())
         _prepare("folder", listing, quick, encoding, motion, workers, as_json)
 
 
-@contextmanager
-def _alone(root: Path, *, makes: bool = False) -> Iterator[None]:
-    """A block that no other `stsm prepare` is in for the same folder, where there is one.
+def alone(
+    folder: Path, *, is_there: bool, doing: str = "preparing"
+) -> AbstractContextManager[object]:
+    """A block that no other `stsm prepare` is in for the same folder.
 
-    Two would write into each other's half-made files.
+    Where the file system knows no locks, none is kept out. Two would write into each other's
+    half-made files. A root that is not there is not made: that it is missing is the error to tell.
     """
     from stsm_cli.engine.lock import alone_in
 
-    is_there = makes or root.is_dir()
-    with alone_in(root, doing="preparing", option="ROOT") if is_there else nullcontext():
-        yield
+    return alone_in(folder, doing=doing, option="ROOT") if is_there else nullcontext()
 
 
 def _given(**options: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -1,6 +1,5 @@
 """`stsm prepare flow`: optical flow of a data set that is prepared."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -8,6 +7,7 @@ import typer
 
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Json, Processes
+from stsm_cli.cli.prepare import alone
 from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.errors import UsageError
 
@@ -48,15 +48,12 @@ def flow(
     if short_side < LEAST_PX:
         raise UsageError(f"--short-side: must be {LEAST_PX} or more, got {short_side}")
     from stsm_cli.data.flow import flow_folder
-    from stsm_cli.engine.lock import alone_in
     from stsm_cli.prepare.flow import COLUMNS, check_some, prepare_flow, rows, sentences
     from stsm_cli.prepare.flow_file import FlowSettings
 
     console = output.current()
     settings = FlowSettings(chosen, short_side)
-    folder = root / flow_folder(chosen)
-    held = alone_in(folder, doing="computing", option="ROOT") if root.is_dir() else nullcontext()
-    with held:
+    with alone(root / flow_folder(chosen), is_there=root.is_dir(), doing="computing"):
         report = prepare_flow(root, settings, workers=workers, progress=console)
     if as_json:
         console.json(report | {"root": str(root)})

@@ -9,6 +9,7 @@ from stsm_cli.data.generated import GENERATED
 from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
 
 THREADS = 16  # ours: a file system on the network answers one question after another, slowly
+_GONE = -1
 
 
 def split_id(dataset: str, manifest: Manifest) -> str:
@@ -28,12 +29,28 @@ def files_id(manifest: Manifest) -> str:
     That is the path below the root, label, number of frames, and size in bytes of each video, in
     their order.
     """
-    digest = hashlib.sha256("\n".join(manifest.classes).encode())
+    return _files_id(manifest, _sizes(manifest))
+
+
+def files_differ(manifest: Manifest, known: str) -> bool:
+    """True if the files of a split are others than those with the hash `known`.
+
+    Where any is gone it is False: what was made of them stands.
+    """
+    sizes = _sizes(manifest)
+    return _GONE not in sizes and _files_id(manifest, sizes) != known
+
+
+def _sizes(manifest: Manifest) -> list[int]:
     with pool_of(THREADS) as pool:
-        paths = (manifest.root / record.path for record in manifest.records)
-        for record, size in zip(manifest.records, pool.map(_size, paths), strict=True):
-            line = f"\n{record.path},{record.label},{record.num_frames},{size}"
-            digest.update(line.encode(errors="surrogateescape"))
+        return list(pool.map(_size, (manifest.root / record.path for record in manifest.records)))
+
+
+def _files_id(manifest: Manifest, sizes: Sequence[int]) -> str:
+    digest = hashlib.sha256("\n".join(manifest.classes).encode())
+    for record, size in zip(manifest.records, sizes, strict=True):
+        line = f"\n{record.path},{record.label},{record.num_frames},{size}"
+        digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 
 
@@ -96,8 +113,8 @@ def _hash(path: Path) -> str:
 
 
 def _size(path: Path) -> int:
-    """In bytes; -1 of a file that is gone, which no frame is read from either."""
+    """In bytes; `_GONE` of a file that is gone, which no frame is read from either."""
     try:
         return path.stat().st_size
     except OSError:
-        return -1
+        return _GONE

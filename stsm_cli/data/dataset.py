@@ -11,7 +11,7 @@ from stsm_cli.cores import num_cores
 from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.flow import Flow
-from stsm_cli.data.flow_report import check_flow
+from stsm_cli.data.flow_report import check_flow, check_flow_files
 from stsm_cli.data.generated import GENERATED, make_where_absent
 from stsm_cli.data.manifest import Manifest, read_manifest
 from stsm_cli.data.motion import open_motion
@@ -62,6 +62,8 @@ def open_split(
         flow=_flow(config, flow_fields),
         progress=progress,
     )
+    if flow_fields:
+        check_flow_files(videos.manifest, config.flow)
     if config.sampling != "motion":
         return videos
     motion = open_motion(videos.manifest, threads=threads, progress=progress)

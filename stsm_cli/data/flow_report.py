@@ -13,9 +13,9 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.config.kinds import FlowMethod
-from stsm_cli.data.content import files_id
+from stsm_cli.data.content import files_differ
 from stsm_cli.data.flow import flow_folder
-from stsm_cli.data.manifest import has_manifest, manifest_digest, read_manifest
+from stsm_cli.data.manifest import Manifest, has_manifest, manifest_digest
 from stsm_cli.errors import DataError
 from stsm_cli.printable import command_line
 from stsm_cli.stored import STRICT, read_stored
@@ -97,8 +97,7 @@ def check_flow(root: Path, method: FlowMethod) -> FlowReport:
 
     Raises:
         DataError: It is not computed, or not to the end; or it is of other videos than the
-            manifests list, or of other files of these names, as the set was prepared again since;
-            or its report is damaged.
+            manifests list, as the set was prepared again since; or its report is damaged.
     """
     report = read_flow_report(root, method)
     if report is None:
@@ -114,14 +113,23 @@ def check_flow(root: Path, method: FlowMethod) -> FlowReport:
                 "the manifest holds now",
                 hint=f"{flow_command(root, method)} makes what is missing",
             )
-    for split, known in report.files.items():
-        if files_id(read_manifest(root, split)) != known:
-            raise DataError(
-                f"{root}: files of its {split} videos have changed since their optical flow by "
-                f"{method} was computed",
-                hint=f"{flow_command(root, method)} makes theirs anew",
-            )
     return report
+
+
+def check_flow_files(manifest: Manifest, method: FlowMethod) -> None:
+    """Refuse a split whose videos are other files than those that its flow was computed of.
+
+    Raises:
+        DataError: Some have changed; or the report on the flow is damaged.
+    """
+    report = read_flow_report(manifest.root, method)
+    known = report.files.get(manifest.split) if report else None
+    if known is not None and files_differ(manifest, known):
+        raise DataError(
+            f"{manifest.root}: files of its {manifest.split} videos have changed since their "
+            f"optical flow by {method} was computed",
+            hint=f"{flow_command(manifest.root, method)} makes theirs anew",
+        )
 
 
 def videos_without_flow(root: Path, method: FlowMethod, split: str) -> frozenset[str]:

@@ -9,7 +9,6 @@ A `RenderedSet` is what `generated.py` asks for; `synth.py` is one.
 """
 
 import json
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from stsm_cli.atomic import process_mark, try_file
+from stsm_cli.atomic import draft_name, try_file
 from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.frames import Frames
@@ -327,7 +326,7 @@ def _make_video(
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{process_mark(os.getpid())}.tmp")
+    temporary = path.with_name(draft_name(path))
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

@@ -80,7 +80,8 @@ def check_precision(recipe: Recipe, device: torch.device) -> None:
             hint="`--set precision=fp32`, or bf16 where the CPU has it",
         )
     _, pixels = smallest_map(recipe.model.backbone, recipe.model.num_frames)
-    least = pixels // 2 + 2  # ours: one more than leaves two pixels to the last stride
+    # a map of half as many leaves the last stride one pixel; of `bottleneck_small` 8 pixels do
+    least = max(pixels // 2 + 1, 9 if recipe.model.backbone.startswith("bottleneck") else 0)
     if recipe.precision == "bf16" and recipe.data.crop_px < least:
         raise UsageError(
             f"precision bf16: data.crop_px ({recipe.data.crop_px}) must be at least {least} with "

@@ -10,8 +10,9 @@ from typing import Any
 from stsm_cli.errors import UsageError
 
 WARNING_SECONDS = 120  # ours: between SIGUSR2 and the end of a job
-_OTHER_WORDS = ("gres", "gpus", "gpus_per_task", "gpus_per_socket", "ntasks")
 WORKERS = 7  # ours: with the process itself 8 CPUs a GPU, what many clusters have
+# ours: sbatch knows how many tasks follow from these, this does not
+_OTHER_WORDS = ("gres", "gpus", "gpus_per_task", "gpus_per_socket", "ntasks")
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,12 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
 
 def _check_gpus(values: Mapping[str, str]) -> None:
     """Refuse other words for GPUs and tasks: how many processes train would not follow."""
-    for key in _OTHER_WORDS:
+    for key in ("ntasks",) if "ntasks_per_node" in values else _OTHER_WORDS:
         value = values.get(key, "")
         if value and (key != "gres" or value.startswith("gpu")):
             raise UsageError(
                 f"--slurm {key}={value}: does not say how many processes train on a node",
-                hint="gpus_per_node=N does, or ntasks_per_node=N; and nodes=N",
+                hint="gpus_per_node=N does, or ntasks_per_node=N beside it; and nodes=N",
             )
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,21 +19,18 @@ from stsm_cli.data.loader import evaluation_batches
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import summary
-from stsm_cli.engine.bundled import weights_card
-from stsm_cli.engine.card import card_recipe
 from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
 from stsm_cli.engine.resuming import check_class_list, check_same_flow
-from stsm_cli.engine.runlog import CHECKPOINTS, RunFolder, write_result
+from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.step import normalise
-from stsm_cli.engine.trained import Trained, naming_another
+from stsm_cli.engine.trained import Trained, naming_another, trained_as
 from stsm_cli.errors import DataError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
 from stsm_cli.models.weights import check_rules, load_weights, num_classes
-from stsm_cli.models.weights_kind import SAFETENSORS
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.stored import Result
 
@@ -65,18 +61,9 @@ def _filled(config: ModelConfig, checkpoint: Path) -> Network:
         update["num_classes"] = num_classes(checkpoint)
     model = build_model(config.model_copy(update=update))
     load_weights(model, checkpoint)
-    check_rules(config, checkpoint, _trained_as(checkpoint))
+    origin = trained_as(checkpoint)
+    check_rules(config, checkpoint, origin.recipe.model if origin else None)
     return model
-
-
-def _trained_as(checkpoint: Path) -> ModelConfig | None:
-    """The network that weights were trained in, by the card in their file or the run around it."""
-    with suppress(StsmError):  # what is not readable says nothing
-        if checkpoint.suffix == SAFETENSORS:
-            return card_recipe(checkpoint, weights_card(checkpoint)).model
-        if checkpoint.parent.name == CHECKPOINTS:
-            return RunFolder(checkpoint.parent.parent).recipe().model
-    return None
 
 
 def run_test(

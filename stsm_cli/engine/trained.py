@@ -7,7 +7,7 @@ the softmax, `-test` that the videos are those of the split `test`.
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.mirror import Mirror, written_mirror
 from stsm_cli.engine.bundled import almost_bundled, bundled_file, bundled_names, weights_card
 from stsm_cli.engine.card import ModelCard, card_mirror, card_recipe
-from stsm_cli.engine.runlog import RunFolder, instead_of, newest_run
-from stsm_cli.errors import CheckpointError, UsageError
-from stsm_cli.models.weights_kind import check_weights
+from stsm_cli.engine.runlog import CHECKPOINTS, RunFolder, instead_of, newest_run
+from stsm_cli.errors import CheckpointError, StsmError, UsageError
+from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
 from stsm_cli.printable import command_line
 
 _NAME = re.compile(
@@ -124,9 +124,8 @@ class Trained:
         Raises:
             DataError: The file is wrong.
         """
-        if self.folder is not None or self.card is not None:
-            return self.mirror
-        return written_mirror(root or self.recipe.data.place(), classes)
+        known = self if self.folder or self.card else trained_as(self.checkpoint)
+        return known.mirror if known else written_mirror(root or self.recipe.data.place(), classes)
 
     @property
     def data_root(self) -> Path | None:
@@ -172,6 +171,23 @@ def trained(
     recipe, edits = _edited(folder.recipe(), str(folder.recipe_file), overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
     return Trained(folder.about().recipe, recipe, file, folder, edits)
+
+
+def trained_as(checkpoint: Path) -> Trained | None:
+    """What weights say of their training, by the card in their file or the run around it.
+
+    None where nothing that is readable says it.
+    """
+    folder = checkpoint.absolute().parent
+    with suppress(StsmError):
+        if checkpoint.suffix == SAFETENSORS:
+            card = weights_card(checkpoint)
+            recipe = card_recipe(checkpoint, card)
+            return Trained(card.name, recipe, checkpoint, None, card=card)
+        if folder.name == CHECKPOINTS:
+            run = RunFolder(folder.parent)
+            return Trained(run.about().recipe, run.recipe(), checkpoint, run)
+    return None
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def rules(config: ModelConfig) -> dict[str, str]:
 
 
 def _rules_and_shift(config: ModelConfig) -> dict[str, str]:
-    """And by which shift: of converted weights nobody tells."""
+    """`rules`, and the shift, which no file of `stsm convert` tells."""
     shift = config.shift
     dims, alpha = ("none", "none") if shift is None else (shift.dims, str(shift.alpha))
     return rules(config) | {"model.shift.dims": dims, "model.shift.alpha": alpha}
@@ -101,13 +101,18 @@ def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) ->
     """
     header = _header(path)
     stated = header if trained is None else _rules_and_shift(trained)
-    for key, wanted in _rules_and_shift(config).items():
-        if (found := stated.get(key, wanted)) != wanted:
-            recipe = header.get("recipe")
-            raise CheckpointError(
-                f"{path}: trained with {key} {found}, but the recipe's network has {wanted}",
-                hint=f"--set {key}={found}" + (f", or recipe {recipe}" if recipe else ""),
-            )
+    wanted = _rules_and_shift(config)
+    others = [key for key in wanted if stated.get(key, wanted[key]) != wanted[key]]
+    if others:
+        found, asked = (", ".join(f"{key} {of[key]}" for key in others) for of in (stated, wanted))
+        edits, recipe = (
+            " ".join(f"--set {key}={stated[key]}" for key in others),
+            header.get("recipe"),
+        )
+        raise CheckpointError(
+            f"{path}: trained with {found}, but the recipe's network has {asked}",
+            hint=edits + (f", or recipe {recipe}" if recipe else ""),
+        )
 
 
 def _header(path: Path) -> dict[str, str]:

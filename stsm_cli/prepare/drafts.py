@@ -17,9 +17,8 @@ def draft(target: Path) -> Iterator[Path]:
     """A name to write to, which becomes `target` when the block ends without an error."""
     known_by = blake2b(os.fsencode(target.name), digest_size=8).hexdigest()
     name = f"{target.name[:40]}.{known_by}"  # all of a long name would leave no room
-    path = target.with_name(
-        f"{name}.{process_mark(os.getppid())}.tmp"
-    )  # whose to delete, if killed
+    mark = process_mark(os.getppid())  # whose to delete, if killed
+    path = target.with_name(f"{name}.{mark}.tmp")
     try:
         yield path
         path.replace(target)

@@ -67,7 +67,17 @@ def from_csv(tree: Tree) -> Inventory | None:
     if classes is None:
         _refuse_numbers(tree.root, [*entries["train"], *entries["val"]])
     note = f"videos listed by {' and '.join(files.values())}"
-    return Inventory(entries, (note,), _composed, classes, any_suffix=True)
+    notes = (note, *_passed_over([*entries["train"], *entries["val"]]))
+    return Inventory(entries, notes, _composed, classes, any_suffix=True)
+
+
+def _passed_over(entries: Sequence[Entry]) -> list[str]:
+    """A sentence on listed videos that `scan` does not look at; none where there is none."""
+    found = [entry.name for entry in entries if is_passed_over(entry.key)]
+    if not found:
+        return []
+    why = "hidden, or in a folder that stsm fills, and so not looked at"
+    return [f"videos that are {why}: {len(found)}, such as {found[0]}"]
 
 
 def _files(tree: Tree) -> dict[str, str]:
@@ -87,8 +97,6 @@ def _path(root: Path, there: Container[str], text: str) -> str:
     path = _below(root, with_slashes(text))
     if not path or PureWindowsPath(text).drive:
         raise ValueError(f"path must be below {root}, got {text!r}")
-    if is_passed_over(path):
-        raise ValueError(f"path lies in a hidden folder or in one that stsm fills, got {text!r}")
     return path
 
 

@@ -16,14 +16,19 @@ from pathlib import Path
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.k400_archives import is_replacement, unpack_k400
-from stsm_cli.prepare.k400_lists import beginning, read_clips, youtube_id
+from stsm_cli.prepare.k400_lists import (
+    NUM_CLASSES,
+    beginning,
+    has_end,
+    read_clips,
+    with_marks,
+    youtube_id,
+)
 from stsm_cli.prepare.listing import Listing
 from stsm_cli.prepare.lists import raise_problems
 from stsm_cli.prepare.matching import Entries, Entry, Found, assign, sorted_classes
 from stsm_cli.prepare.tree import Tree, folder_of, scan, split_of, stem
 from stsm_cli.progress import SILENT, Progress
-
-_NUM_CLASSES = 400
 
 
 def list_k400(root: Path, *, progress: Progress = SILENT) -> Listing:
@@ -45,7 +50,8 @@ def list_k400(root: Path, *, progress: Progress = SILENT) -> Listing:
     if unpacked := unpack_k400(tree, progress):
         notes.append(f"archives unpacked: {unpacked}")
         tree = scan(root, progress)
-    entries, source = read_clips(tree)
+    listed, source = read_clips(tree)
+    entries = with_marks(listed)
     tree.check_videos("`--download` fetches the archives")
     classes = sorted_classes(entries)
     _check_labels(entries, classes, source)
@@ -65,9 +71,9 @@ def list_k400(root: Path, *, progress: Progress = SILENT) -> Listing:
 
 
 def _check_labels(entries: Entries, classes: tuple[str, ...], source: str) -> None:
-    if len(classes) > _NUM_CLASSES:
+    if len(classes) > NUM_CLASSES:
         raise DataError(
-            f"{source}: Kinetics-400 has {_NUM_CLASSES} classes, got {len(classes)}",
+            f"{source}: Kinetics-400 has {NUM_CLASSES} classes, got {len(classes)}",
             hint="these are of another edition of Kinetics",
         )
     rank = {name: label for label, name in enumerate(classes)}
@@ -83,9 +89,9 @@ def _check_labels(entries: Entries, classes: tuple[str, ...], source: str) -> No
 
 
 def _class_notes(classes: tuple[str, ...]) -> list[str]:
-    if len(classes) == _NUM_CLASSES:
+    if len(classes) == NUM_CLASSES:
         return []
-    return [f"{len(classes)} of {_NUM_CLASSES} classes: labels are not those of the full set"]
+    return [f"{len(classes)} of {NUM_CLASSES} classes: labels are not those of the full set"]
 
 
 class _Clips:
@@ -101,14 +107,21 @@ class _Clips:
         )
         self._videos = Found(tree.root, ordinary, key=stem)
         self._ids = {youtube_id(stem(path)) for path in ordinary}
-        self._by_beginning = {beginning(stem(path)): stem(path) for path in ordinary}
+        self._by_beginning: dict[tuple[str, int] | None, str] = {
+            begins: stem(path) for path in ordinary if (begins := beginning(stem(path)))
+        }
         self._replaced: list[str] = []
         self._cut_otherwise: list[str] = []
 
     def locate(self, entry: Entry) -> str | None:
-        """The file of a clip: its replacement, else of its name, of its first second, of its id."""
-        key, begins = youtube_id(entry.key), beginning(entry.key)
-        names = (entry.key, self._by_beginning.get(begins) if begins else None, key)
+        """The file of a clip.
+
+        That is its replacement, else that of its name, else that of its first second where a list
+        says no more, else that of its id.
+        """
+        key = youtube_id(entry.key)
+        begins = None if has_end(entry.key) else beginning(entry.key)
+        names = (entry.key, self._by_beginning.get(begins), key)
         path = next(filter(None, (self._videos.take(name) for name in names if name)), None)
         if replacement := self._replacements.take(key):
             self._replaced.append(entry.name)

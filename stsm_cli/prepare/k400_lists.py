@@ -6,17 +6,19 @@ TSM, tools/gen_label_kinetics.py (its lists).
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
 from stsm_cli.prepare.lists import ListLine, raise_problems, read_csv, read_list
-from stsm_cli.prepare.matching import Entry
+from stsm_cli.prepare.matching import Entries, Entry
 from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
 
 # a YouTube id, and from when to when; in MIT's lists from when
 _CLIP = re.compile(r"(.{11})(?:_(\d+)(?:_\d+)?)?")
 _MARKS = str.maketrans("", "", "()'")
+NUM_CLASSES = 400
 # trap: MIT leaves these marks out; so sorted, two of the classes would change places
 _BY_MIT_NAME = {
     name.translate(_MARKS): name
@@ -77,6 +79,27 @@ def beginning(name: str) -> tuple[str, int] | None:
     """A clip's YouTube id and its first second; None where the name does not say both."""
     match = _CLIP.fullmatch(name)
     return (match[1], int(match[2])) if match and match[2] else None
+
+
+def has_end(name: str) -> bool:
+    """True if a clip's name says its last second, too."""
+    return name.count("_") > youtube_id(name).count("_") + 1
+
+
+def with_marks(entries: Entries) -> Entries:
+    """The clips of the full set under the dataset's own names of classes.
+
+    Of another number of classes the names stay: nobody says that they are MIT's.
+    """
+    if len({entry.class_name for split in SPLITS for entry in entries[split]}) != NUM_CLASSES:
+        return entries
+    return {
+        split: [
+            replace(entry, class_name=_BY_MIT_NAME.get(entry.class_name, entry.class_name))
+            for entry in entries[split]
+        ]
+        for split in SPLITS
+    }
 
 
 def _from_annotations(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
@@ -159,8 +182,7 @@ def _listed(lines: list[ListLine]) -> list[Entry]:
 
 
 def _class_name(path: str) -> str:
-    name = path.split("/")[-2].replace("_", " ").replace('"', "").strip()
-    return _BY_MIT_NAME.get(name, name)
+    return path.split("/")[-2].replace("_", " ").replace('"', "").strip()
 
 
 def _from_folders(tree: Tree) -> tuple[dict[str, list[Entry]], str]:

@@ -59,14 +59,20 @@ def test_a_whole_one_stays_until_the_next_is_whole(tmp_path):
     part, later = measured(1.0), measured(2.0)
     whole = replace(part, tables=(*part.tables, Table("memory", part.tables[0].rows)))
     save(tmp_path, whole)
-    path = save(tmp_path, later)
+    path = save(tmp_path, later, is_whole=False)
     assert read_all(tmp_path) == [whole]
     both = replace(later, tables=(*later.tables, whole.tables[1]))
-    assert save(tmp_path, both) == path
+    assert save(tmp_path, both, is_whole=False) == path
     assert read_all(tmp_path) == [both]
     of_other_code = replace(later, code="0" * 12)
-    save(tmp_path, of_other_code)
+    save(tmp_path, of_other_code, is_whole=False)
     assert read_all(tmp_path) == [of_other_code]
+    save(tmp_path, both)
+    save(tmp_path, later)
+    assert read_all(tmp_path) == [later]
+    path.write_text("damaged")
+    save(tmp_path, later, is_whole=False)
+    assert read_all(tmp_path) == [later]
 
 
 def test_another_allocator_or_decoder_is_another_kind_and_is_told(tmp_path):

@@ -79,7 +79,7 @@ def test_fp16_on_a_cpu_is_refused():
     ("name", "edits", "least"),
     [
         ("scenes/stsm", [], 9),
-        ("k400/slowfast_r50_4x16", ["model.weights=null"], 18),
+        ("k400/slowfast_r50_4x16", ["model.weights=null"], 17),
     ],
 )
 def test_bf16_of_tiny_pictures_on_a_cpu_is_refused(name, edits, least):

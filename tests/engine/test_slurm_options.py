@@ -83,6 +83,7 @@ def test_time_is_read_as_sbatch_reads_it(limit, minutes):
         ("time=3,gres=gpu:8", "--slurm gres=gpu:8: does not say how many processes train"),
         ("time=3,gpus=8", "--slurm gpus=8: does not say how many processes train on a node"),
         ("time=3,gpus-per-task=1", "--slurm gpus_per_task=1: does not say how many"),
+        ("time=3,ntasks=8,ntasks_per_node=8", "--slurm ntasks=8: does not say how many processes"),
         ("time=3,ntasks=8", "--slurm ntasks=8: does not say how many processes train on a node"),
         ("time=3,cpus_per_task=x", "--slurm cpus_per_task=x: must be a number"),
     ],
@@ -98,6 +99,8 @@ def test_other_resources_and_no_gpu_may_be_asked_for():
     assert cluster.num_processes == 1
     assert cluster.parameters(None)["gpus_per_node"] is None
     assert cluster.sbatch["gres"] == "lscratch:100"
+    for words in ("gres=gpu:8", "gpus_per_task=1"):
+        assert parse_cluster(f"time=3,{words},ntasks_per_node=8", workers=0).num_processes == 8
 
 
 def test_without_slurm_the_hint_is_to_rehearse(monkeypatch):

@@ -126,21 +126,25 @@ def test_a_converted_file_gives_what_the_checkpoint_gives(small_run):
     assert torch.equal(converted.scores.probabilities, own.scores.probabilities)
 
 
-def test_weights_are_tested_under_the_shift_of_their_training_alone(small_run):
+def test_weights_are_tested_under_the_shift_of_their_training_alone(small_run, monkeypatch):
     """It has no tensors: the run around a checkpoint, or the card in a file, tells of it."""
     config = small_run.recipe().model
     other = config.model_copy(update={"shift": ShiftConfig(dims="T", alpha="1/4")})
     with pytest.raises(CheckpointError, match=r"last.pt: trained with model.shift.dims T\+H\+W, "
-                       "but the recipe's network has T$") as caught:  # fmt: skip
+                       "model.shift.alpha 3/8, but the recipe's network has model.shift.dims T, "
+                       "model.shift.alpha 1/4$") as caught:  # fmt: skip
         load_model(other, small_run.checkpoint, CPU)
-    assert caught.value.hint == "--set model.shift.dims=T+H+W"
+    assert caught.value.hint == "--set model.shift.dims=T+H+W --set model.shift.alpha=3/8"
     shift = config.shift.model_copy(update={"alpha": Fraction(1, 4)})
     less = config.model_copy(update={"shift": shift})
     with pytest.raises(CheckpointError, match=r"trained with model\.shift\.alpha 3/8, but the"):
         load_model(less, small_run.checkpoint, CPU)
     with pytest.raises(CheckpointError, match=r"trained with model.shift.dims T\+H\+W"):
         load_model(load_recipe("order/tsm").recipe.model, bundled_file("order/stsm"), CPU)
-    alone = Path("alone.pt")
+    monkeypatch.chdir(small_run.checkpoint.parent)
+    with pytest.raises(CheckpointError, match=r"last\.pt: trained with"):
+        load_model(other, Path("last.pt"), CPU)
+    alone = small_run.path / "alone.pt"
     alone.write_bytes(small_run.checkpoint.read_bytes())
     assert load_model(other, alone, CPU)  # nobody tells
     small_run.recipe_file.write_text("damaged")
@@ -149,13 +153,16 @@ def test_weights_are_tested_under_the_shift_of_their_training_alone(small_run):
 
 def test_a_mirror_is_the_training_s_or_the_data_set_s_own(small_run):
     by_run, classes = trained("runs/small", None), small_run.classes()
-    alone = trained(str(small_run.recipe_file), small_run.checkpoint)
+    weights = Path("alone.pt")
+    weights.write_bytes(small_run.checkpoint.read_bytes())
+    alone = trained(str(small_run.recipe_file), weights)
     assert alone.mirror_of(classes, None) is None
     pairs = Path("other/manifest/mirror_pairs.csv")
     pairs.parent.mkdir(parents=True)
     pairs.write_text(f"class,mirror_image\n{classes[0]},{classes[2]}\n")
     assert alone.mirror_of(classes, Path("other")).pairs == ((classes[0], classes[2]),)
-    assert by_run.mirror_of(classes, Path("other")) == by_run.mirror
+    for known in (by_run, trained(str(small_run.recipe_file), small_run.checkpoint)):
+        assert known.mirror_of(classes, Path("other")) == by_run.mirror
 
 
 def test_a_converted_file_is_tested_under_the_rules_of_its_network_alone(small_run):
@@ -166,7 +173,9 @@ def test_a_converted_file_is_tested_under_the_rules_of_its_network_alone(small_r
     other = header | {"model.shift.shortcut": "true"}
     save_file(weights, "w.safetensors", other)
     with pytest.raises(CheckpointError, match=r"w.safetensors: trained with model.shift.shortcut "
-                       "true, but the recipe's network has false$") as caught:  # fmt: skip
+                       "true, but the recipe's network has model.shift.shortcut false$"):  # fmt: skip
+        load_model(config, Path("w.safetensors"), CPU)
+    with pytest.raises(CheckpointError) as caught:
         load_model(config, Path("w.safetensors"), CPU)
     assert caught.value.hint == "--set model.shift.shortcut=true"
     save_file(weights, "w.safetensors", other | {"recipe": "sthv2/tsm_tpn_r50_8f"})

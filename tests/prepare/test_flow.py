@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stsm_cli.data.flow import QUANTUM_PX, as_pixels, flow_path, read_fields
-from stsm_cli.data.flow_report import check_flow
-from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
+from stsm_cli.data.flow_report import check_flow, check_flow_files
+from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest, write_manifest
 from stsm_cli.errors import DataError
 from stsm_cli.prepare import flow_file
 from stsm_cli.prepare.check import Check
@@ -179,13 +179,17 @@ def test_a_set_that_is_prepared_again_meanwhile_is_another(prepared, monkeypatch
 
 def test_of_a_video_that_is_replaced_flow_is_made_again(prepared):
     prepare_flow(prepared, FlowSettings(), workers=1)
-    check_flow(prepared, "dis")
-    path = prepared / "a/2.mp4"
-    encode(path, step=-3)
-    with pytest.raises(DataError, match=r"files of its \w+ videos have changed since"):
-        check_flow(prepared, "dis")
+    before = made(prepared)
+    manifest = read_manifest(prepared, "train")
+    assert "a/0.mp4" in {record.path for record in manifest.records}
+    check_flow_files(manifest, "dis")
+    encode(prepared / "a/0.mp4", step=-3)
+    with pytest.raises(DataError, match=r"files of its train videos have changed since"):
+        check_flow_files(manifest, "dis")
     prepare_flow(prepared, FlowSettings(), workers=1)
-    check_flow(prepared, "dis")
+    check_flow_files(manifest, "dis")
+    changed = {path for path, content in made(prepared).items() if before[path] != content}
+    assert changed == {"a/0.mp4.mp4"}
 
 
 def test_a_test_split_has_flow_too(prepared):

@@ -6,7 +6,6 @@ from stsm_cli.errors import DataError
 from stsm_cli.prepare.k400 import list_k400
 from stsm_cli.prepare.k400_lists import youtube_id
 
-MARKS = str.maketrans("", "", "()'")
 CLASSES = ("archery", "massaging person's head", "playing guitar")
 TRAIN = {  # name: label
     "aaaaaaaaaaa_000001_000011": 0,
@@ -97,35 +96,59 @@ def test_the_lists_of_the_peers(plant, name, suffix, frames):
     assert None not in {**paths(listing, "train"), **paths(listing, "val")}.values()
 
 
-def test_mit_s_own_lists(plant):
+@pytest.fixture
+def full(monkeypatch):
+    """A full set has five classes."""
+    monkeypatch.setattr("stsm_cli.prepare.k400_lists.NUM_CLASSES", 5)
+
+
+SKIING = ("skiing (not slalom or crosscountry)", "skiing crosscountry", "skiing slalom")
+FULL = ("massaging person's head", "petting cat", *SKIING)
+
+
+def by_mit(name):
+    return name.replace(" ", "_").translate(str.maketrans("", "", "()'"))
+
+
+def test_mit_s_own_lists(plant, full):
     """Without marks in names of classes, and of a clip's times the first alone."""
-    skiing = ("skiing (not slalom or crosscountry)", "skiing crosscountry")
-    files = {"massage0001_000002_000012.mp4": None, "massage0001_000042_000052.mp4": None}
-    rows = ["massaging_persons_head/massage0001_42 250 0"]
-    for label, name in enumerate(skiing, 1):
-        rows.append(f"{name.replace(' ', '_').translate(MARKS)}/skiing{label:05}_{label} 9 {label}")
-        files[f"{label}/skiing{label:05}_{label:06}_{label + 10:06}.mp4"] = None
-    listing = list_k400(plant(files | {"train_videofolder.txt": "\n".join(rows)}))
-    assert listing.classes == ("massaging person's head", *skiing)
-    assert paths(listing, "train") == {
-        "massage0001_42": "massage0001_000042_000052.mp4",
-        "skiing00001_1": "1/skiing00001_000001_000011.mp4",
-        "skiing00002_2": "2/skiing00002_000002_000012.mp4",
-    }
-    assert listing.unlisted == ("massage0001_000002_000012.mp4",)
+    rows = [
+        f"{by_mit(name)}/number{label:05}_{label} 250 {label}" for label, name in enumerate(FULL)
+    ]
+    files = {f"{label}/number{label:05}_{label:06}_{label + 10:06}.mp4": None for label in range(5)}
+    other = {"1/number00001_000042_000052.mp4": None}
+    listing = list_k400(plant(files | other | {"train_videofolder.txt": "\n".join(rows)}))
+    assert listing.classes == FULL
+    assert labels(listing, "train") == {f"number{label:05}_{label}": label for label in range(5)}
+    assert list(paths(listing, "train").values()) == list(files)
+    assert listing.unlisted == tuple(other)
 
 
-def test_folders_that_are_named_as_mit_does(plant):
+def test_folders_that_are_named_as_mit_does(plant, full):
     files = {
-        f"train/{name}/skiing{label:05}_000001_000011.mp4": None
-        for label, name in enumerate(("skiing_not_slalom_or_crosscountry", "skiing_crosscountry"))
+        f"train/{by_mit(name)}/number{label:05}_000001_000011.mp4": None
+        for label, name in enumerate(FULL)
     }
     listing = list_k400(plant(files))
-    assert listing.classes == ("skiing (not slalom or crosscountry)", "skiing crosscountry")
-    assert labels(listing, "train") == {
-        "skiing00000_000001_000011": 0,
-        "skiing00001_000001_000011": 1,
-    }
+    assert listing.classes == FULL
+    found = labels(listing, "train")
+    assert found == {f"number{label:05}_000001_000011": label for label in range(5)}
+
+
+def test_a_part_of_the_classes_keeps_its_names(plant):
+    rows = ["skiing_crosscountry/number00000_0 9 0", f"{by_mit(SKIING[0])}/number00001_1 9 1"]
+    files = {f"number{label:05}_{label:06}_{label + 10:06}.mp4": None for label in range(2)}
+    listing = list_k400(plant(files | {"train_videofolder.txt": "\n".join(rows)}))
+    assert listing.classes == ("skiing crosscountry", "skiing not slalom or crosscountry")
+    assert list(paths(listing, "train").values()) == list(files)
+
+
+def test_a_clip_that_ends_elsewhere_is_another(plant):
+    row = "archery/number00000_000001_000011 9 0\nzumba/number00001_000001_000011 9 1"
+    there = {"number00000_000001_000006.mp4": None, "number00001_000001_000011.mp4": None}
+    listing = list_k400(plant(there | {"train_videofolder.txt": row}))
+    assert list(paths(listing, "train").values()) == [None, "number00001_000001_000011.mp4"]
+    assert "another part of the same YouTube video is there: 1" in "".join(listing.notes)
 
 
 def test_labels_of_a_list_must_be_ranks(plant):
