@@ -24,7 +24,7 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
     places = {row.name: place for place, row in enumerate(ablation.all_rows)}
     records = sorted(group.records, key=lambda r: (places.get(r.row, len(places)), r.seed))
     first = records[0]
-    data, optim = first.recipe.data, first.recipe.optim
+    data = first.recipe.data
     lines = [f"Data set: {LABELS[first.dataset]}, {first.score.num_listed} test videos"]
     if data.generated is not None:
         settings = dict(data.generated)
@@ -43,9 +43,8 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
         f"Protocol: {_by_rows(records, lambda record: f'`{record.protocol}`')}, {sampling}; "
         f"the paper's: `{printed}`; videos that did not decode, counted as wrong: {excluded}",
         f"Networks, a view of each: {_by_rows(records, _network)}",
-        f"Recipe: `{first.base}`, {first.budget} budget: {group.epochs} epochs, "
-        f"{optim.optimizer}, lr {optim.lr:g}, batch {optim.batch_size}, "
-        f"{first.recipe.precision} (hash {first.experiment}); start: "
+        f"Recipe: `{first.base}`, {first.budget} budget: {_by_rows(records, _training)} "
+        f"(hash {first.experiment}); start: "
         f"{_by_rows(records, lambda record: _start(record.recipe.model))}",
         f"Seeds: {joined(map(str, group.seeds))}; {len(records)} runs, "
         f"{timedelta(seconds=round(sum(r.seconds for r in records)))} of training and testing",
@@ -85,6 +84,14 @@ def _by_rows(records: Sequence[RunRecord], text: Callable[[RunRecord], str]) -> 
     if len(rows) == 1:
         return next(iter(rows))
     return "; ".join(f"{key} (rows {', '.join(names)})" for key, names in rows.items())
+
+
+def _training(record: RunRecord) -> str:
+    optim = record.recipe.optim
+    return (
+        f"{record.num_epochs} epochs, {optim.optimizer}, lr {optim.lr:g}, batch "
+        f"{optim.batch_size}, {record.recipe.precision}"
+    )
 
 
 def _network(record: RunRecord) -> str:

@@ -80,14 +80,14 @@ def _draw(axes: Axes, lines: Sequence[_Line], epochs: int) -> None:
     for number, line in enumerate(lines):
         colour, marker, dashes = line.style
         axes.plot(
-            range(1, epochs + 1),
+            range(1, len(line.values) + 1),
             line.values,
             color=colour,
             marker=marker,
             linestyle=dashes,
             linewidth=1.4,
             markersize=5,
-            markevery=_marked(number, epochs),
+            markevery=_marked(number, len(line.values)),
         )
     axes.set_xlim(1 - 0.02 * epochs, epochs * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -238,13 +238,14 @@ CLIMBING = 10.0  # ours: points of top-1 in the second half of the epochs
 
 def still_rising(group: Group) -> list[str]:
     """Gains of the last quarter of the epochs, and the rows that took off late."""
-    last = max(1, group.epochs // 4)
-    gains = sorted((gain, name) for name, gain in _last_gains(group, last).items())
+    gains = sorted((gain, name) for name, gain in _last_gains(group, 4).items())
     if not gains:
         return []
     (least, slowest), (most, fastest) = gains[0], gains[-1]
+    last = f"last {max(1, group.epochs // 4)} of {group.epochs} epochs"
     changed = (
-        f"Over the last {last} of {group.epochs} epochs validation top-1 changed by "
+        f"Over the {last if _is_even(group) else 'last quarter of its epochs'} validation top-1 "
+        "changed by "
         f"{least:+.1f} points ({slowest}) to {most:+.1f} ({fastest})."
     )
     return [changed, *still_climbing(group)]
@@ -256,27 +257,36 @@ def still_climbing(group: Group) -> list[str]:
     Their last epochs do not tell: the learning rate falls to zero with the budget, whatever a row
     could still have learnt.
     """
-    last = group.epochs - group.epochs // 2
-    gains = _last_gains(group, last)
+    gains = _last_gains(group, 2)
     late = sorted((-gain, name) for name, gain in gains.items() if gain > CLIMBING)
     if not late:
         return []
     rows = [f"{name} ({-gain:+.1f})" for gain, name in late]
+    half = f"the second half of {f'the {group.epochs}' if _is_even(group) else 'its'} epochs"
     return [
-        "Taken off late, by points of validation top-1 gained over the second half of the "
-        f"{group.epochs} epochs: {', '.join(rows)}. Where these rows would end, and so their place "
-        "in the order, this budget does not settle."
+        f"Taken off late, by points of validation top-1 gained over {half}: {', '.join(rows)}. "
+        "Where these rows would end, and so their place in the order, this budget does not settle."
     ]
 
 
-def _last_gains(group: Group, last: int) -> dict[str, float]:
-    """By row, the mean change of validation top-1 over the last epochs; none if that is all."""
-    if group.epochs <= last:
-        return {}
+def _is_even(group: Group) -> bool:
+    return len({record.num_epochs for record in group.records}) == 1
+
+
+def _last_gains(group: Group, parts: int) -> dict[str, float]:
+    """By row, the mean change of validation top-1 over the last of so many parts of its epochs.
+
+    Nothing of a row of a single epoch.
+    """
     return {
-        name: Spread(tuple(r.curve.gain(last) for r in group.of(name))).mean
-        for name in dict.fromkeys(record.row for record in group.records)
+        name: Spread(tuple(r.curve.gain(_last(r.num_epochs, parts)) for r in group.of(name))).mean
+        for name in dict.fromkeys(record.row for record in group.records if record.num_epochs > 1)
     }
+
+
+def _last(num_epochs: int, parts: int) -> int:
+    """Epochs of the last part: of a half the middle one, too, of any one at least."""
+    return num_epochs - num_epochs // 2 if parts == 2 else max(1, num_epochs // parts)
 
 
 def _printed(row: RowSummary) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, field, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from stsm_cli.analysis.ablation import Budget, Run, Sweep, joined_hash, slug
 from stsm_cli.atomic import folder_if_filled, try_file, whole_file
 from stsm_cli.config.kinds import Seed
 from stsm_cli.config.load import recipe_hash
+from stsm_cli.config.networks_3d import fusion_of
 from stsm_cli.config.run_identity import NUMERICS, Identity, content_hash
 from stsm_cli.config.schema import DatasetName, Recipe
 from stsm_cli.errors import DataError, StsmError, UsageError
@@ -115,6 +117,11 @@ class RunRecord:
     """As it was written: `machine` is what is read of it."""
     flow: FlowStream | None = None
     """None: one network was tested."""
+
+    @property
+    def num_epochs(self) -> int:
+        """Length of the training."""
+        return len(self.curve.val_top1)
 
     @cached_property
     def machine(self) -> Machine:
@@ -223,10 +230,11 @@ def _check_recipe(path: Path, record: RunRecord, known: str) -> None:
         "seed": recipe.seed,
         "dataset": recipe.data.dataset,
         "protocol": recipe.protocol,
+        "network.size_px": recipe.test.crop_px,
     }
     for key, value in computed.items():
-        if getattr(record, key) != value:
-            told = f"{key} is {getattr(record, key)}, but its recipe gives {value}"
+        if (found := attrgetter(key)(record)) != value:
+            told = f"{key} is {found}, but its recipe gives {value}"
             raise DataError(f"{path}: {told}", hint=AGAIN)
 
 
@@ -345,9 +353,14 @@ def finished_among(records: Sequence[RunRecord], sweep: Sweep) -> dict[str, RunR
 
 
 def _has_its_flow(record: RunRecord, sweep: Sweep, run: Run) -> bool:
-    """True of one stream, and of two if flow was computed as it is now, where that is known."""
+    """True of one stream, and of two if flow was computed and fused as it is now.
+
+    How it was computed is not known of all.
+    """
     if record.flow is None or run.flow is None:
         return True
+    if record.flow.fusion.by != fusion_of(record.recipe.model.backbone):
+        return False
     was, now = as_stored(Machine, record.flow.environment).data_id, sweep.data_of(run.flow)
     return None in (was, now) or now == sweep.data_id or was == now
 

@@ -1,5 +1,6 @@
 """Records arranged as the rows of a table, beside the paper's."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -49,8 +50,9 @@ class Group:
 
     @property
     def epochs(self) -> int:
-        """Length of the training."""
-        return len(self.first.curve.val_top1)
+        """Length of most trainings; other systems may have their own."""
+        lengths = Counter(record.num_epochs for record in self.records)
+        return max(lengths, key=lambda length: (lengths[length], length))
 
     @property
     def seeds(self) -> list[int]:

@@ -15,6 +15,7 @@ from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.analysis.printed_cost import num_classes
 from stsm_cli.analysis.reading import built, still_rising, verdicts
+from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import (
     LABELS,
@@ -212,7 +213,7 @@ class _Cells:
             _spread(row, row.top1),
             str(len(row.records)),
             mean_cell(row.pair_accuracy) if row.pair_accuracy else "–",
-            joined(adds(record.network.macs) for record in row.records),
+            joined(map(_adds, row.records)),
         ]
 
     def _is_best(self, row: RowSummary, mean: float) -> bool:
@@ -221,6 +222,12 @@ class _Cells:
 
     def _mark(self, text: str, is_best: bool) -> str:
         return f"{self._bold}{text}{self._bold}" if is_best else text
+
+
+def _adds(record: RunRecord) -> str:
+    """Multiply-adds; of ATFR counted with no time step merged, which is the most."""
+    most = "at most " if record.recipe.model.system == "atfr" else ""
+    return f"{most}{adds(record.network.macs)}"
 
 
 def _unmeasured(printed: PaperRow) -> list[str]:

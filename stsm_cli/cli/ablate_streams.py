@@ -42,12 +42,13 @@ def _together(parts: "dict[Path, Outcome]") -> "Outcome":
     first, *others = parts.values()
     if not others:
         return first
+    from stsm_cli.config.networks_3d import fusion_of
     from stsm_cli.engine.fusion import fuse
     from stsm_cli.engine.kept_tests import kept_test
     from stsm_cli.stored import result_record
 
-    # ours: the streams weigh the same, as in I3D and R(2+1)D
     rgb, flow = (kept_test(folder, None) for folder in parts)
+    by = fusion_of(rgb.recipe.model.backbone)
     trained = sum(outcome.result["seconds_train"] for outcome in parts.values())
-    result = result_record(fuse(rgb, flow).result) | {"seconds_train": trained}
+    result = result_record(fuse(rgb, flow, by=by).result) | {"seconds_train": trained}
     return replace(first, result=result, flow=others[0])

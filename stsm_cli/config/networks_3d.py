@@ -106,6 +106,15 @@ def view_of(
     return View(num_frames)
 
 
+def fusion_of(backbone: str) -> Literal["prob", "logits"]:
+    """What of two streams of `backbone` is added up: of I3D logits, of others probabilities.
+
+    Source: deepmind/kinetics-i3d, evaluate_sample.py (the sum of logits); the papers of R(2+1)D and
+    TRN (averages of scores).
+    """
+    return "logits" if backbone in get_args(I3DBackbone) else "prob"
+
+
 def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
     """The smallest feature map of `backbone`: time steps, and pixels of the frame for each of its.
 

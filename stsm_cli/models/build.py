@@ -120,7 +120,8 @@ def _unshifted(config: ModelConfig, num_classes: int, progress: Progress) -> Net
         case "r2plus1d_34" | "r2plus1d_small" as factored:
             body = r2plus1d_backbone(factored, len(view.mean))
         case "i3d" | "i3d_small" as inception:
-            body = i3d_backbone(inception, len(view.mean))
+            body = i3d_backbone(inception, len(view.mean), dropout)
+            dropout = 0.0  # it drops by itself, before the mean over windows
             if config.weights is not None:
                 inflate(body, of_googlenet(imagenet_weights("googlenet", progress)))
         case "smallbig_resnet50" | "smallbig_resnet_small" as small_big:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stsm_cli.config.networks_3d import I3DBackbone
-from stsm_cli.models.network_3d import mean_of_windows
+from stsm_cli.models.network_3d import means_of_windows
 
 NORM_EPS = 1e-3
 NORM_MOMENTUM = 1e-3  # Sonnet's decay_rate of 0.999
@@ -111,6 +111,7 @@ class I3D(nn.Module):
     Args:
         stages: The widths of their blocks.
         channels: Of the videos: 3 of RGB, 2 of flow.
+        dropout: Probability with which a feature of a window, not of the mean, is dropped.
         small: For frames of 32 to 64 pixels: a stem of one 3³ convolution that keeps time.
 
     Attributes:
@@ -118,9 +119,15 @@ class I3D(nn.Module):
     """
 
     def __init__(
-        self, stages: Sequence[Sequence[Widths]], channels: int, *, small: bool = False
+        self,
+        stages: Sequence[Sequence[Widths]],
+        channels: int,
+        dropout: float,
+        *,
+        small: bool = False,
     ) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         space = ((1, 3, 3), (1, 2, 2))
         if small:
             width = 32
@@ -152,10 +159,11 @@ class I3D(nn.Module):
             x = self.get_submodule(name)(x)
         for part in self.blocks:
             x = part(x) if isinstance(part, Pool) else self.get_submodule(part)(x)
-        return mean_of_windows(x, (2, 7, 7))
+        means: Tensor = self.dropout(means_of_windows(x, (2, 7, 7)))
+        return means.mean((2, 3, 4))
 
 
-def i3d_backbone(name: I3DBackbone, channels: int = 3) -> I3D:
+def i3d_backbone(name: I3DBackbone, channels: int = 3, dropout: float = 0.0) -> I3D:
     """I3D, or a small one for the embedded data set.
 
     ours: `i3d_small` has three mixed blocks, of the widths of `resnet_small`'s later stages, and
@@ -164,16 +172,17 @@ def i3d_backbone(name: I3DBackbone, channels: int = 3) -> I3D:
     Args:
         name: Which.
         channels: Of the videos: 3 of RGB, 2 of flow.
+        dropout: As `I3D`'s.
     """
     match name:
         case "i3d":
-            network = I3D(STAGES, channels)
+            network = I3D(STAGES, channels, dropout)
             for module in network.modules():
                 if isinstance(module, nn.BatchNorm3d):
                     module.momentum = NORM_MOMENTUM
             return network
         case "i3d_small":
-            return I3D(SMALL_STAGES, channels, small=True)
+            return I3D(SMALL_STAGES, channels, dropout, small=True)
 
 
 def of_googlenet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

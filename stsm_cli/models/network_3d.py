@@ -48,14 +48,19 @@ class Network3D(Network):
         return float32_scores(self.fc, self.dropout(features))
 
 
+def means_of_windows(x: Tensor, window: tuple[int, int, int]) -> Tensor:
+    """Means (N, C, T', H', W') of all windows of so many T×H×W in features (N, C, T, H, W)."""
+    sizes = zip(window, x.shape[2:], strict=True)
+    inside = [min(side, int(size)) for side, size in sizes]  # ours: of smaller maps, all
+    return F.avg_pool3d(x, inside, 1)
+
+
 def mean_of_windows(x: Tensor, window: tuple[int, int, int]) -> Tensor:
-    """Means (N, C) over all windows of so many T×H×W in features (N, C, T, H, W).
+    """Means (N, C) over all of these windows.
 
     Trap: no plain mean where there are several windows, for the ends are in fewer of them.
     """
-    sizes = zip(window, x.shape[2:], strict=True)
-    inside = [min(side, int(size)) for side, size in sizes]  # ours: of smaller maps, all
-    return F.avg_pool3d(x, inside, 1).mean((2, 3, 4))
+    return means_of_windows(x, window).mean((2, 3, 4))
 
 
 def float32_scores(fc: nn.Module, features: Tensor) -> Tensor:

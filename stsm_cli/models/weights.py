@@ -82,10 +82,14 @@ def rules(config: ModelConfig) -> dict[str, str]:
 
 
 def _rules_and_shift(config: ModelConfig) -> dict[str, str]:
-    """`rules`, and the shift, which no file of `stsm convert` tells."""
+    """`rules`, and what no file of `stsm convert` tells."""
     shift = config.shift
     dims, alpha = ("none", "none") if shift is None else (shift.dims, str(shift.alpha))
-    return rules(config) | {"model.shift.dims": dims, "model.shift.alpha": alpha}
+    return rules(config) | {
+        "model.shift.dims": dims,
+        "model.shift.alpha": alpha,
+        "model.slowfast.ratio": str(config.slowfast.ratio),
+    }
 
 
 def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) -> None:

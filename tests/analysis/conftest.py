@@ -10,6 +10,7 @@ from stsm_cli.analysis.paper import load_paper_table
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import comparable, summarise
 from stsm_cli.analysis.sweep import Outcome, network, run_sweep
+from stsm_cli.config.networks_3d import fusion_of
 from stsm_cli.stored import Pair, wilson_interval
 
 CLASSES = (("left_to_right", "right_to_left"), ("rotate_cw", "rotate_ccw"))
@@ -20,7 +21,11 @@ def outcome(correct, run, **origin):
     curve = [30.0 + epoch for epoch in range(run.recipe.optim.epochs)]
     flow = run.flow and outcome(correct, run.flow, **origin)
     ids = {"order": "order/2", "scenes": "scenes/2"}
-    names = {"names": ["rgb", "flow"], "weights": [1.0, 1.0], "by": "prob"}
+    names = {
+        "names": ["rgb", "flow"],
+        "weights": [1.0, 1.0],
+        "by": fusion_of(run.recipe.model.backbone),
+    }
     return Outcome(
         result={
             **({"fused": names} if run.flow else {}),

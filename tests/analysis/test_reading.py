@@ -5,6 +5,7 @@ import pytest
 from stsm_cli.analysis.ablation import load_ablation
 from stsm_cli.analysis.comparison import TEST_OF_SEEDS
 from stsm_cli.analysis.paper import load_paper_table
+from stsm_cli.analysis.publish import publish
 from stsm_cli.analysis.reading import built, conclude, still_climbing, still_rising, verdicts
 from stsm_cli.analysis.records import read_records
 from stsm_cli.analysis.summary import Group, by_network, comparable, summarise
@@ -300,6 +301,28 @@ def test_what_the_last_quarter_added(measure, tmp_path):
     assert still_rising(group) == [
         "Over the last 2 of 10 epochs validation top-1 changed by +2.0 points (0) to +2.0 (3/8)."
     ]
+
+
+def test_other_systems_train_for_other_lengths(measure, tmp_path):
+    """SlowFast's recipe has 22 epochs, TDN's 60, those of the table's own rows 50."""
+    names = ("TSM R-50 8f", "STSM R-50 8f", "SlowFast", "TDN")
+    measure(
+        "sota-sthv2",
+        lambda run: 50 if run.row.name in names else None,
+        dataset="sthv2",
+        systems=True,
+    )
+    (group,) = comparable(read_records(tmp_path))
+    assert (group.epochs, group.extent) == (50, "50 epochs, 1 seed")
+    assert still_rising(group) == [
+        "Over the last quarter of its epochs validation top-1 changed by +5.0 points (SlowFast) to "
+        "+15.0 (TDN).",
+        "Taken off late, by points of validation top-1 gained over the second half of its epochs: "
+        "TDN (+30.0), STSM R-50 8f (+25.0), TSM R-50 8f (+25.0), SlowFast (+11.0). Where these "
+        "rows would end, and so their place in the order, this budget does not settle.",
+    ]
+    publish(tmp_path, "sota-sthv2")
+    assert "; 22 epochs, sgd, lr " in (tmp_path / "table5_sota-sthv2.md").read_text()
 
 
 def test_rows_that_took_off_late_are_named(measure, tmp_path):

@@ -195,6 +195,7 @@ def edited(path, *keys, to):
         ),
         (("recipe_hash",), "0" * 12, "recipe_hash is 000000000000, but its recipe gives 2ad99749"),
         (("seed",), 3, "seed is 3, but its recipe gives 0"),
+        (("network", "size_px"), 224, r"network\.size_px is 224, but its recipe gives 48"),
         (("protocol",), "synth-1x3@32", "protocol is synth-1x3@32, but its recipe gives order-2x3"),
         (("dataset",), "k400", "dataset is k400, but its recipe gives order"),
         (("recipe",), {}, r"not a run record: recipe\.model: Field required"),
@@ -394,3 +395,9 @@ def test_two_streams_are_known_by_their_flow(measure, tmp_path, was, now, is_fin
     flow_ids = {"dis": now} if now else {}
     again = plan_sweep("sota-k400", systems=True, data_id="scenes/2", flow_ids=flow_ids)
     assert (run.recipe_hash in finished(tmp_path, again)) is is_finished
+
+
+def test_streams_that_were_fused_otherwise_are_not_finished(measure, tmp_path):
+    sweep, run, path = two_streams(measure, tmp_path)
+    edited(path, "flow", "fusion", "by", to="logits")
+    assert run.recipe_hash not in finished(tmp_path, sweep)

@@ -141,6 +141,15 @@ def test_a_system_that_is_blind_to_order_says_so_in_its_row(measure, markdown):
     )
 
 
+def test_of_atfr_the_most_that_a_view_costs_is_told(measure, markdown):
+    names = ("SlowFast", "SlowFast+ATFR")
+    sweep = measure("sota-sthv2", lambda run: 50 if run.row.name in names else None, systems=True)
+    cells = [line.split(" | ") for line in markdown(sweep).splitlines() if "| 4×16 |" in line]
+    plain, most = (row[-1] for row in cells)
+    assert not plain.startswith("at most ")
+    assert most.startswith("at most ")
+
+
 def test_claims_are_on_tsn_tsm_and_stsm_whatever_else_is_measured(measure, markdown):
     text = markdown(measure("sota-sthv2", lambda run: 50))
     beside = markdown(

@@ -1,6 +1,6 @@
 import pytest
 
-from stsm_cli.config.networks_3d import SlowFastConfig, smallest_map, view_of
+from stsm_cli.config.networks_3d import SlowFastConfig, fusion_of, smallest_map, view_of
 
 
 def test_slowfast_reads_the_frames_of_its_fast_pathway():
@@ -40,6 +40,11 @@ def test_r2plus1d_s_dense_views_are_frames_one_by_one():
 )
 def test_smallest_maps(backbone, num_frames, expected):
     assert smallest_map(backbone, num_frames) == expected
+
+
+def test_i3d_alone_adds_up_the_logits_of_its_streams():
+    assert [fusion_of(name) for name in ("i3d", "i3d_small")] == ["logits", "logits"]
+    assert {fusion_of(name) for name in ("r2plus1d_34", "bninception", "resnet50")} == {"prob"}
 
 
 def test_r2plus1d_takes_flow_from_minus_one_to_one():

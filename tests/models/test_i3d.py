@@ -49,6 +49,19 @@ def test_means_of_windows_count_the_ends_less():
     torch.testing.assert_close(mean_of_windows(small, (2, 7, 7)), small.mean((2, 3, 4)))
 
 
+def test_features_are_dropped_window_by_window():
+    """As the authors do: of seven windows in time each has another mask."""
+    config = ModelConfig(backbone="i3d_small", num_classes=3, num_frames=16, dropout=0.5)
+    network = build_model(config)
+    assert network.dropout.p == 0
+    seen = []
+    network.backbone.dropout.register_forward_hook(lambda module, x, out: seen.append(out))
+    network.train()(torch.rand(2, 16, 3, 32, 32))
+    (features,) = seen
+    assert features.shape[2] > 1
+    assert not torch.equal(features[:, :, 0] == 0, features[:, :, 1] == 0)
+
+
 def test_norms_keep_their_statistics_for_long_as_the_authors_do_but_in_small():
     with torch.device("meta"):
         networks = [i3d_backbone(name) for name in ("i3d", "i3d_small")]
