@@ -13,7 +13,7 @@ QUICK = "the short budget's table of results/table1_alpha.md"
 TABLE, TEXT = "the first table of results/README.md", "from results/README.md"
 PRICE = "from results/speed"
 TABLES = 6  # of a `bench shift` that ran to its end
-ENDS = r"^(?:\[All figures\]|With so few|<!-- from|Nobody has trained)"
+ENDS = r"^(?:\[All figures\]|Setting: |Intervals are|<!-- from|Nobody has trained)"
 
 
 def parts() -> dict[str, str]:

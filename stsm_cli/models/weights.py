@@ -109,10 +109,8 @@ def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) ->
     others = [key for key in wanted if stated.get(key, wanted[key]) != wanted[key]]
     if others:
         found, asked = (", ".join(f"{key} {of[key]}" for key in others) for of in (stated, wanted))
-        edits, recipe = (
-            " ".join(f"--set {key}={stated[key]}" for key in others),
-            header.get("recipe"),
-        )
+        recipe = header.get("recipe")
+        edits = " ".join(f"--set {key}={stated[key]}" for key in others)
         raise CheckpointError(
             f"{path}: trained with {found}, but the recipe's network has {asked}",
             hint=edits + (f", or recipe {recipe}" if recipe else ""),
