@@ -7,6 +7,7 @@ read again, such as the manifest, have every name as it is.
 import json
 import re
 import shlex
+from collections.abc import Sequence
 
 # Control characters other than tab and line feed, line and paragraph separators, what turns the
 # direction of writing, and the bytes of names that are not UTF-8.
@@ -29,6 +30,11 @@ def one_line(text: str) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """A number and what is counted, in the plural where it is not one."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def either(words: Sequence[str]) -> str:
+    """For example `a, b or c`."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def size(num_bytes: float) -> str:

@@ -3,7 +3,7 @@ import shlex
 
 import pytest
 
-from stsm_cli.printable import command_line, counted, csv_cell, harmless, one_line, size
+from stsm_cli.printable import command_line, counted, csv_cell, either, harmless, one_line, size
 
 NASTY = "\x1b[2Ja\x07\r\n\tb\x9bc\u202ed\u2028e\udce9f é"
 
@@ -58,3 +58,11 @@ def test_what_is_counted_stands_in_the_plural_but_for_one(words, text):
 )
 def test_a_size_below_a_megabyte_is_in_kilobytes(num_bytes, text):
     assert size(num_bytes) == text
+
+
+def test_one_of_some():
+    assert [either(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "a",
+        "a or b",
+        "a, b or c",
+    ]

@@ -14,6 +14,7 @@ from stsm_cli.analysis.statistics import Spread
 from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.schema import DatasetName, ShiftConfig
 from stsm_cli.data.generated import GENERATED
+from stsm_cli.printable import either
 
 LABELS: dict[DatasetName, str] = {
     "k400": "Kinetics-400",
@@ -66,7 +67,7 @@ class Group:
         for record in self.records:
             seeds_of.setdefault(record.row, set()).add(record.seed)
         numbers = sorted({len(seeds) for seeds in seeds_of.values()})
-        seeds = f"{' or '.join(map(str, numbers))} seed{'s' if numbers != [1] else ''}"
+        seeds = f"{either(list(map(str, numbers)))} seed{'s' if numbers != [1] else ''}"
         return f"{self.epochs} epochs, {seeds}"
 
     def of(self, row: str) -> list[RunRecord]:

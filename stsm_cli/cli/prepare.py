@@ -15,6 +15,7 @@ from stsm_cli.cli.options import Json, Processes, Root
 from stsm_cli.cli.prepare_generated import closing, generated, option_name
 from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import either
 
 if TYPE_CHECKING:
     from stsm_cli.prepare.listing import Listing
@@ -76,14 +77,14 @@ class DataSets(TyperGroup):
         if dataset not in self.commands:
             near = get_close_matches(dataset, self.commands, 1)
             hint = f"did you mean {near[0]}?" if near else None
-            names = _either(list(self.commands))
+            names = either(list(self.commands))
             raise UsageError(f"DATASET: must be {names}, got {dataset!r}", hint=hint)
 
     def _check_options(self, dataset: str, words: Sequence[str]) -> None:
         """Refuse options that mean nothing here: who gave them expects something else."""
         given = {word.partition("=")[0] for word in words}
         problems = [
-            f"{option}: is for {_either(owners)}, not {dataset}"
+            f"{option}: is for {either(owners)}, not {dataset}"
             for option, owners in self._owners().items()
             if option in given and dataset not in owners
         ]
@@ -98,10 +99,6 @@ class DataSets(TyperGroup):
                 for option in parameter.opts:
                     owners.setdefault(option, []).append(name)
         return owners
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def prepare(context: typer.Context) -> None:

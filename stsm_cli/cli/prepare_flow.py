@@ -10,6 +10,7 @@ from stsm_cli.cli.options import Json, Processes
 from stsm_cli.cli.prepare import alone
 from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.errors import UsageError
+from stsm_cli.printable import either
 
 LEAST_PX = 16
 
@@ -41,10 +42,7 @@ def flow(
     """
     chosen = next((name for name in get_args(FlowMethod) if name == method), None)
     if chosen is None:
-        names = get_args(FlowMethod)
-        raise UsageError(
-            f"--method: must be {', '.join(names[:-1])} or {names[-1]}, got {method!r}"
-        )
+        raise UsageError(f"--method: must be {either(get_args(FlowMethod))}, got {method!r}")
     if short_side < LEAST_PX:
         raise UsageError(f"--short-side: must be {LEAST_PX} or more, got {short_side}")
     from stsm_cli.data.flow import flow_folder

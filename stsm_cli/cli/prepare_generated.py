@@ -48,8 +48,8 @@ def generated(name: GeneratedName) -> Callable[..., None]:
     The same settings give the same videos everywhere. What is there already is kept.
 
     Examples:
-      {start} data/{name}
-      {start} data/tiny-{name} {few} --preview tiny.png
+      {start} data/{name} --preview {name}.png
+      {start} data/tiny-{name} {few}
     """
     return make
 

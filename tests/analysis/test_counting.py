@@ -271,7 +271,7 @@ def test_the_mean_over_views_needs_one_and_counts_each_by_itself():
     network = build_model(
         config("slowfast_resnet_small", num_frames=3, system="atfr", slowfast={"ratio": 3})
     ).eval()
-    views = torch.randn(2, 6, 3, 16, 16).split(1)
+    views = torch.randn(2, 9, 3, 16, 16).split(1)
     counts = [measure_cost(network, view).macs for view in views]
     assert mean_macs(network, views) == (sum(counts) / 2, 2)
     network.drop_bins = False

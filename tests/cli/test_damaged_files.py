@@ -104,7 +104,8 @@ def test_damaged_files_of_a_run_are_read_or_named(begun):
 
 def test_damaged_records_are_read_or_named(begun, sweep, tmp_path, monkeypatch, capsys):
     rng, errors, first = random.Random(0), [], sweep.runs[0]
-    monkeypatch.setattr("stsm_cli.analysis.sweep.network", lambda *_: NetworkCost(32, 1, 1))
+    cost = NetworkCost(first.recipe.test.crop_px, 1, 1)
+    monkeypatch.setattr("stsm_cli.analysis.sweep.network", lambda *_: cost)
     made = make_record(sweep, first, Outcome(RESULT, begun.metrics(), begun.environment()))
     path = record_path(tmp_path, sweep, first)
     write_record(path, made)

@@ -343,7 +343,7 @@ def test_smallbig_s_extra_units_are_counted_as_they_are(capsys):
 
 SAMPLED = """
 extends: synth/tsn
-model: {backbone: slowfast_resnet_small, num_frames: 2, system: atfr}
+model: {backbone: slowfast_resnet_small, num_frames: 3, system: atfr}
 """
 
 

@@ -134,6 +134,9 @@ def test_data_that_moved_is_named_by_data_and_must_be_the_same(tested_run, capsy
     for name in ("npz", "json"):
         kept = tested_run.path / f"eval-synth-1x1@28.{name}"
         kept.rename(kept.with_name(f"eval-folder-1x1@28.{name}"))
+    with np.load(kept.with_name("eval-folder-1x1@28.npz")) as opened:
+        scores = dict(opened) | {"protocol": np.array("folder-1x1@28")}
+    np.savez(kept.with_name("eval-folder-1x1@28.npz"), **scores)
     kept = tested_run.path / "eval-folder-1x1@28.json"
     kept.write_text(kept.read_text().replace("synth-1x1@28", "folder-1x1@28"))
     assert run(["inspect"]) == 1

@@ -1,5 +1,6 @@
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,10 +113,15 @@ def test_flow_is_opened_by_the_recipe_s_method(monkeypatch, tmp_path):
     (tmp_path / "manifest").mkdir()
     report = tmp_path / "manifest" / "flow_farneback.json"
     report.write_text('{"method": "farneback", "short_side_px": 256, "version": 1}')
-    monkeypatch.setattr(dataset, "open_videos", lambda *arguments, flow, **options: flow)
+    monkeypatch.setattr(
+        dataset, "open_videos", lambda *_, flow, **__: SimpleNamespace(flow=flow, manifest="its")
+    )
+    checked = []
+    monkeypatch.setattr(dataset, "check_flow_files", lambda *of: checked.append(of))
     k400 = config(dataset="k400", flow="farneback")
     opened = open_split(k400, tmp_path, "val", decoder="pyav", flow_fields=5)
-    assert opened == Flow("farneback", 5)
+    assert opened.flow == Flow("farneback", 5)
+    assert checked == [("its", "farneback")]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

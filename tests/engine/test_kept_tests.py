@@ -41,8 +41,8 @@ def test_a_test_of_weights_from_before_the_end_is_passed_over(small_run):
     before, more = evaluate().result, evaluate(crops=3).result
     ended = replace(before, seconds_eval=99.0, environment=None, weights_sha256="ab")
     write_result(small_run.result_file, ended)
-    kept = np.load(small_run.path / "eval-synth-1x1@28.npz")
-    np.savez(small_run.scores_file, **dict(kept) | {"weights_sha256": np.array("ab")})
+    with np.load(small_run.path / "eval-synth-1x1@28.npz") as kept:
+        np.savez(small_run.scores_file, **dict(kept) | {"weights_sha256": np.array("ab")})
     assert kept_test(small_run.path, None).result == ended
     message = r"small: its scores of synth-1x3@28 are not of the weights that it ended with$"
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -56,7 +56,8 @@ def test_scores_of_another_test_than_the_result_are_passed_over(small_run):
     """As a kill between the writing of the two leaves them."""
     result = evaluate().result
     path = small_run.path / "eval-synth-1x1@28.npz"
-    scores = dict(np.load(path))
+    with np.load(path) as file:
+        scores = dict(file)
     for key in ("protocol", "weights_sha256", "list_sha256"):
         np.savez(path, **scores | {key: np.array("other")})
         message = r"small: its scores of synth-1x1@28 are of another test than its result$"

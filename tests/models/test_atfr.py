@@ -13,8 +13,8 @@ RATIO_4 = SlowFastConfig(ratio=4, lateral_kernel=7)
 
 
 def config(**changes):
-    options = {"backbone": "slowfast_resnet_small", "num_classes": 5, "num_frames": 2}
-    options |= {"system": "atfr", "slowfast": SlowFastConfig(ratio=6)}
+    options = {"backbone": "slowfast_resnet_small", "num_classes": 5, "num_frames": 3}
+    options |= {"system": "atfr", "slowfast": SlowFastConfig(ratio=4)}
     return ModelConfig(**options | {"dropout": 0.0} | changes)
 
 

@@ -199,11 +199,11 @@ def test_videos_that_were_re_encoded_are_listed_in_place_of_the_originals(listin
     assert read_frames(listing.root / records[0].path, None, decoder="pyav").shape == (8, 16, 16, 3)
     transcode = report["transcode"]
     assert transcode["encoder"].startswith("libx264 by PyAV")
-    made = list((listing.root / "videos_16g4").rglob("*.mp4"))
+    made = list((listing.root / "videos_16g4q30").rglob("*.mp4"))
     assert transcode["bytes"] == sum(path.stat().st_size for path in made)
     assert len(made) == 3
     assert (transcode["short_side_px"], transcode["gop"], transcode["crf"]) == (16, 4, 30)
-    assert "re-encoded in videos_16g4: short side 16, a key frame every 4" in "\n".join(
+    assert "re-encoded in videos_16g4q30: short side 16, a key frame every 4" in "\n".join(
         sentences(report)
     )
     assert {path: path.read_bytes() for path in before} == before
