@@ -16,7 +16,7 @@ from stsm_cli.prepare.matching import Entries, Entry
 from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
 
 # a YouTube id, and from when to when; in MIT's lists from when
-_CLIP = re.compile(r"(.{11})(?:_(\d+)(?:_\d+)?)?")
+_CLIP = re.compile(r"(.{11})(?:_(\d+)(?:_(\d+))?)?")
 _MARKS = str.maketrans("", "", "()'")
 NUM_CLASSES = 400
 # trap: MIT leaves these marks out; so sorted, two of the classes would change places
@@ -83,7 +83,8 @@ def beginning(name: str) -> tuple[str, int] | None:
 
 def has_end(name: str) -> bool:
     """True if a clip's name says its last second, too."""
-    return name.count("_") > youtube_id(name).count("_") + 1
+    match = _CLIP.fullmatch(name)
+    return match is not None and match[3] is not None
 
 
 def with_marks(entries: Entries) -> Entries:
