@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -126,6 +127,24 @@ def test_runs_of_several_machines_are_counted(measure, lines):
         "stsm 0.2.0, torch 2.6.0, cpu, decoder unknown (runs: 1); "
         "stsm 0.2.0, torch 2.7.0, cpu, decoder unknown (runs: 6)"
     )
+
+
+def test_a_row_whose_seeds_are_not_of_one_recipe_is_named(measure, lines):
+    sweep = measure("spatial", lambda run: 50 if run.row.name in "TSN" else None, seeds=3)
+
+    def change(record):
+        if (record.row, record.seed) != ("T", 2):
+            return record
+        optim = record.recipe.optim.model_copy(update={"weight_decay": 0.5})
+        return replace(record, recipe=record.recipe.model_copy(update={"optim": optim}))
+
+    assert not [name for name in lines(sweep) if name.startswith("Row")]
+    told = lines(sweep, change)
+    assert [name for name in told if name.startswith("Row")] == ["Row T, of several recipes"]
+    hashes = r"seed 0, 1 of `(\w+)`; seed 2 of `(\w+)`"
+    found = re.fullmatch(hashes, told["Row T, of several recipes"])
+    assert found
+    assert found[1] != found[2]
 
 
 @pytest.mark.parametrize(
