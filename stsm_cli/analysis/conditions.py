@@ -91,9 +91,7 @@ def _commands(ablation: Ablation, records: Sequence[RunRecord]) -> str:
     """What repeats the runs: a command for all rows of as many seeds, those of the most first."""
     first, command = records[0], records[-1].command  # systems stand last
     num_seeds = Counter(record.row for record in records)
-    quick = ablation.quick if first.budget == "short" else ()
-    wanted = {row.name for row in ablation.rows if not row.only or first.dataset in row.only}
-    is_whole = wanted.intersection(quick or wanted) <= num_seeds.keys()
+    is_whole = num_seeds.keys() == _rows_without_names(ablation, first, command)
     told = []
     for seeds in sorted(set(num_seeds.values()), reverse=True):
         words = [command, *(["--seeds", str(seeds)] if seeds > 1 else [])]
@@ -102,6 +100,17 @@ def _commands(ablation: Ablation, records: Sequence[RunRecord]) -> str:
             words += [word for row in rows for word in ("--row", shlex.quote(row))]
         told.append(f"`{' '.join(words)}`")
     return ", then ".join(told)
+
+
+def _rows_without_names(ablation: Ablation, record: RunRecord, command: str) -> set[str]:
+    """The rows that `command` runs where it names none, of the data set and budget of a record."""
+    dataset = record.dataset
+    names = {row.name for row in ablation.rows if not row.only or dataset in row.only}
+    if record.budget == "short" and ablation.quick:
+        names &= set(ablation.quick)
+    if command.endswith(" --systems"):
+        names |= {row.name for row in ablation.systems if dataset in row.recipes}
+    return names
 
 
 def paper_protocol(ablation: Ablation, dataset: DatasetName) -> str:

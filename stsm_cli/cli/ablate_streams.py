@@ -44,10 +44,10 @@ def _together(parts: "dict[Path, Outcome]") -> "Outcome":
         return first
     from stsm_cli.config.networks_3d import fusion_of
     from stsm_cli.engine.fusion import fuse
-    from stsm_cli.engine.kept_tests import kept_test
+    from stsm_cli.engine.kept_tests import last_test
     from stsm_cli.stored import result_record
 
-    rgb, flow = (kept_test(folder, None) for folder in parts)
+    rgb, flow = map(last_test, parts)
     by = fusion_of(rgb.recipe.model.backbone)
     trained = sum(outcome.result["seconds_train"] for outcome in parts.values())
     result = result_record(fuse(rgb, flow, by=by).result) | {"seconds_train": trained}

@@ -3,6 +3,7 @@
 torch is not imported here: what does not fit is told at once.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +49,28 @@ def kept_test(run: Path, protocol: str | None) -> KeptTest:
     """
     folder = RunFolder(run)
     recipe = edit_protocol(folder.recipe(), protocol=protocol)
+    option = () if protocol is None else ("--protocol", protocol)
+    hint = f"`{command_line('eval', run, *option)}` keeps them"
+    return _first_kept(folder, recipe, (f"eval-{recipe.protocol}", folder.result_file.stem), hint)
+
+
+def last_test(run: Path) -> KeptTest:
+    """The test that ended the training of the run folder `run`, whatever was tested since.
+
+    Raises:
+        CheckpointError: It is no run folder, or keeps no scores of that test.
+    """
+    folder = RunFolder(run)
+    hint = f"move {run} away; the same command then does the run anew"
+    return _first_kept(folder, folder.recipe(), (folder.result_file.stem,), hint)
+
+
+def _first_kept(folder: RunFolder, recipe: Recipe, stems: Sequence[str], hint: str) -> KeptTest:
+    """The first of a run's tests under the recipe's protocol, by the names of their files."""
     name, weights = recipe.protocol, _last_weights(folder)
     told = f"keeps no scores of {name}"
-    for stem in (f"eval-{name}", folder.result_file.stem):
-        file, scores = run / f"{stem}.json", run / f"{stem}.npz"
+    for stem in stems:
+        file, scores = folder.path / f"{stem}.json", folder.path / f"{stem}.npz"
         if file.is_file() and scores.is_file():
             result, _ = read_stored(file, Result, "a result", CheckpointError)
             if result.protocol == name:
@@ -62,10 +81,7 @@ def kept_test(run: Path, protocol: str | None) -> KeptTest:
                     return KeptTest(folder, recipe, result, saved)
                 else:
                     told = f"its scores of {name} are not of the weights that it ended with"
-    option = () if protocol is None else ("--protocol", protocol)
-    raise CheckpointError(
-        f"{run}: {told}", hint=f"`{command_line('eval', run, *option)}` keeps them"
-    )
+    raise CheckpointError(f"{folder.path}: {told}", hint=hint)
 
 
 def _is_of(saved: SavedScores, result: Result) -> bool:

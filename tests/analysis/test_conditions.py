@@ -67,6 +67,24 @@ def test_rows_of_more_seeds_have_a_command_of_their_own(measure, lines, controls
     )
 
 
+@pytest.mark.parametrize(
+    ("left_out", "rest"),
+    [(("I3D RGB+flow", "TPN"), " --row 'TSN R-50'"), ((), "")],  # flow is not asked for unsaid
+)
+def test_rows_of_systems_are_named_unless_all_are_run(measure, lines, left_out, rest):
+    sweep = measure("sota-k400", lambda run: None if run.row.name in left_out else 50, systems=True)
+    command = lines(sweep)["Command"].partition("` (")[0]
+    assert command.startswith(f"`stsm ablate sota-k400 --dataset scenes --systems{rest}")
+    assert ("--row" in command) == bool(rest)
+    assert command.count("--row") in (0, len(sweep.rows) - len(left_out))
+
+
+def test_a_row_beside_those_of_the_short_budget_is_named(measure, lines):
+    sweep = measure("alpha", lambda run: 50)  # of all rows of the paper, 3/4 too
+    names = "".join(f" --row {name}" for name in ("0", "1/8", "1/4", "3/8", "1/2", "3/4", "1"))
+    assert lines(sweep)["Command"].startswith(f"`stsm ablate alpha --dataset order{names}` (")
+
+
 def with_files(record, files):
     return replace(record, environment=record.environment | {"files": files})
 

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stsm_cli.engine.kept_tests import check_same, kept_test
+from stsm_cli.engine.kept_tests import check_same, kept_test, last_test
 from stsm_cli.engine.runlog import RunFolder, write_result
 from stsm_cli.engine.testing import run_test
 from stsm_cli.engine.trained import trained
@@ -35,6 +36,18 @@ def test_the_test_that_ends_a_training_is_found(small_run):
     assert kept_test(small_run.path, None).result.protocol == "synth-1x1@28"
     with pytest.raises(CheckpointError, match="runs/small: keeps no scores of synth-1x3@28"):
         kept_test(Path("runs/small"), "1x3@28")
+
+
+def test_the_test_that_ended_a_training_is_kept_apart_from_later_ones(small_run):
+    tested = evaluate().result
+    with pytest.raises(CheckpointError, match="small: keeps no scores of synth-1x1@28") as caught:
+        last_test(Path("runs/small"))
+    assert caught.value.hint.startswith("move runs/small away; the same command")
+    ended = replace(tested, split_id="whole")
+    write_result(small_run.result_file, ended)
+    shutil.copy(small_run.path / "eval-synth-1x1@28.npz", small_run.scores_file)
+    assert kept_test(small_run.path, None).result == tested  # may be of other videos
+    assert last_test(small_run.path).result == ended
 
 
 def test_a_test_of_weights_from_before_the_end_is_passed_over(small_run):
