@@ -110,7 +110,7 @@ def ablate(
     Rows of two streams are trained on each and fused; flow must be there, by `stsm prepare flow`.
 
     With --slurm each run becomes a job, and --jobs limits how many of a table run at once; the same
-    command, with --slurm or without, later collects what has finished.
+    command with --slurm later collects what has finished.
 
     Examples:
       stsm ablate alpha

@@ -18,7 +18,7 @@ from stsm_cli.resources import resource_dir
 def bundled_names() -> tuple[str, ...]:
     """The recipes whose trained weights come along, sorted."""
     root = resource_dir("weights")
-    files = root.rglob(f"*{SAFETENSORS}")
+    files = root.glob(f"*/*{SAFETENSORS}")  # beside the folders lies what a user converted
     return tuple(sorted(file.relative_to(root).with_suffix("").as_posix() for file in files))
 
 

@@ -28,6 +28,15 @@ def test_each_is_of_a_recipe_as_it_stands_and_tested(name):
     assert path.stat().st_size < 500_000
 
 
+def test_a_converted_file_beside_the_folders_of_the_bundled_is_none_of_them(tmp_path, monkeypatch):
+    for name in ("order/stsm.safetensors", "tsm_r50_k400.safetensors"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setattr("stsm_cli.engine.bundled.resource_dir", lambda name: tmp_path)
+    assert bundled_names() == ("order/stsm",)
+
+
 def test_a_name_stands_where_a_run_does():
     subject = trained("order/stsm", None, overrides=["test.clips=1"])
     assert (subject.called, subject.folder, subject.recipe.test.clips) == ("order/stsm", None, 1)
