@@ -355,10 +355,21 @@ def _rows_on(
     known = [row.name for row in (*rows, *asked)]
     for name in only:
         if name not in known:
-            raise UsageError(f"--row {name}: unknown; there are {', '.join(known)}")
+            told = f"--row {name}: unknown; there are {', '.join(known)}"
+            raise UsageError(told, hint=_hint_on_system(name, dataset, ablation))
     if not only:
         return rows, asked
     return [row for row in rows if row.name in only], [row for row in asked if row.name in only]
+
+
+def _hint_on_system(name: str, dataset: DatasetName, ablation: Ablation) -> str | None:
+    """What to type for a row of another system, if `name` is one."""
+    system = next((row for row in ablation.systems if row.name == name), None)
+    if system is None:
+        return None
+    on = [known for known in system.recipes if known != dataset]
+    elsewhere = f"it has recipes for {', '.join(on)} only: --dataset {on[0]}"
+    return "`--systems` adds the rows of other systems" if dataset in system.recipes else elsewhere
 
 
 _LEFT_OUT = "the short budget leaves out {}: `--row` runs a row by its name, `--full` all"

@@ -179,9 +179,14 @@ def _obstacles(recipes: "Sequence[Recipe]", root: Path | None) -> list[StsmError
     from stsm_cli.data.dataset import obstacle
 
     found = [obstacle(r.data, r.data.place(root), r.model.view.flow_fields) for r in recipes]
-    begun = {r.model.init: r.model for r in recipes if r.model.init is not None}
+    begun = {_start(r.model): r.model for r in recipes if r.model.init is not None}
     problems = [*filter(None, found), *filter(None, map(_misfit, begun.values()))]
     return list({str(problem): problem for problem in problems}.values())
+
+
+def _start(model: "ModelConfig") -> str:
+    """What tells whether weights to start from fit: a network, but for how far it shifts."""
+    return model.model_dump_json(exclude={"shift", "dropout"})
 
 
 def _misfit(model: "ModelConfig") -> StsmError | None:
@@ -297,8 +302,10 @@ def _run(
     as_json: bool,
 ) -> list[dict[str, Any]]:
     """Carry out sweeps, showing each result as it comes; what JSON says of them."""
-    for problem in _obstacles(_to_do(sweeps, out), data):
-        raise problem  # not after the weeks that an earlier table takes
+    if problems := _obstacles(_to_do(sweeps, out), data):  # not after weeks of an earlier table
+        first, *others = problems
+        told, hints = [str(first), *map(str, others)], [p.hint for p in problems if p.hint]
+        raise type(first)("\n".join(told), hint="\n".join(hints) or None)
     console, records, several = output.current(), [], len(sweeps) > 1
     pending: dict[Path, Submitted] = {}
     for number, sweep in enumerate(sweeps, start=1):

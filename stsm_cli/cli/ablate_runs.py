@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.ablate_streams import run_streams
+from stsm_cli.cli.failures import memory_error
 from stsm_cli.cli.live import LiveTable, RunProgress
 from stsm_cli.cli.submit import Submitter, refuse_queued
 from stsm_cli.cores import num_cores
 from stsm_cli.errors import (
     CheckpointError,
     DataError,
+    DivergedError,
     InterruptedRunError,
     PreemptedError,
     RecipeError,
+    StsmError,
     TerminatedExit,
 )
 from stsm_cli.printable import counted
@@ -89,7 +92,12 @@ class Runner:
         splits = [self._open(run.recipe) for run, _ in tasks]
 
         def work(number: int, tell: "Callable[[Any], None]") -> "Outcome":
-            return self._run(*tasks[number], splits[number], tell)
+            try:
+                return self._run(*tasks[number], splits[number], tell)
+            except (MemoryError, RuntimeError) as error:
+                if (told := memory_error(error)) is None:
+                    raise
+                raise StsmError(f"{_called(tasks[number])}: {told}", hint=told.hint) from None
 
         yield from run_side_by_side(
             len(tasks),
@@ -97,6 +105,7 @@ class Runner:
             jobs=self._jobs,
             on_news=lambda number, news: live.news(tasks[number][0], news),
             on_ctrl_c=partial(live.message, output.STOPPING),
+            called=lambda number: _called(tasks[number]),
         )
 
     def _run(
@@ -131,6 +140,9 @@ class Runner:
                 on_ctrl_c=say_stopping if self._jobs == 1 else lambda: None,  # told once, for all
             )
             return Outcome(result_record(result), files.finished_metrics(), files.environment())
+        except DivergedError as error:
+            others = f"{error.hint}; `--row` runs the other rows without it"
+            raise DivergedError(f"{_called((run, folder))}: {error}", hint=others) from None
         except (CheckpointError, DataError, RecipeError) as error:
             if not is_begun:
                 raise
@@ -139,6 +151,11 @@ class Runner:
                 hint=(f"{error.hint}\n" if error.hint else "")
                 + f"move {folder} away; the same command then does the run anew",
             ) from None
+
+
+def _called(task: "tuple[Run, Path]") -> str:
+    run, folder = task
+    return f"row {run.row.name}, seed {run.seed} ({folder})"
 
 
 def _by_draw(

@@ -339,6 +339,8 @@ class DataConfig(Section):
             first: The folder of its draw 0, where that is another; other draws lie beside it.
         """
         folder = first or Path("data") / self.dataset
+        if folder.name in ("", ".."):  # nothing lies beside what is called so
+            folder = folder.resolve()
         return folder.with_name(f"{folder.name}-draw{self.draw}") if self.draw else folder
 
 

@@ -17,6 +17,7 @@ from stsm_cli.data.manifest import Manifest, read_manifest
 from stsm_cli.data.motion import open_motion
 from stsm_cli.data.videos import Videos, cache_budget, held_bytes, open_videos
 from stsm_cli.errors import DataError
+from stsm_cli.printable import command_line
 from stsm_cli.progress import SILENT, Progress
 
 
@@ -89,8 +90,15 @@ def check_place(config: DataConfig, root: Path | None, flow_fields: int = 0) -> 
     if config.generated is not None:
         GENERATED[config.dataset].check(root, config.generated)
     if flow_fields:
-        check_flow(root, config.flow)
+        check_flow(root, config.flow, _how_to_prepare(config, root))
     return root
+
+
+def _how_to_prepare(config: DataConfig, root: Path) -> str:
+    if config.generated is None:
+        return "prepare the data set there"
+    draw = ["--draw", config.draw] if config.draw else []
+    return f"`{command_line('prepare', config.dataset, root, *draw)}`"
 
 
 def _instead(found: str) -> str:

@@ -92,8 +92,13 @@ def flow_id(root: Path, method: FlowMethod) -> str | None:
     return None if report is None else report.flow_id
 
 
-def check_flow(root: Path, method: FlowMethod) -> FlowReport:
+def check_flow(root: Path, method: FlowMethod, prepare: str = "prepare the set") -> FlowReport:
     """The report on a method's flow, which is computed, and of the videos that are listed now.
+
+    Args:
+        root: The set's folder.
+        method: Whose flow.
+        prepare: What is to be done first where no set is there, for the hint.
 
     Raises:
         DataError: It is not computed, or not to the end; or it is of other videos than the
@@ -101,7 +106,7 @@ def check_flow(root: Path, method: FlowMethod) -> FlowReport:
     """
     report = read_flow_report(root, method)
     if report is None:
-        first = "" if has_manifest(root, "val") else "prepare the data set there, then "
+        first = "" if has_manifest(root, "val") else f"{prepare}, then "
         raise DataError(
             f"{root}: has no optical flow by {method}, which the recipe reads",
             hint=f"{first}{flow_command(root, method)}",

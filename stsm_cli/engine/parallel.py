@@ -32,6 +32,7 @@ def run_side_by_side(
     jobs: int,
     on_news: Callable[[int, Any], None],
     on_ctrl_c: Callable[[], None] = lambda: None,
+    called: Callable[[int], str] = lambda task: f"run {task + 1}",
 ) -> Iterator[tuple[int, Any]]:
     """Do tasks 0 to `num_tasks` - 1, up to `jobs` at a time, and yield each number and result.
 
@@ -40,6 +41,7 @@ def run_side_by_side(
 
     Args:
         on_ctrl_c: Called before the tasks that run are told; a second Ctrl-C kills them.
+        called: What a task is called in an error.
 
     Raises:
         StsmError: A task failed or died; the others are stopped as by Ctrl-C and may save.
@@ -59,13 +61,13 @@ def run_side_by_side(
                 while waiting and len(running) < jobs:
                     task = waiting.pop(0)
                     with _signals_held():
-                        child = partial(_child, task, work, (alive, held))
+                        child = partial(_child, task, work, called(task), (alive, held))
                         connection, process = _start(child, list(running))
                         running[connection] = task, process
                 for ready in wait(list(running)):
                     assert isinstance(ready, Connection)
                     task, process = running[ready]
-                    is_result, content = _receive(ready, task)
+                    is_result, content = _receive(ready, called(task))
                     if is_result:
                         process.join()
                         del running[ready]
@@ -108,6 +110,7 @@ def _start(
 def _child(
     task: int,
     work: TaskWork,
+    name: str,
     life: tuple[Connection, Connection],
     connection: Connection,
     parents: Sequence[Connection],
@@ -126,7 +129,7 @@ def _child(
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-        outcome = _outcome(task, work, tell)
+        outcome = _outcome(task, work, name, tell)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too
     except KeyboardInterrupt:
         outcome = InterruptedRunError("interrupted")
@@ -135,22 +138,23 @@ def _child(
 
 
 def _outcome(
-    task: int, work: TaskWork, tell: Callable[[Any], None]
+    task: int, work: TaskWork, name: str, tell: Callable[[Any], None]
 ) -> tuple[bool, Any] | StsmError:
     try:
         return True, work(task, tell)
     except StsmError as error:
         return error
     except Exception as error:  # the parent reports it in one line
-        return StsmError(f"run {task + 1} failed: {type(error).__name__}: {error}")
+        return StsmError(f"{name} failed: {type(error).__name__}: {error}")
 
 
-def _receive(connection: Connection, task: int) -> tuple[bool, Any]:
+def _receive(connection: Connection, name: str) -> tuple[bool, Any]:
     """Receive from a child: whether it is the result, and the result or the news."""
     try:
         received = connection.recv()
     except EOFError:
-        raise StsmError(f"the process of run {task + 1} was killed") from None
+        hint = "where memory ran out, fewer --jobs or --workers take less"
+        raise StsmError(f"the process of {name} was killed", hint=hint) from None
     if isinstance(received, StsmError):
         raise received
     is_result, content = received

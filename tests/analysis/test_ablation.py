@@ -312,8 +312,20 @@ def test_only_the_rows_that_are_named():
     assert sweep.slug == plan_sweep("sota-k400").slug
     with pytest.raises(UsageError, match=r"--row 3/7: unknown; there are 0, 1/8, 1/4, 3/8, 1/2"):
         plan_sweep("alpha", only=["3/8", "3/7"])
-    with pytest.raises(UsageError, match="--row TEA: unknown; there are TSN R-50, "):
+    with pytest.raises(UsageError, match="--row TEA: unknown; there are TSN R-50, ") as caught:
         plan_sweep("sota-k400", only=["TEA"])
+    assert caught.value.hint == "`--systems` adds the rows of other systems"
+
+
+def test_a_system_s_row_on_a_set_that_lacks_it_names_those_that_have_it(monkeypatch):
+    whole = load_ablation("sota-k400")
+    system = next(row for row in whole.systems if row.name == "TEA")
+    here = system.model_copy(update={"recipes": {"k400": system.recipes["k400"]}})
+    few = whole.model_copy(update={"systems": (here,)})
+    monkeypatch.setattr("stsm_cli.analysis.ablation.load_ablation", lambda name: few)
+    with pytest.raises(UsageError, match="--row TEA: unknown; there are") as caught:
+        plan_sweep("sota-k400", "scenes", systems=True, only=["TEA"])
+    assert caught.value.hint == "it has recipes for k400 only: --dataset k400"
 
 
 def test_runs_of_an_ablation_have_one_length():

@@ -11,8 +11,10 @@ from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.sweep import Outcome
 from stsm_cli.cli.ablate_runs import Runner, _by_draw
 from stsm_cli.cli.app import run
+from stsm_cli.config.load import load_recipe
 from stsm_cli.engine.runlog import RunFolder
-from stsm_cli.errors import DataError, InterruptedRunError, PreemptedError
+from stsm_cli.errors import DataError, DivergedError, InterruptedRunError, PreemptedError
+from stsm_cli.models.build import build_model
 
 RESULT = {
     "num_videos": 16,
@@ -294,6 +296,52 @@ def test_weights_to_start_from_are_looked_at_before_anything_is_made_or_trained(
     assert "gone.safetensors: " in capsys.readouterr().err
     assert trained[0] == []
     assert [path.name for path in tmp_path.iterdir()] == ["gone.safetensors"]
+
+
+def test_weights_to_start_from_are_looked_at_for_each_network(capsys):
+    network = build_model(load_recipe("scenes/tsn").recipe.model)
+    Path("w.safetensors").write_bytes(save(network.state_dict()))
+    sets = ["--set", "model.weights=null", "--set", "model.init=w.safetensors"]
+    rows = ["--row", "TSN R-50", "--row", "TSN MobileNetV2"]
+    for names in (rows, [*rows[2:], *rows[:2]]):
+        command = ["ablate", "backbones-k400", "--dataset", "scenes", *names, *sets, "--dry-run"]
+        assert run(command) == 0
+        assert "warning: w.safetensors: " in capsys.readouterr().err
+
+
+def test_all_sets_that_lack_something_are_told_at_once(capsys):
+    flow = ["--set", "model.backbone=r2plus1d_small", "--set", "model.stream=flow"]
+    rows = ["--row", "TSN", "--row", "T", "--seeds", "2"]
+    assert run(["ablate", "spatial", *rows, *flow]) == 1
+    text = capsys.readouterr().err
+    assert "error: data/order: has no optical flow by dis, which the recipe reads\n" in text
+    assert "data/order-draw1: has no optical flow by dis, which the recipe reads\n" in text
+    told = (
+        "hint: `stsm prepare order data/order-draw1 --draw 1`, then `stsm prepare flow data/order-"
+    )
+    assert told in text
+
+
+def test_a_row_that_diverges_is_named(capsys, data, monkeypatch, tiny_rows):
+    def diverge(*_args, **_options):
+        raise DivergedError("the loss is nan at step 3", hint="lower optim.lr")
+
+    monkeypatch.setattr("stsm_cli.engine.train.train", diverge)
+    assert run(["ablate", "spatial", *tiny_rows, "--data", data, "--jobs", "1"]) == 1
+    text = capsys.readouterr().err
+    assert "error: row TSN, seed 0 (results/runs/spatial-order-" in text
+    assert "TSN-seed0): the loss is nan at step 3\n" in text
+    assert "hint: lower optim.lr; `--row` runs the other rows without it\n" in text
+
+
+def test_a_row_without_memory_is_named(capsys, data, monkeypatch, tiny_rows):
+    def fill(*_args, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr("stsm_cli.engine.train.train", fill)
+    assert run(["ablate", "spatial", *tiny_rows, "--data", data, "--jobs", "1"]) == 1
+    text = capsys.readouterr().err
+    assert "TSN-seed0): there is not enough memory (MemoryError)\n" in text
 
 
 def test_all_trains_what_tables_share_once_and_goes_on_after_ctrl_c(

@@ -56,10 +56,10 @@ def test_flow_that_is_absent_is_told_once_and_networks_without_a_shift_have_a_da
     assert "I3D RGB+flow 0 of 2 183.8 M 0.23 M - not known" in lines_of(out)
     assert err.splitlines()[-4:] == [
         line
-        for draw in ("data/scenes", "data/scenes-draw1")  # one a seed
+        for draw, option in (("data/scenes", ""), ("data/scenes-draw1", " --draw 1"))  # one a seed
         for line in (
             f"warning: {draw}: has no optical flow by dis, which the recipe reads",
-            f"hint: prepare the data set there, then `stsm prepare flow {draw}`",
+            f"hint: `stsm prepare scenes {draw}{option}`, then `stsm prepare flow {draw}`",
         )
     ]
 

@@ -538,6 +538,8 @@ def test_each_draw_has_a_folder_beside_the_first():
     draws = [load_recipe("order/tsn", [f"data.order.draw={n}"]).recipe.data for n in (0, 2)]
     assert [draw.place() for draw in draws] == [Path("data/order"), Path("data/order-draw2")]
     assert draws[1].place(Path("videos/set.1")) == Path("videos/set.1-draw2")
+    beside = Path.cwd().parent / f"{Path.cwd().name}-draw2"
+    assert draws[1].place(Path()) == draws[1].place(Path("inside/..")) == beside
     assert load_recipe("synth/tsn").recipe.data.place() == Path("data/synth")
 
 

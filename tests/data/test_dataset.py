@@ -131,5 +131,5 @@ def test_a_set_without_flow_is_told_before_its_lists_are_read(tmp_path, split):
     synth = config(dataset="synth", synth=SynthConfig())
     with pytest.raises(DataError, match="new: has no optical flow by dis") as caught:
         open_split(synth, tmp_path / "new", split, decoder="pyav", flow_fields=1)
-    assert "prepare the data set there, then `stsm prepare flow" in caught.value.hint
+    assert f"`stsm prepare synth {tmp_path}/new`, then `stsm prepare flow" in caught.value.hint
     assert not (tmp_path / "new").exists()

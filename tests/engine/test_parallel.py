@@ -176,8 +176,11 @@ def test_a_killed_process_is_an_error():
     def die(task, tell):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(StsmError, match="the process of run 1 was killed"):
+    with pytest.raises(StsmError, match="the process of run 1 was killed") as caught:
         list(run_side_by_side(1, die, jobs=2, on_news=ignore))
+    assert caught.value.hint == "where memory ran out, fewer --jobs or --workers take less"
+    with pytest.raises(StsmError, match="the process of row 0 was killed"):
+        list(run_side_by_side(1, die, jobs=2, on_news=ignore, called="row {}".format))
 
 
 @pytest.mark.parametrize(
