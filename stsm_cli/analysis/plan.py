@@ -1,14 +1,16 @@
 """Sweeps before they run: the channels that really move, and the cost of training, row by row."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from stsm_cli.analysis.ablation import Row, Run, Sweep, SystemRow
 from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.records import RunRecord, finished_among, read_records
+from stsm_cli.analysis.sweep import is_trained
 from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import OptimConfig, Recipe, ShiftConfig
@@ -68,7 +70,8 @@ class RowPlan:
         seconds: Of one run, by the records of runs of this network on these data; None without any.
         moved: By width of the layer, narrow ones first.
         trained: Recipe hashes of the networks of the runs that are recorded.
-        to_train: The networks of those that are to do.
+        to_train: The networks of those that are to do, but those whose run folder is there: a
+            record holds no scores that could be fused.
     """
 
     row: Row
@@ -140,7 +143,8 @@ def describe_sweeps(
             rows, recorded = [], finished_among(records, sweep)
             for row in sweep.rows:
                 runs = [run for run in sweep.runs if run.row == row]
-                rows.append(_row_plan(runs, recorded, times))
+                kept = partial(is_trained, out, sweep)
+                rows.append(_row_plan(runs, recorded, times, kept))
                 bar.advance(1, sweep.name)
             plans.append(Plan(sweep, tuple(rows)))
     return tuple(plans)
@@ -151,10 +155,10 @@ def total_work(plans: Sequence[Plan]) -> Workload:
     rows = [row for plan in plans for row in plan.rows]
     done = {known for row in rows for known in row.trained}
     missing = {training.recipe_hash: training for row in rows for training in row.to_train}
-    left = [training for known, training in missing.items() if known not in done]
+    left = list(missing.values())
     seconds = [training.seconds for training in left if training.seconds is not None]
     return Workload(
-        num_finished=len(done),
+        num_finished=len(done - missing.keys()),
         num_missing=len(left),
         macs=sum(training.macs for training in left),
         seconds=sum(seconds),
@@ -182,7 +186,12 @@ def moved_channels(shift: ShiftConfig | None, channels: int, num_sites: int) -> 
     return Moved(channels, num_sites, num_moved, parts if num_moved else "")
 
 
-def _row_plan(runs: Sequence[Run], recorded: Container[str], times: Sequence[Time]) -> RowPlan:
+def _row_plan(
+    runs: Sequence[Run],
+    recorded: Container[str],
+    times: Sequence[Time],
+    is_kept: Callable[[Run], bool],
+) -> RowPlan:
     recipes = [stream.recipe for stream in runs[0].streams]
     recipe = recipes[0]
     costs = [_cost(runs[0].row, recipe) for recipe in recipes]
@@ -213,6 +222,7 @@ def _row_plan(runs: Sequence[Run], recorded: Container[str], times: Sequence[Tim
             for run in runs
             if run.recipe_hash not in recorded
             for stream, macs, took in zip(run.streams, macs_run, seconds, strict=True)
+            if not is_kept(stream)
         ),
     )
 

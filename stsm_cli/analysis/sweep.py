@@ -53,6 +53,11 @@ def run_folder(out: Path, sweep: Sweep, run: Run) -> Path:
     return out / "runs" / f"{sweep.name}-{sweep.slug}" / run.folder
 
 
+def is_trained(out: Path, sweep: Sweep, run: Run) -> bool:
+    """True if the folder of a run of one stream is there, with the test that ended its training."""
+    return (run_folder(out, sweep, run) / "result.json").is_file()
+
+
 def run_sweep(
     sweep: Sweep,
     out: Path,

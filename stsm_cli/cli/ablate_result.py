@@ -30,6 +30,7 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
     from stsm_cli.analysis.reading import still_climbing, verdicts
 
     _, group, rows = _measured(sweep, out)
+    protocols = {record.protocol for record in group.records}  # rows tell their own
     return {
         "schema": "stsm.ablation/1",
         "name": sweep.name,
@@ -37,7 +38,7 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
         "dataset": sweep.dataset,
         "budget": sweep.budget,
         "epochs": group.epochs,
-        "protocol": group.first.protocol,
+        "protocol": group.first.protocol if len(protocols) == 1 else None,
         "experiment": sweep.experiment,
         "rows": [_row_record(sweep, row) for row in rows],
         "verdicts": [*verdicts(rows), *still_climbing(group)],
@@ -83,6 +84,8 @@ def _row_record(sweep: "Sweep", row: "RowSummary") -> dict[str, Any]:
         "sd": top1 and top1.sd,
         "seeds": {record.seed: record.score.top1 for record in row.records},
         "pair_accuracy": pair and pair.mean,
+        "protocol": row.records[0].protocol if row.records else None,
+        "epochs": row.records[0].num_epochs if row.records else None,
         "factors": {
             name: {"top1": top1.mean, "pair_accuracy": in_pair.mean}
             for name, (top1, in_pair) in row.factors.items()

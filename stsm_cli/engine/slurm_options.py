@@ -91,6 +91,8 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
         )
     if "time" not in values:
         raise UsageError("--slurm: a job's `time` is missing", hint="such as time=48:00:00")
+    if name == "local" and values.get("nodes", "1") != "1":
+        raise UsageError(f"--slurm nodes={values['nodes']}: cluster=local is one machine")
     _check_gpus(values)
     if workers is None:
         cpus = values.get("cpus_per_task")

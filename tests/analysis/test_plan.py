@@ -14,6 +14,7 @@ from stsm_cli.analysis.plan import (
     total_work,
 )
 from stsm_cli.analysis.records import record_path
+from stsm_cli.analysis.sweep import run_folder
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ShiftConfig
 
@@ -190,10 +191,16 @@ def test_two_streams_cost_what_both_do(tmp_path):
     assert work.macs == sum(row.macs_run for row in plan.rows) - shared
 
 
-def test_two_streams_that_are_recorded_leave_nothing_to_train(tmp_path, monkeypatch):
+def test_streams_are_trained_again_where_their_folders_are_gone(tmp_path, monkeypatch):
+    """A record holds no scores that could be fused."""
     sweep = plan_sweep("sota-k400", systems=True)
-    done = {run.recipe_hash for run in sweep.runs if run.row.name == "I3D RGB+flow"}
-    monkeypatch.setattr(module, "finished_among", lambda records, sweep: done)
+    (both,) = [run for run in sweep.runs if run.row.name == "I3D RGB+flow"]
+    monkeypatch.setattr(module, "finished_among", lambda records, sweep: {both.recipe_hash})
     (plan,) = describe_sweeps([sweep], tmp_path)
     work = total_work([plan])
+    assert (work.num_finished, work.num_missing) == (1, len(plan.rows) - 1)  # I3D alone, too
+    result = run_folder(tmp_path, sweep, both) / "result.json"
+    result.parent.mkdir(parents=True)
+    result.touch()
+    work = total_work(describe_sweeps([sweep], tmp_path))
     assert (work.num_finished, work.num_missing) == (2, len(plan.rows) - 2)

@@ -16,8 +16,10 @@ def finished(monkeypatch):
     """`stsm ablate alpha` of runs that nobody trained, most of which took off late."""
 
     def outcome(runner, planned, *rest):
+        epochs = planned.recipe.optim.epochs
         late = [
-            {"train_loss": 1.0, "train_top1": 20.0, "val_top1": 20.0 + 3 * k} for k in range(10)
+            {"train_loss": 1.0, "train_top1": 20.0, "val_top1": 20.0 + 30 * k / epochs}
+            for k in range(epochs)
         ]
         low, high = wilson_interval(40, 100)
         result = {"num_videos": 100, "num_listed": 100, "correct": 40, "top1": 40.0, "top5": 90.0}
@@ -47,6 +49,20 @@ def test_rows_that_took_off_late_and_what_the_longer_budget_takes(finished, caps
     ) in out
     assert " one after another by the runs recorded so far.\n" in out
     assert "the short budget leaves out 3/4, T 1/8" in err
+
+
+def test_json_tells_the_protocol_and_length_of_each_row(finished, capsys, monkeypatch):
+    monkeypatch.setattr("stsm_cli.cli.ablate._obstacles", lambda *of: [])
+    assert run([*finished, "--json", "--row", "0", "--row", "3/8"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["protocol"], result["epochs"]) == ("order-2x3@48-test", 10)
+    assert run([*finished, "--json", "--dataset", "k400", "--row", "0", "--row", "3/8"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["protocol"] is None
+    told = {row["name"]: (row["protocol"], row["epochs"]) for row in result["rows"]}
+    assert told["0"] == ("k400-10x3@256-score", 100)
+    assert told["3/8"] == ("k400-10x3@256", 100)
+    assert told["1"] == (None, None)
 
 
 def test_json_has_them_among_the_verdicts(finished, capsys):

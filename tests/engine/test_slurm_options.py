@@ -78,6 +78,7 @@ def test_time_is_read_as_sbatch_reads_it(limit, minutes):
         ("partition=gpu", "--slurm: a job's `time` is missing"),
         ("time=soon", "--slurm time=soon: must be minutes, H:MM:SS or D-HH:MM:SS"),
         ("time=3,nodes=0", "--slurm nodes=0: must be a number of at least 1"),
+        ("cluster=local,time=3,nodes=2", "--slurm nodes=2: cluster=local is one machine"),
         ("time=3,gpus_per_node=all", "--slurm gpus_per_node=all: must be a number"),
         ("time=3,ntasks_per_node=0", "--slurm ntasks_per_node=0: must be a number of at least 1"),
         ("time=3,gres=gpu:8", "--slurm gres=gpu:8: does not say how many processes train"),
