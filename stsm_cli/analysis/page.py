@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -18,6 +19,7 @@ from markupsafe import Markup
 
 from stsm_cli.analysis.records import write_whole
 from stsm_cli.analysis.template import fill
+from stsm_cli.atomic import may_replace
 
 PAGE = "index.html"
 TITLE = "STSM: the paper's tables, checked and measured"
@@ -25,6 +27,12 @@ MIME = {".svg": "image/svg+xml", ".png": "image/png"}
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False}).enable("table")
 SHORT_CELL = 32  # characters of Markdown; a longer cell may be broken into lines
 _ANCHOR = re.compile(r'<a id="(\w+)"></a>')  # how the audit names the heading below
+
+
+def is_our_page(out: Path) -> bool:
+    """True if the page of the folder `out` was made here, or there is none."""
+    beginning = fill("page.html", title=TITLE, chapters=[]).partition("<style>")[0]
+    return may_replace(out / PAGE, beginning)
 
 
 def write_page(out: Path, files: Sequence[Path]) -> Path:
@@ -124,7 +132,7 @@ def _chapter(anchor: str, markdown: str) -> _Chapter:
 
 def _picture(path: str) -> str:
     """The place of a picture, the same for its SVG and its PNG."""
-    return f"picture-{Path(path).with_suffix('')}"
+    return f"picture-{path.removesuffix('.svg').removesuffix('.png')}"
 
 
 def _linked_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[_Chapter]:
@@ -145,7 +153,10 @@ def _embed_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[str]:
     places: list[str] = []
     for image in [token for chapter in chapters for token in chapter.inline()]:
         if image.type == "image":
-            file, place = folder / str(image.attrs["src"]), _picture(str(image.attrs["src"]))
+            file, place = (
+                folder / unquote(str(image.attrs["src"])),
+                _picture(str(image.attrs["src"])),
+            )
             if not _is_picture(folder, str(image.attrs["src"])):
                 image.type, image.children = "text", None
                 continue
@@ -159,5 +170,5 @@ def _embed_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[str]:
 
 def _is_picture(folder: Path, path: str) -> bool:
     """True if a picture lies in the folder: a page that is sent shows nothing from elsewhere."""
-    file = (folder / path).resolve()
+    file = (folder / unquote(path)).resolve()
     return file.suffix in MIME and file.is_file() and file.is_relative_to(folder.resolve())

@@ -60,6 +60,7 @@ def report(
 
 def _check_folder(out: Path) -> None:
     from stsm_cli.analysis.index import is_ours
+    from stsm_cli.analysis.page import PAGE, is_our_page
     from stsm_cli.engine.saved_files import check_file
 
     if not out.is_dir():
@@ -71,6 +72,11 @@ def _check_folder(out: Path) -> None:
             hint="name the one that `stsm ablate` wrote to, or an empty folder",
         )
     check_file("--out", out / "README.md")
+    if not is_our_page(out):
+        raise UsageError(
+            f"--out {out}: its {PAGE} is not of `stsm report`, which would replace it",
+            hint="move it away",
+        )
     if not is_ours(out):
         raise UsageError(
             f"--out {out}: its README.md is not of `stsm report`, which would replace it",
@@ -84,6 +90,7 @@ def _write(out: Path, *, html: bool) -> list[Path]:
     from stsm_cli.analysis.audit import write_audit
     from stsm_cli.analysis.index import write_index
     from stsm_cli.analysis.page import PAGE, write_page
+    from stsm_cli.analysis.probes_page import PROBES_PAGE
     from stsm_cli.analysis.publish import publish, write_pictures
 
     names, written = ablation_names(), []
@@ -100,6 +107,7 @@ def _write(out: Path, *, html: bool) -> list[Path]:
         written += [*beside, index]
         bar.advance(1, "audit")
         if html:
-            written.append(write_page(out, [index, *tables, *beside]))
+            probes = [path for path in (out / PROBES_PAGE,) if path.is_file()]
+            written.append(write_page(out, [index, *tables, *beside, *probes]))
             bar.advance(1, "page")
     return written

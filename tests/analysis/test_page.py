@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stsm_cli.analysis.contact_sheet import Picture, SheetChapter, Strip, sheet_html
-from stsm_cli.analysis.page import page_html, write_page
+from stsm_cli.analysis.page import is_our_page, page_html, write_page
 
 RESULTS = Path(__file__).parents[2] / "results"
 # Chrome first: where Ubuntu has Chromium, it cannot see temporary folders.
@@ -183,6 +183,25 @@ def test_nothing_from_outside_the_folder_is_shown(files, tmp_path_factory):
 def test_a_name_for_a_heading_that_does_not_follow_is_text(files):
     files[1].write_text('# Table\n\n<a id="9"></a>\n')
     assert "9" not in "".join(Page(page_html(files[1:2])).ids())
+
+
+def test_pictures_of_any_name_are_shown_and_none_is_its_text(files):
+    folder = files[0].parent
+    for name in ("größe.svg", "my picture.svg"):
+        (folder / name).write_text(SVG.format(width=5))
+    files[1].write_text("# Table\n\n![a](größe.svg) ![b](<my picture.svg>) ![to do]() ![here](.)\n")
+    page = Page(page_html(files[1:2]))
+    assert [attrs["alt"] for attrs, _ in page.all("img")] == ["a", "b"]
+    assert page.all("p")[-1][1].endswith("to do here")
+
+
+def test_a_page_of_another_hand_is_not_ours(files):
+    folder = files[0].parent
+    assert is_our_page(folder)
+    write_page(folder, files)
+    assert is_our_page(folder)
+    (folder / "index.html").write_text("<!DOCTYPE html>\n<title>My site</title>\n")
+    assert not is_our_page(folder)
 
 
 def test_a_picture_that_is_not_there_is_its_text(files):

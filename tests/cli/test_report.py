@@ -52,6 +52,16 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
+def test_a_page_of_another_hand_is_left_alone(tmp_path, capsys):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "index.html").write_text("<title>My site</title>\n")
+    assert run(["report", "--out", str(tmp_path)]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert f"--out {tmp_path}: its index.html is not of `stsm report`" in error
+    assert hint == "hint: move it away"
+    assert (tmp_path / "index.html").read_text() == "<title>My site</title>\n"
+
+
 def test_a_readme_of_another_hand_is_left_alone(tmp_path, capsys):
     (tmp_path / "records").mkdir()
     (tmp_path / "README.md").write_text("# My project\n")
