@@ -5,14 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from stsm_cli.analysis.ablation import Ablation, joined_hash
+from stsm_cli.analysis.ablation import Ablation
 from stsm_cli.analysis.cells import adds, joined, mega
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
-from stsm_cli.analysis.summary import LABELS, Group
+from stsm_cli.analysis.summary import LABELS, Group, setting_of
 from stsm_cli.config.load import load_recipe
-from stsm_cli.config.run_identity import content_hash
-from stsm_cli.config.schema import DatasetName, ModelConfig, Recipe
-from stsm_cli.stored import Machine, as_stored
+from stsm_cli.config.schema import DatasetName, ModelConfig
 
 
 def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[str]:
@@ -61,30 +59,13 @@ def _mixed(records: Sequence[RunRecord]) -> list[str]:
     """A line on each row whose seeds are not of one recipe, as where it changed between them."""
     rows: dict[str, dict[str, list[str]]] = {}
     for record in records:
-        rows.setdefault(record.row, {}).setdefault(_setting(record), []).append(str(record.seed))
+        rows.setdefault(record.row, {}).setdefault(setting_of(record), []).append(str(record.seed))
     return [
         f"Row {row}, of several recipes: "
         + "; ".join(f"seed {joined(seeds)} of `{known}`" for known, seeds in recipes.items())
         for row, recipes in rows.items()
         if len(recipes) > 1
     ]
-
-
-def _setting(record: RunRecord) -> str:
-    """The hash of all that the seeds of a row share."""
-    streams = filter(None, (record, record.flow))
-    return joined_hash(
-        content_hash(_without_seed(s.recipe), as_stored(Machine, s.environment).init_sha256)
-        for s in streams
-    )
-
-
-def _without_seed(recipe: Recipe) -> Recipe:
-    """A recipe as that of seed 0, with the draw of that."""
-    data, generated = recipe.data, recipe.data.generated
-    if data.draw and generated is not None:
-        data = data.model_copy(update={data.dataset: generated.model_copy(update={"draw": 0})})
-    return recipe.model_copy(update={"seed": 0, "data": data})
 
 
 def _commands(ablation: Ablation, records: Sequence[RunRecord]) -> str:

@@ -75,8 +75,12 @@ def _decided(answers: Sequence[PlannedAnswer]) -> Iterator[str]:
     """Verdicts alone: the numbers stand in the table of the contrasts."""
     for answer in answers:
         question, verdict = answer.question, SOLVED.get(answer.verdict)
-        if verdict is not None:
-            yield f"{question.name}, {question.asked} on the {LABELS[question.dataset]}: {verdict}."
+        if verdict is not None and answer.contrast is not None:
+            low, high = answer.contrast.interval
+            by = f" (by an interval of {low:+.2f} to {high:+.2f})"
+            sure = by if answer.verdict == "equal" else ""
+            on = LABELS[question.dataset]
+            yield f"{question.name}, {question.asked} on the {on}: {verdict}{sure}."
 
 
 def _undecided(answers: Sequence[PlannedAnswer]) -> Iterator[str]:

@@ -124,9 +124,11 @@ def _macs_reasons(paper: PaperCost, train: Cost, test: Cost) -> list[str]:
         f"(paper 4.2), where a view costs {test.macs / 1e9:.2f} G"
     ]
     if not rounds_to(plain, printed):
+        classes = implied_head(paper, train)
+        head = "" if classes == paper.num_classes else f" with a head of {classes} classes"
         reasons.append(
             f"{printed} G counts batch norm (2 an element) and activations (1) too, "
-            f"{counted_more:.3f} G; the multiply-adds alone are {plain:.2f} G"
+            f"{counted_more:.3f} G{head}; the multiply-adds alone are {plain:.2f} G"
         )
     return reasons
 

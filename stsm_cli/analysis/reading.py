@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from stsm_cli.analysis.comparison import (
     RowComparison,
@@ -16,7 +16,7 @@ from stsm_cli.analysis.comparison import (
 )
 from stsm_cli.analysis.paper import PaperTable
 from stsm_cli.analysis.planned import question_of
-from stsm_cli.analysis.statistics import Spread, agreement
+from stsm_cli.analysis.statistics import LEAST, Spread, agreement
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network, claimed
 
 
@@ -50,6 +50,7 @@ def verdicts(rows: Sequence[RowSummary]) -> list[str]:
         sentences.append(f"{len(rows) - len(measured)} of {len(rows)} rows are not run.")
     for name, members in networks.items():
         sentences.append(_one_network(name, members, conclusion.comparisons))
+    sentences += _across_networks(measured) if networks else []
     if len(measured) > 1 and not networks:  # rows of several networks have no common order
         sentences += _measured(measured, rows)
     if known := [pair for pair in conclusion.comparisons if pair.is_run]:
@@ -160,6 +161,49 @@ def _one_network(
         return f"{text}."
     last = [_gap(pair) for pair in comparisons if pair.better is order[-1]]
     return "; ".join([f"{text}: {_order([_top1(row).mean for row in order])}", *last]) + "."
+
+
+def _across_networks(rows: Sequence[RowSummary]) -> list[str]:
+    """Which rows of one method, in different networks, are ordered otherwise than in the paper."""
+    pairs = [
+        sorted(pair, key=_printed)
+        for pair in combinations(rows, 2)
+        if pair[0].method == pair[1].method and _printed(pair[0]) != _printed(pair[1])
+    ]
+    turned = [
+        f"{better.row.name} ({_top1(better).mean:.1f}) below {other.row.name} "
+        f"({_top1(other).mean:.1f})"
+        for other, better in pairs
+        if _top1(other).mean - _top1(better).mean >= LEAST
+    ]
+    if not turned:
+        return []
+    return [
+        f"Between networks, which no claim orders: {len(turned)} of {len(pairs)} pairs of rows of "
+        f"one method stand the other way round than in the paper, by {LEAST:g} point or more: "
+        f"{', '.join(turned)}."
+    ]
+
+
+def against_longer(short: Sequence[RowSummary], longer: Sequence[RowSummary]) -> list[str]:
+    """Whether rows of the short budget stand in the order that the longer one tells clearly."""
+    here = {row.row.name: _top1(row).mean for row in short if row.records}
+    there = [row for row in longer if row.records and row.row.name in here]
+    clear = [
+        (pair.better, pair.other) if pair.gap > 0 else (pair.other, pair.better)
+        for pair in compare(list(combinations(there, 2)))
+        if pair.is_clear
+    ]
+    if not clear:
+        return []
+    names = [(better.row.name, other.row.name) for better, other in clear]
+    turned = [f"{b} above {o}" for b, o in names if here[b] <= here[o]]
+    kept = f"{len(names) - len(turned)} stand in its order here"
+    return [
+        f"Of {len(names)} pairs of these rows that the longer budget tells apart clearly (after "
+        f"Holm's correction for all pairs), {kept}{'; not: ' if turned else ''}"
+        f"{', '.join(turned)}."
+    ]
 
 
 def _order(means: Sequence[float]) -> str:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import get_args
 
-from stsm_cli.analysis.ablation import Ablation, Budget, Row, SystemRow
+from stsm_cli.analysis.ablation import Ablation, Budget, Row, SystemRow, joined_hash
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.planned import SETS
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.config.generated_sets import GeneratedName
-from stsm_cli.config.schema import DatasetName, ShiftConfig
+from stsm_cli.config.run_identity import content_hash
+from stsm_cli.config.schema import DatasetName, Recipe, ShiftConfig
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.printable import either
+from stsm_cli.stored import Machine, as_stored
 
 LABELS: dict[DatasetName, str] = {
     "k400": "Kinetics-400",
@@ -34,13 +36,13 @@ SHIFTS = {
 }
 """TSN, TSM and STSM in the small ResNet of the plan (`NETWORK`), whatever table they stand in."""
 
-_Key = tuple[DatasetName, Budget, str, int, str]
-"""Data set, budget, shared recipe, numerics, and what the videos are known by."""
+_Key = tuple[DatasetName, Budget, str, int, str, str]
+"""Data set, budget, shared recipe, numerics, what the videos are known by, and kind of device."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Records that compare, at least one: of one budget, shared recipe, data set and numerics."""
+    """Records that compare, at least one: of one budget, recipe, data set, code and device."""
 
     records: tuple[RunRecord, ...]
 
@@ -86,6 +88,7 @@ def comparable(records: Sequence[RunRecord]) -> list[Group]:
             record.experiment,
             known.numerics,
             known.data or UNKNOWN,
+            (record.machine.device or "").partition(":")[0],
         )
         groups.setdefault(key, []).append(record)
 
@@ -261,3 +264,20 @@ def method_of(record: RunRecord) -> str | None:
     if record.dataset not in SETS or not is_network or record.recipe.data.sampling == "motion":
         return None
     return next((name for name, shift in SHIFTS.items() if model.shift == shift), None)
+
+
+def setting_of(record: RunRecord) -> str:
+    """Hash of all that the seeds of a row share: of its recipe without seed and draw."""
+    streams = filter(None, (record, record.flow))
+    return joined_hash(
+        content_hash(_without_seed(s.recipe), as_stored(Machine, s.environment).init_sha256)
+        for s in streams
+    )
+
+
+def _without_seed(recipe: Recipe) -> Recipe:
+    """A recipe as that of seed 0, with the draw of that."""
+    data, generated = recipe.data, recipe.data.generated
+    if data.draw and generated is not None:
+        data = data.model_copy(update={data.dataset: generated.model_copy(update={"draw": 0})})
+    return recipe.model_copy(update={"seed": 0, "data": data})

@@ -14,7 +14,7 @@ from stsm_cli.analysis.counted import count, paper_model
 from stsm_cli.analysis.paper import PaperRow, PaperTable
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.analysis.printed_cost import num_classes
-from stsm_cli.analysis.reading import built, still_rising, verdicts
+from stsm_cli.analysis.reading import against_longer, built, still_rising, verdicts
 from stsm_cli.analysis.records import RunRecord
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import (
@@ -77,7 +77,7 @@ def render(
         has_networks=bool(by_network(rows)),
         has_citations=any(row.cited for row in paper.rows),
         sections=[
-            _section(ablation, paper, group, pictures)
+            _section(ablation, paper, group, pictures, _longer(group, groups))
             for group, pictures in zip(groups, figures, strict=True)
         ],
         timeless=TIMELESS if any(row.timeless for row in ablation.all_rows) else "",
@@ -104,21 +104,43 @@ class _Section:
     conditions: Sequence[str]
 
 
+def _longer(group: Group, groups: Sequence[Group]) -> Group | None:
+    """The long budget of a group of the short one, if it is recorded."""
+    if group.first.budget != "short":
+        return None
+    same = (g for g in groups if g.first.dataset == group.first.dataset)
+    return next((g for g in same if g.first.budget == "full"), None)
+
+
 def _section(
-    ablation: Ablation, paper: PaperTable, group: Group, figures: Sequence[str]
+    ablation: Ablation,
+    paper: PaperTable,
+    group: Group,
+    figures: Sequence[str],
+    longer: Group | None,
 ) -> _Section:
     rows = summarise(ablation, paper, group)
     label = LABELS[group.first.dataset]
     *sentences, conclusion = _sentences(rows, paper)
     return _Section(
-        title=f"{label[0].upper()}{label[1:]}, {group.first.budget} budget: {group.extent}",
+        title=f"{label[0].upper()}{label[1:]}, {group.first.budget} budget{_device(group)}: "
+        f"{group.extent}",
         table=markdown(*_whole_table(rows, paper, group)),
         factors=_factors(rows),
         figures=figures,
-        sentences=[*sentences, *still_rising(group)],
+        sentences=[
+            *sentences,
+            *still_rising(group),
+            *(against_longer(rows, summarise(ablation, paper, longer)) if longer else ()),
+        ],
         conclusion=conclusion,
         conditions=conditions(ablation, paper.dataset, group),
     )
+
+
+def _device(group: Group) -> str:
+    device = (group.first.machine.device or "cpu").partition(":")[0]
+    return "" if device == "cpu" else f" on {device}"
 
 
 def _factors(rows: Sequence[RowSummary]) -> str:

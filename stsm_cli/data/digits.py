@@ -1,7 +1,7 @@
 """Handwritten digits as shapes: scikit-learn's copy of the test set of UCI's `optdigits`.
 
 1,797 samples of 8×8 pixels by 13 writers, who are not named. Like samples lie side by side, so each
-split takes a stretch of its own: the writers of one are hardly among those of another.
+split takes a stretch of its own: the writers of one are probably not among those of another.
 """
 
 from functools import cache, partial

@@ -57,7 +57,7 @@ def test_mobilenet_is_printed_by_another_counter_and_for_another_head(
         f"{printed} G is a view of 224² pixels; the tests see 256² (paper 4.2), "
         f"where a view costs {at_256} G",
         f"{printed} G counts batch norm (2 an element) and activations (1) too, "
-        f"{with_elementwise} G; the multiply-adds alone are {alone} G",
+        f"{with_elementwise} G with a head of 79 classes; the multiply-adds alone are {alone} G",
         "2.33M is a head of 79 to 86 classes; with 174 classes it is 2.45M",
     )
 

@@ -15,6 +15,7 @@ from stsm_cli.analysis.summary import (
     printed_lines,
     summarise,
 )
+from stsm_cli.analysis.tables import render
 from stsm_cli.config.schema import DatasetName, ShiftConfig
 
 
@@ -46,6 +47,20 @@ def test_runs_on_other_videos_or_of_other_code_are_never_in_one_group(measure, t
     assert is_of(new[0], replace(sweep, data_id="order/2"))
     assert not is_of(old, replace(sweep, data_id="order/2"))
     assert not is_of(new[0], plan_sweep("alpha", full=True))
+
+
+def test_runs_on_other_devices_are_never_in_one_group(measure, tmp_path):
+    sweep = measure("alpha", lambda run: 70)
+    old, older, *new = read_records(tmp_path)
+    on_gpu = [
+        replace(run, environment=run.environment | {"device": f"cuda:{number}"})
+        for number, run in enumerate((old, older))
+    ]
+    found = comparable([*on_gpu, *new])
+    assert [len(group.records) for group in found] == [5, 2]
+    text = render(sweep.ablation, load_paper_table(1), found, [[], []])
+    assert "## Set of order, short budget: 10 epochs, 1 seed\n" in text
+    assert "## Set of order, short budget on cuda: 10 epochs, 1 seed\n" in text
 
 
 def test_rows_hold_their_seeds_in_order(measure, tmp_path):
