@@ -15,13 +15,14 @@ from dataclasses import asdict, field, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import JsonValue, NonNegativeFloat, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep, joined_hash, slug
 from stsm_cli.atomic import folder_if_filled, try_file, whole_file
+from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.kinds import Seed
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.networks_3d import fusion_of
@@ -232,6 +233,11 @@ def _check_recipe(path: Path, record: RunRecord, known: str) -> None:
         "protocol": recipe.protocol,
         "network.size_px": recipe.test.crop_px,
     }
+    if record.dataset in get_args(GeneratedName) and record.machine.data_id:
+        made = record.machine.data_id.partition("/")[0]
+        if made != record.dataset:
+            told = f"environment.data_id is {record.machine.data_id}, but its dataset is"
+            raise DataError(f"{path}: {told} {record.dataset}", hint=AGAIN)
     for key, value in computed.items():
         if (found := attrgetter(key)(record)) != value:
             told = f"{key} is {found}, but its recipe gives {value}"

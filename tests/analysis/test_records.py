@@ -198,6 +198,11 @@ def edited(path, *keys, to):
         (("network", "size_px"), 224, r"network\.size_px is 224, but its recipe gives 48"),
         (("protocol",), "synth-1x3@32", "protocol is synth-1x3@32, but its recipe gives order-2x3"),
         (("dataset",), "k400", "dataset is k400, but its recipe gives order"),
+        (
+            ("environment", "data_id"),
+            "scenes/2",
+            r"environment\.data_id is scenes/2, but its dataset is order",
+        ),
         (("recipe",), {}, r"not a run record: recipe\.model: Field required"),
         (
             ("recipe", "optim", "policy"),
