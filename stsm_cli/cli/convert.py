@@ -13,6 +13,7 @@ from stsm_cli.config.networks_3d import SlowFastBackbone
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
 from stsm_cli.models.weights_names import SOURCES
+from stsm_cli.models.weights_stated import SOMETHING_V1
 from stsm_cli.printable import command_line, counted
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def convert(
       stsm convert SLOWFAST_4x16_R50.pkl -o weights/slowfast.safetensors --json
       stsm convert tsm_r50.pth.tar --from mit -o weights/tsm_r50_mit.safetensors
     """
-    _check(source, out, force)
+    _check(file, source, out, force)
     check_kind(file)
     from stsm_cli.models.weights_convert import convert as convert_file
     from stsm_cli.models.weights_convert import save_converted
@@ -71,11 +72,15 @@ def convert(
         _print(file, converted, out)
 
 
-def _check(source: str | None, out: Path, force: bool) -> None:
+def _check(file: Path, source: str | None, out: Path, force: bool) -> None:
     from stsm_cli.engine.saved_files import check_out
 
     if source is not None and source not in SOURCES:
         raise UsageError(f"--from must be one of {', '.join(SOURCES)}, got {source!r}")
+    if file.exists() and out.exists() and out.samefile(file):
+        raise UsageError(
+            f"--out {out}: is the file to convert, which stays as it is", hint="choose another name"
+        )
     check_out(out, (SAFETENSORS,), force=force)
 
 
@@ -94,6 +99,9 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "recipe": converted.recipe,
         "also": list(converted.also),
         "relatives": list(converted.relatives),
+        "frames": converted.frames,
+        "for_frames": converted.for_frames,
+        "rules": dict(converted.rules),
         "missing": [],  # else it would have been an error
         "unexpected": [],
         "dropped": list(converted.dropped),
@@ -102,6 +110,7 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "num_training_only_parameters": sum(converted.training.values()),
         "folded": list(converted.folded),
         "num_folded_parameters": sum(converted.folded.values()),
+        "notes": _notes(file, converted, out),
         "output": str(out),
         "sha256": sha256,
     }
@@ -134,7 +143,7 @@ def _notes(file: Path, converted: "Converted", out: Path) -> list[str]:
     if folded:
         biases = f"{counted(len(folded), 'bias', 'biases')} ({_parameters(folded)})"
         notes.append(f"{biases} went into the batch norms behind them")
-    if converted.shifted:
+    if converted.shifted and "model.shift.alpha" not in converted.rules:
         notes.append("no tensor tells the share of shifted channels: 1/4 is TSM's default")
     return [*notes, *_commands(converted, out)]
 
@@ -153,15 +162,13 @@ def _named(sizes: Mapping[str, int]) -> str:
 
 def _commands(converted: "Converted", out: Path) -> list[str]:
     """The recipe that tests the weights, what no tensor tells of it, and the commands."""
-    frames = ["--set", f"model.num_frames={converted.frames}"] if converted.frames else []
     if converted.recipe is not None:
         return _commands_of(converted, out, converted.recipe)
-    if converted.for_frames is not None:
-        untested = f"no shipped recipe has this network for {converted.frames} frames"
-        return [untested, *_commands_of(converted, out, converted.for_frames, *frames)]
     untested = _untested(converted)
+    if converted.for_frames is not None:
+        return [untested, *_commands_of(converted, out, converted.for_frames)]
     if converted.relatives:
-        own = _commands_of(converted, out, *_for_folder(converted.relatives[0]), *frames)
+        own = _commands_of(converted, out, *_for_folder(converted.relatives[0]))
         return [f"{untested}; for those of a folder:", *own]
     return [untested, f"start from it with `{command_line('train', 'RECIPE', '--init', out)}`"]
 
@@ -185,7 +192,22 @@ def _fine_tuning(recipe: str) -> str:
     return tuned if tuned in recipe_names() else recipe
 
 
-def _commands_of(converted: "Converted", out: Path, recipe: str, *edits: str) -> list[str]:
+def _settings(converted: "Converted", recipe: str) -> list[str]:
+    """What the weights are known to need, and the recipe has otherwise."""
+    from stsm_cli.config.load import load_recipe
+
+    model = load_recipe(recipe).recipe.model
+    frames, ratio = converted.frames, converted.rules.get("model.slowfast.ratio")
+    settings = []
+    if frames not in (None, model.num_frames):
+        settings += ["--set", f"model.num_frames={frames}"]
+    if ratio not in (None, str(model.slowfast.ratio)):
+        settings += ["--set", f"model.slowfast.ratio={ratio}"]
+    return settings
+
+
+def _commands_of(converted: "Converted", out: Path, recipe: str, *others: str) -> list[str]:
+    edits = [*others, *_settings(converted, recipe)]
     test = command_line("eval", recipe, *edits, "--checkpoint", out, "--data", "ROOT")
     start = command_line("train", _fine_tuning(recipe), *edits, "--init", out)
     return [
@@ -196,8 +218,16 @@ def _commands_of(converted: "Converted", out: Path, recipe: str, *edits: str) ->
 
 
 def _untested(converted: "Converted") -> str:
+    if converted.for_frames is not None:
+        frames = [] if converted.frames is None else [counted(converted.frames, "frame")]
+        ratio = converted.rules.get("model.slowfast.ratio")
+        fast = [] if ratio is None else [f"{ratio} fast frames for each slow one"]
+        said = "" if converted.tells_frames else ", as its configuration states"
+        return f"no shipped recipe has this network for {', '.join(frames + fast)}{said}"
+    if converted.dataset == SOMETHING_V1 and converted.relatives:
+        return "no shipped recipe is of Something-Something V1, which its configuration names"
     what = f"its classes ({converted.num_classes})"
-    if converted.frames is not None:
+    if converted.frames is not None and converted.tells_frames:
         what += f" and frames ({converted.frames})"
     return f"no shipped recipe has this network with {what}"
 
@@ -211,12 +241,21 @@ def untold(converted: "Converted", recipe: str) -> list[str]:
     if also := converted.also or converted.relatives[1:]:
         others = ", ".join(f"`{other}`" for other in also)
         notes.append(f"no tensor tells it from {others}")
-    if not converted.tells_frames:
+    is_for_these = recipe in (converted.recipe, converted.for_frames)
+    if is_for_these and recipe.startswith("sthv2/") and converted.dataset is None:
+        classes = f"both have {converted.num_classes} classes"
+        notes.append(f"no tensor tells Something-Something V1 from V2: {classes}")
+    if not converted.tells_frames and converted.frames is None:
+        told = "no tensor tells the number of frames"
+        if converted.stated_frames is not None:
+            told = f"trained on {converted.stated_frames} frames, and the mean takes any number"
         notes.append(
-            f"no tensor tells the number of frames: {model.num_frames} in this recipe, other ones "
-            "with `--set model.num_frames=T`"
+            f"{told}: {model.num_frames} in this recipe, other ones with `--set model.num_frames=T`"
         )
-    if model.backbone in get_args(SlowFastBackbone):
+    if (
+        model.backbone in get_args(SlowFastBackbone)
+        and "model.slowfast.ratio" not in converted.rules
+    ):
         notes.append(
             "no tensor tells the number of fast frames for each slow one: "
             f"{model.slowfast.ratio} in this recipe, other ones with `--set model.slowfast.ratio=R`"

@@ -171,12 +171,15 @@ def make_card(
 
 
 def _accuracy(subject: "Trained", weights_sha256: str, progress: Progress) -> Accuracy | None:
-    """Of the run's tests of these weights the one under the same protocol, else its last."""
+    """Of the run's tests of these weights the one under the same protocol, else the first.
+
+    The first is that at the end of the training; the others follow by their files' names.
+    """
     if subject.card is not None and subject.card.weights_sha256 == weights_sha256:
         return subject.card.accuracy
     if subject.folder is None:
         return None
-    files = [subject.folder.result_file, *subject.folder.path.glob("eval-*.json")]
+    files = [subject.folder.result_file, *sorted(subject.folder.path.glob("eval-*.json"))]
     found = []
     for file in files:
         try:

@@ -20,6 +20,7 @@ from stsm_cli.engine.runlog import RunFolder, instead_of
 from stsm_cli.engine.step import Stepper
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.weights_file import read_pickle
+from stsm_cli.models.weights_kind import not_read
 from stsm_cli.stored import first_problem
 
 SAVE_SECONDS = 600.0  # ours: the most that a SIGKILL costs; an epoch of Kinetics-400 takes hours
@@ -146,10 +147,14 @@ def copy_checkpoint(path: Path, copy: Path) -> None:
     """Write a copy of the checkpoint at `path`, atomically.
 
     Raises:
-        CheckpointError: The copy cannot be written; what was there still is.
+        CheckpointError: `path` cannot be read, or the copy not be written; what was there still is.
     """
     try:
-        with path.open("rb") as source, whole_file(copy) as file:
+        source = path.open("rb")
+    except OSError as error:
+        raise not_read(path, error) from None
+    try:
+        with source, whole_file(copy) as file:
             shutil.copyfileobj(source, file, length=2**20)
     except OSError as error:
         raise _cannot_write(copy, error) from None

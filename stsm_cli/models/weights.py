@@ -15,6 +15,7 @@ from stsm_cli.models.network import AUXILIARY, CLASSIFIER, RELATIONS, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_header, read_pickle, read_safetensors, state_dict
 from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
+from stsm_cli.models.weights_layout import bare
 from stsm_cli.models.weights_names import SOURCES, looks_like
 from stsm_cli.printable import command_line
 
@@ -82,7 +83,7 @@ def rules(config: ModelConfig) -> dict[str, str]:
 
 
 def _rules_and_shift(config: ModelConfig) -> dict[str, str]:
-    """`rules`, and what no file of `stsm convert` tells."""
+    """`rules`, and those that only some files of `stsm convert` tell."""
     shift = config.shift
     dims, alpha = ("none", "none") if shift is None else (shift.dims, str(shift.alpha))
     return rules(config) | {
@@ -111,6 +112,8 @@ def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) ->
         found, asked = (", ".join(f"{key} {of[key]}" for key in others) for of in (stated, wanted))
         recipe = header.get("recipe")
         edits = " ".join(f"--set {key}={stated[key]}" for key in others)
+        if "model.shift.dims" in others and "model.shift.alpha" not in stated:
+            edits += " --set model.shift.alpha=1/4"  # TSM's default, else it would be the recipe's
         raise CheckpointError(
             f"{path}: trained with {found}, but the recipe's network has {asked}",
             hint=edits + (f", or recipe {recipe}" if recipe else ""),
@@ -221,15 +224,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
         state = state_dict(read_pickle(path))
     if not _is_ours(state):
         raise _foreign(path, state)
-    is_shifted = any(".net." in name for name in state)
-    return {_plain(name): tensor for name, tensor in state.items()}, is_shifted
+    return _plainly_named(path, state), any(".net." in name for name in state)
 
 
 def _is_ours(state: object) -> bool:
     return (
         isinstance(state, dict)
         and looks_like(map(str, state)) == "stsm"
-        and all(isinstance(tensor, Tensor) for tensor in state.values())
+        and all(isinstance(key, str) and isinstance(state[key], Tensor) for key in state)
     )
 
 
@@ -242,8 +244,13 @@ def _foreign(path: Path, names: object) -> CheckpointError:
     )
 
 
-def _plain(name: str) -> str:
-    return name.replace(".net.", ".")
+def _plainly_named(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names: dict[str, str] = {}
+    for name in state:
+        plain = bare(name).replace(".net.", ".")
+        if (first := names.setdefault(plain, name)) != name:
+            raise CheckpointError(f"{path}: {first} and {name} are one tensor here, {plain}")
+    return {plain: state[name] for plain, name in names.items()}
 
 
 def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:

@@ -7,15 +7,17 @@ network's must come from the file. Which network it is, the tensors tell (`weigh
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.config.schema import Backbone, ShiftConfig, System
+from stsm_cli.config.networks_3d import SlowFastBackbone
+from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig, System
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import shift_targets
 from stsm_cli.models.network import AUXILIARY
@@ -26,8 +28,18 @@ from stsm_cli.models.weights_layout import Layout
 from stsm_cli.models.weights_match import COUNTER, Match, nearest
 from stsm_cli.models.weights_names import LAYOUTS, known, layout_of, looks_like
 from stsm_cli.models.weights_others import other_network
-from stsm_cli.models.weights_stated import check_mode, check_stated, stated_frames
+from stsm_cli.models.weights_stated import (
+    SOMETHING_V1,
+    check_mode,
+    check_project,
+    check_stated,
+    stated_dataset,
+    stated_frames,
+    stated_ratio,
+    states_share,
+)
 
+_MOST_NAMES = 5
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -44,9 +56,12 @@ class Converted:
         rules: What it follows and no tensor tells, by their keys in a recipe.
         also: Other shipped recipes that the tensors fit, too.
         relatives: Without one, those with this network and another number of classes.
-        frames: Of a view, where only a network for as many has such tensors; else None.
-        for_frames: The shipped recipe that tests it right once it is set to these frames; None:
-            `recipe` needs no setting, or there is none.
+        frames: Of a view, where only a network for as many has such tensors, or its configuration
+            states them; else None.
+        for_frames: The shipped recipe that tests it right once it is set to these frames, and to
+            SlowFast's ratio of `rules`; None: `recipe` needs no setting, or there is none.
+        stated_frames: That it was trained on, as its configuration states them; else None.
+        dataset: `sthv1` or `sthv2`, where its configuration names one of them; else None.
         system: What another paper put into the backbone.
         tells_frames: Whether networks for more frames have other tensors.
         dropped: Tensors of the file that no test reads, and how many parameters each has.
@@ -65,6 +80,8 @@ class Converted:
     relatives: tuple[str, ...] = ()
     frames: int | None = None
     for_frames: str | None = None
+    stated_frames: int | None = None
+    dataset: str | None = None
     system: System | None = None
     tells_frames: bool = True
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -108,8 +125,10 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
     names = layout.our_names(state)
     weights = _renamed(state, names, layout)
     shifted = {names[key] for key in names if layout.is_shifted(key) and state[key].ndim == 4}
-    frames = stated_frames(configuration)
-    match = nearest(weights, layout, shifted=bool(shifted), frames=frames)
+    frames, ratio = stated_frames(configuration), stated_ratio(configuration)
+    match = nearest(weights, layout, shifted=bool(shifted), frames=frames, ratio=ratio)
+    if (dataset := stated_dataset(configuration)) == SOMETHING_V1:
+        match = _without_v2(match)
     if not any(name.endswith(COUNTER) for name in weights):
         weights |= {name: torch.tensor(0) for name in match.tensors if name.endswith(COUNTER)}
     if problems := _problems(match.tensors, weights, layout, names):
@@ -122,6 +141,7 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
     _check_shift(path, shifted, match)
     has_non_local = any(NON_LOCAL in name for name in weights)
     check_stated(path, configuration, shifted=bool(shifted), non_local=has_non_local)
+    check_project(path, configuration, layout.source, match.config.view)
     check_mode(path, configuration, non_local, layout.source if has_non_local else None)
     weights = {name: _owned(tensor) for name, tensor in weights.items()}
     folded = _fold_biases(weights, layout)
@@ -133,11 +153,13 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
         non_local=has_non_local,
         num_classes=match.network.num_classes,
         recipe=match.recipe,
-        rules=rules(match.config if shifted else match.config.model_copy(update={"shift": None})),
+        rules=_rules(match.config, layout, configuration, shifted=bool(shifted)),
         also=match.also,
         relatives=match.relatives,
-        frames=match.network.frames_of(match.tensors),
+        frames=match.frames,
         for_frames=match.for_frames,
+        stated_frames=frames,
+        dataset=dataset,
         system=match.config.system,
         tells_frames=match.tells_frames,
         dropped={key: _num_parameters(key, state[key]) for key in state if key not in names},
@@ -192,6 +214,28 @@ def serialised(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[start:]
 
 
+def _without_v2(match: Match) -> Match:
+    """`match` without recipes of Something-Something V2; the first is one of other classes."""
+    named = tuple(name for name in (match.recipe, match.for_frames, *match.also) if name)
+    if not any(name.startswith("sthv2/") for name in named):
+        return match
+    return replace(match, recipe=None, also=(), relatives=named[:1], for_frames=None)
+
+
+def _rules(
+    config: ModelConfig, layout: Layout, configuration: str, *, shifted: bool
+) -> dict[str, str]:
+    """Rules that no tensor tells; a shift is TSM's, in every layout along time alone."""
+    found = rules(config if shifted else config.model_copy(update={"shift": None}))
+    if shifted:
+        found["model.shift.dims"] = "T"
+    if shifted and (layout.fixed_share or states_share(configuration)):
+        found["model.shift.alpha"] = "1/4"
+    if config.backbone in get_args(SlowFastBackbone) and stated_ratio(configuration):
+        found["model.slowfast.ratio"] = str(config.slowfast.ratio)
+    return found
+
+
 def _content(path: Path) -> tuple[dict[str, Tensor], str]:
     """The state dict in a file, whatever lies around it, and the configuration beside it or ``."""
     if path.suffix == SAFETENSORS:
@@ -200,6 +244,9 @@ def _content(path: Path) -> tuple[dict[str, Tensor], str]:
     state = state_dict(content)
     if not isinstance(state, dict) or not state:
         raise CheckpointError(f"{path}: holds no state dict")
+    if state is content and not any(isinstance(value, Tensor) for value in state.values()):
+        only = ", ".join(map(str, [*state][:_MOST_NAMES]))
+        raise CheckpointError(f"{path}: holds no state dict, only {only}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: {name!r} is {type(value).__name__}, not a named tensor")

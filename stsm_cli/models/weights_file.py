@@ -79,8 +79,9 @@ def _read_torch(path: Path) -> dict[str, Any]:
 
 def state_dict(content: dict[str, Any]) -> Any:  # noqa: ANN401
     """The part of a checkpoint that should be its weights, whatever lies around it."""
-    names = ("state_dict", "model_state", "model")
-    return next((content[name] for name in names if name in content), content)
+    names = ("state_dict", "model_state", "model_state_dict", "model")
+    found = [content[name] for name in names if name in content]
+    return next((part for part in found if isinstance(part, dict)), [*found, content][0])
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

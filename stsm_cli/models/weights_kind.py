@@ -41,7 +41,7 @@ def check_kind(path: Path, kind: str | None = None) -> None:
             beginning = file.read(_SNIFFED)
     except OSError as error:
         raise not_read(path, error) from None
-    if found := _other_kind(beginning):
+    if found := _other_kind(beginning) or _misnamed(beginning, kind):
         reason, hint = found
         raise CheckpointError(f"{path}: not a readable {kind} ({reason})", hint=hint)
     if beginning.startswith(b"PK"):
@@ -64,13 +64,31 @@ def _other_kind(beginning: bytes) -> tuple[str, str | None] | None:
     return None
 
 
+def _misnamed(beginning: bytes, kind: str) -> tuple[str, str] | None:
+    """Format of a file that begins so and is called as one of the other, and a cure."""
+    is_safetensors = beginning[4:9] == b"\0\0\0\0{"  # 8 bytes: the length of its JSON
+    is_torch = beginning.startswith((b"PK\x03\x04", b"\x80\x02")) and not is_safetensors
+    if kind == "checkpoint" and is_safetensors:
+        return "it is a safetensors file", f"call it FILE{SAFETENSORS}"
+    if kind == "safetensors file" and is_torch:
+        return "it is a file of torch.save", "call it FILE.pth"
+    return None
+
+
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that would be larger in memory than on disk; `torch.save` packs nothing."""
+    """Refuse a program, and what would be larger in memory; `torch.save` packs nothing."""
     try:
         with zipfile.ZipFile(path) as archive:
+            is_script = any(name.endswith("/constants.pkl") for name in archive.namelist())
             size = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, ValueError, EOFError):
         return  # damaged: its reader says how
+    if is_script:
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint (it is a TorchScript archive, a program)",
+            hint="if you trust it, save its weights: "
+            "torch.save(torch.jit.load(FILE).state_dict(), STRIPPED)",
+        )
     if size > path.stat().st_size:
         raise CheckpointError(
             f"{path}: refused, since {path.stat().st_size} bytes would become {size}: it is "

@@ -20,6 +20,7 @@ Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 Forms = Sequence[tuple[str, "Callable[[Tensor], Tensor]"]]
 """Pattern of our name, and what makes our tensor of theirs."""
 _KINDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")  # of several GPUs, and of torch.compile
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Layout:
     """One way in which a project's checkpoints are written.
 
     Ours are torchvision's names behind `backbone.`, and `fc.{weight,bias}`. Their names are taken
-    without the `module.` of a network that was trained on several GPUs.
+    without the `module.` of a network that was trained on several GPUs, and the `_orig_mod.` of a
+    compiled one.
 
     Attributes:
         source: The project, as `--from` calls it; it may have several layouts.
@@ -41,6 +43,7 @@ class Layout:
             to the running mean that the bias goes into: exact in evaluation.
         unused: Pattern of their names of tensors that no test reads; left out, and counted.
         shifted: Pattern of their names behind which a convolution follows TSM's shift.
+        fixed_share: Whether their code shifts 1/4 of the channels and knows no other share.
         recipes: Shipped recipes with such a network. Of those that a file fits alike, the first is
             named, and the others beside it.
         any_body: Also in networks of torchvision that no recipe has.
@@ -56,6 +59,7 @@ class Layout:
     folded: Rules = ()
     unused: str | None = None
     shifted: str | None = None
+    fixed_share: bool = False
     recipes: tuple[str, ...] = ()
     any_body: bool = False
     bodies: tuple[Backbone, ...] = ()
@@ -127,9 +131,14 @@ def _stacked(name: str, parts: "Mapping[int, Tensor]") -> "dict[str, Tensor]":
     return {f"{name}.{number}": part for number, part in parts.items()}
 
 
+def flat_classifier(weight: "Tensor") -> "Tensor":
+    """(K, C) of a classifier that is a convolution there; what has no C stays as it is."""
+    return weight.flatten(1) if weight.ndim > 1 else weight
+
+
 def bare(name: str) -> str:
-    """A name as it is in training on one GPU."""
-    return name.removeprefix("module.")
+    """A name as it is in training on one GPU, not compiled."""
+    return _WRAPPERS.sub("", name)
 
 
 def _beside(name: str) -> Iterator[str]:

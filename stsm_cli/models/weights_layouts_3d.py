@@ -10,7 +10,7 @@ mmaction/models/backbones/resnet3d_slowfast.py and models/heads/slowfast_head.py
 import re
 from typing import TYPE_CHECKING
 
-from stsm_cli.models.weights_layout import Forms, Layout, Rules
+from stsm_cli.models.weights_layout import Forms, Layout, Rules, flat_classifier
 from stsm_cli.models.weights_layouts_2d import MMACTION2
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _from_pyslowfast(match: re.Match[str]) -> str:
 
 def _slow_first(weight: "Tensor") -> "Tensor":
     """(K, C) with the slow features before the fast ones, which are an eighth of them."""
-    return weight.roll(-(weight.shape[1] // 9), 1)
+    return weight.roll(-(weight.shape[1] // 9), 1) if weight.ndim == 2 else weight
 
 
 _PYSLOWFAST: Rules = (
@@ -81,7 +81,7 @@ _I3D: Rules = (  # of both ports; the second writes it all small, and a branch i
     (r"\.batch3d\.", ".bn."),
 )
 _I3D_FORMS: Forms = (
-    (r"^fc\.weight$", lambda weight: weight.flatten(1)),  # (K, C, 1, 1, 1) -> (K, C)
+    (r"^fc\.weight$", flat_classifier),  # (K, C, 1, 1, 1) -> (K, C)
 )
 _MMACTION2: Rules = (
     (r"^backbone\.slow_path\.conv1_lateral\.", "backbone.laterals.0."),

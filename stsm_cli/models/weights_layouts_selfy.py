@@ -6,7 +6,7 @@ Source: arunos728/SELFY, ops/selfy.py, ops/resnet_TSM.py and ops/models.py.
 import re
 from typing import TYPE_CHECKING
 
-from stsm_cli.models.weights_layout import Forms, Layout, Rules
+from stsm_cli.models.weights_layout import Forms, Layout, Rules, flat_classifier
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ _RULES: Rules = (
 )
 _FORMS: Forms = (
     (r"\.selfy\.", _flat),  # kernels that see one frame: (D, C, 1, 3, 3) -> (D, C, 3, 3)
-    (r"^fc\.weight$", lambda weight: weight.flatten(1)),  # (K, C, 1) -> (K, C)
+    (r"^fc\.weight$", flat_classifier),  # (K, C, 1) -> (K, C)
 )
 
 SELFY = Layout(
@@ -49,5 +49,6 @@ SELFY = Layout(
     rules=_RULES,
     forms=_FORMS,
     shifted=r"base_model\.layer\d\.\d+\.conv1\.",  # always; they shift in the block's code
+    fixed_share=True,
     recipes=("sthv2/tsm_selfy_r50_8f",),
 )

@@ -52,6 +52,7 @@ TPN = Layout(
     marks=(r"^necks\.", r"^cls_head\."),
     rules=_TPN,
     shifted=r"backbone\.layer\d\.\d+\.(conv1|downsample\.0)\.",  # always, in their 2D networks
+    fixed_share=True,
     recipes=("sthv2/tsm_tpn_r50_8f", "k400/tpn_slowonly_r50_8f"),
 )
 MMACTION2_TPN = Layout(

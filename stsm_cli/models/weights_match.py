@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from stsm_cli.config.load import load_recipe
+from stsm_cli.config.networks_3d import Backbone3D, SlowFastBackbone
 from stsm_cli.config.schema import Backbone, ModelConfig, TorchvisionBackbone
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import CLASSIFIER, Network
@@ -36,8 +37,9 @@ class Match:
         also: Others that have them, too.
         relatives: Where there is none, the shipped recipes with this network and shift and another
             number of classes.
-        for_frames: A shipped recipe that lacks nothing of it but the number of frames, which the
-            shapes tell; None without one.
+        for_frames: A shipped recipe that lacks nothing of it but the number of frames or SlowFast's
+            ratio, which the shapes or the file's configuration tell; None without one.
+        frames: Of a view, where they are told so; None: nothing tells them, or any number will do.
     """
 
     config: ModelConfig
@@ -47,6 +49,7 @@ class Match:
     also: tuple[str, ...]
     relatives: tuple[str, ...] = ()
     for_frames: str | None = None
+    frames: int | None = None
 
     @property
     def tells_frames(self) -> bool:
@@ -65,13 +68,19 @@ class _Candidate:
 
 
 def nearest(
-    weights: Mapping[str, Tensor], layout: Layout, *, shifted: bool, frames: int | None = None
+    weights: Mapping[str, Tensor],
+    layout: Layout,
+    *,
+    shifted: bool,
+    frames: int | None = None,
+    ratio: int | None = None,
 ) -> Match:
     """The network of `layout` that is nearest to `weights`, which have our names.
 
     Args:
         shifted: Whether the weights were trained with TSM's shift.
-        frames: Frames of a view, where they are known.
+        frames: Frames that a view reads, where the file's configuration states them.
+        ratio: SlowFast's, likewise.
     """
     num_classes, theirs = _num_classes(weights), shapes(weights)
     ranks = {
@@ -84,10 +93,13 @@ def nearest(
         for candidate in _candidates(layout)
     }
     best = min(ranks, key=lambda candidate: ranks[candidate])
-    config = best.config
-    frames = _network(_plain(config, num_classes)).frames_of(weights)
-    if frames not in (None, config.num_frames):
-        config = config.model_copy(update={"num_frames": frames})
+    config = _with_ratio(best.config, ratio)
+    told = _network(_plain(config, num_classes)).frames_of(weights)
+    if told is None and frames and (shifted or _sees_time(config)):
+        reads = config.view.num_frames // config.num_frames  # in SlowFast, for each slow frame
+        told = max(1, frames // reads)
+    if told not in (None, config.num_frames):
+        config = config.model_copy(update={"num_frames": told})
     alike = [candidate.recipe for candidate, rank in ranks.items() if rank == ranks[best]]
     _, other_shift, other_classes, _ = ranks[best]
     found = () if other_shift else tuple(name for name in alike if name)
@@ -98,10 +110,23 @@ def nearest(
         network=_network(_plain(config, num_classes)),
         tensors=_tensors(config, num_classes, layout),
         recipe=named[0] if named else None,
-        also=named[1:],
+        also=found[1:] if is_its else (),
         relatives=found if other_classes else (),
         for_frames=best.recipe if is_its and not has_frames else None,
+        frames=told,
     )
+
+
+def _with_ratio(config: ModelConfig, ratio: int | None) -> ModelConfig:
+    if ratio is None or config.backbone not in get_args(SlowFastBackbone):
+        return config
+    slowfast = config.slowfast.model_copy(update={"ratio": ratio})
+    return config.model_copy(update={"slowfast": slowfast})
+
+
+def _sees_time(config: ModelConfig) -> bool:
+    """Whether a network without a shift is more than the mean over its frames."""
+    return bool(config.system or config.non_local) or config.backbone in get_args(Backbone3D)
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:

@@ -2,13 +2,15 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision.models import get_model
 
 from stsm_cli.cli.app import run
-from stsm_cli.cli.convert import _commands, untold
+from stsm_cli.cli.convert import _commands, _notes, untold
 from stsm_cli.models import weights_convert
 from stsm_cli.models.weights import read_weights
 from stsm_cli.models.weights_convert import Converted
@@ -42,6 +44,9 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
     assert run([*MIT, "-o", "weights/ours.safetensors", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     out = theirs.parent / "weights" / "ours.safetensors"
+    notes = found.pop("notes")
+    assert notes[0] == "every tensor of tsm.pth.tar has its place, and no place is left empty"
+    assert notes[-1].startswith("start from it with `stsm train RECIPE --init weights/ours.safe")
     assert found == {
         "schema": "stsm.convert/1",
         "source": "tsm.pth.tar",
@@ -56,6 +61,14 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
         "recipe": None,  # none has a ResNet-18
         "also": [],
         "relatives": [],
+        "frames": None,
+        "for_frames": None,
+        "rules": {
+            "model.statistics": "own",
+            "model.shift.shortcut": "false",
+            "model.slowfast.slow_frames": "spread",
+            "model.shift.dims": "T",
+        },
         "missing": [],
         "unexpected": [],
         "dropped": [],
@@ -231,6 +244,9 @@ def test_the_recipe_is_named_and_those_that_no_tensor_tells_from_it(kinetics, ca
     )
 
 
+V1_OR_V2 = "no tensor tells Something-Something V1 from V2: both have 174 classes"
+
+
 def test_other_frames_than_a_recipe_s_are_said_with_their_setting(tmp_path):
     trn = {"weights": {}, "source": "trn", "backbone": "bninception", "system": "trn"}
     trn |= {"shifted": False, "non_local": False, "num_classes": 174, "frames": 16}
@@ -239,6 +255,7 @@ def test_other_frames_than_a_recipe_s_are_said_with_their_setting(tmp_path):
     assert _commands(Converted(**trn, for_frames=recipe), out) == [
         "no shipped recipe has this network for 16 frames",
         f"test it with `stsm eval {setting} --checkpoint {out} --data ROOT`",
+        V1_OR_V2,
         f"start from it with `stsm train {setting} --init {out}`",
     ]
     assert _commands(Converted(**trn), out) == [
@@ -252,11 +269,83 @@ def test_the_ratio_of_slowfast_is_said_to_be_the_recipe_s():
     model |= {"shifted": False, "non_local": False, "num_classes": 174}
     converted = Converted(**model, recipe="sthv2/slowfast_r50_16x8", tells_frames=False)
     assert untold(converted, "sthv2/slowfast_r50_16x8") == [
+        V1_OR_V2,
         "no tensor tells the number of frames: 16 in this recipe, other ones with `--set "
         "model.num_frames=T`",
         "no tensor tells the number of fast frames for each slow one: 4 in this recipe, other ones "
         "with `--set model.slowfast.ratio=R`",
     ]
+
+    stated = replace(converted, frames=16, dataset="sthv2", rules={"model.slowfast.ratio": "4"})
+    assert untold(stated, "sthv2/slowfast_r50_16x8") == []
+
+
+TSM = Converted({}, "mmaction2", "resnet50", True, False, 400, tells_frames=False)
+
+
+def test_frames_and_ratio_that_a_configuration_states_are_set(tmp_path):
+    recipe, out = "k400/mmaction2_v1_tsm_r50_8f", tmp_path / "a.safetensors"
+    setting = f"{recipe} --set model.num_frames=16"
+    assert _commands(replace(TSM, for_frames=recipe, frames=16), out) == [
+        "no shipped recipe has this network for 16 frames, as its configuration states",
+        f"test it with `stsm eval {setting} --checkpoint {out} --data ROOT`",
+        f"start from it with `stsm train {setting} --init {out}`",
+    ]
+    recipe, ratio = "k400/slowfast_r50_4x16", {"model.slowfast.ratio": "4"}
+    setting = f"{recipe} --set model.num_frames=8 --set model.slowfast.ratio=4"
+    untested, test, _ = _commands(replace(TSM, for_frames=recipe, frames=8, rules=ratio), out)
+    assert untested == (
+        "no shipped recipe has this network for 8 frames, 4 fast frames for each slow one, as its "
+        "configuration states"
+    )
+    assert test == f"test it with `stsm eval {setting} --checkpoint {out} --data ROOT`"
+
+
+def test_frames_of_a_relative_are_set_where_they_are_other(tmp_path):
+    tsm = replace(TSM, num_classes=7, relatives=("k400/tsm_r50_8f",))
+    for frames, setting in ((8, ""), (16, " --set model.num_frames=16")):
+        untested, test, *_ = _commands(replace(tsm, frames=frames), tmp_path / "a.safetensors")
+        assert untested.endswith("with its classes (7); for those of a folder:")
+        assert f"`stsm eval folder/tsm_r50_8f{setting} --checkpoint " in test
+
+
+def test_frames_of_a_mean_are_told_and_not_set():
+    tsn = replace(TSM, recipe="k400/tsn_r50_8f", stated_frames=3)
+    assert untold(tsn, "k400/tsn_r50_8f") == [
+        "trained on 3 frames, and the mean takes any number: 8 in this recipe, other ones with "
+        "`--set model.num_frames=T`"
+    ]
+
+
+def test_weights_of_something_v1_are_for_a_folder(tmp_path):
+    v1 = replace(TSM, num_classes=174, relatives=("sthv2/tsm_r50_8f",), dataset="sthv1", frames=8)
+    untested, test, *_ = _commands(v1, tmp_path / "a.safetensors")
+    assert untested == (
+        "no shipped recipe is of Something-Something V1, which its configuration names; for those "
+        "of a folder:"
+    )
+    assert test.startswith("test it with `stsm eval folder/tsm_r50_8f --checkpoint ")
+
+
+def test_a_share_that_is_known_needs_no_note():
+    says = "no tensor tells the share of shifted channels: 1/4 is TSM's default"
+    known = replace(TSM, rules={"model.shift.dims": "T", "model.shift.alpha": "1/4"})
+    out = Path("a.safetensors")
+    assert says in _notes(Path("a.pth"), TSM, out)
+    assert says not in _notes(Path("a.pth"), known, out)
+
+
+def test_the_file_itself_is_never_replaced(tmp_path, capsys):
+    own = tmp_path / "r18.safetensors"
+    save_file(get_model("resnet18", num_classes=2).state_dict(), own)
+    before = own.read_bytes()
+    (tmp_path / "link.safetensors").symlink_to(own)
+    for out in ("r18.safetensors", "./r18.safetensors", "link.safetensors"):
+        assert run(["convert", "r18.safetensors", "-o", out, "--force"]) == 2
+        error, hint = capsys.readouterr().err.splitlines()
+        assert error.endswith(".safetensors: is the file to convert, which stays as it is")
+        assert hint == "hint: choose another name"
+    assert own.read_bytes() == before
 
 
 def test_a_file_of_nobody_known_is_one_line_and_a_list(tmp_path, capsys):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,20 @@ def test_accuracy_is_of_the_same_weights_and_rather_of_the_same_protocol(card_of
         assert card.accuracy.num_videos == 20
         assert lines == []
     assert card_of(1, "ef")[0].accuracy is None
+
+
+def test_of_other_protocols_that_of_the_training_s_end_is_taken_then_the_first(
+    card_of, small_run, monkeypatch
+):
+    real = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda *at: sorted(real(*at), reverse=True))  # any order
+    for name, correct in (("synth-2x3@28", 8), ("synth-1x3@28", 6), ("synth-5x3@28", 9)):
+        file = small_run.path / f"eval-{name}.json"
+        file.write_text(json.dumps(result(name, correct, "ab")))
+    small_run.result_file.write_text(json.dumps(result("synth-1x1@28", 4, "cd")))
+    assert card_of(10)[0].accuracy.protocol == "synth-1x3@28"
+    small_run.result_file.write_text(json.dumps(result("synth-1x1@28", 4, "ab")))
+    assert card_of(10)[0].accuracy.protocol == "synth-1x1@28"
 
 
 def test_a_result_that_is_damaged_is_told(card_of):

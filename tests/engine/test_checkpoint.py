@@ -155,3 +155,11 @@ def test_a_copy_is_whole_or_the_old_one(tmp_path, monkeypatch):
         copy_checkpoint(last, best)
     assert load_checkpoint(best) == {"epoch": 1}
     assert {p.name for p in tmp_path.iterdir()} == {"last.pt", "best.pt"}
+
+
+def test_a_source_that_cannot_be_read_is_named_and_not_the_copy(tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"old")
+    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be read \(No such file") as caught:
+        copy_checkpoint(tmp_path / "last.pt", tmp_path / "best.pt")
+    assert caught.value.hint is None
+    assert (tmp_path / "best.pt").read_bytes() == b"old"

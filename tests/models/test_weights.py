@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -8,9 +10,9 @@ from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import build_model
-from stsm_cli.models.weights import load_init, load_weights, read_weights
+from stsm_cli.models.weights import check_rules, load_init, load_weights, read_weights
 from stsm_cli.models.weights_convert import convert, save_converted
-from stsm_cli.models.weights_file import read_safetensors
+from stsm_cli.models.weights_file import read_header, read_safetensors
 
 TSM = ShiftConfig(dims="T", alpha="1/4")
 STSM = ShiftConfig(dims="T+H+W", alpha="3/8")
@@ -237,3 +239,77 @@ def test_a_recipe_s_init_is_loaded_and_told(converted):
     ]
     build_model(config.model_copy(update={"num_classes": 5}), progress=told)
     assert told.texts[1] == f"starts from {converted}"
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("name", ["own.pth", "own.safetensors"])
+def test_a_network_in_a_wrapper_is_read_as_it_is(name, prefix, tmp_path):
+    trained = model("resnet_small", shift=TSM)
+    state = {prefix + key: value for key, value in trained.state_dict().items()}
+    if name.endswith("pth"):
+        torch.save({"model_state_dict": state, "model": "tsm_r50"}, tmp_path / name)
+    else:
+        save_file(state, tmp_path / name)
+    started, tested = (model("resnet_small", shift=TSM) for _ in range(2))
+    assert load_init(started, tmp_path / name) == ()
+    load_weights(tested, tmp_path / name)
+    assert_equal(started, plain(trained))
+    assert_equal(tested, plain(trained))
+
+
+@pytest.mark.parametrize("other", ["backbone.layer1.0.conv1.weight", "module.fc.bias"])
+def test_two_tensors_of_one_name_are_refused(other, tmp_path):
+    state = model("resnet_small", shift=TSM).state_dict() | {other: torch.zeros(1)}
+    first = "fc.bias" if "fc" in other else "backbone.layer1.0.conv1.net.weight"
+    torch.save(state, tmp_path / "own.pth")
+    one = other.removeprefix("module.")
+    with pytest.raises(CheckpointError, match=f"pth: {first} and {other} are one tensor .*, {one}"):
+        read_weights(tmp_path / "own.pth")
+
+
+@pytest.fixture(scope="module")
+def shifted(tmp_path_factory):
+    """shifted(fixed_share=...): a converted TSM, whose share of channels is known or not."""
+
+    def shifted(*, fixed_share):
+        folder = tmp_path_factory.mktemp("shifted")
+        state = get_model("resnet18", num_classes=5).state_dict()
+        names = {key: f"base_model.{key}".replace("base_model.fc", "new_fc") for key in state}
+        shift = {key: key.replace("conv1.w", "conv1.net.w") for key in state if "layer" in key}
+        theirs = {names[key].replace(key, shift.get(key, key)): state[key] for key in state}
+        torch.save(theirs, folder / "theirs.pth")
+        found = convert(folder / "theirs.pth", "mit")
+        share = {"model.shift.alpha": "1/4"} if fixed_share else {}
+        found = replace(found, rules={**found.rules, **share})
+        path = folder / "tsm.safetensors"
+        save_converted(path, found, original=folder / "theirs.pth")
+        return path
+
+    return shifted
+
+
+@pytest.mark.parametrize("fixed_share", [True, False])
+def test_a_converted_tsm_is_tested_under_tsm_s_shift_alone(fixed_share, shifted):
+    path = shifted(fixed_share=fixed_share)
+    header = read_header(path)
+    assert header["model.shift.dims"] == "T"
+    config = ModelConfig(backbone="resnet18", num_classes=5, shift=TSM)
+    check_rules(config, path, None)
+    stsm = config.model_copy(update={"shift": STSM})
+    with pytest.raises(CheckpointError, match=r"trained with model\.shift\.dims T") as caught:
+        check_rules(stsm, path, None)
+    assert caught.value.hint == "--set model.shift.dims=T --set model.shift.alpha=1/4"
+    half = config.model_copy(update={"shift": ShiftConfig(dims="T", alpha="1/2")})
+    if fixed_share:
+        with pytest.raises(CheckpointError, match=r"with model\.shift\.alpha 1/4, but .* 1/2$"):
+            check_rules(half, path, None)
+    else:
+        check_rules(half, path, None)
+
+
+def test_a_converted_tsm_starts_any_shift(shifted):
+    path = shifted(fixed_share=True)
+    for shift in (None, TSM, STSM):
+        network = model(shift=shift)
+        assert load_init(network, path) == ()
+        assert_equal(network, read_weights(path))

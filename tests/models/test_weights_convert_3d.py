@@ -177,14 +177,36 @@ def test_mmaction2_s_slow_networks_have_recipes_of_their_own(recipe, also, num_f
 MMA_TEXT = """test_pipeline = [dict(type='SampleFrames', clip_len={0}, frame_interval=16,
     num_clips=10, test_mode=True)]
 train_pipeline = [dict(clip_len={0}, frame_interval=16, num_clips=1, type='SampleFrames')]"""
-PYSF_TEXT = "DATA:\n  MEAN: [0.45, 0.45, 0.45]\n  NUM_FRAMES: {0}\n  SAMPLING_RATE: 8\n"
+YAML = """DATA:
+  INPUT_CHANNEL_NUM:
+  - 3
+  MEAN:
+  - {mean}
+  - {mean}
+  - {mean}
+  NUM_FRAMES: {frames}
+  REVERSE_INPUT_CHANNEL: true
+  STD: [{std}, {std}, {std}]
+MIXUP:
+  ALPHA: 0.8
+RESNET:
+  STRIDE_1X1: {stride}
+SLOWFAST:
+  ALPHA: {alpha}
+  BETA_INV: 8
+"""
+
+
+def pyslowfast(frames=32, alpha=8, mean=0.45, std=0.225, stride="false"):
+    """A configuration as PySlowFast writes it into a checkpoint."""
+    return YAML.format(frames=frames, alpha=alpha, mean=mean, std=std, stride=stride)
 
 
 @pytest.mark.parametrize(
     ("prefix", "name_of", "around"),
     [
         ("mmaction2_v1_", mmaction2_name, lambda text: {"meta": {"cfg": MMA_TEXT.format(text)}}),
-        ("", slowfast_name, lambda text: {"cfg": PYSF_TEXT.format(text)}),
+        ("", slowfast_name, lambda text: {"cfg": pyslowfast(text)}),
     ],
 )
 def test_frames_that_a_configuration_states_choose_the_recipe(prefix, name_of, around, read):
@@ -195,9 +217,58 @@ def test_frames_that_a_configuration_states_choose_the_recipe(prefix, name_of, a
     for frames, recipe in zip((4, 8), names, strict=True):
         converted = read(state, **around(frames))
         assert (converted.recipe, converted.also) == (recipe, ())
-    for unknown in (32, "clip_len"):  # or a variable of the configuration
-        others = read(state, **around(unknown))
-        assert (others.recipe, others.also) == (names[0], (names[1],))
+    variable = read(state, **around("clip_len"))  # of the configuration
+    assert (variable.recipe, variable.also, variable.frames) == (names[0], (names[1],), None)
+    others = read(state, **around(32))
+    assert (others.recipe, others.for_frames, others.frames) == (None, names[0], 32)
+    assert others.also == (names[1],)
+
+
+@pytest.fixture(scope="module")
+def slowfast():
+    """PySlowFast's tensors of SlowFast, on meta."""
+    with torch.device("meta"):
+        ours = build_model(load_recipe("k400/slowfast_r50_4x16").recipe.model).state_dict()
+    return {slowfast_name(name): tensor for name, tensor in ours.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"mean": 0.5}, r"pixels of MEAN \[0\.5, 0\.5, 0\.5\], the network here takes \[0\.45, "),
+        ({"std": 0.229}, r"pixels of STD \[0\.229, .*, the network here takes \[0\.225, "),
+        ({"stride": "true"}, "has a network of STRIDE_1X1 true, unknown here"),
+    ],
+)
+def test_other_pixels_and_strides_of_pyslowfast_are_refused(changes, says, slowfast, read):
+    with pytest.raises(CheckpointError, match=says):
+        read(slowfast, cfg=pyslowfast(**changes))
+
+
+@pytest.mark.parametrize(
+    ("frames", "alpha", "recipe", "for_frames", "told"),
+    [
+        (32, 8, "k400/slowfast_r50_4x16", None, 4),
+        (64, 8, None, "k400/slowfast_r50_4x16", 8),
+        (32, 4, None, "k400/slowfast_r50_4x16", 8),
+    ],
+)
+def test_slowfast_s_frames_and_ratio_are_those_stated(
+    frames, alpha, recipe, for_frames, told, slowfast, read
+):
+    converted = read(slowfast, cfg=pyslowfast(frames, alpha))
+    assert (converted.recipe, converted.for_frames) == (recipe, for_frames)
+    assert (converted.frames, converted.rules["model.slowfast.ratio"]) == (told, str(alpha))
+    assert "model.slowfast.ratio" not in read(slowfast).rules
+
+
+def test_the_ratio_of_a_slow_pathway_alone_is_none(read):
+    with torch.device("meta"):
+        ours = build_model(load_recipe("k400/slowonly_r50_8x8").recipe.model).state_dict()
+    state = {slowfast_name(name): tensor for name, tensor in ours.items()}
+    converted = read(state, cfg=pyslowfast(8))
+    assert (converted.recipe, converted.frames) == ("k400/slowonly_r50_8x8", 8)
+    assert "model.slowfast.ratio" not in converted.rules
 
 
 def test_smallbig_s_extra_units_have_a_recipe_of_their_own(read):

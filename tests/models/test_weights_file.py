@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.weights_file import read_pickle, read_safetensors
+from stsm_cli.models.weights_file import read_pickle, read_safetensors, state_dict
 
 FORMATS = pytest.mark.parametrize("new_format", [True, False])  # of PyTorch 1.6, and before
 
@@ -220,3 +220,55 @@ def test_truncated_safetensors(length, tmp_path):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(CheckpointError, match=r"a.safetensors: not a readable safetensors file"):
         read_safetensors(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ({"model": "tsm_r50", "model_state_dict": {"w": 1}}, {"w": 1}),
+        ({"model_state_dict": {"w": 1}, "optimizer_state_dict": {"state": 2}}, {"w": 1}),
+        ({"state_dict": {"w": 1}, "model": {"v": 1}}, {"w": 1}),
+        ({"state_dict": None}, None),
+        ({"w": 1}, {"w": 1}),
+    ],
+)
+def test_the_weights_are_the_first_dictionary_that_is_called_so(content, found):
+    assert state_dict(content) == found
+
+
+def test_a_safetensors_file_of_another_name_is_told(tmp_path):
+    save_file({"x": torch.rand(3)}, tmp_path / "a.pth")
+    with pytest.raises(
+        CheckpointError, match=r"a\.pth: .* \(it is a safetensors file\)$"
+    ) as caught:
+        read_pickle(tmp_path / "a.pth")
+    assert caught.value.hint == "call it FILE.safetensors"
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_torch_file_that_is_called_safetensors_is_told(is_zip, tmp_path):
+    path = tmp_path / "a.safetensors"
+    torch.save({"x": torch.rand(3)}, path, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(
+        CheckpointError, match=r"a\.safeten.* \(it is a file of torch\.save\)$"
+    ) as at:
+        read_safetensors(path)
+    assert at.value.hint == "call it FILE.pth"
+
+
+def test_a_header_as_long_as_a_pickle_begins_is_of_safetensors(tmp_path):
+    header = b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(0x0280)
+    content = len(header).to_bytes(8, "little") + header + b"\0" * 4
+    assert content.startswith(b"\x80\x02")
+    (tmp_path / "a.safetensors").write_bytes(content)
+    assert read_safetensors(tmp_path / "a.safetensors")[0]["x"].tolist() == [0]
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of making one
+def test_a_torchscript_archive_is_told(tmp_path):
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "a.pt")
+    with pytest.raises(
+        CheckpointError, match=r"a\.pt: .* \(it is a TorchScript archive, a pr"
+    ) as at:
+        read_pickle(tmp_path / "a.pt")
+    assert "torch.jit.load(FILE).state_dict()" in at.value.hint

@@ -3,6 +3,7 @@ import torch
 
 from stsm_cli.models.weights_layout import Layout
 from stsm_cli.models.weights_layouts_2d import MMACTION2
+from stsm_cli.models.weights_names import LAYOUTS
 
 LAYOUT = Layout(
     source="theirs",
@@ -20,6 +21,7 @@ NAMES = ("module.body.conv1.net.weight", "module.head.weight", "module.aux.weigh
 def test_all_marks_must_be_there_behind_the_prefix_of_several_gpus():
     assert LAYOUT.fits(NAMES)
     assert LAYOUT.fits(name.removeprefix("module.") for name in NAMES)
+    assert LAYOUT.fits(f"_orig_mod.{name}" for name in NAMES)
     assert not LAYOUT.fits(NAMES[:1])
     assert not LAYOUT.fits(["other.body.conv1.weight", "head.weight"])
 
@@ -76,3 +78,16 @@ def test_a_tensor_that_is_missing_is_called_as_those_beside_it():
         "backbone.layer3.0.conv2.weight": "module.backbone.layer3.0.conv2.conv.weight",
     }
     assert {ours: beside.get(ours) for ours in names} == names
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(form, id=f"{layout.networks}: {at}")
+        for layout in LAYOUTS
+        for at, form in layout.forms
+    ],
+)
+def test_a_form_leaves_what_has_no_second_axis(form):
+    tensor = torch.arange(3.0)
+    assert torch.equal(form(tensor), tensor)

@@ -45,6 +45,20 @@ def test_i3d_on_a_resnet_is_not_that_on_inception(source, read):
     assert refused(read, on_resnet(source, 5, 3)) == said
 
 
+def test_csn_is_no_i3d(read):
+    state = on_resnet("mmaction2", 3, 3)
+    state["backbone.layer1.0.conv2.0.conv.weight"] = torch.empty(64, 1, 3, 3, 3)
+    said = (
+        "a checkpoint of CSN, a ResNet of depthwise convolutions in 3D, which no row of the paper"
+    )
+    assert refused(read, state) == f"{said} has; it is unknown here"
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_another_stem_is_no_i3d(source, read):
+    assert refused(read, on_resnet(source, 3, 3)).startswith(f"not {source}'s ")
+
+
 @pytest.mark.parametrize("source", NAMES)
 def test_c2d_is_no_slow_pathway(source, read):
     assert refused(read, on_resnet(source, 1, 1)).startswith(

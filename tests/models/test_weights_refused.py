@@ -171,7 +171,30 @@ def test_no_state_dict_at_all(content, read):
         read(content, "mit")
 
 
-@pytest.mark.parametrize("state", [{"epoch": 3}, {0: torch.zeros(1)}])
+@pytest.mark.parametrize("state", [{"epoch": 3, "w": torch.zeros(1)}, {0: torch.zeros(1)}])
 def test_what_is_no_named_tensor(state, read):
     with pytest.raises(CheckpointError, match=r"('epoch' is int|0 is Tensor), not a named tensor"):
         read(state, "mit")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("i3d", "Conv3d_1a_7x7.conv3d.weight"),
+        ("selfy", "base_model.selfy.x"),
+        ("mmaction2", "backbone.slow_path.x"),
+    ],
+)
+def test_a_classifier_of_one_axis_is_refused_and_not_an_error(source, name, read):
+    classifier = {"i3d": "logits.conv3d", "selfy": "new_fc", "mmaction2": "cls_head.fc_cls"}[source]
+    state = {name: torch.zeros(1), f"{classifier}.weight": torch.zeros(400)}
+    with pytest.raises(CheckpointError, match=rf"pth: not {source}'s .* missing \("):
+        read(state)
+
+
+def test_a_dictionary_without_tensors_says_what_it_holds(read):
+    for content in ({"optimizer": {"state": {}}, "epoch": 3}, {"optimizer": 1, "epoch": [1]}):
+        with pytest.raises(
+            CheckpointError, match=r"pth: holds no state dict, only optimizer, epoch$"
+        ):
+            read(content)
