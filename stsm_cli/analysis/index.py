@@ -14,6 +14,7 @@ from stsm_cli.analysis.ablation import (
 from stsm_cli.analysis.cells import joined, markdown
 from stsm_cli.analysis.comparison import clear_test
 from stsm_cli.analysis.conditions import paper_protocol
+from stsm_cli.analysis.controls import controls, shortfalls
 from stsm_cli.analysis.limits import (
     in_words,
     limits,
@@ -30,6 +31,7 @@ from stsm_cli.analysis.planned import (
     question_of,
     secondary_answers,
 )
+from stsm_cli.analysis.probes_page import PROBES_PAGE
 from stsm_cli.analysis.reading import built, conclude, verdicts
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.summary import (
@@ -45,6 +47,7 @@ from stsm_cli.analysis.template import fill
 from stsm_cli.atomic import may_replace
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.data.generated import GENERATED
+from stsm_cli.errors import DataError
 
 INDEX = "README.md"
 
@@ -75,17 +78,18 @@ def index_text(out: Path) -> str:
     records = read_records(out)
     tables = [_table(name, records) for name in ablation_names()]
     primary, secondary = primary_answers(records), secondary_answers(records)
-    notes = out / "records" / "notes.md"
     return fill(
         "index.md",
-        opening=opening(records),
-        limits=limits(records),
+        opening=[*opening(records), *controls(records)],
+        limits=[*limits(records), *shortfalls(records)],
         primary=markdown(*_primary(primary)),
         secondary=markdown(*_secondary(secondary)),
         mixed=on_other_processors([*primary, *secondary], records),
         exploratory=_exploratory(records),
+        cost=_cost(records),
+        has_probes=(out / PROBES_PAGE).is_file(),
         has_history=(out / "history" / INDEX).is_file(),
-        notes=notes.read_text(encoding="utf-8").rstrip() if notes.is_file() else "",
+        notes=_notes(out / "records" / "notes.md"),
         overview=_overview(tables),
         overruled=_overruled(tables, primary),
         test=clear_test(records),
@@ -94,6 +98,14 @@ def index_text(out: Path) -> str:
         pairs={on: LABELS[on] for on in SETS if pair_group(records, on) is not None},
         tables=tables,
     )
+
+
+def _notes(path: Path) -> str:
+    """What people wrote beside the records."""
+    try:
+        return path.read_text(encoding="utf-8").rstrip() if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not UTF-8", hint="save it as UTF-8") from None
 
 
 @dataclass(frozen=True)
@@ -197,6 +209,20 @@ def _verdict(answer: PlannedAnswer) -> str:
         return answer.verdict
     counts = [f"{run} of {of}" for run, of in zip(answer.num_runs, answer.num_seeds, strict=True)]
     return f"{answer.verdict} ({' and '.join(dict.fromkeys(counts))} seeds)"
+
+
+def _cost(records: list[RunRecord]) -> str:
+    """How long the runs of the long budget on generated sets took, each once."""
+    runs = {
+        (record.dataset, record.recipe_hash): record
+        for record in standard(records)
+        if record.budget == "full" and record.dataset in GENERATED
+    }
+    hours: dict[str, list[float]] = {}
+    for run in runs.values():
+        hours.setdefault(run.machine.cpu or "a CPU of no name", []).append(run.seconds / 3600)
+    told = [f"{sum(of):.1f} h on {cpu} ({len(of)} runs)" for cpu, of in sorted(hours.items())]
+    return ", ".join(told)
 
 
 def _exploratory(records: list[RunRecord]) -> list[str]:

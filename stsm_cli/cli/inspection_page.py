@@ -59,7 +59,8 @@ def _about_run(found: RunInspection, test: KeptTest, classes: Sequence[str]) -> 
     result = test.result
     low, high = result.top1_interval
     yield _text(
-        f"{one_line(str(test.folder.path))}: recipe {result.name}, tested under {result.protocol} on "
+        f"{one_line(str(test.folder.path))}: recipe {result.name}, "
+        f"tested under {result.protocol} on "
         f"{counted(result.num_listed, 'video')} of {counted(len(classes), 'class', 'classes')}: "
         f"top-1 {result.top1:.1f} % [{low:.1f}, {high:.1f}], mean of the classes "
         f"{result.mean_class:.1f} %."

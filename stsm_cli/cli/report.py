@@ -90,6 +90,7 @@ def _write(out: Path, *, html: bool) -> list[Path]:
     from stsm_cli.analysis.audit import write_audit
     from stsm_cli.analysis.index import write_index
     from stsm_cli.analysis.page import PAGE, write_page
+    from stsm_cli.analysis.pairs_page import write_pairs
     from stsm_cli.analysis.probes_page import PROBES_PAGE
     from stsm_cli.analysis.publish import publish, write_pictures
 
@@ -102,7 +103,7 @@ def _write(out: Path, *, html: bool) -> list[Path]:
         tables = [path for path in written if path.suffix == ".md"]
         written += write_pictures(out)
         bar.advance(1, "pictures")
-        beside = [*write_added_rows(out), write_audit(out)]
+        beside = [*write_added_rows(out), write_pairs(out), write_audit(out)]
         index = write_index(out)
         written += [*beside, index]
         bar.advance(1, "audit")

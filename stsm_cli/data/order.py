@@ -2,8 +2,9 @@
 
 Sixteen actions in eight pairs, as in `synth_scenes.py`: the second class of a pair is the first one
 played backwards, exactly, and mirroring maps classes onto classes. Here an action also leaves no
-trace in where it begins and ends: it closes on itself, or its direction is drawn by lot, so no
-difference between two frames, and no sum over a video, leans towards a class.
+trace in where it begins and ends: it closes on itself, or its direction is drawn by lot, so no sum
+over a video leans towards a class, and the difference between two frames should not. It does in one
+pair, `disc_leads` (results/probes.md): a disc is larger than a star of the same radius.
 """
 
 from collections.abc import Callable

@@ -5,12 +5,11 @@ Twenty-four classes in twelve pairs. Four pairs differ in how parts are arranged
 motion alone, and four in both at once: which of two moves, passes above or below, or comes first.
 All have the same colours and, within a pair, the same mass.
 
-The action takes a random stretch of the video, near the middle of the picture; before and after it only
-what distracts is there, so begin and end of a video tell nothing. What tells the classes of a pair
-apart is drawn from the same process with one coin turned: a motion played backwards, or two roles
-exchanged. Mirroring maps classes onto classes: half of the videos are mirror images, of the class
-whose image is the wanted one.
-"""
+The action takes a random stretch of the video, near the middle of the picture; before and after it
+only what distracts is there, so begin and end of a video tell nothing. What tells the classes of a
+pair apart is drawn from the same process with one coin turned: a motion played backwards, or two
+roles exchanged. Mirroring maps classes onto classes: half of the videos are mirror images, of the
+class whose image is the wanted one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

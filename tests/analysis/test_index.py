@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import pytest
+
 from stsm_cli.analysis.ablation import ablation_names, load_ablation
 from stsm_cli.analysis.index import index_text, write_index
 from stsm_cli.analysis.records import read_records, write_record
 from stsm_cli.config.load import recipe_hash
+from stsm_cli.errors import DataError
 
 
 def t_is_best(run):
@@ -107,6 +110,12 @@ def test_only_pictures_that_are_drawn_are_linked(measure, tmp_path):
     assert "class_pairs" not in text  # no run tells of pairs
 
 
+def test_probes_are_linked_where_they_are(tmp_path):
+    assert "probes.md" not in index_text(tmp_path)
+    (tmp_path / "probes.md").touch()
+    assert "without a network: [probes](probes.md).\n" in index_text(tmp_path)
+
+
 def test_the_contrasts_of_the_plan_stand_first(tmp_path):
     text = index_text(tmp_path)
     assert text.index("## The plan's contrasts") < text.index("## Does it hold?")
@@ -124,3 +133,10 @@ def test_the_contrasts_of_the_plan_stand_first(tmp_path):
     (tmp_path / "history").mkdir()
     (tmp_path / "history" / "README.md").touch()
     assert "[history](history/README.md)" in index_text(tmp_path)
+
+
+def test_notes_that_are_not_utf_8_are_named(tmp_path):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "notes.md").write_bytes("größer".encode("latin-1"))
+    with pytest.raises(DataError, match=r"notes\.md: is not UTF-8"):
+        index_text(tmp_path)

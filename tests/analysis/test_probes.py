@@ -7,17 +7,17 @@ from stsm_cli.analysis.probes import (
     ORDER_FREE,
     SMALL,
     Probed,
-    as_markdown,
     numbers_of,
     packet_sizes,
     probe,
     probe_videos,
 )
-from stsm_cli.config.generated_sets import OrderConfig, SynthConfig
+from stsm_cli.config.generated_sets import OrderConfig, ScenesConfig, SynthConfig
 from stsm_cli.data.catalog import load_card
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.order import ORDER
+from stsm_cli.data.scenes import SCENES
 from stsm_cli.data.synth import SYNTH
 
 SIZE = {"train": 384, "frames": 9, "short_side_px": 32, "difficulty": 0.1}
@@ -61,6 +61,16 @@ def test_no_probe_tells_order_from_few_numbers(of_order):
         assert max(told(of_order, name)) < 80
 
 
+def test_few_numbers_tell_no_scenes_and_a_place_s_spread_tells_what_passes():
+    settings = ScenesConfig(train=576, val=1, test=1, frames=16, short_side_px=32)
+    table = probe(probed(SCENES, settings), "scenes")
+    assert [len(pairs) for pairs in table["one frame"].values()] == [4, 4, 4]
+    for name in (*SMALL, "one frame"):  # 48 videos a pair, 576 in all: standard errors of 7 and 2.1
+        assert np.mean(told(table, name)) == pytest.approx(50, abs=8)
+        assert max(told(table, name)) < 78
+    assert table["frames without order"]["both"]["passes_above/passes_below"] > 80
+
+
 def test_four_numbers_tell_most_pairs_of_the_first_set():
     settings = SynthConfig(val=1, **SIZE)
     table = probe(probed(SYNTH, settings), "synth")
@@ -94,14 +104,6 @@ def test_the_videos_of_a_prepared_set_are_read(tmp_path):
     assert packet_sizes(path).sum() < path.stat().st_size
     path.rename("a:b.mp4")
     assert len(packet_sizes(Path("a:b.mp4"))) == 8
-
-
-def test_the_table_in_markdown():
-    table = {"file size": {"motion": {"a/b": 50.0, "c/d": 61.0}, "both": {"e/f": 49.6}}}
-    assert as_markdown(table) == (
-        "| probe | motion | both |\n| --- | --- | --- |\n"
-        "| file size | 56, at most 61 (c/d) | 50, at most 50 (e/f) |\n"
-    )
 
 
 def test_the_pairs_are_the_card_s(of_order):

@@ -23,10 +23,12 @@ def test_the_committed_results_are_those_of_the_committed_records(
 ):
     shutil.copytree(RESULTS / "records", tmp_path / "records")
     (tmp_path / "history").mkdir()
-    shutil.copyfile(OLD / "README.md", tmp_path / "history" / "README.md")  # is linked to
+    for linked in ("history/README.md", "probes.md"):
+        shutil.copyfile(RESULTS / linked, tmp_path / linked)
     assert run(["report", "--out", str(tmp_path), "--json"]) == 0
     written = {Path(path) for path in json.loads(capsys.readouterr().out)["written"]}
-    made = {path.name for path in RESULTS.glob("*.*")} - {"index.html"}  # never committed
+    made = {path.name for path in RESULTS.glob("*.*")} - {"probes.json", "probes.md"}
+    made -= {"index.html"}  # never committed
     assert {path.name for path in written} == made
     for path in written:
         if path.suffix == ".md":
@@ -82,11 +84,12 @@ def test_html_makes_one_page_of_them_all(tmp_path, capsys, without_pictures):
     copy = tmp_path / record.relative_to(OLD)
     copy.parent.mkdir(parents=True)
     shutil.copyfile(record, copy)
+    shutil.copyfile(RESULTS / "probes.md", tmp_path / "probes.md")
     assert run(["report", "--out", str(tmp_path), "--html", "--json"]) == 0
     written = json.loads(capsys.readouterr().out)["written"]
     assert written[-1] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
-    chapters = ["README", "table1_alpha", "shift_in_3d", "causal", "audit"]
+    chapters = ["README", "table1_alpha", "shift_in_3d", "causal", "audit", "probes"]
     places = [page.index(f'<section id="{name}">') for name in chapters]
     assert places == sorted(places)
 
