@@ -368,7 +368,7 @@ def _hint_on_system(name: str, dataset: DatasetName, ablation: Ablation) -> str 
     if system is None:
         return None
     on = [known for known in system.recipes if known != dataset]
-    elsewhere = f"it has recipes for {', '.join(on)} only: --dataset {on[0]}"
+    elsewhere = f"it has recipes for {', '.join(on)} only: --dataset {on[0]} --systems"
     return "`--systems` adds the rows of other systems" if dataset in system.recipes else elsewhere
 
 

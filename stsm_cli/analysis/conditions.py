@@ -87,7 +87,7 @@ def _rows_without_names(ablation: Ablation, record: RunRecord, command: str) -> 
     """The rows that `command` runs where it names none, of the data set and budget of a record."""
     dataset = record.dataset
     names = {row.name for row in ablation.rows if not row.only or dataset in row.only}
-    if record.budget == "short" and ablation.quick:
+    if ablation.quick and dataset in ablation.full and "--full" not in command.split():
         names &= set(ablation.quick)
     if command.endswith(" --systems"):
         names |= {row.name for row in ablation.systems if dataset in row.recipes}

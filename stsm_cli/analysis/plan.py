@@ -70,8 +70,8 @@ class RowPlan:
         seconds: Of one run, by the records of runs of this network on these data; None without any.
         moved: By width of the layer, narrow ones first.
         trained: Recipe hashes of the networks of the runs that are recorded.
-        to_train: The networks of those that are to do, but those whose run folder is there: a
-            record holds no scores that could be fused.
+        kept: Of the networks of those that are to do, those whose run folders are there.
+        to_train: The others of these: a record holds no scores that could be fused.
     """
 
     row: Row
@@ -85,6 +85,7 @@ class RowPlan:
     seconds: float | None
     moved: tuple[Moved, ...]
     trained: tuple[str, ...]
+    kept: tuple[str, ...]
     to_train: tuple[Training, ...]
 
     @property
@@ -154,11 +155,12 @@ def total_work(plans: Sequence[Plan]) -> Workload:
     """Work that `plans` have to do together."""
     rows = [row for plan in plans for row in plan.rows]
     done = {known for row in rows for known in row.trained}
+    kept = {known for row in rows for known in row.kept}
     missing = {training.recipe_hash: training for row in rows for training in row.to_train}
     left = list(missing.values())
     seconds = [training.seconds for training in left if training.seconds is not None]
     return Workload(
-        num_finished=len(done - missing.keys()),
+        num_finished=len((done | kept) - missing.keys()),
         num_missing=len(left),
         macs=sum(training.macs for training in left),
         seconds=sum(seconds),
@@ -216,6 +218,13 @@ def _row_plan(
             for run in runs
             if run.recipe_hash in recorded
             for stream in run.streams
+        ),
+        kept=tuple(
+            stream.recipe_hash
+            for run in runs
+            if run.recipe_hash not in recorded
+            for stream in run.streams
+            if is_kept(stream)
         ),
         to_train=tuple(
             Training(stream.recipe_hash, macs, took)

@@ -18,6 +18,7 @@ from stsm_cli.analysis.paper import PaperTable
 from stsm_cli.analysis.planned import question_of
 from stsm_cli.analysis.statistics import LEAST, Spread, agreement
 from stsm_cli.analysis.summary import LABELS, Group, RowSummary, by_network, claimed
+from stsm_cli.printable import counted
 
 
 @dataclass(frozen=True)
@@ -165,23 +166,20 @@ def _one_network(
 
 def _across_networks(rows: Sequence[RowSummary]) -> list[str]:
     """Which rows of one method, in different networks, are ordered otherwise than in the paper."""
-    pairs = [
-        sorted(pair, key=_printed)
-        for pair in combinations(rows, 2)
-        if pair[0].method == pair[1].method and _printed(pair[0]) != _printed(pair[1])
-    ]
+    methods = dict.fromkeys(row.method for row in rows)
+    orders = [sorted((r for r in rows if r.method == m), key=_printed) for m in methods]
+    pairs = compare([(b, a) for order in orders for a, b in pairwise(order)])
     turned = [
-        f"{better.row.name} ({_top1(better).mean:.1f}) below {other.row.name} "
-        f"({_top1(other).mean:.1f})"
-        for other, better in pairs
-        if _top1(other).mean - _top1(better).mean >= LEAST
+        f"{pair.better.row.name} is {-pair.gap:.1f} points below {pair.other.row.name}, "
+        f"{pair.certainty}"
+        for pair in pairs
+        if pair.gap <= -LEAST and _printed(pair.better) > _printed(pair.other)
     ]
     if not turned:
         return []
     return [
-        f"Between networks, which no claim orders: {len(turned)} of {len(pairs)} pairs of rows of "
-        f"one method stand the other way round than in the paper, by {LEAST:g} point or more: "
-        f"{', '.join(turned)}."
+        "Between networks, which no claim orders, neighbours in the paper's order of one method "
+        f"that stand the other way round here, {len(turned)} of {len(pairs)}: {'; '.join(turned)}."
     ]
 
 
@@ -197,12 +195,11 @@ def against_longer(short: Sequence[RowSummary], longer: Sequence[RowSummary]) ->
     if not clear:
         return []
     names = [(better.row.name, other.row.name) for better, other in clear]
-    turned = [f"{b} above {o}" for b, o in names if here[b] <= here[o]]
-    kept = f"{len(names) - len(turned)} stand in its order here"
+    turned = [f"{b} is above {o} there alone" for b, o in names if here[b] <= here[o]]
     return [
-        f"Of {len(names)} pairs of these rows that the longer budget tells apart clearly (after "
-        f"Holm's correction for all pairs), {kept}{'; not: ' if turned else ''}"
-        f"{', '.join(turned)}."
+        f"Of the {counted(len(names), 'pair')} of these rows that the longer budget tells apart "
+        f"clearly (after Holm's correction for all pairs), {len(names) - len(turned)} stand in its "
+        f"order here{'; ' if turned else ''}{', '.join(turned)}."
     ]
 
 

@@ -88,7 +88,7 @@ def comparable(records: Sequence[RunRecord]) -> list[Group]:
             record.experiment,
             known.numerics,
             known.data or UNKNOWN,
-            (record.machine.device or "").partition(":")[0],
+            device_kind(record),
         )
         groups.setdefault(key, []).append(record)
 
@@ -97,6 +97,11 @@ def comparable(records: Sequence[RunRecord]) -> list[Group]:
         return (*order, -len(groups[key]), key)
 
     return [Group(tuple(groups[key])) for key in sorted(groups, key=place)]
+
+
+def device_kind(record: RunRecord) -> str:
+    """`CPU`, as of runs from before it was kept, or `GPU`, whichever it is."""
+    return "CPU" if record.machine.device in (None, "cpu") else "GPU"
 
 
 def standard(records: Iterable[RunRecord]) -> list[RunRecord]:

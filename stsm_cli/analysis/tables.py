@@ -24,6 +24,7 @@ from stsm_cli.analysis.summary import (
     RowSummary,
     by_network,
     claimed,
+    device_kind,
     printed_lines,
     summarise,
 )
@@ -108,8 +109,16 @@ def _longer(group: Group, groups: Sequence[Group]) -> Group | None:
     """The long budget of a group of the short one, if it is recorded."""
     if group.first.budget != "short":
         return None
-    same = (g for g in groups if g.first.dataset == group.first.dataset)
-    return next((g for g in same if g.first.budget == "full"), None)
+    return next((g for g in groups if g.first.budget == "full" and _alike(g, group)), None)
+
+
+def _alike(one: Group, other: Group) -> bool:
+    """True of runs on the same videos and kind of device, by the same code."""
+    first, second = (
+        (run.dataset, run.identity.data, run.identity.numerics, device_kind(run))
+        for run in (one.first, other.first)
+    )
+    return first == second
 
 
 def _section(
@@ -139,8 +148,8 @@ def _section(
 
 
 def _device(group: Group) -> str:
-    device = (group.first.machine.device or "cpu").partition(":")[0]
-    return "" if device == "cpu" else f" on {device}"
+    kind = device_kind(group.first)
+    return "" if kind == "CPU" else f" on {kind}s"
 
 
 def _factors(rows: Sequence[RowSummary]) -> str:

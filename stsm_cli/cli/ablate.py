@@ -304,7 +304,8 @@ def _run(
     """Carry out sweeps, showing each result as it comes; what JSON says of them."""
     if problems := _obstacles(_to_do(sweeps, out), data):  # not after weeks of an earlier table
         first, *others = problems
-        told, hints = [str(first), *map(str, others)], [p.hint for p in problems if p.hint]
+        told = [str(first), *map(str, others)]
+        hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
         raise type(first)("\n".join(told), hint="\n".join(hints) or None)
     console, records, several = output.current(), [], len(sweeps) > 1
     pending: dict[Path, Submitted] = {}

@@ -141,7 +141,7 @@ class Runner:
             )
             return Outcome(result_record(result), files.finished_metrics(), files.environment())
         except DivergedError as error:
-            others = f"{error.hint}; `--row` runs the other rows without it"
+            others = f"{error.hint}; of one table `--row` runs the other rows without it"
             raise DivergedError(f"{_called((run, folder))}: {error}", hint=others) from None
         except (CheckpointError, DataError, RecipeError) as error:
             if not is_begun:

@@ -9,7 +9,8 @@ The action takes a random stretch of the video, near the middle of the picture; 
 only what distracts is there, so begin and end of a video tell nothing. What tells the classes of a
 pair apart is drawn from the same process with one coin turned: a motion played backwards, or two
 roles exchanged. Mirroring maps classes onto classes: half of the videos are mirror images, of the
-class whose image is the wanted one."""
+class whose image is the wanted one.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

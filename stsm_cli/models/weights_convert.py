@@ -107,8 +107,8 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
     evaluation. Counters of batches, which PyTorch before 0.4.1 did not keep, start at 0.
 
     Args:
-        path: A file of `torch.save`, with or without the `state_dict`, `model_state` or `model`
-            around its tensors, a pickle of Caffe2 from PySlowFast's model zoo, or a safetensors
+        path: A file of `torch.save`, with or without a `state_dict`, `model_state`,
+            `model_state_dict` or `model` around its tensors, a pickle of Caffe2 from PySlowFast's model zoo, or a safetensors
             file.
         source: Whose names it uses, one of `weights_names.SOURCES`; None: the names tell.
         non_local: The mode of its non-local blocks, where MMAction2's configuration is not in the
@@ -215,7 +215,7 @@ def serialised(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 
 def _without_v2(match: Match) -> Match:
-    """`match` without recipes of Something-Something V2; the first is one of other classes."""
+    """`match` without recipes of Something-Something V2, whose classes are others; as many."""
     named = tuple(name for name in (match.recipe, match.for_frames, *match.also) if name)
     if not any(name.startswith("sthv2/") for name in named):
         return match

@@ -16,11 +16,11 @@ def other_network(weights: Mapping[str, Tensor]) -> str | None:
             "R(2+1)D of MMAction2, another network than its authors' of the paper's row "
             "(k400/r2plus1d_34_32f)"
         )
-    if any(".conv2." in name and _is_depthwise(tensor) for name, tensor in weights.items()):
-        return "CSN, a ResNet of depthwise convolutions in 3D, which no row of the paper has"
     first = weights.get("backbone.conv1.weight")
     if first is None or first.ndim != 5:
         return None
+    if any(".conv2." in name and _is_depthwise(tensor) for name, tensor in weights.items()):
+        return "CSN, a ResNet of depthwise convolutions in 3D, which no row of the paper has"
     if first.shape[2] == 5:
         return (
             "I3D on a ResNet, another network than I3D on Inception of the paper's row "

@@ -325,7 +325,7 @@ def test_a_system_s_row_on_a_set_that_lacks_it_names_those_that_have_it(monkeypa
     monkeypatch.setattr("stsm_cli.analysis.ablation.load_ablation", lambda name: few)
     with pytest.raises(UsageError, match="--row TEA: unknown; there are") as caught:
         plan_sweep("sota-k400", "scenes", systems=True, only=["TEA"])
-    assert caught.value.hint == "it has recipes for k400 only: --dataset k400"
+    assert caught.value.hint == "it has recipes for k400 only: --dataset k400 --systems"
 
 
 def test_runs_of_an_ablation_have_one_length():

@@ -52,15 +52,16 @@ def test_runs_on_other_videos_or_of_other_code_are_never_in_one_group(measure, t
 def test_runs_on_other_devices_are_never_in_one_group(measure, tmp_path):
     sweep = measure("alpha", lambda run: 70)
     old, older, *new = read_records(tmp_path)
+    cards = ("NVIDIA A100-SXM4-80GB", "NVIDIA H200")
     on_gpu = [
-        replace(run, environment=run.environment | {"device": f"cuda:{number}"})
-        for number, run in enumerate((old, older))
+        replace(run, environment=run.environment | {"device": card})
+        for card, run in zip(cards, (old, older), strict=True)
     ]
     found = comparable([*on_gpu, *new])
     assert [len(group.records) for group in found] == [5, 2]
     text = render(sweep.ablation, load_paper_table(1), found, [[], []])
     assert "## Set of order, short budget: 10 epochs, 1 seed\n" in text
-    assert "## Set of order, short budget on cuda: 10 epochs, 1 seed\n" in text
+    assert "## Set of order, short budget on GPUs: 10 epochs, 1 seed\n" in text
 
 
 def test_rows_hold_their_seeds_in_order(measure, tmp_path):

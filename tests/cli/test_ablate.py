@@ -331,7 +331,7 @@ def test_a_row_that_diverges_is_named(capsys, data, monkeypatch, tiny_rows):
     text = capsys.readouterr().err
     assert "error: row TSN, seed 0 (results/runs/spatial-order-" in text
     assert "TSN-seed0): the loss is nan at step 3\n" in text
-    assert "hint: lower optim.lr; `--row` runs the other rows without it\n" in text
+    assert "hint: lower optim.lr; of one table `--row` runs the other rows without it\n" in text
 
 
 def test_a_row_without_memory_is_named(capsys, data, monkeypatch, tiny_rows):

@@ -54,6 +54,16 @@ def test_csn_is_no_i3d(read):
     assert refused(read, state) == f"{said} has; it is unknown here"
 
 
+def test_x3d_is_not_called_csn(read):
+    """Its stem is two convolutions."""
+    state = on_resnet("mmaction2", 3, 3)
+    state["backbone.layer1.0.conv2.0.conv.weight"] = torch.empty(64, 1, 3, 3, 3)
+    stem = [name for name in state if name.startswith("backbone.conv1.")]
+    for name in stem:
+        state[name.replace("conv1.", "conv1_s.", 1)] = state.pop(name)
+    assert "CSN" not in refused(read, state)
+
+
 @pytest.mark.parametrize("source", NAMES)
 def test_another_stem_is_no_i3d(source, read):
     assert refused(read, on_resnet(source, 3, 3)).startswith(f"not {source}'s ")
