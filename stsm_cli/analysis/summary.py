@@ -273,11 +273,10 @@ def method_of(record: RunRecord) -> str | None:
 
 def setting_of(record: RunRecord) -> str:
     """Hash of all that the seeds of a row share: of its recipe without seed and draw."""
-    streams = filter(None, (record, record.flow))
-    return joined_hash(
-        content_hash(_without_seed(s.recipe), as_stored(Machine, s.environment).init_sha256)
-        for s in streams
-    )
+    streams = [(record.recipe, record.machine.init_sha256)]
+    if (flow := record.flow) is not None:
+        streams.append((flow.recipe, as_stored(Machine, flow.environment).init_sha256))
+    return joined_hash(content_hash(_without_seed(recipe), init) for recipe, init in streams)
 
 
 def _without_seed(recipe: Recipe) -> Recipe:

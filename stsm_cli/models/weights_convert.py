@@ -108,8 +108,8 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
 
     Args:
         path: A file of `torch.save`, with or without a `state_dict`, `model_state`,
-            `model_state_dict` or `model` around its tensors, a pickle of Caffe2 from PySlowFast's model zoo, or a safetensors
-            file.
+            `model_state_dict` or `model` around its tensors, a pickle of Caffe2 from PySlowFast's
+            model zoo, or a safetensors file.
         source: Whose names it uses, one of `weights_names.SOURCES`; None: the names tell.
         non_local: The mode of its non-local blocks, where MMAction2's configuration is not in the
             file; only `embedded_gaussian`, without a scale, is known here.
