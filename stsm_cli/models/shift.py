@@ -212,8 +212,7 @@ def insert_shift(
         dims: Sum of groups of axes; the paper's best unless said.
         alpha: Fraction of all channels that move, likewise.
         targets: Names of the convolutions, as in `model.named_modules()`. Not needed where the
-            network has residual blocks that begin with a convolution: `shift_sites` finds them;
-            every second one where a stage has 23 blocks or more.
+            network has residual blocks that begin with a convolution: `shift_sites` finds them.
 
     Raises:
         ValueError: An argument is not valid, a target is no 2D or 3D convolution of `model`, or one
