@@ -98,7 +98,7 @@ def _of_pairs(records: Sequence[RunRecord], dataset: DatasetName) -> Iterator[st
         f"best is {name}, {_mean(best):.1f} %. In {len(full)} of the {len(accuracy)} pairs of "
         f"classes it stands at {SATURATED:g} % or more{_named(full)}, where no row can be much "
         f"better; in {len(blind)} no row has more than {HARDLY:g} % in pair{_named(blind)}, where "
-        "chance is 50. [Pair by pair](pairs.md) has all rows."
+        "chance is 50. `results/pairs.md` has all rows."
     )
 
 

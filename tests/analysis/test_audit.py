@@ -33,6 +33,10 @@ OPERATOR = {
     "α=3/8 in MobileNetV2": [
         "1 of 10 sites has 24 channels, 1.5 a slice: here 2+1+2+1+2+1 = 9, floored 6"
     ],
+    "what HW, TH and TW move, how a sum shares α, and what comes in over a border": [
+        "HW takes two of its four diagonals",
+        "what the other choices are worth is not measured",
+    ],
     "TSM's α=1/4 is STSM's 3/4; at STSM's 3/8 only 1/8 of the channels move in time": [
         "16 move in time in TSM, 16 at α=3/4 and 8 at α=3/8"
     ],
@@ -220,9 +224,10 @@ def test_every_verdict_has_a_kind_and_gives_a_reason(sections):
 
 def test_what_nothing_computes_says_so(sections, text):
     read = [one.claim for found in sections for one in found if one.is_read]
-    assert read == ["the optimiser"]
+    of_shift = "what HW, TH and TW move, how a sum shares α, and what comes in over a border"
+    assert read == [of_shift, "the optimiser"]
     assert "**not stated** (read, not computed): “on MMAction2” implies both" in text
-    assert text.count("(read, not computed)") == 1
+    assert text.count("(read, not computed)") == 2
 
 
 def test_every_quoted_fact_is_used_and_has_a_source(sections):

@@ -93,7 +93,7 @@ def test_what_is_too_easy_and_what_nobody_knows(paired):
         "Of all 3 rows that are run on the 3 draws of the set of order the best is T (Table 3), "
         "49.7 %. In 1 of the 2 pairs of classes it stands at 97 % or more (`up/down`), where no "
         "row can be much better; in 1 no row has more than 60 % in pair (`in/out: 52.0`), where "
-        "chance is 50. [Pair by pair](pairs.md) has all rows."
+        "chance is 50. `results/pairs.md` has all rows."
     ]
 
 

@@ -24,7 +24,7 @@ from stsm_cli.analysis.records import read_records
 from stsm_cli.stored import Pair
 
 NOT_RUN = {
-    0: " on the set of order: the two are equal, to within 1 point.",
+    0: " the two are equal, to within 1 point (by an interval of -0.50 to +0.50).",
     1: " Of P1 nothing is concluded: runs of it are missing.",
     2: " Of P1, P2 nothing is concluded: runs of them are missing.",
     6: " None of the six is answered: runs of each are missing, and none is judged before.",
@@ -102,9 +102,9 @@ def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
         "that its rows of nine seeds have on a set, two controls included, none are recorded on "
         "the set of scenes and 45 on the set of order. P2, STSM (T+H+W, α = 3/8) against TSM (T, "
         "α = 1/4) on the set of order: the former is better. P5, T+H+W, α = 3/8 against 1/4 on "
-        "the set of order: the two are equal, to within 1 point. P6, T+H+W, α = 3/8 against 1/2 "
-        "on the set of order: no difference is called. Of P1, P3, P4 nothing is concluded: "
-        "runs of them are missing."
+        "the set of order: the two are equal, to within 1 point (by an interval of +0.00 to "
+        "+0.00). P6, T+H+W, α = 3/8 against 1/2 on the set of order: no difference is called. Of "
+        "P1, P3, P4 nothing is concluded: runs of them are missing."
     )
     assert "where 3 of the 4 that the paper prints for these contrasts are smaller." in second
     least = {name: (high - low) / 2 * 2.6383 / 1.96 for name, (low, high) in intervals(answers)}
