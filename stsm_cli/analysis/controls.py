@@ -71,7 +71,7 @@ def shortfalls(records: Sequence[RunRecord]) -> list[str]:
 def _tsn_on_scenes(records: Sequence[RunRecord]) -> Iterator[str]:
     runs = runs_of(TSN, "scenes", records)
     low, high = WANTED_OF_TSN
-    if len(runs) == seeds_of(TSN) and not low <= (mean := _mean(runs)) <= high:
+    if len(runs) == seeds_of(TSN) and not low <= (mean := mean_top1(runs)) <= high:
         yield (
             f"The set of scenes was made so that TSN would reach {low:g} to {high:g} %; on the "
             f"test videos it reaches {mean:.1f} %."
@@ -88,14 +88,13 @@ def _of_pairs(records: Sequence[RunRecord], dataset: DatasetName) -> Iterator[st
     if not rows:
         return
     name, best = next(iter(rows.items()))
-    accuracy, _ = by_pair(best)
-    full = [pair for pair, percent in accuracy.items() if percent >= SATURATED]
-    in_pair = [by_pair(runs)[1] for runs in rows.values()]
-    most = {pair: max(of[pair] for of in in_pair) for pair in accuracy}
+    top1, in_pair = zip(*map(by_pair, rows.values()), strict=True)  # the best row's first
+    full = [pair for pair, percent in top1[0].items() if percent >= SATURATED]
+    most = {pair: max(of[pair] for of in in_pair) for pair in top1[0]}
     blind = [f"{pair}: {percent:.1f}" for pair, percent in most.items() if percent <= HARDLY]
     yield (
         f"Of all {len(rows)} rows that are run on the {DRAWS} draws of the {LABELS[dataset]} the "
-        f"best is {name}, {_mean(best):.1f} %. In {len(full)} of the {len(accuracy)} pairs of "
+        f"best is {name}, {mean_top1(best):.1f} %. In {len(full)} of the {len(most)} pairs of "
         f"classes it stands at {SATURATED:g} % or more{_named(full)}, where no row can be much "
         f"better; in {len(blind)} no row has more than {HARDLY:g} % in pair{_named(blind)}, where "
         "chance is 50. `results/pairs.md` has all rows."
@@ -123,7 +122,7 @@ def rows_with_pairs(
         *_, last = runs.values()
         name = f"{last.row} (Table {_number(last)})"
         named[f"{name}, recipe {setting}" if name in named else name] = list(runs.values())
-    return dict(sorted(named.items(), key=lambda row: -_mean(row[1])))
+    return dict(sorted(named.items(), key=lambda row: -mean_top1(row[1])))
 
 
 def _number(record: RunRecord) -> str:
@@ -143,5 +142,6 @@ def by_pair(runs: Sequence[RunRecord]) -> tuple[dict[str, float], dict[str, floa
     return top1, in_pair
 
 
-def _mean(runs: Sequence[RunRecord]) -> float:
+def mean_top1(runs: Sequence[RunRecord]) -> float:
+    """Of the runs of a row, in percent."""
     return Spread(tuple(run.score.top1 for run in runs)).mean

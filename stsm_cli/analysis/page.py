@@ -153,11 +153,9 @@ def _embed_pictures(chapters: Sequence[_Chapter], folder: Path) -> list[str]:
     places: list[str] = []
     for image in [token for chapter in chapters for token in chapter.inline()]:
         if image.type == "image":
-            file, place = (
-                folder / unquote(str(image.attrs["src"])),
-                _picture(str(image.attrs["src"])),
-            )
-            if not _is_picture(folder, str(image.attrs["src"])):
+            source = str(image.attrs["src"])
+            file, place = folder / unquote(source), _picture(source)
+            if not _is_picture(folder, source):
                 image.type, image.children = "text", None
                 continue
             data = b64encode(file.read_bytes()).decode()

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stsm_cli.analysis.cells import markdown
-from stsm_cli.analysis.controls import by_pair, rows_with_pairs
+from stsm_cli.analysis.controls import by_pair, mean_top1, rows_with_pairs
 from stsm_cli.analysis.planned import SETS
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
-from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import LABELS
 from stsm_cli.analysis.template import fill
 
@@ -38,6 +37,5 @@ def _table(rows: dict[str, list[RunRecord]]) -> str:
 
 def _cells(name: str, runs: Sequence[RunRecord], pairs: Sequence[str]) -> list[str]:
     top1, in_pair = by_pair(runs)
-    mean = Spread(tuple(run.score.top1 for run in runs)).mean
     cells = [f"{top1[pair]:.1f} ({in_pair[pair]:.1f})" for pair in pairs]
-    return [name, str(len(runs)), f"{mean:.1f}", *cells]
+    return [name, str(len(runs)), f"{mean_top1(runs):.1f}", *cells]

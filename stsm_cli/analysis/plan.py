@@ -202,6 +202,13 @@ def _row_plan(
     num_videos, epochs = num_train_videos(recipe), recipe.optim.epochs
     macs_run = [cost.macs * num_videos * epochs for cost in costs]
     hashes = [run.recipe_hash for run in runs]
+    missing = [
+        told
+        for run in runs
+        if run.recipe_hash not in recorded
+        for told in zip(run.streams, macs_run, seconds, strict=True)
+    ]
+    kept = [stream for stream, *_ in missing if is_kept(stream)]
     return RowPlan(
         row=runs[0].row,
         finished=tuple(run for run in hashes if run in recorded),
@@ -219,19 +226,11 @@ def _row_plan(
             if run.recipe_hash in recorded
             for stream in run.streams
         ),
-        kept=tuple(
-            stream.recipe_hash
-            for run in runs
-            if run.recipe_hash not in recorded
-            for stream in run.streams
-            if is_kept(stream)
-        ),
+        kept=tuple(stream.recipe_hash for stream in kept),
         to_train=tuple(
             Training(stream.recipe_hash, macs, took)
-            for run in runs
-            if run.recipe_hash not in recorded
-            for stream, macs, took in zip(run.streams, macs_run, seconds, strict=True)
-            if not is_kept(stream)
+            for stream, macs, took in missing
+            if stream not in kept
         ),
     )
 

@@ -72,16 +72,12 @@ def _check_folder(out: Path) -> None:
             hint="name the one that `stsm ablate` wrote to, or an empty folder",
         )
     check_file("--out", out / "README.md")
-    if not is_our_page(out):
-        raise UsageError(
-            f"--out {out}: its {PAGE} is not of `stsm report`, which would replace it",
-            hint="move it away",
-        )
-    if not is_ours(out):
-        raise UsageError(
-            f"--out {out}: its README.md is not of `stsm report`, which would replace it",
-            hint="move it, or put records/ into a folder of their own",
-        )
+    elsewhere = "move it, or put records/ into a folder of their own"
+    pages = ((PAGE, is_our_page, "move it away"), ("README.md", is_ours, elsewhere))
+    for name, is_of_report, hint in pages:
+        if not is_of_report(out):
+            told = f"its {name} is not of `stsm report`, which would replace it"
+            raise UsageError(f"--out {out}: {told}", hint=hint)
 
 
 def _write(out: Path, *, html: bool) -> list[Path]:

@@ -54,24 +54,21 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
-def test_a_page_of_another_hand_is_left_alone(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "text", "cure"),
+    [
+        ("index.html", "<title>My site</title>\n", "move it away"),
+        ("README.md", "# My project\n", "move it, or put records/ into a folder of their own"),
+    ],
+)
+def test_a_page_of_another_hand_is_left_alone(tmp_path, capsys, name, text, cure):
     (tmp_path / "records").mkdir()
-    (tmp_path / "index.html").write_text("<title>My site</title>\n")
+    (tmp_path / name).write_text(text)
     assert run(["report", "--out", str(tmp_path)]) == 2
     error, hint = capsys.readouterr().err.splitlines()
-    assert f"--out {tmp_path}: its index.html is not of `stsm report`" in error
-    assert hint == "hint: move it away"
-    assert (tmp_path / "index.html").read_text() == "<title>My site</title>\n"
-
-
-def test_a_readme_of_another_hand_is_left_alone(tmp_path, capsys):
-    (tmp_path / "records").mkdir()
-    (tmp_path / "README.md").write_text("# My project\n")
-    assert run(["report", "--out", str(tmp_path)]) == 2
-    error, hint = capsys.readouterr().err.splitlines()
-    assert f"--out {tmp_path}: its README.md is not of `stsm report`" in error
-    assert hint == "hint: move it, or put records/ into a folder of their own"
-    assert (tmp_path / "README.md").read_text() == "# My project\n"
+    assert f"--out {tmp_path}: its {name} is not of `stsm report`" in error
+    assert hint == f"hint: {cure}"
+    assert (tmp_path / name).read_text() == text
 
 
 def test_hidden_files_are_no_other_things(tmp_path, without_pictures):
