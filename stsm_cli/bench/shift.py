@@ -18,6 +18,7 @@ from torchvision.models import resnet50
 from stsm_cli.bench.peak import peak_bytes
 from stsm_cli.bench.record import Table
 from stsm_cli.bench.turns import Seconds, Stopwatch, Variant, milliseconds, ratio, take_turns
+from stsm_cli.engine.autocast import autocast
 from stsm_cli.models.shift import ShiftedConv, insert_shift, shift
 from stsm_cli.progress import SILENT, Progress
 
@@ -142,7 +143,7 @@ def _compiled(models: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 
 def step(model: nn.Module, frames: Tensor, precision: torch.dtype) -> None:
     """A forward, and its gradients if the model is training."""
-    with torch.autocast(frames.device.type, precision, enabled=precision != torch.float32):
+    with autocast(frames.device, precision):
         loss = model(frames).float().logsumexp(1).mean()
     if model.training:
         loss.backward()

@@ -14,8 +14,6 @@ from stsm_cli.cli.train import print_result
 from stsm_cli.printable import counted
 
 if TYPE_CHECKING:
-    import torch
-
     from stsm_cli.engine.testing import Evaluation
     from stsm_cli.engine.trained import Trained
 
@@ -157,7 +155,7 @@ def evaluate(
             keep_freed_memory()
             where = choose_device(device)
         if world.is_main:
-            _announce(subject, where)
+            _announce(subject)
         tested = run_test(
             subject,
             data_root=data,
@@ -174,12 +172,8 @@ def evaluate(
         _write_files(tested, per_class, confusion, scores)
 
 
-def _announce(subject: "Trained", device: "torch.device") -> None:
-    from stsm_cli.engine.opening import slow_precision
-
+def _announce(subject: "Trained") -> None:
     console = output.current()
-    if slow := slow_precision(subject.recipe, device):
-        console.warn(slow)
     console.message(f"testing {subject.called} under {subject.protocol}")
     if subject.folder is not None and not subject.folder.result_file.is_file():
         console.warn(f"{subject.folder.path}: its training has not finished")

@@ -255,14 +255,11 @@ def _by_file(model: "OnnxModel", subject: "Trained", reader: "Decoder") -> Predi
 
 def _by_run(subject: "Trained", data: Path | None, device: str, reader: "Decoder") -> Predictors:
     from stsm_cli.engine.device import choose_device
-    from stsm_cli.engine.opening import slow_precision
     from stsm_cli.engine.predict import by_network
     from stsm_cli.engine.testing import load_model
     from stsm_cli.engine.windows import one_view
 
     recipe, where = subject.recipe, choose_device(device)
-    if slow := slow_precision(recipe, where):
-        output.current().warn(slow)
     model = load_model(recipe.model, subject.checkpoint, where)
     classes = class_names_or_numbers(subject, data, model.num_classes)
     of = partial(by_network, model, classes=classes, device=where, decoder=reader)

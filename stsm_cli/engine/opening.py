@@ -34,9 +34,9 @@ def opening_lines(
     time = "the time left follows the first epoch"
     if left is not None:
         time = f"about {timedelta(seconds=round(left))} left by the epochs so far"
-    slow = (slow_precision(recipe, device), gpu_meant(recipe, device))
+    unmeant = gpu_meant(recipe, device)
     opening = f"{_what(recipe, device, model, *splits)}; {time}"
-    return [opening, *(f"warning: {line}" for line in slow if line)]
+    return [opening, f"warning: {unmeant}"] if unmeant else [opening]
 
 
 def _what(
@@ -66,7 +66,7 @@ def seconds_left(metrics: Sequence[Mapping[str, Any]], epochs: int) -> float | N
 
 
 def check_precision(recipe: Recipe, device: torch.device) -> None:
-    """Refuse to begin a training that would crawl, or whose gradients would be noise.
+    """Refuse to begin a training whose gradients would be noise, or of fp16 without a GPU.
 
     Raises:
         UsageError: On a CPU fp16, or bf16 of pictures so small that a convolution strides over a
@@ -76,8 +76,8 @@ def check_precision(recipe: Recipe, device: torch.device) -> None:
         return
     if recipe.precision == "fp16":
         raise UsageError(
-            "precision fp16: is for a GPU, a CPU takes several times as long as in fp32",
-            hint="`--set precision=fp32`, or bf16 where the CPU has it",
+            "precision fp16: is for a GPU; a CPU is no faster by it",
+            hint="`--set precision=fp32`, or bf16",
         )
     _, pixels = smallest_map(recipe.model.backbone, recipe.model.num_frames)
     # a map of half as many leaves the last stride one pixel; of `bottleneck_small` 8 pixels do
@@ -88,18 +88,6 @@ def check_precision(recipe: Recipe, device: torch.device) -> None:
             f"{recipe.model.backbone} on a CPU, which gets gradients of smaller pictures wrong",
             hint="`--set precision=fp32`",
         )
-
-
-def slow_precision(recipe: Recipe, device: torch.device) -> str | None:
-    """Warning where the precision is slower than fp32 on this device; else None."""
-    if device.type != "cpu" or recipe.precision == "fp32":
-        return None
-    if recipe.precision == "bf16" and _cpu_has_bf16():
-        return None
-    return (
-        f"precision {recipe.precision} is slow on this CPU, which has no arithmetic for it: "
-        "--set precision=fp32 is faster"
-    )
 
 
 def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:
@@ -128,10 +116,3 @@ def _small_body(recipe: Recipe) -> Backbone | None:
             Recipe.model_validate(own | {"model": model}, context=WRITTEN)
             return body
     return None
-
-
-def _cpu_has_bf16() -> bool:
-    """Tell whether PyTorch's convolutions compute in bfloat16 here; unknown kinds of CPUs pass."""
-    if not torch.backends.mkldnn.is_available():
-        return True
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

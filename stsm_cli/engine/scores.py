@@ -15,8 +15,9 @@ from stsm_cli.config.schema import Flip, Recipe, TestConfig
 from stsm_cli.data.loader import Batch, evaluation_batches, mirrored_views
 from stsm_cli.data.mirror import Mirror, find_mirror
 from stsm_cli.data.videos import Videos
+from stsm_cli.engine.autocast import AUTOCAST, autocast
 from stsm_cli.engine.distributed import current_world, gather_objects, told_once
-from stsm_cli.engine.step import AUTOCAST, normalise
+from stsm_cli.engine.step import normalise
 from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.network import Network
 from stsm_cli.progress import SILENT, Progress
@@ -191,7 +192,7 @@ def _view_logits(
     dtype = AUTOCAST[precision]
     parts = []
     for part in views.flatten(0, 1).split(at_once):  # (N·V, T, C, H, W)
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with autocast(device, dtype):
             logits = model(normalise(part, model.view, device))
         parts.append(logits.float().cpu())
     return torch.cat(parts).view(*views.shape[:2], -1)  # (N·V, K) -> (N, V, K)

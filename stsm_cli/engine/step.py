@@ -16,13 +16,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stsm_cli.config.schema import Recipe
 from stsm_cli.config.view import View
 from stsm_cli.data.loader import Batch
+from stsm_cli.engine.autocast import AUTOCAST, autocast
 from stsm_cli.engine.distributed import current_world, sum_over_processes
 from stsm_cli.engine.loss import Loss, likeliest
 from stsm_cli.engine.optim import build_optimizer, freeze_norms, freeze_parts, set_lr
 from stsm_cli.errors import StsmError
 from stsm_cli.models.network import AUXILIARY_WEIGHT, Network
 
-AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 MOST_SKIPPED = 20  # ours: in a row; fp16's loss scale has then shrunk from 65,536 to below 0.1
 
@@ -165,7 +165,7 @@ class Stepper:
     def _logits(self, videos: Tensor) -> tuple[Tensor, ...]:
         """Float32 logits (N, K) of each head, for normalised videos (N, T, C, H, W)."""
         try:
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            with autocast(self.device, self.dtype):
                 logits: Tensor | tuple[Tensor, ...] = self.network(videos)
         except RuntimeError as error:
             if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):

@@ -419,7 +419,7 @@ def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
     from stsm_cli.analysis import summary
     from stsm_cli.cli import prepare
     from stsm_cli.data import crops, samples
-    from stsm_cli.engine import scores, step
+    from stsm_cli.engine import autocast, scores
 
     def choices(section, key):
         return set(get_args(section.model_fields[key].annotation))
@@ -427,7 +427,7 @@ def test_what_a_recipe_may_choose_from_has_an_entry_in_each_table():
     assert set(samples.MIRRORS) == choices(DataConfig, "flip")
     assert set(crops.TRAIN_CROPS) == choices(DataConfig, "train_crop")
     assert set(crops.TEST_CROPS) == choices(TestConfig, "crops")
-    assert set(step.AUTOCAST) == choices(Recipe, "precision")
+    assert set(autocast.AUTOCAST) == choices(Recipe, "precision")
     assert set(AVERAGES) == choices(TestConfig, "average")
     assert set(scores.KEEPS_LABELS) == choices(DataConfig, "flip")
     assert set(prepare.COMMANDS) == choices(DataConfig, "dataset")
