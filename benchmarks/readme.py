@@ -7,6 +7,8 @@ import json
 import re
 from pathlib import Path
 
+from stsm_cli.cores import with_vectors
+
 ROOT = Path(__file__).parents[1]
 MARK = "<!-- {}; a test compares them -->\n"
 QUICK = "the short budget's table of results/table1_alpha.md"
@@ -46,7 +48,8 @@ def _price() -> str:
     last_forward, last_step = rows["forward", last], rows["training step", last]
     settings = one["settings"]
     size = f"{settings['frames']} frames of {settings['size_px']}²"
-    cpu = f"{one['machine']['cores']} cores ({one['machine']['cpu']})"
+    machine = one["machine"]
+    cpu = f"{machine['cores']} cores ({with_vectors(machine['cpu'], machine['cpu_capability'])})"
     return (
         f"On {cpu} a forward of ResNet-50 with STSM's shift ({size}) takes {forward['ms']:.0f} ms, "
         f"{forward['ratio']:.2f} times as long as without a shift "

@@ -21,3 +21,8 @@ def cpu_name(system: Path = Path("/")) -> str:
         return platform.processor() or platform.machine()
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return found[1].strip() if found else platform.machine()
+
+
+def with_vectors(cpu: str, capability: str | None) -> str:
+    """A processor's name and its vector instructions: CPUs with and without may share a name."""
+    return f"{cpu} with {capability}" if capability else cpu

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import to_json
 
+from stsm_cli.cores import with_vectors
 from stsm_cli.errors import StsmError
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -220,6 +221,11 @@ class Machine(Origin):
     cpu_capability: str | None = None
     decoder: str | None = None
     batch: StepBatch | None = None
+
+    @property
+    def processor(self) -> str:
+        """The kind of CPU."""
+        return with_vectors(self.cpu or "a CPU of no name", self.cpu_capability)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,6 +1,6 @@
 import os
 
-from stsm_cli.cores import cpu_name, num_cores
+from stsm_cli.cores import cpu_name, num_cores, with_vectors
 
 
 def test_cores_that_may_not_be_used_do_not_count(monkeypatch):
@@ -8,6 +8,11 @@ def test_cores_that_may_not_be_used_do_not_count(monkeypatch):
     assert num_cores() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     assert num_cores() == os.cpu_count()
+
+
+def test_a_processor_is_told_with_its_vectors():
+    assert with_vectors("Some CPU 3", "AVX2") == "Some CPU 3 with AVX2"
+    assert with_vectors("Some CPU 3", None) == "Some CPU 3"
 
 
 def test_a_processor_has_a_name(tmp_path):

@@ -220,7 +220,7 @@ def _cost(records: list[RunRecord]) -> str:
     }
     hours: dict[str, list[float]] = {}
     for run in runs.values():
-        hours.setdefault(run.machine.cpu or "a CPU of no name", []).append(run.seconds / 3600)
+        hours.setdefault(run.machine.processor, []).append(run.seconds / 3600)
     told = [f"{sum(of):.1f} h on {cpu} ({len(of)} runs)" for cpu, of in sorted(hours.items())]
     return ", ".join(told)
 

@@ -143,10 +143,8 @@ def _in_short(question: PlannedContrast) -> str:
     return question.name or f"“{about}” on the {LABELS[question.dataset]}"
 
 
-def _processors(
-    row: PlannedRow, dataset: DatasetName, records: Sequence[RunRecord]
-) -> set[str | None]:
-    return {run.machine.cpu for run in runs_of(row, dataset, records)}
+def _processors(row: PlannedRow, dataset: DatasetName, records: Sequence[RunRecord]) -> set[str]:
+    return {run.machine.processor for run in runs_of(row, dataset, records)}
 
 
 def _late_gains(records: Sequence[RunRecord]) -> list[float]:

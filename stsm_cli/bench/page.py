@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from stsm_cli.bench.record import UNITS, Hardware, Measurement, Table, code_hash
+from stsm_cli.cores import with_vectors
 from stsm_cli.printable import counted
 
 HEAD = """# Speed
@@ -29,7 +30,7 @@ def render(measurements: Sequence[Measurement]) -> str:
 def machine_name(machine: Hardware) -> str:
     """A machine in words."""
     cores = counted(machine.cores, "core")
-    cpu = f"{machine.cpu}, {cores}"
+    cpu = f"{with_vectors(machine.cpu, machine.cpu_capability)}, {cores}"
     return cpu if machine.device == "cpu" else f"{machine.device} ({cpu})"
 
 

@@ -88,6 +88,8 @@ class Hardware:
     """`cpu`, or the GPU's name."""
     cpu: str
     cores: PositiveInt
+    cpu_capability: str | None = None
+    """Vector instructions that PyTorch uses; None in figures from before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -158,7 +160,9 @@ class Begun:
             "benchmark": benchmark,
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "code": code_hash(benchmark),
-            "machine": Hardware(about["device"], about["cpu"], num_cores()),
+            "machine": Hardware(
+                about["device"], about["cpu"], num_cores(), about["cpu_capability"]
+            ),
             "load_average": None if load is None else round(load, 2),
             "clock": "cpu" if is_cpu_time else "wall",
             "rounds": rounds,
@@ -252,7 +256,7 @@ def read_all(folder: Path) -> list[Measurement]:
     """
     found = [_read(path) for path in sorted(folder.glob("*.json"))]
     order = list(MEASURED_CODE)
-    return sorted(found, key=lambda m: (astuple(m.machine), order.index(m.benchmark)))
+    return sorted(found, key=lambda m: (*map(str, astuple(m.machine)), order.index(m.benchmark)))
 
 
 def _read(path: Path) -> Measurement:

@@ -121,14 +121,13 @@ def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
     )
 
 
-def test_rows_on_other_kinds_of_cpu_are_named(recorded):
+@pytest.mark.parametrize("other", [{"cpu": "Another"}, {"cpu_capability": "another"}])
+def test_rows_on_other_kinds_of_cpu_are_named(recorded, other):
     records = recorded()
     answers = [*primary_answers(records), *secondary_answers(records)]
     assert on_other_processors(answers, records) == []
     moved = [
-        replace(record, environment=record.environment | {"cpu": "Another"})
-        if record.row == "1/2"
-        else record
+        replace(record, environment=record.environment | other) if record.row == "1/2" else record
         for record in records
     ]
     assert on_other_processors(answers, moved) == ["P6"]

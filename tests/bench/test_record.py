@@ -128,6 +128,19 @@ def test_a_machine_has_one_heading_whatever_its_number_of_cores(tmp_path):
     assert render(found).count("\n## ") == 2
 
 
+def test_cpus_of_one_name_and_other_vectors_are_two_machines(tmp_path):
+    one = measured()
+    for capability in ("AVX2", None, "AVX512"):
+        machine = replace(one.machine, cpu="Some CPU", cores=2, cpu_capability=capability)
+        save(tmp_path, replace(one, machine=machine))
+    page = render(read_all(tmp_path))
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Some CPU with AVX2, 2 cores",
+        "## Some CPU with AVX512, 2 cores",
+        "## Some CPU, 2 cores",
+    ]
+
+
 def files(benchmark):
     """Those whose change makes a figure stale, below the package."""
     package = record.Path(record.__file__).parents[1]
