@@ -94,7 +94,8 @@ def ablate(
             min=1,
             metavar="N",
             help="Runs side by side, each in a process with one CPU thread; 1: one after "
-            "another, with all threads. Default one a CPU, or one on a GPU. With --slurm: jobs that run at once, of each table.",
+            "another, with all threads. Default one a CPU, or one on a GPU. With --slurm: jobs "
+            "that run at once, of each table.",
             show_default=False,
         ),
     ] = None,

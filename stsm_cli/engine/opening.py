@@ -34,9 +34,9 @@ def opening_lines(
     time = "the time left follows the first epoch"
     if left is not None:
         time = f"about {timedelta(seconds=round(left))} left by the epochs so far"
-    unmeant = gpu_meant(recipe, device)
+    slow = (slow_precision(recipe, device), gpu_meant(recipe, device))
     opening = f"{_what(recipe, device, model, *splits)}; {time}"
-    return [opening, f"warning: {unmeant}"] if unmeant else [opening]
+    return [opening, *(f"warning: {line}" for line in slow if line)]
 
 
 def _what(
@@ -88,6 +88,15 @@ def check_precision(recipe: Recipe, device: torch.device) -> None:
             f"{recipe.model.backbone} on a CPU, which gets gradients of smaller pictures wrong",
             hint="`--set precision=fp32`",
         )
+
+
+def slow_precision(recipe: Recipe, device: torch.device) -> str | None:
+    """Warning where a GPU (before Ampere) has no arithmetic for bfloat16; else None."""
+    if device.type != "cuda" or recipe.precision != "bf16":
+        return None
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return None
+    return "this GPU has no arithmetic for bf16: --set precision=fp16 is faster"
 
 
 def gpu_meant(recipe: Recipe, device: torch.device) -> str | None:

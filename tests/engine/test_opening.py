@@ -57,6 +57,19 @@ def test_a_gpu_s_network_on_a_cpu_opens_with_a_warning(train_videos, val_videos,
     (_,) = opening_lines(shipped(), CPU, model, splits, [])
 
 
+def test_bf16_on_a_gpu_without_it_opens_with_a_warning(train_videos, val_videos, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    splits, model = (train_videos, val_videos), torch.nn.Linear(1, 1)
+    warning = "warning: this GPU has no arithmetic for bf16: --set precision=fp16 is faster"
+    for has, warnings in ((False, [warning]), (True, [])):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has
+        )
+        assert opening_lines(shipped(), CUDA, model, splits, [])[1:] == warnings
+        half = shipped("synth/stsm", "precision=fp16")
+        assert opening_lines(half, CUDA, model, splits, [])[1:] == []
+
+
 def test_fp16_on_a_cpu_is_refused():
     half = shipped("k400/stsm_r50_8f", "precision=fp16")
     with pytest.raises(UsageError, match="precision fp16: is for a GPU") as error:
