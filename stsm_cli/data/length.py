@@ -67,12 +67,14 @@ class Length:
         """The end of the last packet that came; and the error that this may have.
 
         Muxers differ in what they make of the last frame's duration, so one and a half of the
-        longest time between two frames goes unnoticed.
+        longest time between two frames goes unnoticed; of a single frame, by the stream's rate.
         """
         if not self._spans or self._stream.time_base is None:
             return 0.0, 0.0
         ticks = sorted(tick for tick, _ in self._spans)
-        longest = max((later - tick for tick, later in pairwise(ticks)), default=0)
+        base, rate = float(self._stream.time_base), self._stream.average_rate
+        longest = max((base * (later - tick) for tick, later in pairwise(ticks)), default=0.0)
+        if len(ticks) == 1:
+            longest = float(1 / rate) if rate else 1.0  # ours; a WMV of one frame has no rate
         end = max(end for _, end in self._spans) - min(ticks[0], 0)
-        base = float(self._stream.time_base)
-        return end * base, 1.5 * longest * base
+        return end * base, 1.5 * longest

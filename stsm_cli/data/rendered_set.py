@@ -138,7 +138,7 @@ class RenderedSet(Generic[Settings]):
         started = time.monotonic()
         try:
             _claim(self, root, settings)
-            jobs = [job for job in _jobs(settings) if not (root / _video_path(job)).exists()]
+            jobs = [job for job in _jobs(settings) if not _is_made(root / _video_path(job))]
             _make_videos(self, root, settings, jobs, workers or num_cores(), progress)
             _remove_remains(root)
             report = _report(self, root, settings, len(jobs), time.monotonic() - started)
@@ -314,7 +314,7 @@ def _make_video(
     job: _Job,
 ) -> None:
     path = root / _video_path(job)
-    if path.exists():  # another run on the same folder may have been here meanwhile
+    if _is_made(path):  # another run on the same folder may have been here meanwhile
         return
     frames, label = draw(settings, *job)
     if (label, *frames.shape[:3]) != (job[1] % num_classes, *shape):
@@ -323,6 +323,10 @@ def _make_video(
             f"the set is class {job[1] % num_classes} of shape {shape}"
         )
     _write(path, encode(frames, FPS, quantiser))
+
+
+def _is_made(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0  # a power cut may leave an empty one
 
 
 def _write(path: Path, content: bytes) -> None:

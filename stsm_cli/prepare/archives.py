@@ -2,8 +2,8 @@
 
 Nothing is written outside the given folder, no link or device at all, and no more than an archive
 of videos can hold. A file gets its name when it is whole; one that is there already is kept. An
-archive that is done is noted in `.unpacked.json` of the folder and not read again: deleting the
-folder forgets it.
+archive that is done is noted in `.unpacked.json` of the folder and not read again: deleting that
+file forgets it.
 """
 
 import errno
@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import zlib
@@ -203,7 +204,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     try:
         with source, draft.open("wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
-        draft.replace(target)  # not synced one by one: verification decodes every video
+        draft.replace(target)  # not synced one by one: `_note_done` syncs all
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -217,8 +218,8 @@ def _clear_errors(archive: Archive, written: Sequence[Path]) -> Iterator[None]:
     try:
         yield
     except EOFError:
-        if first != last:
-            hint = "it is not whole, or a part after it is missing: download what is"
+        if re.search(r"-\d+$", last.name):  # as `split` names pieces
+            hint = "it is not whole, or a part after it is missing: download or unzip what is"
         raise DataError(f"{last}: ends too early", hint=hint) from None
     except _DAMAGED as error:
         for path in written:
@@ -260,7 +261,9 @@ def _identity(archive: Archive) -> list[list[int]]:
 
 
 def _is_done(archive: Archive) -> bool:
-    return _read_record(archive.into).get(archive.key) == _identity(archive)
+    """Tell whether it was unpacked, whole; later parts may be gone since."""
+    identity = _identity(archive)
+    return _read_record(archive.into).get(archive.key, [])[: len(identity)] == identity
 
 
 def _read_record(folder: Path) -> dict[str, list[list[int]]]:
@@ -271,6 +274,8 @@ def _read_record(folder: Path) -> dict[str, list[list[int]]]:
 
 
 def _note_done(archive: Archive) -> None:
+    if hasattr(os, "sync"):  # a note that outlives a power cut must not be of files that do not
+        os.sync()
     record = _read_record(archive.into) | {archive.key: _identity(archive)}
     archive.into.mkdir(parents=True, exist_ok=True)
     with whole_file(archive.into / _RECORD) as file:

@@ -118,11 +118,12 @@ def test_what_another_process_writes_now_is_left_alone(whole, tmp_path):
     assert written_now.exists()
 
 
-def test_a_deleted_video_is_made_again(whole, tmp_path):
+def test_a_deleted_or_empty_video_is_made_again(whole, tmp_path):
     root = tmp_path / "set"
     SYNTH.make(root, TINY, workers=1)
     (root / "val" / "00003.mp4").unlink()
-    assert SYNTH.make(root, TINY, workers=1)["made"] == 1
+    (root / "val" / "00004.mp4").write_bytes(b"")
+    assert SYNTH.make(root, TINY, workers=1)["made"] == 2
     assert contents(root) == contents(whole)
 
 

@@ -238,9 +238,31 @@ def test_a_missing_last_part_is_named_by_the_one_before(tmp_path, tar_gz):
     parts = (tmp_path / "v2-00", tmp_path / "v2-01")
     parts[0].write_bytes(content[:1000])
     parts[1].write_bytes(content[1000:2000])
-    with pytest.raises(DataError, match=re.escape(f"{parts[1]}: ends too early")) as caught:
-        unpack([Archive(parts, tmp_path / "out")])
-    assert "a part after it is missing" in caught.value.hint
+    for there in (parts, parts[:1]):
+        with pytest.raises(DataError, match=re.escape(f"{there[-1]}: ends too early")) as caught:
+            unpack([Archive(there, tmp_path / "out")])
+        assert "a part after it is missing" in caught.value.hint
+
+
+def test_a_part_that_is_deleted_after_all_were_unpacked_is_not_missed(tmp_path, tar_gz):
+    content = tar_gz({"a.webm": os.urandom(5000)})
+    parts = (tmp_path / "v2-00", tmp_path / "v2-01")
+    parts[0].write_bytes(content[:1000])
+    parts[1].write_bytes(content[1000:])
+    assert unpack([Archive(parts, tmp_path / "out")]) == 1
+    parts[1].unlink()
+    assert unpack([Archive(parts[:1], tmp_path / "out")]) == 0
+    parts[0].write_bytes(content[:999])  # another archive's
+    with pytest.raises(DataError, match="v2-00: ends too early"):
+        unpack([Archive(parts[:1], tmp_path / "out")])
+
+
+def test_files_are_on_the_disk_before_the_note_that_they_are_done(archive, monkeypatch):
+    made, seen = archive({"a.mp4": b"1"}), []
+    monkeypatch.setattr(os, "sync", lambda: seen.append(was_unpacked(made)))
+    unpack([made])
+    assert seen == [False]
+    assert was_unpacked(made)
 
 
 def test_a_damaged_archive_takes_back_what_it_gave(archive, tar_gz):

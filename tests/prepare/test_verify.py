@@ -132,6 +132,22 @@ def test_frames_that_an_edit_list_hides_are_not_missed(folder, tmp_path, look):
 
 
 @ways
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mkv", "libx264"), ("a.flv", "flv"), ("a.wmv", "wmv2"), ("a.asf", "mpeg4")],
+)
+def test_a_video_of_one_frame_is_whole(tmp_path, name, codec, look):
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=15)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        picture = np.zeros((64, 96, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    check = look(tmp_path, name, Clock())
+    assert (check.status, check.num_frames) == ("ok", 1), check.reason
+
+
+@ways
 def test_a_video_that_is_shown_turned_has_the_size_that_is_shown(folder, tmp_path, look):
     content = bytearray((folder / "h264.mp4").read_bytes())
     matrix = content.index(b"tkhd") + 44
