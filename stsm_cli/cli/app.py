@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from stsm_cli import __version__
 from stsm_cli.cli import bench, output, prepare, recipes
@@ -82,6 +83,26 @@ def _expanded(value: Any) -> Any:  # noqa: ANN401
         raise UsageError(f"{value}: there is no such home", hint=f"a folder is ./{value}") from None
 
 
+class NamingCommand(TyperCommand):
+    """A command that refuses an argument or path that is empty: it would be the working folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        """The words that are left over, where none of the others is empty."""
+        typed, *_ = self.make_parser(ctx).parse_args(list(args))  # paths of `Path` are never empty
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            name = parameter.name or ""
+            option = parameter.opts[0] if parameter.param_type_name == "option" else None
+            words = typed.get(name)
+            is_empty = "" in words if isinstance(words, (list, tuple)) else words == ""
+            if is_empty and (option is None or isinstance(ctx.params[name], Path)):
+                raise UsageError(
+                    f"{option or parameter.metavar or name}: is empty",
+                    hint="perhaps a variable of the shell is not set; the working folder is `.`",
+                )
+        return rest
+
+
 def _command(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with what is the same in all: -q and -v anywhere on the line, and `~` in paths."""
     shared = inspect.signature(_speak).parameters
@@ -116,7 +137,7 @@ def _help(command: Callable[..., None]) -> str:
 
 
 def _add(name: str, command: Callable[..., None], group: typer.Typer) -> None:
-    group.command(name, help=_help(command))(_command(command))
+    group.command(name, help=_help(command), cls=NamingCommand)(_command(command))
 
 
 prepare_app = typer.Typer(

@@ -151,7 +151,7 @@ def k400(
       stsm prepare k400 /data/k400 --download --short-side 256
     """
     if not download:
-        _refuse_without("--download", base_url=base_url, jobs=jobs)
+        _refuse("without --download", base_url=base_url, jobs=jobs)
     encoding = _encoding(quick, short_side, gop, quality)
     from stsm_cli.prepare.k400 import list_k400
     from stsm_cli.prepare.k400_archives import download_k400
@@ -279,6 +279,8 @@ def folder(
     split = _given(val_share=val_share, seed=seed)
     with alone(root, is_there=root.is_dir()):
         listing = list_folder(root, **split, progress=output.current())
+        if listing.draw is None:
+            _refuse(f"where there is a split ({listing.notes[0]})", **split)
         _prepare("folder", listing, quick, encoding, motion, workers, as_json)
 
 
@@ -300,9 +302,9 @@ def _given(**options: Any) -> dict[str, Any]:  # noqa: ANN401
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _refuse_without(other: str, **options: object) -> None:
-    """Refuse options that mean nothing without another one."""
-    problems = [f"{option_name(key)}: means nothing without {other}" for key in _given(**options)]
+def _refuse(where: str, **options: object) -> None:
+    """Refuse options that mean nothing there, such as `without` another one."""
+    problems = [f"{option_name(key)}: means nothing {where}" for key in _given(**options)]
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -311,7 +313,7 @@ def _encoding(
     quick: bool, short_side: int | None, gop: int | None, quality: int | None
 ) -> "Encoding | None":
     if short_side is None:
-        _refuse_without("--short-side", gop=gop, quality=quality)
+        _refuse("without --short-side", gop=gop, quality=quality)
         return None
     if short_side < 16 or short_side % 2:
         raise UsageError(f"--short-side: must be an even number from 16 on, got {short_side}")

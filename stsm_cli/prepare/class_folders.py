@@ -7,42 +7,47 @@ Videos outside a class folder have no class and are unlisted.
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import takewhile
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree
+from stsm_cli.printable import counted
 
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "validation", "validate", "valid", "test", "testing")
-"""Names of the parts; the first of each that is there is the part."""
+"""Names of the parts; the first of each that has classes is the part."""
 PART_NAMES = (*TRAIN_NAMES, *VAL_NAMES)
 
 
 def from_class_folders(tree: Tree) -> Inventory:
     """The videos by their folders: classes, and the split where there is one."""
     base = _base(tree)
-    names = {_part(name): name for name in _by_folder(tree.videos, base)}
-    train, val = (
-        next((names[name] for name in known if name in names), None)
-        for known in (TRAIN_NAMES, VAL_NAMES)
-    )
-    has_split = names.keys() <= set(PART_NAMES) or (train and val)
+    folders = _by_folder(tree.videos, base)
+    names = {_part(name): name for name in folders}
+    there = [[names[name] for name in k if name in names] for k in (TRAIN_NAMES, VAL_NAMES)]
+    has_split = names.keys() <= set(PART_NAMES) or all(there)
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     if not has_split:
         entries["train"] = _entries(tree, base)
         notes = [f"classes are the folders in {tree.root / base}", *_empty(tree, base)]
         return Inventory(entries, tuple(notes))
-    folders = dict(zip(SPLITS, (train, val), strict=True))
-    notes = [f"classes are the folders in {' and '.join(f'{n}/' for n in folders.values() if n)}"]
-    for split, name in folders.items():
+    found = {name: _entries(tree, f"{base}{name}/") for part in there for name in part}
+    parts = [next((name for name in part if found[name]), None) for part in there]
+    notes = [f"classes are the folders in {' and '.join(f'{name}/' for name in parts if name)}"]
+    for split, name in zip(SPLITS, parts, strict=True):
         if name is not None:
-            entries[split] = _entries(tree, f"{base}{name}/")
+            entries[split] = found[name]
             notes += _empty(tree, f"{base}{name}/")
     empty = (name for name in _empty_folders(tree, base) if _part(name) in PART_NAMES)
     notes += [f"{tree.root / base / name} holds no video" for name in empty]
-    spare = [name for key, name in names.items() if key in VAL_NAMES and name != val]
-    notes += [f"{name}/ left out: {val}/ is the validation part" for name in spare]
-    left_out = (path for name in spare for path in _below(tree.videos, f"{base}{name}/"))
+    flat = [name for part in there for name in takewhile(lambda name: not found[name], part)]
+    for name in flat:
+        held = counted(len(folders[name]), "video")
+        notes.append(f"warning: {name}/ holds {held} in no class folder: not used")
+    spare = [name for name in there[1] if name not in (*parts, *flat)]
+    notes += [f"{name}/ left out: {parts[1]}/ is the validation part" for name in spare]
+    left_out = (path for name in spare for path in folders[name])
     return Inventory(entries, tuple(notes), left_out=frozenset(left_out))
 
 

@@ -17,8 +17,10 @@ from stsm_cli.prepare.copies import find_copies
 from stsm_cli.prepare.folder_csv import from_csv, read_classes
 from stsm_cli.prepare.listing import Draw, Listing
 from stsm_cli.prepare.matching import Found, Inventory, assign, check_classes, sorted_classes
+from stsm_cli.prepare.new_lists import check_place, videos_among_lists
 from stsm_cli.prepare.official_splits import from_official_split
 from stsm_cli.prepare.tree import VIDEO_SUFFIXES, scan
+from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
 
 _LAYOUTS = (
@@ -42,12 +44,13 @@ def list_folder(
         progress: Says what is looked through.
 
     Raises:
-        DataError: There is nothing of the kind, a list is wrong (file and line), or a class is only
-            there for validation.
+        DataError: There is nothing of the kind, a list is wrong (file and line), a class is only
+            there for validation, or `manifest/` is another's.
         ValueError: `val_share` is not between 0 and 1.
     """
     if not 0 < val_share < 1:
         raise ValueError(f"val_share must be between 0 and 1, got {val_share}")
+    check_place(root)  # first: without that class, others may be too few
     tree = scan(root, progress, hint=_LAYOUTS)
     inventory = from_csv(tree) or from_official_split(tree) or from_class_folders(tree)
     named = set(filter(inventory.is_named, tree.files))
@@ -68,9 +71,16 @@ def list_folder(
         copies=find_copies(root, assigned.paths),
         faults=tree.faults,
         left_out=tree.count_others(named),
-        notes=inventory.notes,
+        notes=(*inventory.notes, *_lost(root)),
         draw=None if inventory.entries["val"] else Draw(val_share, seed),
     )
+
+
+def _lost(root: Path) -> list[str]:
+    """A warning of videos that lie where none is looked for; none where there are none."""
+    lost = videos_among_lists(root)
+    held = f"manifest/ holds {counted(len(lost), 'video')}"
+    return [f"warning: {held}: not used, it is for the lists of stsm"] if lost else []
 
 
 def _classes(root: Path, inventory: Inventory) -> tuple[str, ...]:

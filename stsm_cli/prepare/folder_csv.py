@@ -2,12 +2,14 @@
 
 Their columns are path and label, and perhaps split; others do not matter. A path is relative to the
 root, with backslashes where Windows wrote it; a label is a name, or a number where `classes.txt`
-beside them names the classes. What a list names is a video, whatever its suffix.
+beside them names the classes. What a list names is a video, whatever its suffix. Of several parts
+to validate on one counts, and further lists do not: what is left out is noted.
 """
 
 import os
 import unicodedata
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 
 from stsm_cli.data.manifest import SPLITS
@@ -15,7 +17,7 @@ from stsm_cli.errors import DataError
 from stsm_cli.prepare.class_folders import PART_NAMES, TRAIN_NAMES, VAL_NAMES
 from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines, with_slashes
 from stsm_cli.prepare.matching import Entry, Inventory
-from stsm_cli.prepare.tree import Tree, is_passed_over
+from stsm_cli.prepare.tree import Tree, stem
 
 
 def read_classes(root: Path) -> tuple[str, ...] | None:
@@ -44,49 +46,75 @@ def from_csv(tree: Tree) -> Inventory | None:
     Raises:
         DataError: A line is wrong; names file and line.
     """
-    files = _files(tree)
+    files, spare_files = _files(tree)
     if not files:
         return None
     classes = read_classes(tree.root)
     there = set(map(_composed, tree.files))
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     problems: list[str] = []
-    for split, name in files.items():
-        rows = list(read_csv(tree.root / name, ("path", "label")))
-        problems += [] if rows else [f"{tree.root / name}: lists no video"]
-        for where, row in rows:
-            try:
-                path = _path(tree.root, there, row["path"])
-                label = _label(_composed(row["label"]), classes)
-                entries[_split(row.get("split") or split)].append(
-                    Entry(where, row["path"], label, path)
-                )
-            except ValueError as error:
-                problems.append(f"{where}: {error}")
+    rows: list[tuple[str, str, dict[str, str]]] = []
+    for name, part in files.items():
+        found = read_csv(tree.root / name, ("path", "label"))
+        problems += [] if found else [f"{tree.root / name}: lists no video"]
+        rows += [(row.get("split") or part, where, row) for where, row in found]
+    parts = {part for part, *_ in rows}
+    val, *spare = [name for name in VAL_NAMES if name in parts] or [""]
+    left_out = {path for name in spare_files for path in _listed(tree, there, name)}
+    for part, where, row in rows:
+        try:
+            path = _path(tree.root, there, row["path"])
+            if part in spare:
+                left_out.add(path)
+                continue
+            label = _label(_composed(row["label"]), classes)
+            entries[_split(part)].append(Entry(where, row["path"], label, path))
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
     raise_problems(problems)
     if classes is None:
         _refuse_numbers(tree.root, [*entries["train"], *entries["val"]])
-    note = f"videos listed by {' and '.join(files.values())}"
-    notes = (note, *_passed_over([*entries["train"], *entries["val"]]))
-    return Inventory(entries, notes, _composed, classes, any_suffix=True)
+    notes = [
+        f"videos listed by {' and '.join(files)}",
+        *(f"{name} left out: {val} is the validation part" for name in spare),
+        *(f"{name} left out: {why}" for name, why in spare_files.items()),
+        *_passed_over(tree, [*entries["train"], *entries["val"]]),
+    ]
+    return Inventory(
+        entries, tuple(notes), _composed, classes, left_out=frozenset(left_out), any_suffix=True
+    )
 
 
-def _passed_over(entries: Sequence[Entry]) -> list[str]:
+def _passed_over(tree: Tree, entries: Sequence[Entry]) -> list[str]:
     """A sentence on listed videos that `scan` does not look at; none where there is none."""
-    found = [entry.name for entry in entries if is_passed_over(entry.key)]
+    found = [entry.name for entry in entries if tree.passes_over(entry.key)]
     if not found:
         return []
     why = "hidden, or in a folder that stsm fills, and so not looked at"
     return [f"videos that are {why}: {len(found)}, such as {found[0]}"]
 
 
-def _files(tree: Tree) -> dict[str, str]:
+def _files(tree: Tree) -> tuple[dict[str, str], dict[str, str]]:
+    """The lists that count, with the part of rows that name none; and why the others do not."""
     val = [f"{name}.csv" for name in VAL_NAMES if f"{name}.csv" in tree.files]
     if "train.csv" in tree.files:
-        return dict(zip(SPLITS, ["train.csv", *val], strict=False))
+        files = {name: stem(name) for name in ("train.csv", *val[:1])}
+        spare = dict.fromkeys(val[1:], f"{next(iter(val), None)} is the validation part")
+        spare |= {"videos.csv": "train.csv is there"} if "videos.csv" in tree.files else {}
+        return files, spare
     if "videos.csv" in tree.files:
-        return {"train": "videos.csv"}
-    return {"val": val[0]} if val else {}
+        return {"videos.csv": "train"}, dict.fromkeys(val, "videos.csv is there")
+    return {name: stem(name) for name in val[:1]}, {}
+
+
+def _listed(tree: Tree, there: Container[str], name: str) -> set[str]:
+    """The paths in a list that does not count, as far as it is one."""
+    paths = set()
+    with suppress(DataError):
+        for _, row in read_csv(tree.root / name, ("path",)):
+            with suppress(ValueError):
+                paths.add(_path(tree.root, there, row["path"]))
+    return paths
 
 
 def _path(root: Path, there: Container[str], text: str) -> str:

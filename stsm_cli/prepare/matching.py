@@ -59,12 +59,13 @@ class Inventory:
     any_suffix: bool = False
 
     def is_named(self, path: str) -> bool:
-        """Tell whether an entry names this very file."""
+        """Tell whether an entry, or what is left out, names this very file."""
         return self.any_suffix and self.key(path) in self._keys
 
     @cached_property
     def _keys(self) -> set[str]:
-        return {entry.key for entries in self.entries.values() for entry in entries}
+        keys = {entry.key for entries in self.entries.values() for entry in entries}
+        return keys | self.left_out
 
 
 class Found:

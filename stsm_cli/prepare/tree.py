@@ -1,8 +1,9 @@
 """The files below a data root, walked once.
 
 Hidden files and folders (`.cache`, and the `._*` files that macOS puts into archives) do not count,
-nor do the folders that `stsm prepare` itself fills. Links to folders are followed,
-but not back up: a folder that is linked to is seen at both places.
+nor do the folders that `stsm prepare` itself fills, here or in a folder below that it was called
+for. Links to folders are followed, but not back up: a folder that is linked to is seen at both
+places.
 """
 
 import codecs
@@ -10,7 +11,8 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -28,7 +30,7 @@ VIDEO_SUFFIXES = (
 )
 """Suffixes by which videos are found below a folder: of every container that the readers know."""
 
-# right below the root: lists, re-encoded videos, and their optical flow
+# right below a data root: lists, re-encoded videos, and their optical flow
 _OUTPUT = re.compile(r"manifest|videos_\d+g\d+(?:q\d+)?|flow_(?:dis|farneback|tvl1)")
 # trap: `training` and `testing` are words in names of Kinetics' classes
 _SPLITS = {
@@ -53,12 +55,14 @@ class Tree:
         files: Relative paths with forward slashes, sorted.
         folders: The same of folders.
         faults: Paths that could not be looked at, or that no list can hold, each with why.
+        outputs: The folders that `stsm` filled, and that were left out.
     """
 
     root: Path
     files: tuple[str, ...]
     folders: tuple[str, ...]
     faults: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
 
     @cached_property
     def videos(self) -> tuple[str, ...]:
@@ -100,6 +104,13 @@ class Tree:
         found = (path for path in self.files if match(path.rpartition("/")[2]))
         return tuple(sorted(found, key=lambda path: (path.count("/"), path)))
 
+    def passes_over(self, path: str) -> bool:
+        """Tell whether a path was left out: hidden, or in a folder that `stsm` fills."""
+        first, *others = path.split("/")
+        is_output = bool(others and _OUTPUT.fullmatch(first))
+        is_hidden = any(part[0] == "." for part in (first, *others))
+        return is_output or is_hidden or path.startswith(tuple(f"{name}/" for name in self.outputs))
+
     def check_videos(self, hint: str) -> None:
         """Refuse a tree without a video.
 
@@ -133,6 +144,7 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
     files: list[str] = []
     folders: list[str] = []
     faults: dict[str, str] = {}
+    outputs: set[str] = set()
     waiting: list[tuple[str, frozenset[FolderId]]] = [("", frozenset())]
     while waiting:
         prefix, above = waiting.pop()
@@ -144,7 +156,9 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
         if identity in above:  # a link that leads back up
             continue
         kinds = {prefix + entry.name: _kind(entry) for entry in entries}
-        below = [p for p, kind in kinds.items() if kind == "folder" and not _OUTPUT.fullmatch(p)]
+        below = [path for path, kind in kinds.items() if kind == "folder"]
+        outputs |= (made := _outputs(root, prefix, below))
+        below = [path for path in below if path not in made]
         folders.append(prefix[:-1])
         waiting += [(f"{path}/", above | {identity}) for path in below]
         for path, kind in kinds.items():
@@ -160,13 +174,8 @@ def scan(root: Path, progress: Progress, *, hint: str | None = None) -> Tree:
     faults |= dict.fromkeys(unfit, "its name is not UTF-8")
     fit = sorted(path for path in files if path not in unfit)
     below_root = sorted(filter(None, folders))
-    return Tree(root, tuple(fit), tuple(below_root), dict(sorted(faults.items())))
-
-
-def is_passed_over(path: str) -> bool:
-    """Tell whether `scan` leaves out a path: hidden, or in a folder that `stsm` fills."""
-    first, *others = path.split("/")
-    return bool(others and _OUTPUT.fullmatch(first)) or any(p[0] == "." for p in (first, *others))
+    sorted_faults = dict(sorted(faults.items()))
+    return Tree(root, tuple(fit), tuple(below_root), sorted_faults, tuple(sorted(outputs)))
 
 
 def stem(path: str) -> str:
@@ -211,6 +220,19 @@ def _look(folder: Path) -> tuple[FolderId, list[os.DirEntry[str]]]:
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if entry.name[0] != "."]
     return (status.st_dev, status.st_ino), shown
+
+
+def _outputs(root: Path, prefix: str, folders: Iterable[str]) -> set[str]:
+    """Those of the folders in one folder that `stsm` filled, if that is a data root of its own."""
+    named = {path for path in folders if _OUTPUT.fullmatch(path.removeprefix(prefix))}
+    return named if named and (not prefix or _is_prepared(root / prefix)) else set()
+
+
+def _is_prepared(folder: Path) -> bool:
+    with suppress(OSError):
+        names = ("report.json", "ledger.jsonl")
+        return any((folder / "manifest" / name).exists() for name in names)
+    return False
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -27,7 +27,7 @@ from stsm_cli.prepare.findings import (
     write_report,
 )
 from stsm_cli.prepare.listing import ListedVideo, Listing
-from stsm_cli.prepare.new_lists import new_lists
+from stsm_cli.prepare.new_lists import check_place, new_lists
 from stsm_cli.prepare.split import draw_split
 from stsm_cli.prepare.transcode import Encoding
 from stsm_cli.progress import SILENT, Progress
@@ -64,12 +64,14 @@ def prepare_listing(
         What `report.json` holds; `check_usable` says whether it is enough.
 
     Raises:
-        DataError: Files cannot be written, or two videos would become one.
+        DataError: Files cannot be written, two videos would become one, or `ROOT/manifest` is
+            another's.
         InterruptedRunError: Ctrl-C; what was found so far is kept.
         PreemptedError: SIGTERM; the same.
     """
     started = time.monotonic()
     root = listing.root
+    check_place(root)
     paths = [v.path for videos in listing.splits.values() for v in videos if v.path is not None]
     if encoding:
         _check_names(paths, encoding)

@@ -361,6 +361,24 @@ def test_no_folder_is_named_like_the_home_of_nobody(capsys, home, option):
 
 
 @pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        *((["prepare", name, "-q", ""], "ROOT") for name in ("folder", "k400", "synth", "flow")),
+        (["train", "--data", ""], "--data"),
+        (["train", "--out=", "--dry-run"], "--out"),
+        (["predict", "a.mp4", ""], "VIDEO..."),
+    ],
+)
+def test_an_empty_path_is_not_the_working_folder(capsys, words, named):
+    assert app.run(words) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {named}: is empty",
+        "hint: perhaps a variable of the shell is not set; the working folder is `.`",
+    ]
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
     ("error", "told"),
     [
         (MemoryError("Unable to allocate 5 TiB\nfor an array"), "(Unable to allocate 5 TiB)"),

@@ -119,6 +119,30 @@ def test_a_folder_becomes_a_manifest_and_a_table(mine, capsys):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("option", ["--val-share", "--seed"])
+def test_options_of_a_split_are_refused_where_there_is_one(mine, capsys, option):
+    (mine / "train").mkdir()
+    for name in "ab":
+        (mine / name).rename(mine / "train" / name)
+    shutil.copytree(mine / "train", mine / "val")
+    assert prepare("folder", "mine", option, "0.3" if option == "--val-share" else "0") == 2
+    told = "where there is a split (classes are the folders in train/ and val/)"
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: {option}: means nothing {told}"
+    assert not (mine / "manifest").exists()
+
+
+@pytest.mark.parametrize("name", ["ucf101", "folder"])
+def test_lists_of_another_hand_are_not_replaced(mine, capsys, name):
+    for number, part in enumerate(("train", "test")):
+        (mine / f"{part}list01.txt").write_text(f"a/{number * 2}.mp4 1\nb/{number * 2 + 1}.mp4 2\n")
+    (mine / "classInd.txt").write_text("1 a\n2 b\n")
+    (mine / "manifest").mkdir()
+    (mine / "manifest" / "train.csv").write_text("mine")
+    assert prepare(name, "mine", "--workers", "1") == 1
+    assert "error: mine/manifest: is for the lists of stsm and holds" in capsys.readouterr().err
+    assert [path.name for path in (mine / "manifest").iterdir()] == ["train.csv"]
+
+
 @pytest.mark.parametrize("split", ["1", "2"])
 def test_hmdb51_by_a_split(mine, capsys, split):
     shutil.rmtree(mine / "a", ignore_errors=True)

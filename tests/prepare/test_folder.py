@@ -57,6 +57,53 @@ def test_test_is_left_out_where_there_is_val(plant, by_path):
     assert listing.notes[-1] == "test/ left out: val/ is the validation part"
 
 
+def test_a_flat_part_is_told_and_not_called_one_with_classes(plant):
+    root = plant(tree("train/") | {"val/1.mp4": None, "val/2.mp4": None})
+    listing = list_folder(root)
+    assert listing.notes == (
+        "classes are the folders in train/",
+        "warning: val/ holds 2 videos in no class folder: not used",
+    )
+    assert (listing.unlisted, listing.draw) == (("val/1.mp4", "val/2.mp4"), Draw(0.2, 0))
+
+
+def test_the_next_part_with_classes_stands_for_a_flat_one(plant, by_path):
+    root = plant(tree("train/") | {"val/1.mp4": None} | tree("test/", 1) | {"testing/2.mp4": None})
+    listing = list_folder(root)
+    assert by_path(listing, "val") == {f"test/{name}/0.mp4": name for name in CLASSES}
+    assert listing.notes == (
+        "classes are the folders in train/ and test/",
+        "warning: val/ holds 1 video in no class folder: not used",
+        "testing/ left out: test/ is the validation part",
+    )
+    assert listing.unlisted == ("val/1.mp4",)
+
+
+def test_a_flat_part_makes_no_class_of_the_folders_beside_it(plant, error):
+    root = plant({"train/1.mp4": None, "extra/2.mp4": None} | tree("val/"))
+    assert str(error(root)) == f"{root}: no training video found"
+
+
+def test_what_an_earlier_prepare_made_below_is_no_class(plant):
+    root = plant({f"actions/{path}": None for path in tree()})
+    plant({"actions/flow_dis/1.mp4": None, "actions/videos_32g16/1.mp4": None}, root)
+    plant({"actions/manifest/ledger.jsonl": ""}, root)
+    assert list_folder(root).classes == CLASSES
+
+
+@pytest.mark.parametrize("others", [tree(), {}])
+def test_a_class_called_manifest_is_refused_at_once(plant, others, error):
+    caught = error(plant(others | {"manifest/1.mp4": None, "manifest/2.mp4": None}))
+    assert str(caught).endswith("the lists of stsm and holds 2 other files, such as 1.mp4")
+
+
+def test_videos_among_lists_of_ours_are_told(plant):
+    root = plant(tree() | {"manifest/1.mp4": None, "manifest/ledger.jsonl": ""})
+    assert list_folder(root).notes[-1] == (
+        "warning: manifest/ holds 1 video: not used, it is for the lists of stsm"
+    )
+
+
 def test_a_split_by_the_folders_of_mmaction2(plant, by_path):
     listing = list_folder(plant(tree("videos_train/") | tree("videos_val/", 1)))
     assert by_path(listing, "val") == {f"videos_val/{name}/0.mp4": name for name in CLASSES}

@@ -65,6 +65,58 @@ def test_one_csv_with_splits_and_absolute_paths(plant, by_path):
     assert by_path(listing, "val") == {"2.mp4": "a"}
 
 
+def test_test_rows_are_left_out_where_there_are_val_rows(plant, by_path):
+    rows = ["0.mp4,a,train", "1.mp4,b,training", "2.mp4,a,valid", "3.mp4,,test", "4.dav,b,test"]
+    csv = "\n".join(["path,label,split", *rows])
+    files = dict.fromkeys(["0.mp4", "1.mp4", "2.mp4", "3.mp4", "4.dav", "5.mp4"])
+    listing = list_folder(plant(files | {"videos.csv": csv}))
+    assert by_path(listing, "train") == {"0.mp4": "a", "1.mp4": "b"}
+    assert by_path(listing, "val") == {"2.mp4": "a"}
+    assert (listing.unlisted, listing.left_out) == (("5.mp4",), {})
+    assert listing.notes[1:] == ("test left out: valid is the validation part",)
+
+
+def test_rows_without_a_split_are_of_the_part_that_their_list_is_called(plant, by_path):
+    lists = {"train.csv": "path,label\n0.mp4,a\n1.mp4,b\n"}
+    lists["test.csv"] = "path,label,split\n2.mp4,a,test\n3.mp4,b,\n"
+    listing = list_folder(plant(dict.fromkeys([f"{n}.mp4" for n in range(4)]) | lists))
+    assert by_path(listing, "val") == {"2.mp4": "a", "3.mp4": "b"}
+    assert listing.notes == ("videos listed by train.csv and test.csv",)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("train", "val", "test"), "test.csv left out: val.csv is the validation part"),
+        (("train", "test", "videos"), "videos.csv left out: train.csv is there"),
+        (("videos", "videos", "val"), "val.csv left out: videos.csv is there"),
+    ],
+)
+def test_lists_that_do_not_count_are_named_and_theirs_is_not_unlisted(plant, names, told):
+    lists = {f"{name}.csv": f"path,label\n{n}.mp4,a\n{n}.avi,b\n" for n, name in enumerate(names)}
+    videos = dict.fromkeys([f"{n}.{suffix}" for n in range(4) for suffix in ("mp4", "avi")])
+    listing = list_folder(plant(videos | lists))
+    listed = {video.path for videos in listing.splits.values() for video in videos}
+    assert not listed & {"2.mp4", "2.avi"}
+    assert {"3.mp4", "3.avi"} <= {*listing.unlisted} <= videos.keys() - {"2.mp4", "2.avi"}
+    assert listing.notes[1:] == (told,)
+
+
+@pytest.mark.parametrize("text", ["id,who\n1,me\n", "path\n../x.mp4\n2.mp4\n", b"\xff\xfe"])
+def test_a_list_that_does_not_count_may_be_of_any_kind(plant, text):
+    lists = {"train.csv": "path,label\n0.mp4,a\n1.mp4,b\n", "videos.csv": text}
+    listing = list_folder(plant({"0.mp4": None, "1.mp4": None, "2.mp4": None} | lists))
+    assert listing.unlisted == (() if "2.mp4" in str(text) else ("2.mp4",))
+    assert listing.notes[1:] == ("videos.csv left out: train.csv is there",)
+
+
+def test_paths_in_what_an_earlier_prepare_made_further_down_are_counted(plant):
+    csv = "path,label\nset/a/1.mp4,a\nset/b/1.mp4,b\nset/videos_32g16/a/1.mp4,a\n"
+    files = dict.fromkeys(["set/a/1.mp4", "set/b/1.mp4", "set/videos_32g16/a/1.mp4"])
+    listing = list_folder(plant(files | {"train.csv": csv, "set/manifest/report.json": "{}"}))
+    assert listing.notes[1].endswith("not looked at: 1, such as set/videos_32g16/a/1.mp4")
+
+
 @pytest.mark.parametrize("name", ["videos.csv", "train.csv"])
 def test_one_csv_without_splits_is_to_be_split(plant, name):
     rows = [f"{number}.mp4,{'ab'[number % 2]}" for number in range(10)]

@@ -1,3 +1,4 @@
+import re
 from itertools import count
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest, write_manifest
 from stsm_cli.errors import DataError
-from stsm_cli.prepare.new_lists import new_lists
+from stsm_cli.prepare.new_lists import check_place, new_lists
 
 CLASSES = {"old": ("a", "b"), "new": ("b", "a", "c")}
 PATHS = {"old": {"train": "12", "val": "3"}, "new": {"train": "23", "val": "1"}}
@@ -93,3 +94,57 @@ def test_lists_that_say_the_same_are_there_throughout(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", change)
     prepare(tmp_path, "old")
     assert seen == {"old"}
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (["1.mp4"], "1 other file, such as 1.mp4"),
+        (["b/2.AVI", "a/1.mkv", "a/notes.txt"], "2 other files, such as a/1.mkv"),
+        (["classes.txt"], "1 other file, such as classes.txt"),
+        (["train.csv", "test.csv", "1.mp4"], "2 other files, such as train.csv"),
+        (["report.json"], "1 other file, such as report.json"),
+    ],
+)
+def test_a_folder_of_another_hand_is_refused(tmp_path, files, told):
+    for name in files:
+        path = tmp_path / "manifest" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("path,label\n1.mp4,a\n")
+    message = f"{tmp_path / 'manifest'}: is for the lists of stsm and holds {told}"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$") as caught:
+        check_place(tmp_path)
+    assert caught.value.hint == "rename the folder: no video in it is looked at, lists are replaced"
+
+
+@pytest.mark.parametrize(
+    "which", ["empty", "absent", "mirror_pairs.csv", "._1.mp4", ".cache/1.mp4"]
+)
+def test_a_folder_without_lists_and_videos_is_no_one_s(tmp_path, which):
+    path = tmp_path / "manifest" / which
+    if which != "absent":
+        path.parent.mkdir(parents=True)
+    if which not in ("absent", "empty"):
+        path.touch()
+    check_place(tmp_path)
+
+
+@pytest.mark.parametrize("kept", ["train.csv", "val.csv", "ledger.jsonl", "report.json"])
+def test_one_sign_of_ours_is_enough(tmp_path, kept):
+    fill(tmp_path, "old")
+    folder = tmp_path / "manifest"
+    (folder / "report.json").write_text('{\n  "schema": "stsm.prepare/1"\n}')
+    (folder / "ledger.jsonl").touch()
+    for path in folder.iterdir():
+        if path.name not in (kept, "classes.txt", "train_from_start.csv"):
+            path.unlink()
+    (folder / "new-abc" / "manifest").mkdir(parents=True)
+    (folder / "problems.csv").touch()
+    (folder / "1.mp4").touch()
+    check_place(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_told_where_it_is_written(tmp_path):
+    (tmp_path / "manifest").touch()
+    check_place(tmp_path)
+    check_place(tmp_path / ("n" * 300))

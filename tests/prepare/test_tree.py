@@ -32,6 +32,19 @@ def test_hidden_files_and_the_folders_of_prepare_itself_do_not_count(plant):
     assert tree.folders == ("sub", "sub/manifest", "videos_256")
 
 
+@pytest.mark.parametrize("sign", ["report.json", "ledger.jsonl"])
+def test_what_an_earlier_prepare_made_further_down_does_not_count(plant, sign):
+    made = {"videos_32g16/a/x.mp4": None, "flow_dis/a/x.mp4.mp4": None, f"manifest/{sign}": "{}"}
+    root = plant({f"deep/set/{path}": content for path, content in made.items()})
+    plant({"deep/set/a/x.mp4": None, "deep/flow_dis/y.mp4": None}, root)
+    tree = scan(root, SILENT)
+    assert tree.files == ("deep/flow_dis/y.mp4", "deep/set/a/x.mp4")
+    assert tree.folders == ("deep", "deep/flow_dis", "deep/set", "deep/set/a")
+    assert tree.outputs == ("deep/set/flow_dis", "deep/set/manifest", "deep/set/videos_32g16")
+    assert tree.passes_over("deep/set/videos_32g16/a/x.mp4")
+    assert not tree.passes_over("deep/flow_dis/y.mp4")
+
+
 def test_links_to_folders_are_followed_but_not_in_circles(plant, tmp_path):
     elsewhere = plant({"x.mp4": None}, tmp_path / "disk")
     root = plant({"a/y.mp4": None})
