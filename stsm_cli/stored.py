@@ -33,6 +33,8 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]  # a file may be called so
 By = Literal["prob", "logits"]
 Kind = TypeVar("Kind")
+DRAWN = ".predicted.mp4"
+"""Ending of the videos that `stsm predict --save` draws."""
 
 _SAME = 1e-3  # percent; the mean of 0 and 1 in float32 is that far from its fraction
 

@@ -8,12 +8,22 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
+from stsm_cli.cli.options import (
+    Data,
+    DecoderName,
+    Device,
+    Json,
+    Nproc,
+    Overrides,
+    Workers,
+    refuse_two_tests,
+)
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.train import print_result
 from stsm_cli.printable import counted
 
 if TYPE_CHECKING:
+    from stsm_cli.engine.runlog import RunFolder
     from stsm_cli.engine.testing import Evaluation
     from stsm_cli.engine.trained import Trained
 
@@ -137,6 +147,7 @@ def evaluate(
 
             check_device(device)
             subject = trained(run, checkpoint, overrides=overrides or (), best=best)
+            refuse_two_tests(protocol, overrides)
             subject = subject.under(protocol=protocol, clips=clips, crops=crops, split=split)
             reader = choose_decoder(decoder or subject.decoder)
             _check_files(per_class, confusion, scores, subject.recipe.model.num_classes)
@@ -175,8 +186,14 @@ def evaluate(
 def _announce(subject: "Trained") -> None:
     console = output.current()
     console.message(f"testing {subject.called} under {subject.protocol}")
-    if subject.folder is not None and not subject.folder.result_file.is_file():
-        console.warn(f"{subject.folder.path}: its training has not finished")
+    if subject.folder is not None:
+        warn_unfinished(subject.folder)
+
+
+def warn_unfinished(folder: "RunFolder") -> None:
+    """Say of a run that its weights are not those that it will end with."""
+    if not folder.result_file.is_file():
+        output.current().warn(f"{folder.path}: its training has not finished")
 
 
 def _check_files(

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from stsm_cli.cli import output
-from stsm_cli.cli.evaluate import PerClass, ProtocolName
+from stsm_cli.cli.evaluate import PerClass, ProtocolName, warn_unfinished
 from stsm_cli.cli.options import Json
 from stsm_cli.cli.train import print_result
 from stsm_cli.errors import UsageError
@@ -61,6 +61,8 @@ def fuse(
 
     tests = kept_test(first, protocol), kept_test(second, protocol)
     check_same(*tests)
+    for test in tests:
+        warn_unfinished(test.folder)
     # only now what takes seconds to import
     from stsm_cli.engine.fusion import fuse as fuse_tests
 

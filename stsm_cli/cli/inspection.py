@@ -8,10 +8,10 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
-from stsm_cli.cli.evaluate import Clips, Crops, ProtocolName
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides
+from stsm_cli.cli.evaluate import Clips, Crops, ProtocolName, warn_unfinished
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, refuse_two_tests
 from stsm_cli.cli.recipes import complete_recipe
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import CheckpointError, DataError, UsageError
 from stsm_cli.printable import command_line, one_line
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stsm_cli.engine.inspection import Answering, RunInspection, VideoInspection
     from stsm_cli.engine.kept_tests import KeptTest
     from stsm_cli.engine.trained import Trained
+    from stsm_cli.models.network import Network
 
 PAGE = ".html"
 SAMPLES = 12  # ours
@@ -113,6 +114,7 @@ def inspection(
     reader = choose_decoder(decoder) if decoder else None
     parts = {"protocol": protocol, "clips": clips, "crops": crops}
     if videos:
+        refuse_two_tests(protocol, overrides)
         subject, by = _reading(run, recipe, overrides or [], parts, videos)
         out = _target(out, videos[0].stem, force)
         _inspect_videos(videos, subject, by, out, (data, device, reader), as_json)
@@ -271,14 +273,29 @@ def _inspect_run(
     keep_freed_memory()
     on, console = choose_device(device), output.current()
     console.message(f"looking at {subject.called} under {test.result.protocol}")
+    warn_unfinished(test.folder)
     train, tested = open_of_run(test, root, reader, progress=console)
     model = load_model(recipe.model, subject.checkpoint, on)
+    _check_same_weights(test, model, subject.checkpoint)
     found = inspect_run(model, test, train, tested, on, num_samples=samples, progress=console)
     _write(out, test.folder.path, run_chapters(found, test))
     if as_json:
         console.json(_run_record(found, test, out))
     else:
         _print_run(found, test, out)
+
+
+def _check_same_weights(test: "KeptTest", model: "Network", checkpoint: Path) -> None:
+    """Refuse scores of an unfinished run that were of an earlier epoch."""
+    from stsm_cli.engine.identity import weights_sha256
+
+    if test.result.weights_sha256 not in (None, weights_sha256(model)):
+        again = command_line("eval", test.folder.path, "--protocol", test.result.protocol)
+        raise CheckpointError(
+            f"{test.folder.path}: its scores of {test.result.protocol} are not of the weights in "
+            f"{checkpoint.name}",
+            hint=f"`{again}` keeps new ones",
+        )
 
 
 def _write(out: Path, what: Path, chapters: "list[SheetChapter]") -> None:

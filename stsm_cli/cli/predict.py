@@ -10,7 +10,15 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, RecipeName
+from stsm_cli.cli.options import (
+    Data,
+    DecoderName,
+    Device,
+    Json,
+    Overrides,
+    RecipeName,
+    refuse_two_tests,
+)
 from stsm_cli.cli.predict_named import refuse_networks, source_of, told_apart, videos_of
 from stsm_cli.errors import StsmError, UsageError
 from stsm_cli.printable import command_line
@@ -161,6 +169,7 @@ def predict(
         reader = choose_decoder(decoder)
         make = partial(_by_file, model, subject, reader)
     else:
+        refuse_two_tests(protocol, overrides)
         subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
         subject = subject.under(protocol=protocol, clips=clips, crops=crops)
         reader = choose_decoder(decoder or subject.decoder)
@@ -304,13 +313,14 @@ def class_names_or_numbers(
 ) -> tuple[str, ...]:
     """The classes' names, or numbers in their place and a warning."""
     from stsm_cli.engine.predict import class_names
+    from stsm_cli.engine.trained import class_numbers
 
     names = class_names(subject, data, num_classes)
     if names is None:
         output.current().warn(
             "no class list found, classes are numbers: name the data set's folder with --data"
         )
-        names = tuple(f"class {label}" for label in range(num_classes))
+        names = class_numbers(num_classes)
     return names
 
 

@@ -59,6 +59,20 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def left_behind(folder: RunFolder, compile_with: str | None, *, tensorboard: bool) -> list[str]:
+    """Warnings of a run that goes on without options that it was begun with, or with others."""
+    begun = folder.environment().get("compile")
+    told = []
+    if begun != compile_with:
+        ways = [f"with{'' if way else 'out'} --compile" for way in (begun, compile_with)]
+        told.append(
+            f"warning: begun {ways[0]}, goes on {ways[1]}: other numbers than without the break"
+        )
+    if folder.board.is_dir() and not tensorboard:
+        told.append(f"warning: {folder.board}: its curves end here, without --tensorboard")
+    return told
+
+
 def check_class_list(folder: RunFolder, manifest: Manifest) -> None:
     """Refuse a data set whose class list is not the one of the training.
 

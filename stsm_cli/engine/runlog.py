@@ -93,7 +93,16 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """The command that continues it, as a hint shows it."""
-        return f"`{command_line('train', '--resume', '--out', self.path)}`"
+        return f"`{command_line(*self.resume_words)}`"
+
+    @property
+    def resume_words(self) -> tuple[str | Path, ...]:
+        """The words of that command, with the options that the run does not keep by itself."""
+        compiled = None
+        with suppress(CheckpointError):
+            compiled = self.environment().get("compile")
+        words = ("train", "--resume", "--out", self.path, "--compile" if compiled else "")
+        return tuple(filter(None, (*words, "--tensorboard" if self.board.is_dir() else "")))
 
     def begin_from(self, checkpoint: Path) -> str:
         """The command that begins a run of its recipe from weights, as a hint shows it."""
@@ -120,9 +129,10 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file, not a folder")
         if not self.is_untrained:
+            is_run = self.recipe_file.is_file()
+            way = f"continue it with {self.resume_command}, or " if is_run else ""
             raise UsageError(
-                f"--out {self.path}: exists and is not empty",
-                hint=f"continue it with {self.resume_command}, or choose another folder",
+                f"--out {self.path}: exists and is not empty", hint=f"{way}choose another folder"
             )
 
     def check_writable(self) -> None:

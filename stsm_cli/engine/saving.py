@@ -27,8 +27,7 @@ from stsm_cli.engine.windows import Timeline, watch
 from stsm_cli.errors import StsmError
 from stsm_cli.printable import csv_cell
 from stsm_cli.progress import SILENT, Progress
-
-_MARK = ".predicted.mp4"
+from stsm_cli.stored import DRAWN
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _names(folder: Path, videos: Iterable[Path]) -> list[Path]:
     for path in videos:
         numbered = chain([path.stem], (f"{path.stem}-{number}" for number in count(2)))
         names[next(name for name in numbered if name not in names)] = None
-    return [folder / f"{name}{_MARK}" for name in names]
+    return [folder / f"{name}{DRAWN}" for name in names]
 
 
 def _caption(timeline: Timeline, classes: tuple[str, ...], frame: int) -> str:

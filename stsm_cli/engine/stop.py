@@ -70,7 +70,7 @@ def stopped_by(number: signal.Signals, where: str, folder: RunFolder) -> StsmErr
     """The error that ends the run in `folder`, which is saved: its exit code is 130 or 75."""
     size = current_world().size
     several = ("--nproc", size) if size > 1 else ()
-    command = command_line("train", "--resume", "--out", folder.path, *several)
+    command = command_line(*folder.resume_words, *several)
     told, hint = f"{where}; saved {folder.checkpoint}", f"continue with `{command}`"
     if number == signal.SIGINT:
         return InterruptedRunError(f"interrupted {told}", hint=hint)

@@ -189,13 +189,21 @@ def check_classes(subject: Trained, manifest: Manifest, num_classes: int) -> Non
     Raises:
         DataError: The class list, or the number of classes, is another.
     """
-    if subject.folder is not None:
-        check_class_list(subject.folder, manifest)
+    known = subject.origin
+    if known and known.folder:
+        check_class_list(known.folder, manifest)
     if len(manifest.classes) != num_classes:
         raise DataError(
             f"{manifest.root}: holds {len(manifest.classes)} classes, "
             f"{subject.checkpoint} knows {num_classes}"
         )
+    names = subject.classes or manifest.classes
+    for label, (name, there) in enumerate(zip(names, manifest.classes, strict=True)):
+        if name != there:
+            raise DataError(
+                f"{manifest.root}: its class {label} is {there!r}, in the training of "
+                f"{subject.called} it was {name!r}"
+            )
 
 
 def _keep(subject: Trained, tested: Evaluation, progress: Progress) -> None:

@@ -38,6 +38,7 @@ from stsm_cli.engine.resuming import (
     check_mirror,
     check_origin,
     check_same,
+    left_behind,
 )
 from stsm_cli.engine.runlog import RunFolder, check_recordable, write_result
 from stsm_cli.engine.score_files import write_scores
@@ -130,7 +131,10 @@ def train(
                 about["files"] = made_files(start.recipe.data.dataset, manifests)
                 about |= describe_environment(device, train_videos.decoder)
                 folder.create(start.recipe, about, train_videos.manifest.classes)
-            elif is_main and not goes_on:
+            elif is_main and goes_on:
+                for line in left_behind(folder, compile_with, tensorboard=tensorboard):
+                    progress.message(line)
+            elif is_main:
                 progress.message(f"{folder.checkpoint} does not exist: from the first epoch on")
                 folder.tidy(0)
         splits, network = (train_videos, val_videos), trainer.stepper.result

@@ -58,11 +58,18 @@ class Trained:
         return self.name if self.card else str(self.checkpoint)
 
     @property
+    def origin(self) -> "Trained | None":
+        """The same with its run or card: of weights by themselves, what their file tells of."""
+        return self if self.folder or self.card else trained_as(self.checkpoint)
+
+    @property
     def classes(self) -> tuple[str, ...] | None:
         """Names of the classes in label order, where run or card have them."""
-        if self.card is not None:
-            return self.card.classes
-        return self.folder.classes() if self.folder else None
+        known = self.origin
+        if known and known.card:
+            names = known.card.classes
+            return None if names == class_numbers(len(names)) else names
+        return known.folder.classes() if known and known.folder else None
 
     @property
     def init_sha256(self) -> str | None:
@@ -124,7 +131,7 @@ class Trained:
         Raises:
             DataError: The file is wrong.
         """
-        known = self if self.folder or self.card else trained_as(self.checkpoint)
+        known = self.origin
         return known.mirror if known else written_mirror(root or self.recipe.data.place(), classes)
 
     @property
@@ -171,6 +178,11 @@ def trained(
     recipe, edits = _edited(folder.recipe(), str(folder.recipe_file), overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
     return Trained(folder.about().recipe, recipe, file, folder, edits)
+
+
+def class_numbers(num_classes: int) -> tuple[str, ...]:
+    """What classes are called whose names nobody knows."""
+    return tuple(f"class {label}" for label in range(num_classes))
 
 
 def trained_as(checkpoint: Path) -> Trained | None:

@@ -14,6 +14,7 @@ from stsm_cli.prepare.lists import DELIMITERS, with_slashes
 from stsm_cli.prepare.tree import scan
 from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
+from stsm_cli.stored import DRAWN
 
 LISTS = (".txt", ".csv")
 _HEADINGS = ("path", "video", "file")
@@ -35,9 +36,10 @@ class Selection:
 def select(named: Iterable[Path], progress: Progress = SILENT) -> Selection:
     """The videos that are meant by files, folders, patterns and lists.
 
-    A folder stands for all videos below it, by their suffix; a pattern (`clips/*.mp4`) for the
-    files that it matches; a `.txt` or `.csv` file for those that its lines, or the first column,
-    name: beside it, below the data root whose manifest it is, or below the working folder.
+    A folder stands for all videos below it, by their suffix, but for drawn ones; a pattern
+    (`clips/*.mp4`) for the files that it matches; a `.txt` or `.csv` file for those that its lines,
+    or the first column, name: beside it, below the data root whose manifest it is, or below the
+    working folder.
 
     Args:
         named: What the user typed.
@@ -84,7 +86,12 @@ def _matched(name: Path, progress: Progress) -> Iterator[Path]:
 def _below(folder: Path, progress: Progress) -> list[Path]:
     tree = scan(folder, progress)
     tree.check_videos(hint="a file is taken whatever its suffix: name it")
-    return [folder / path for path in tree.videos]
+    videos = [path for path in tree.videos if not path.endswith(DRAWN)]
+    if drawn := len(tree.videos) - len(videos):
+        progress.message(f"{folder}: {counted(drawn, 'video')} of an earlier --save left out")
+    if not videos:
+        raise DataError(f"{folder}: holds nothing but videos that `--save` drew")
+    return [folder / path for path in videos]
 
 
 def _listed(path: Path) -> Iterator[tuple[Path, DataError | None]]:

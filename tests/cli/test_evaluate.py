@@ -145,6 +145,24 @@ def test_a_run_that_has_not_finished_is_tested_with_a_warning(small_run, capsys)
     assert capsys.readouterr().err == "warning: runs/small: its training has not finished\n"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["eval", "runs/small"],
+        ["predict", "data/synth/val/00000.mp4", "--run", "runs/small"],
+        ["export", "runs/small"],
+        ["inspect", "data/synth/val/00000.mp4", "--run", "runs/small"],
+    ],
+)
+def test_a_protocol_leaves_nothing_of_the_test_to_set(small_run, capsys, command):
+    words = ["--protocol", "1x1@28", "--set", "precision=fp32", "--set", "test.average=score"]
+    assert run([*command, *words]) == 2
+    (message,) = last_error(capsys)
+    assert message.endswith(
+        "--set test.average=score: means nothing with --protocol, whose name says all of a test"
+    )
+
+
 def test_protocols_that_are_shown_can_be_had(capsys):
     """Those without a data set by a run of `stsm train`."""
     for command in ("eval", "fuse"):

@@ -16,10 +16,11 @@ from stsm_cli.data.loader import TrainLoader
 from stsm_cli.data.manifest import read_manifest, write_manifest
 from stsm_cli.engine import inspection
 from stsm_cli.engine.accuracy import summarise
+from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.scores import Scores
-from stsm_cli.engine.testing import Evaluation
+from stsm_cli.engine.testing import Evaluation, load_model
 from stsm_cli.errors import DataError
 from stsm_cli.stored import Result
 
@@ -45,12 +46,13 @@ def tested_run(small_run):
     broken = {count: int(labels[count])}
     scores = Scores(rows[:count], labels[:count], tuple(range(count)), broken)
     about = vars(summarise(scores, None)) | {"broken": (manifest.records[count].path,)}
+    model = load_model(small_run.recipe().model, small_run.checkpoint, torch.device("cpu"))
     result = Result(
         **about,
         name="synth/stsm",
         recipe_hash="0",
         protocol="synth-1x1@28",
-        weights_sha256="ab",
+        weights_sha256=weights_sha256(model),
         seconds_eval=1.0,
     )
     file = small_run.path / "eval-synth-1x1@28"
@@ -95,6 +97,22 @@ def test_a_run_s_page_shows_what_training_saw_and_what_is_confused(tested_run, c
     assert len(pictures(html, "right")) == 4 * 2 * 4
     assert html.count("<tr><td>") == len(classes)
     assert "<script" not in html
+
+
+def test_scores_of_weights_that_are_gone_are_refused(tested_run, capsys):
+    """Of a run that goes on: its test was of an earlier epoch."""
+    (tested_run.path / "result.json").unlink()
+    file = tested_run.path / "eval-synth-1x1@28.json"
+    result = json.loads(file.read_text())
+    file.write_text(json.dumps(result | {"weights_sha256": "ab"}))
+    scores = dict(np.load(file.with_suffix(".npz")))
+    np.savez(file.with_suffix(".npz"), **scores | {"weights_sha256": np.array("ab")})
+    assert run(["inspect", "runs/small"]) == 1
+    assert problems(capsys) == [
+        "warning: runs/small: its training has not finished",
+        "error: runs/small: its scores of synth-1x1@28 are not of the weights in last.pt",
+        "hint: `stsm eval runs/small --protocol synth-1x1@28` keeps new ones",
+    ]
 
 
 def test_an_example_that_broke_since_is_told_on_the_page(tested_run, capsys, monkeypatch):

@@ -10,9 +10,10 @@ from stsm_cli.data.dataset import open_split
 from stsm_cli.data.decode import probe
 from stsm_cli.data.manifest import read_manifest
 from stsm_cli.data.videos import Videos
+from stsm_cli.engine.bundled import bundled_file, weights_card
 from stsm_cli.engine.predict import by_network, class_names, predict
 from stsm_cli.engine.scores import score_split
-from stsm_cli.engine.testing import load_model
+from stsm_cli.engine.testing import check_classes, load_model
 from stsm_cli.engine.trained import edit_protocol, trained
 from stsm_cli.errors import DataError
 
@@ -135,6 +136,19 @@ def test_a_run_without_names_takes_those_of_its_data(small_run):
     assert names == read_manifest(Path("data/synth"), "val").classes
 
 
+def test_a_file_of_weights_tells_its_classes_by_its_run_or_its_card(small_run):
+    of_run = trained(str(small_run.recipe_file), small_run.checkpoint)
+    assert class_names(of_run, Path("nowhere"), 16) == small_run.classes()
+    file = bundled_file("order/stsm")
+    of_card = trained("order/stsm", file)
+    assert class_names(of_card, Path("nowhere"), 16) == weights_card(file).classes
+    message = (
+        r"its class 0 is 'left_to_right', in the training of .*\.safetensors it was 'orbit_cw'$"
+    )
+    with pytest.raises(DataError, match=message):
+        check_classes(of_card, read_manifest(Path("data/synth"), "val"), 16)
+
+
 def test_names_of_other_data_are_refused(small_run, tmp_path):
     small_run.classes_file.unlink()
     file = tmp_path / "other" / "manifest" / "classes.txt"
@@ -142,13 +156,13 @@ def test_names_of_other_data_are_refused(small_run, tmp_path):
     file.write_text("a\nb\n")
     with pytest.raises(DataError, match=r"other: its class list \(\w+\) is not the one of the tra"):
         class_names(trained("runs/small", None), tmp_path / "other", 16)
-    alone = trained(str(small_run.recipe_file), small_run.checkpoint)
+    alone = trained(str(small_run.recipe_file), small_run.checkpoint.rename(tmp_path / "last.pt"))
     with pytest.raises(DataError, match=r"other: holds 2 classes, .*last\.pt knows 16"):
         class_names(alone, tmp_path / "other", 16)
 
 
-def test_weights_by_themselves_look_where_the_data_usually_lie(small_run):
-    alone = trained(str(small_run.recipe_file), small_run.checkpoint)
+def test_weights_by_themselves_look_where_the_data_usually_lie(small_run, tmp_path):
+    alone = trained(str(small_run.recipe_file), small_run.checkpoint.rename(tmp_path / "last.pt"))
     assert class_names(alone, None, 16) == small_run.classes()
     Path("data/synth").unlink()
     assert class_names(alone, None, 16) is None

@@ -84,8 +84,9 @@ def test_drafts_of_others_are_nobody_s_to_delete(recipe, tmp_path):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_text("mine")
     assert not folder.is_untrained
-    with pytest.raises(UsageError, match=f"{folder.path}: exists and is not empty"):
+    with pytest.raises(UsageError, match=f"{folder.path}: exists and is not empty") as told:
         folder.create(recipe, {}, ())
+    assert told.value.hint == "choose another folder"  # there is no run to continue
     (folder.path / "x.tmp").unlink()
     (folder.path / "x.tmp").mkdir()
     folder.tidy(0)

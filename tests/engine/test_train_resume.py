@@ -8,6 +8,7 @@ import torch
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.run_identity import NUMERICS
 from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.resuming import left_behind
 from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.errors import CheckpointError, DataError, InterruptedRunError
 
@@ -30,6 +31,30 @@ def test_without_its_checkpoint_a_run_begins_anew(
     run(recipe, train_videos, val_videos, folder.path, resume=True, progress=said)
     assert f"{folder.checkpoint} does not exist: from the first epoch on" in said.lines
     assert_same(comparable(RunFolder(tmp_path / "whole")), comparable(folder))
+
+
+def test_options_that_a_run_does_not_keep_are_in_the_hint_and_missed_without(
+    recipe, train_videos, val_videos, tmp_path, stop_after, said, run
+):
+    """The numbers of a compiled network are others."""
+    with pytest.raises(InterruptedRunError) as caught:
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=stop_after("epoch 1", 1))
+    assert caught.value.hint == f"continue with `stsm train --resume --out {tmp_path}/a`"
+    folder = RunFolder(tmp_path / "a")
+    write_json(folder.environment_file, folder.environment() | {"compile": "inductor"})
+    folder.board.mkdir()
+    assert folder.resume_command.endswith("/a --compile --tensorboard`")
+    run(recipe, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
+    told = [line for line in said.lines if line.startswith("warning: ")]
+    assert told == [
+        "warning: begun with --compile, goes on without --compile: other numbers than without "
+        "the break",
+        f"warning: {folder.board}: its curves end here, without --tensorboard",
+    ]
+    assert left_behind(folder, "inductor", tensorboard=True) == []
+    write_json(folder.environment_file, folder.environment() | {"compile": None})
+    (other,) = left_behind(folder, "inductor", tensorboard=True)
+    assert other.startswith("warning: begun without --compile, goes on with --compile: ")
 
 
 def test_resume_refuses_another_recipe(recipe, train_videos, val_videos, tmp_path, run):

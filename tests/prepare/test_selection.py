@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from stsm_cli.prepare.selection import select
+from stsm_cli.progress import SILENT
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,19 @@ def test_files_are_taken_whatever_their_suffix_and_once():
 
 def test_a_folder_stands_for_the_videos_below_it():
     assert chosen("clips") == (["clips/a.webm", "clips/b.mp4", "clips/deep/c.MP4"], {})
+
+
+def test_drawn_videos_in_a_folder_are_left_out_and_told(monkeypatch):
+    Path("clips/deep/b.predicted.mp4").touch()
+    lines = []
+    monkeypatch.setattr(SILENT, "message", lines.append)
+    found = select([Path("clips")])
+    assert [path.name for path in found.videos] == ["a.webm", "b.mp4", "c.MP4"]
+    assert "clips: 1 video of an earlier --save left out" in lines
+    assert chosen("clips/deep/b.predicted.mp4")[0] == ["clips/deep/b.predicted.mp4"]
+    Path("clips/deep/c.MP4").unlink()
+    told = {"clips/deep": "clips/deep: holds nothing but videos that `--save` drew"}
+    assert chosen("clips/deep") == ([], told)
 
 
 def test_a_pattern_stands_for_what_it_matches():
