@@ -9,6 +9,7 @@ from stsm_cli.errors import TerminatedExit
 
 def main() -> None:
     """Run the command line and exit; to be stopped while the program loads is one line, too."""
+    _fill_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # α on a terminal that has no α is \u03b1
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -26,6 +27,12 @@ def main() -> None:
     except TerminatedExit:
         _say("stopped by SIGTERM")
         raise
+
+
+def _fill_closed_streams() -> None:
+    """Open nothing where the shell closed stdout or stderr (`>&-`): Python has None there."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
 def _say(text: str) -> None:

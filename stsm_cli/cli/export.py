@@ -10,7 +10,7 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
-from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
+from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName, warn_unfinished
 from stsm_cli.cli.flops_result import CEILING
 from stsm_cli.cli.options import Data, Json, Overrides, RecipeName, typed_words
 from stsm_cli.cli.predict import class_names_or_numbers
@@ -87,8 +87,11 @@ def export(
     if out is None:
         out = Path(f"{_name(subject)}{ONNX}")
         _check_target(out, force, with_preprocessing)
+    _check_is_another(subject, out)
     _check_has_graph(subject, out, context)
     subject.check()
+    if subject.folder is not None:
+        warn_unfinished(subject.folder)
     # only now what takes seconds to import
     import torch
 
@@ -158,6 +161,15 @@ def _check_target(out: Path, force: bool, with_preprocessing: bool) -> None:
         from stsm_cli.engine.onnx_session import WRITERS, require_onnx
 
         require_onnx(WRITERS)
+
+
+def _check_is_another(subject: "Trained", out: Path) -> None:
+    """Refuse to replace the weights that are read: what is known of them would be lost."""
+    weights = subject.checkpoint
+    if weights.exists() and out.exists() and out.samefile(weights):
+        raise UsageError(
+            f"--out {out}: is the file to export, which stays as it is", hint="choose another name"
+        )
 
 
 def _check_has_graph(subject: "Trained", out: Path, context: typer.Context) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
+from pydantic import ValidationError
 
 from stsm_cli.cli import output
 from stsm_cli.cli.flops_result import CEILING, Answer, Question, answer_record, print_answer
@@ -154,16 +155,25 @@ def _question(
     classes: int | None,
     views: int | None,
 ) -> Question:
-    """The network that is asked for; what is None is the recipe's."""
+    """The network that is asked for; what is None is the recipe's.
+
+    Raises:
+        UsageError: A number is out of bounds, or the network cannot take so many frames.
+    """
     own, test = recipe.model, recipe.test
     frames = _within("--frames", frames, own.num_frames, 1, MAX_FRAMES)
     size = _within("--size", size, test.crop_px, 32, MAX_PX)  # the networks' stride
     classes = _within("--classes", classes, own.num_classes or DEFAULT_CLASSES, 1, MAX_CLASSES)
     views = _within("--views", views, test.clips * test.crops, 1, MAX_VIEWS)
     edits = {"num_frames": frames, "num_classes": classes, "weights": None, "init": None}
+    try:
+        network = ModelConfig.model_validate(own.model_dump(exclude_unset=True) | edits)
+    except ValidationError as error:
+        rule = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--frames: {rule}") from None
     shift = STSM if own.shift in (None, TSM) else own.shift
     motion = recipe.data.sampling == "motion"
-    return Question(model, own.model_copy(update=edits), size, views, shift, motion)
+    return Question(model, network, size, views, shift, motion)
 
 
 def _asked(question: Question, dims: str | None, alpha: str | None) -> ShiftConfig:
@@ -276,7 +286,7 @@ def _recipe(model: str) -> Recipe:
         UsageError: It is neither.
         RecipeError: It is a recipe that is wrong.
     """
-    from stsm_cli.config.load import load_recipe, recipe_names
+    from stsm_cli.config.load import is_recipe, load_recipe, recipe_names
 
     name = model.lower()
     if name in BACKBONES:
@@ -286,7 +296,7 @@ def _recipe(model: str) -> Recipe:
         optim = {"lr": 1.0, "epochs": 1}
         parts = {"model": network, "data": data, "test": test, "optim": optim}
         return Recipe.model_validate(parts)
-    if model in recipe_names() or Path(model).is_file() or Path(f"{model}.yaml").is_file():
+    if is_recipe(model):
         return load_recipe(model).recipe
     near = get_close_matches(name, [*BACKBONES, *recipe_names()], n=3)
     near = near or [recipe for recipe in recipe_names() if name in recipe][:3]

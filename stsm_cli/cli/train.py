@@ -120,7 +120,7 @@ def train(
     if dry_run:
         _check_boards(tensorboard, wandb)
         new = None if resume else _begun_from(load(), init, data)
-        loaded, root = (new, data) if new else _continued(recipe, edits, out, data)
+        loaded, root = (new, data) if new else _continued(recipe, edits, out, init, data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
         return
     make_job = partial(_job, recipe, edits, resume, out, data, decoder)
@@ -269,14 +269,16 @@ def _job(
 
 
 def _continued(
-    recipe: str | None, edits: list[str], out: Path | None, data: Path | None
+    recipe: str | None, edits: list[str], out: Path | None, init: Path | None, data: Path | None
 ) -> "tuple[LoadedRecipe, Path | None]":
-    """The own recipe of a continued run, and the folder of its data."""
+    """The own recipe of a continued run, or that of one begun again; the folder of its data."""
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.job import continued_job
 
     job = continued_job(recipe, edits, out, data, None)
     assert job.folder is not None
+    if recipe is not None and not job.folder.recipe_file.is_file():  # killed before it had one
+        return _begun_from(load_recipe(recipe, edits), init, data), job.data
     own = load_recipe(str(job.folder.recipe_file), of_run=True)
     return replace(own, name=job.name), job.data
 

@@ -46,7 +46,10 @@ class LoadedRecipe:
     name: str
     recipe: Recipe
     origins: dict[str, str]
-    """Dotted key to `file:line` or `--set`; keys left at their default are absent."""
+    """Dotted key to `file:line` or `--set`; keys left at their default are absent.
+
+    A section that is asked for as `{}` is one key.
+    """
     card: str
     """The comment that its file opens with: what it is, how to run it, what that costs."""
     edits: tuple[str, ...] = ()
@@ -116,6 +119,15 @@ def load_yaml(path: Path) -> Any:  # noqa: ANN401
     return tree.plain()
 
 
+def is_recipe(name_or_path: str) -> bool:
+    """Tell whether `load_recipe` finds a recipe of that name, or a file."""
+    try:
+        _find(name_or_path, Path())
+    except RecipeError:
+        return False
+    return True
+
+
 def recipe_names() -> list[str]:
     """The shipped recipes, sorted."""
     paths = (path.relative_to(_shipped()) for path in _shipped().rglob("*.yaml"))
@@ -166,19 +178,22 @@ def _brief(text: str) -> str:
 
 
 def _origin(loaded: LoadedRecipe, key: str) -> str:
+    """Where `key` was written, or the empty section that it lies in."""
+    while key and key not in loaded.origins:
+        key = key.rpartition(".")[0]
     return loaded.origins.get(key, "default")
 
 
 def _flatten(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in section.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
 
 def _leaves(tree: Located, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(tree.value, dict):
+    if isinstance(tree.value, dict) and tree.value:
         for name, child in tree.value.items():
             yield from _leaves(child, f"{key}.{name}" if key else name)
     else:
@@ -259,7 +274,7 @@ def _merge(base: Located, over: Located) -> Located:
     merged = dict(base.value)
     for key, child in over.value.items():
         merged[key] = _merge(merged[key], child) if key in merged else child
-    return Located(merged, over.where)
+    return Located(merged, over.where if over.value else base.where)  # `{}` changes nothing
 
 
 def _parse_override(override: str, problems: list[str]) -> Located:

@@ -181,7 +181,7 @@ def _accuracy(subject: "Trained", weights_sha256: str, progress: Progress) -> Ac
         return None
     files = [subject.folder.result_file, *sorted(subject.folder.path.glob("eval-*.json"))]
     found = []
-    for file in files:
+    for file in filter(Path.is_file, files):  # a run that has not finished has no result
         try:
             result, _ = read_stored(file, Result, "a run's result", CheckpointError)
         except StsmError as error:  # the network is as good without it

@@ -110,6 +110,27 @@ def test_what_exists_is_kept_unless_forced(small_run, capsys):
     assert len(read_weights(Path("a.safetensors"))) > 10
 
 
+@pytest.mark.parametrize("name", ["a.safetensors", "link.safetensors"])
+def test_the_weights_that_are_read_are_not_replaced(small_run, capsys, name):
+    words = ["--recipe", str(small_run.recipe_file), "-q"]
+    assert run(["export", "-o", "a.safetensors", "-q"]) == 0
+    Path("link.safetensors").symlink_to("a.safetensors")
+    before = Path("a.safetensors").read_bytes()
+    capsys.readouterr()
+    assert run(["export", "a.safetensors", *words, "-o", name, "--force"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: --out {name}: is the file to export, which stays as it is",
+        "hint: choose another name",
+    ]
+    assert Path("a.safetensors").read_bytes() == before
+
+
+def test_a_run_that_has_not_finished_is_exported_with_a_warning(small_run, capsys):
+    small_run.result_file.unlink()
+    assert run(["export", "runs/small", "-o", "a.safetensors", "-q"]) == 0
+    assert capsys.readouterr().err == "warning: runs/small: its training has not finished\n"
+
+
 def test_the_default_is_onnx_under_the_run_s_name(small_run, capsys):
     Path("small.onnx").touch()
     assert run(["export"]) == 2

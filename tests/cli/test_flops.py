@@ -169,6 +169,12 @@ def test_a_recipe_brings_its_own_defaults(capsys):
     assert (edited["num_frames"], edited["size"], edited["shift"]["alpha"]) == (2, 48, "1")
 
 
+@pytest.mark.parametrize("form", ["synth/stsm.yaml", "recipes/synth/stsm", "mine", "./mine.yaml"])
+def test_a_recipe_is_called_as_for_a_training(form, capsys):
+    Path("mine.yaml").write_text("extends: synth/stsm\n")
+    assert record(capsys, "flops", form)["shift"] == {"dims": "T+H+W", "alpha": "3/8"}
+
+
 def test_a_recipe_of_one_s_own_is_counted_with_its_shift_and_without_a_download(capsys):
     Path("mine.yaml").write_text(
         "extends: base/folder\nmodel: {backbone: resnet18, shift: {dims: TH, alpha: 1/2}}\n"
@@ -201,6 +207,11 @@ def test_non_local_has_its_own_name(capsys):
         (["r18", "--shift", "T+Z"], ["--shift: dims 'T+Z': unknown axis 'Z'"]),
         (["r18", "--size", "16"], ["--size must be at least 32, got 16"]),
         (["r18", "--frames", "0"], ["--frames must be at least 1, got 0"]),
+        (
+            ["synth/trn", "--frames", "1"],
+            ["--frames: num_frames (1) must be at least 2 with system trn: it compares frames"],
+        ),
+        (["synth/tdn", "--frames", "1"], ["--frames: num_frames (1) must be at least 2 with"]),
         (["r18", "--classes", "0"], ["--classes must be at least 1, got 0"]),
         (["r18", "--views", "0"], ["--views must be at least 1, got 0"]),
         (["r18", "--size", "100000"], ["--size must be at most 8,192, got 100000"]),
@@ -208,6 +219,8 @@ def test_non_local_has_its_own_name(capsys):
         (["r18", "--classes", "9999999"], ["--classes must be at most 1,000,000, got 9999999"]),
         (["r18", "--views", "9999999"], ["--views must be at most 1,000,000, got 9999999"]),
         (["r18", "--alpha", "1e10000000"], ["--alpha: alpha '1e10000000' is not a number"]),
+        (["gone.yaml"], ["unknown model `gone.yaml`"]),
+        (["x" * 5000], ["unknown model `xx"]),
         (["k400/stsm_r50_8"], ["did you mean `k400/stsm_r50_8f` or `"]),
     ],
 )

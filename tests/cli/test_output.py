@@ -1,6 +1,8 @@
 import io
 import json
 import math
+import shlex
+import subprocess
 import sys
 
 import pytest
@@ -238,3 +240,17 @@ def test_what_is_said_at_once_goes_past_every_buffer(capfd):
     Output().at_once("stopping")
     Output(-1).at_once("stopping")
     assert capfd.readouterr().err == "stopping\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code"),
+    [
+        ("recipes", ">&-", 0),
+        ("recipes --json", ">&- 2>&-", 0),
+        ("recipes gone", "2>&-", 2),
+    ],
+)
+def test_a_stream_that_the_shell_closed_takes_what_is_said(words, closed, code):
+    command = f"{shlex.quote(sys.executable)} -m stsm_cli {words} {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")

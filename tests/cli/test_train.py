@@ -121,6 +121,24 @@ def test_the_plan_of_a_continued_run_is_of_its_own_recipe(small_run, capsys, tmp
     assert "not a run folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("left", [[], ["checkpoints/"], ["checkpoints/", "recipe.yaml.7.tmp"]])
+def test_the_plan_of_a_run_that_is_begun_again_is_of_the_recipe_that_is_named(capsys, left):
+    Path("cut").mkdir()
+    for name in left:
+        path = Path("cut", name)
+        path.mkdir() if name.endswith("/") else path.touch()
+    plan = ["train", "--resume", "--out", "cut", "--dry-run"]
+    assert run([*plan, "synth/stsm", "--set", "optim.epochs=4", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    begun = load_recipe("synth/stsm", ["optim.epochs=4"])
+    assert (told["name"], told["recipe"]) == ("synth/stsm", begun.recipe.model_dump(mode="json"))
+    assert told["origins"]["optim.epochs"] == "--set"
+    assert run(plan) == 2
+    assert errors(capsys) == [
+        "error: cut: nothing was trained in it, and it does not say what was to be"
+    ]
+
+
 def test_init_is_recorded_as_an_absolute_path_and_replaces_imagenet(capsys, small_run, tmp_path):
     shutil.copy(small_run.checkpoint, "a file: #1.pt")
     plan = ["train", "--dry-run", "--json", "--init", "a file: #1.pt"]

@@ -186,6 +186,21 @@ def test_describe_gives_every_value_its_origin(write):
     assert set(rows) <= set(recipe_keys())
 
 
+@pytest.mark.parametrize("key", ["model.shift", "data.rand_augment"])
+def test_the_defaults_of_an_empty_section_have_the_origin_that_asked_for_it(write, key):
+    section, name = key.split(".")
+    write("mine.yaml", f"extends: synth/tsn\n{section}:\n  {name}: {{}}\n")
+    for loaded, origin in (
+        (load_recipe("mine"), "mine.yaml:3"),
+        (load_recipe("synth/tsn", [f"{key}={{}}"]), "--set"),
+    ):
+        origins = [where for at, _, where in describe(loaded) if at.startswith(f"{key}.")]
+        assert len(origins) >= 2
+        assert set(origins) == {origin}
+    shared = load_recipe("synth/tsn", ["model.shift.alpha=1/4"])
+    assert ("model.shift.dims", "T+H+W", "default") in describe(shared)
+
+
 # What a result is called
 
 
@@ -204,3 +219,19 @@ def test_describe_gives_every_value_its_origin(write):
 def test_a_title_says_what_overrides_changed(overrides, title):
     assert load_recipe("synth/stsm", overrides).title.startswith(title)
     assert ("+" in title) == bool(load_recipe("synth/stsm", overrides).edits)
+
+
+@pytest.mark.parametrize(
+    ("override", "edits"),
+    [
+        ("model.shift={}", ["dims=T+H+W", "alpha=3/8", "shortcut=false"]),
+        ("data.rand_augment={}", ["ops=2", "magnitude=9"]),
+    ],
+)
+def test_a_title_says_that_a_section_was_asked_for_or_cleared(write, override, edits):
+    key = override.removesuffix("={}")
+    assert load_recipe("synth/tsn", [override]).edits == tuple(f"{key}.{edit}" for edit in edits)
+    section, name = key.split(".")
+    write("mine.yaml", f"extends: synth/tsn\n{section}: {{{name}: {{}}}}\n")
+    assert load_recipe("mine").title == load_recipe("mine", [override]).title == "mine"
+    assert load_recipe("mine", [f"{key}=null"]).title == f"mine + {key}=null"

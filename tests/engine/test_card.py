@@ -93,6 +93,16 @@ def test_a_result_that_is_damaged_is_told(card_of):
     assert lines[0].startswith("warning: runs/small/result.json: not a run's result: num_videos: ")
 
 
+def test_a_run_that_has_not_finished_has_the_accuracy_of_its_tests(card_of, small_run):
+    small_run.result_file.unlink()
+    card, lines = card_of()
+    assert (card.accuracy, lines) == (None, [])
+    file = small_run.path / "eval-synth-1x1@28.json"
+    file.write_text(json.dumps(result("synth-1x1@28", 4, "ab")))
+    card, lines = card_of()
+    assert (card.accuracy.top1, lines) == (20.0, [])
+
+
 def test_a_card_names_no_file_of_this_machine(card_of, small_run):
     text = small_run.recipe_file.read_text().replace("init: null", "init: /home/me/w.safetensors")
     small_run.recipe_file.write_text(text)

@@ -91,8 +91,10 @@ def test_a_new_run_takes_a_free_folder_or_the_one_it_is_told(begun, tmp_path):
     loaded = load_recipe("synth/tsm")
     assert new_job(loaded, begun.path, None, None).claim().path == begun.path  # nothing is trained
     begun.checkpoint.touch()
-    with pytest.raises(UsageError, match="a: exists and is not empty"):
+    with pytest.raises(UsageError, match="a: exists and is not empty") as told:
         new_job(loaded, begun.path, None, None)
+    resume = f"`stsm train --resume --out {begun.path}`"
+    assert told.value.hint == f"continue it with {resume}, or choose another folder"
     assert new_job(loaded, tmp_path / "b", None, None).claim().path == tmp_path / "b"
     first, second = (new_job(loaded, None, None, None).claim() for _ in range(2))
     assert (first.path, second.path) == (Path("runs/synth-tsm-001"), Path("runs/synth-tsm-002"))
