@@ -195,8 +195,8 @@ def class_names(
     Raises:
         DataError: The data set's class list is not the one of the training.
     """
-    if subject.classes is not None:
-        return subject.classes
+    if (known := subject.classes) is not None:
+        return known
     root = data_root or subject.data_root or subject.recipe.data.place()
     if data_root is None and not classes_path(root).is_file():
         return None

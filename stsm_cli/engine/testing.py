@@ -197,7 +197,7 @@ def check_classes(subject: Trained, manifest: Manifest, num_classes: int) -> Non
             f"{manifest.root}: holds {len(manifest.classes)} classes, "
             f"{subject.checkpoint} knows {num_classes}"
         )
-    names = subject.classes or manifest.classes
+    names = (known.classes if known else None) or manifest.classes
     for label, (name, there) in enumerate(zip(names, manifest.classes, strict=True)):
         if name != there:
             raise DataError(
