@@ -8,16 +8,7 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
-from stsm_cli.cli.options import (
-    Data,
-    DecoderName,
-    Device,
-    Json,
-    Nproc,
-    Overrides,
-    Workers,
-    refuse_two_tests,
-)
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.train import print_result
 from stsm_cli.printable import counted
@@ -147,7 +138,6 @@ def evaluate(
 
             check_device(device)
             subject = trained(run, checkpoint, overrides=overrides or (), best=best)
-            refuse_two_tests(protocol, overrides)
             subject = subject.under(protocol=protocol, clips=clips, crops=crops, split=split)
             reader = choose_decoder(decoder or subject.decoder)
             _check_files(per_class, confusion, scores, subject.recipe.model.num_classes)

@@ -12,7 +12,7 @@ from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName, warn_unfinished
 from stsm_cli.cli.flops_result import CEILING
-from stsm_cli.cli.options import Data, Json, Overrides, RecipeName, refuse_two_tests, typed_words
+from stsm_cli.cli.options import Data, Json, Overrides, RecipeName, typed_words
 from stsm_cli.cli.predict import class_names_or_numbers
 from stsm_cli.cli.predict_named import ONNX, PROGRAM
 from stsm_cli.errors import UsageError
@@ -82,7 +82,6 @@ def export(
     """
     if out is not None:
         _check_target(out, force, with_preprocessing)
-    refuse_two_tests(protocol, overrides)
     subject = _subject(source, recipe, best, overrides)
     subject = subject.under(protocol=protocol, clips=clips, crops=crops)
     if out is None:

@@ -9,7 +9,7 @@ from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.atomic import write_file
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Clips, Crops, ProtocolName, warn_unfinished
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, refuse_two_tests
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides
 from stsm_cli.cli.recipes import complete_recipe
 from stsm_cli.errors import CheckpointError, DataError, UsageError
 from stsm_cli.printable import command_line, one_line
@@ -114,7 +114,6 @@ def inspection(
     reader = choose_decoder(decoder) if decoder else None
     parts = {"protocol": protocol, "clips": clips, "crops": crops}
     if videos:
-        refuse_two_tests(protocol, overrides)
         subject, by = _reading(run, recipe, overrides or [], parts, videos)
         out = _target(out, videos[0].stem, force)
         _inspect_videos(videos, subject, by, out, (data, device, reader), as_json)
@@ -224,9 +223,10 @@ def _reading(
     """The run, if one is asked, and the recipe by which videos are read."""
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.runlog import newest_run
-    from stsm_cli.engine.trained import edit_protocol, trained
+    from stsm_cli.engine.trained import edit_protocol, refuse_said_twice, trained
 
     if recipe is not None:
+        refuse_said_twice(edits, parts)
         by = edit_protocol(load_recipe(recipe, edits).recipe, **parts)
         _check_stream(by, recipe, "a recipe of RGB reads video files")
         return None, by

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from stsm_cli.errors import UsageError
-
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -66,20 +64,6 @@ Nproc = Annotated[
         help="Processes on this machine that share the videos, one a GPU.",
     ),
 ]
-
-
-def refuse_two_tests(protocol: str | None, overrides: Collection[str] | None) -> None:
-    """Refuse a whole protocol beside `--set test.*`, which it would replace.
-
-    Raises:
-        UsageError: Both are given.
-    """
-    edits = [edit for edit in overrides or () if edit.startswith("test.")]
-    if protocol is not None and edits:
-        raise UsageError(
-            f"--set {edits[0]}: means nothing with --protocol, whose name says all of a test",
-            hint="`-score` at the end of the name averages scores, `-test` takes the test split",
-        )
 
 
 def typed_words(context: typer.Context, *, without: Collection[str]) -> list[str]:

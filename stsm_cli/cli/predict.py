@@ -10,15 +10,7 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.cli import output
 from stsm_cli.cli.evaluate import Best, Clips, Crops, ProtocolName
-from stsm_cli.cli.options import (
-    Data,
-    DecoderName,
-    Device,
-    Json,
-    Overrides,
-    RecipeName,
-    refuse_two_tests,
-)
+from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, RecipeName
 from stsm_cli.cli.predict_named import refuse_networks, source_of, told_apart, videos_of
 from stsm_cli.errors import StsmError, UsageError
 from stsm_cli.printable import command_line
@@ -169,7 +161,6 @@ def predict(
         reader = choose_decoder(decoder)
         make = partial(_by_file, model, subject, reader)
     else:
-        refuse_two_tests(protocol, overrides)
         subject = trained(recipe or run, checkpoint, overrides=overrides or (), best=best)
         subject = subject.under(protocol=protocol, clips=clips, crops=crops)
         reader = choose_decoder(decoder or subject.decoder)

@@ -6,7 +6,7 @@ the softmax, `-test` that the videos are those of the split `test`.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +41,8 @@ class Trained:
         recipe: As it was trained, but for `edits` and the `test` section, which is its protocol.
         checkpoint: The weights' file.
         folder: The run's, unless the weights came by themselves.
-        edits: `KEY=VALUE` of what the test changes outside the protocol.
+        overrides: `KEY=VALUE` texts that edited the recipe.
+        edits: `KEY=VALUE` of what they change outside the protocol.
         card: Of weights that come along.
     """
 
@@ -49,6 +50,7 @@ class Trained:
     recipe: Recipe
     checkpoint: Path
     folder: RunFolder | None
+    overrides: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
     card: ModelCard | None = None
 
@@ -101,8 +103,10 @@ class Trained:
         """The same to be tested under another protocol.
 
         Raises:
-            UsageError: As `edit_protocol`.
+            UsageError: As `edit_protocol` and `refuse_said_twice`.
         """
+        parts = {"protocol": protocol, "clips": clips, "crops": crops, "split": split}
+        refuse_said_twice(self.overrides, parts)
         recipe = edit_protocol(
             self.recipe, protocol=protocol, clips=clips, crops=crops, split=split
         )
@@ -169,7 +173,7 @@ def trained(
                 hint=f"for example `{example}`",
             )
         loaded = load_recipe(run, overrides)
-        return Trained(loaded.title, loaded.recipe, checkpoint, None)
+        return Trained(loaded.title, loaded.recipe, checkpoint, None, tuple(overrides))
     folder = RunFolder(Path(run)) if run is not None else newest_run(finished=True)
     if run in recipe_names() and not folder.path.exists():
         return _come_along(run, overrides, best)
@@ -177,7 +181,7 @@ def trained(
         raise CheckpointError(f"{run}: no such run folder", hint=f"did you mean `{near}`?")
     recipe, edits = _edited(folder.recipe(), str(folder.recipe_file), overrides)
     file = folder.best_checkpoint if best else folder.checkpoint
-    return Trained(folder.about().recipe, recipe, file, folder, edits)
+    return Trained(folder.about().recipe, recipe, file, folder, tuple(overrides), edits)
 
 
 def class_numbers(num_classes: int) -> tuple[str, ...]:
@@ -232,7 +236,7 @@ def _come_along(name: str, overrides: Sequence[str], best: bool) -> Trained:
     path = bundled_file(name)
     card = weights_card(path)
     recipe, edits = _edited(card_recipe(path, card), name, overrides)
-    return Trained(card.name, recipe, path, None, edits, card)
+    return Trained(card.name, recipe, path, None, tuple(overrides), edits, card)
 
 
 def _edited(recipe: Recipe, file: str, overrides: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
@@ -256,6 +260,28 @@ def _edited(recipe: Recipe, file: str, overrides: Sequence[str]) -> tuple[Recipe
                 hint=f"a test may change test.*, {', '.join(TEST_KEYS)}",
             )
     return edited.recipe, tuple(f"{key}={value}" for key, value in edits)
+
+
+def refuse_said_twice(overrides: Sequence[str], parts: Mapping[str, object]) -> None:
+    """Refuse `--set test.*` beside an option that would replace it.
+
+    Args:
+        overrides: `KEY=VALUE` texts.
+        parts: The options `protocol`, `clips`, `crops` and `split` by name; None: not given.
+
+    Raises:
+        UsageError: Two of them say the same part of the test.
+    """
+    given = {f"test.{name}": f"--{name} {part}" for name, part in parts.items() if part is not None}
+    for override in overrides:
+        key = override.partition("=")[0]
+        if "test.protocol" in given and key.startswith("test."):
+            raise UsageError(
+                f"--set {override}: means nothing with --protocol, whose name says all of a test",
+                hint="`-score` at its end averages scores, `-test` takes the test split",
+            )
+        if key in given:
+            raise UsageError(f"--set {override}: means nothing with {given[key]}")
 
 
 def edit_protocol(

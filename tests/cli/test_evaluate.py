@@ -163,6 +163,20 @@ def test_a_protocol_leaves_nothing_of_the_test_to_set(small_run, capsys, command
     )
 
 
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ("test.clips=2", ["--clips", "1"]),
+        ("test.crops=1", ["--crops", "3"]),
+        ("test.split=val", ["--split", "test"]),
+    ],
+)
+def test_a_part_of_the_test_is_said_once(small_run, capsys, edit, words):
+    assert run(["eval", "runs/small", "--set", edit, *words]) == 2
+    (message,) = last_error(capsys)
+    assert message == f"error: --set {edit}: means nothing with {' '.join(words)}"
+
+
 def test_protocols_that_are_shown_can_be_had(capsys):
     """Those without a data set by a run of `stsm train`."""
     for command in ("eval", "fuse"):
