@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError
-from stsm_cli.prepare.lists import ListLine, raise_problems, read_csv, read_list
+from stsm_cli.prepare.lists import ListLine, check_file, raise_problems, read_csv, read_list
 from stsm_cli.prepare.matching import Entries, Entry
 from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
 
@@ -111,6 +111,7 @@ def _from_annotations(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
 
 def _annotations(tree: Tree, split: str) -> Path | None:
     for path in tree.named(_CSV.format(split=_CSV_SPLITS[split])):
+        check_file(tree.root / path)
         try:
             with (tree.root / path).open(encoding="utf-8", errors="replace") as file:
                 if "youtube_id" in file.readline():

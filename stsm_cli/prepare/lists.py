@@ -47,14 +47,23 @@ def raise_problems(problems: Sequence[str], *, hint: str | None = None) -> None:
         raise DataError("\n".join(shown), hint=hint)
 
 
+def check_file(path: Path) -> None:
+    """Refuse what is there and is no file.
+
+    Raises:
+        DataError: It is a folder, a device, or a pipe, which would make wait for ever.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is no file")
+
+
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
         DataError: It cannot be read or is something else.
     """
-    if path.exists() and not path.is_file():  # a pipe would make wait for ever
-        raise DataError(f"{path}: is no file")
+    check_file(path)
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

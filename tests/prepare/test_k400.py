@@ -1,3 +1,4 @@
+import os
 import re
 
 import pytest
@@ -269,6 +270,12 @@ def test_annotations_may_be_called_otherwise(plant, k400_csv):
 def test_deepmind_calls_one_of_them_validate(plant, k400_csv):
     files = {"train.csv": k400_csv("train"), "validate.csv": k400_csv("val")}
     assert labels(list_k400(plant(files | {f"{n}.mp4": None for n in TRAIN | VAL})), "val") == VAL
+
+
+def test_a_pipe_called_like_a_list_is_not_waited_for(plant):
+    root = plant({f"{name}.mp4": None for name in VAL})
+    os.mkfifo(root / "train.csv")
+    assert str(error(root)) == f"{root / 'train.csv'}: is no file"
 
 
 def test_a_list_that_cannot_be_read(plant, annotations):
