@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stsm_cli.analysis.records import RunRecord
 
 REDRAW_SECONDS = 0.2
+LINE_SECONDS = 60.0  # between two lines elsewhere than on a terminal
 TELL_SECONDS = 0.5
 
 
@@ -92,7 +93,7 @@ class RunProgress:
 
 
 class LiveTable:
-    """Shows a sweep: on a terminal a table that is redrawn, elsewhere one line a finished run.
+    """Shows a sweep: on a terminal a table that is redrawn, elsewhere a line now and then.
 
     Args:
         sweep: What is run.
@@ -109,8 +110,8 @@ class LiveTable:
         self._num_missing = num_missing
         self.clock: Clock | None = None  # from the first news on: data are made before
         self._running: dict[str, tuple[Run, float, str]] = {}  # by folder: run, share, line
-        self._next_picture = 0.0
         self._live: Any = None
+        self._next = time.monotonic() + LINE_SECONDS  # line; a picture comes at once
 
     def __enter__(self) -> "LiveTable":
         if self.output.verbosity >= 0 and can_draw(sys.stderr):
@@ -126,6 +127,7 @@ class LiveTable:
                 redirect_stderr=False,
             )
             self._live.start()
+            self._next = 0.0
         return self
 
     def __exit__(
@@ -150,8 +152,13 @@ class LiveTable:
         self._running[run.folder] = run, share, line
         self.clock = self.clock or Clock(self._num_missing, time.monotonic())
         self.clock.update(run.folder, share, an_epoch=1 / run.recipe.optim.epochs)
-        if self._live is not None and time.monotonic() >= self._next_picture:
+        if time.monotonic() < self._next:
+            return
+        if self._live is not None:
             self._draw()
+        else:
+            self._next = time.monotonic() + LINE_SECONDS
+            self.output.message("; ".join([self._left(), *self._shares()]))
 
     def finish(self, run: "Run", record: "RunRecord") -> None:
         """A run is finished, now or by an earlier command."""
@@ -168,7 +175,7 @@ class LiveTable:
             self.output.message(f"{run.row.name}, {_scores(record)} ({how}); {self._left()}")
 
     def _draw(self) -> None:
-        self._next_picture = time.monotonic() + REDRAW_SECONDS
+        self._next = time.monotonic() + REDRAW_SECONDS
         self._live.update(self._picture(), refresh=True)
 
     def _picture(self) -> "Picture":
@@ -204,6 +211,9 @@ class LiveTable:
     def _now(self, row: "Row | None" = None) -> "list[tuple[Run, float, str]]":
         """The runs under way, of one row or of all."""
         return [now for now in self._running.values() if row is None or now[0].row == row]
+
+    def _shares(self) -> list[str]:
+        return [f"{run.row.name}, seed {run.seed}: {share:.0%}" for run, share, _ in self._now()]
 
     def _left(self) -> str:
         text = f"{len(self.records)} of {counted(len(self.sweep.runs), 'run')}"

@@ -52,10 +52,11 @@ def test_clock_says_nothing_before_an_epoch_is_measured():
 
 
 def test_the_time_begins_with_the_first_run_s_news(live, sweep, monkeypatch):
-    times = iter([1000.0, 1010.0, 1010.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
     epochs = sweep.runs[0].recipe.optim.epochs
     live.news(sweep.runs[0], (0.0, ""))  # 1000 s went into making the data set
+    now = 1010.0
     live.news(sweep.runs[0], (0.9 / epochs, ""))
     assert live._left() == "0 of 7 runs"
     live.news(sweep.runs[0], (1 / epochs, ""))
@@ -119,6 +120,19 @@ def test_elsewhere_than_on_a_terminal_a_run_is_a_line(live, sweep, capsys):
     assert first == "0, seed 0: top-1 25.0 %, in pair 62.5 % (finished before); 1 of 7 runs"
     assert second.startswith("3/8, seed 0: top-1 25.0 % (61 s); 2 of 7 runs, 0:00:0")
     assert second.endswith(" left")
+
+
+def test_elsewhere_what_is_under_way_is_a_line_a_minute(sweep, monkeypatch, capsys):
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    with LiveTable(sweep, load_paper_table(1), 7, Output()) as live:
+        for now in (1.0, 59.0, 60.0, 61.0, 119.0, 121.0):
+            live.news(sweep.runs[3], (now / 1000, "epoch 2/12  loss 2.0"))
+        live.news(sweep.runs[0], (0.0, "epoch 1/12"))
+    assert capsys.readouterr().err.splitlines() == [
+        "0 of 7 runs, 1:55:40 left; 3/8, seed 0: 6%",
+        "0 of 7 runs, 1:54:39 left; 3/8, seed 0: 12%",
+    ]
 
 
 def test_the_table_fills_in(live, sweep):
