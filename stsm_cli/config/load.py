@@ -1,7 +1,8 @@
 """Recipes from files: their names, `extends:`, `--set`, and back to YAML.
 
-A recipe may extend one other, which may extend one more. Mappings merge, lists and scalars replace,
-`null` clears; `--set` comes last. What the merged result must look like is said in `schema.py`.
+A recipe may extend one other, which may extend one more, and the last of them a shipped recipe.
+Mappings merge, lists and scalars replace, `null` clears; `--set` comes last. What the merged result
+must look like is said in `schema.py`.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ from stsm_cli.config.yaml_strict import (
 from stsm_cli.errors import RecipeError
 from stsm_cli.resources import resource_dir
 
-MAX_HOPS = 2  # of `extends:`; more cannot be followed by eye
+MAX_HOPS = 2  # of `extends:`; more cannot be followed by eye, and shipped files count apart
 MAX_NAME = 250  # characters of a name or path that messages give in full
 EDITS = " + "  # between a recipe's name and what overrides changed
 NOT_RECIPES = ("base", "ablations")  # folders of recipes/ that hold parts
@@ -263,7 +264,8 @@ def _parent(path: Path, extends: Located, chain: tuple[Path, ...]) -> Path:
         raise RecipeError(f"{where}: {error}", hint=error.hint) from None
     if parent.resolve() in chain:
         raise RecipeError(f"{where}: {_named(extends.value)} leads back to itself")
-    if len(chain) > MAX_HOPS:
+    is_shipped = _inside_shipped(path) is not None
+    if sum((_inside_shipped(file) is not None) == is_shipped for file in chain) > MAX_HOPS:
         raise RecipeError(f"{where}: at most {MAX_HOPS} hops, {_named(extends.value)} is one more")
     return parent
 

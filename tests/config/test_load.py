@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from stsm_cli.config.load import describe, dump_recipe, load_recipe, read_recipe, recipe_hash
+from stsm_cli.config.load import (
+    describe,
+    dump_recipe,
+    load_recipe,
+    read_recipe,
+    recipe_hash,
+    recipe_names,
+)
 from stsm_cli.config.validate import recipe_keys
 
 # Composition
@@ -50,9 +57,22 @@ def test_extends_in_a_circle_is_refused(write, problems):
 
 def test_extends_more_than_two_hops_is_refused(write, problems):
     write("a.yaml", "extends: b.yaml\n")
-    write("b.yaml", "extends: synth/stsm\n")  # which extends base/synth
-    expected = "recipes/synth/stsm.yaml:5: extends: at most 2 hops, ../base/synth.yaml is one more"
-    assert problems("a.yaml")[0] == [expected]
+    write("b.yaml", "extends: c.yaml\n")
+    write("c.yaml", "extends: synth/stsm\n")
+    assert problems("a.yaml")[0] == ["c.yaml:1: extends: at most 2 hops, synth/stsm is one more"]
+
+
+def test_hops_between_shipped_files_are_not_a_user_s(write):
+    shipped = "k400/slowfast_r50_8x8"  # which extends another, and that base/k400
+    write("b.yaml", f"extends: {shipped}\n")
+    write("a.yaml", "extends: b.yaml\nseed: 3\n")
+    values = {"seed": 3}
+    assert load_recipe("a.yaml").recipe == load_recipe(shipped).recipe.model_copy(update=values)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_copy_of_a_shipped_recipe_is_the_same_recipe(name, write):
+    assert load_recipe(write("mine.yaml", f"extends: {name}\n")).recipe == load_recipe(name).recipe
 
 
 @pytest.mark.parametrize(
