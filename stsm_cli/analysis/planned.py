@@ -12,7 +12,7 @@ from typing import Literal
 from stsm_cli.analysis.ablation import names_with, plan_sweep
 from stsm_cli.analysis.contrast import Contrast, contrast_of
 from stsm_cli.analysis.paper import load_paper_table
-from stsm_cli.analysis.records import RunRecord
+from stsm_cli.analysis.records import RunRecord, place_of
 from stsm_cli.analysis.statistics import LEAST, LEVEL, holm
 from stsm_cli.config.run_identity import NUMERICS
 from stsm_cli.config.schema import DatasetName
@@ -184,11 +184,14 @@ def seeds_of(row: PlannedRow) -> int:
 def runs_of(row: PlannedRow, dataset: DatasetName, records: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs of a row that the plan has and that are recorded, by seed."""
     wanted = _hashes(row, dataset)
-    found = {
-        record.identity.recipe: record
-        for record in records
-        if record.identity.recipe in wanted and is_as_planned(record)
-    }
+    planned = [
+        record for record in records if record.identity.recipe in wanted and is_as_planned(record)
+    ]
+    found: dict[str, RunRecord] = {}
+    # two machines may have made a run, each for another table: the first table's record counts,
+    # for which of two scores it is must hang neither on their order here nor on what came out
+    for record in sorted(planned, key=place_of):
+        found.setdefault(record.identity.recipe, record)
     return sorted(found.values(), key=lambda record: record.seed)
 
 

@@ -14,10 +14,12 @@ from stsm_cli.analysis.planned import (
     PRIMARY,
     SECONDARY,
     SETS,
+    TSM,
     PlannedAnswer,
     exploratory,
     primary_answers,
     progress,
+    runs_of,
     secondary_answers,
 )
 from stsm_cli.analysis.records import read_records
@@ -198,6 +200,18 @@ def test_what_the_plan_has_not_is_exploratory_and_counts_for_nothing(recorded):
     assert len(exploratory(elsewhere)) == 5
     newer = [replace(r, environment=r.environment | {"data_id": "order/3"}) for r in records]
     assert progress(newer)["order"] == (0, 54)
+
+
+def test_of_a_run_with_two_scores_the_record_of_the_first_table_counts(recorded):
+    third = [record for record in recorded() if record.row == "T"]
+    worse = [replace(run.score, correct=50, top1=50.0) for run in third]
+    second = [
+        replace(run, table="table2_spatial", score=score)
+        for run, score in zip(third, worse, strict=True)
+    ]
+    assert len(third) == 9
+    for records in ([*second, *third], [*third, *second], [*third, *second][::-1]):
+        assert runs_of(TSM, "order", records) == second
 
 
 def test_the_short_budget_is_none_of_it(recorded):
