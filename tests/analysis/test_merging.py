@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from base64 import b64encode
 
+import numpy as np
 import pytest
 
 from stsm_cli.analysis.merging import merge_records
@@ -80,3 +82,79 @@ def test_a_run_that_lies_elsewhere_here_is_refused_before_anything_is_copied(mac
 def test_a_folder_without_records_is_refused(machines, tmp_path):
     with pytest.raises(UsageError, match=r"--from .*elsewhere: holds no records/"):
         merge_records(machines[0], [tmp_path / "elsewhere"])
+
+
+def test_nothing_is_copied_where_a_later_folder_is_refused(machines, tmp_path):
+    a, b = machines
+    before = sorted(a.rglob("*"))
+    shutil.copytree(b, tmp_path / "c")
+    (broken,) = (tmp_path / "c").glob("records/*/*/1-2-*.json")
+    broken.write_text("{")
+    with pytest.raises(DataError) as caught:
+        merge_records(a, [b, tmp_path / "c"])
+    assert str(caught.value).startswith(f"{broken}: not a run record: Invalid JSON")
+    with pytest.raises(UsageError, match=r"--from .*elsewhere: holds no records/"):
+        merge_records(a, [b, tmp_path / "elsewhere"])
+    assert sorted(a.rglob("*")) == before
+
+
+def test_of_two_folders_that_have_what_is_missing_the_first_counts(machines, tmp_path):
+    a, b = machines
+    shutil.copytree(b, tmp_path / "c")
+    (theirs,) = b.glob("records/*/*/1-2-*.json")
+    third = tmp_path / "c" / theirs.relative_to(b)
+    edit(third, seconds=9.0)
+    (new,), (twice,) = merge_records(a, [b, tmp_path / "c"])
+    assert new.read_bytes() == theirs.read_bytes()
+    assert str(twice) == f"{new} stays, top-1 60.00 %; {third} is of the same run, 60.00 %"
+
+
+def test_a_run_that_two_other_folders_did_on_other_videos_is_refused(machines, tmp_path):
+    a, b = machines
+    shutil.copytree(b, tmp_path / "c")
+    (theirs,) = b.glob("records/*/*/1-2-*.json")
+    third = tmp_path / "c" / theirs.relative_to(b)
+    environment = json.loads(theirs.read_text())["environment"]
+    edit(third, environment=environment | {"data_id": "order/3"})
+    with pytest.raises(DataError) as caught:
+        merge_records(a, [b, tmp_path / "c"])
+    assert str(caught.value) == f"{third}: its data is order/3, that of {theirs} is order/2"
+    assert len(read_records(a)) == 1
+
+
+@pytest.fixture
+def tables(measure, tmp_path):
+    """The record of row T in Table 2 of one folder, and in Table 3 of another: 70 and 60 right."""
+    found = []
+    for name, correct in (("spatial", 70), ("spatiotemporal", 60)):
+        measure(name, lambda run, correct=correct: correct if run.row.name == "T" else None)
+        (tmp_path / name).mkdir()
+        shutil.move(tmp_path / "records", tmp_path / name)
+        found += (tmp_path / name).glob("records/*/*/T-seed0.json")
+    return found
+
+
+def test_a_run_with_two_scores_in_two_tables_is_told(tables, tmp_path):
+    second, third = tables
+    ours = tmp_path / "spatial"
+    there = ours / third.relative_to(tmp_path / "spatiotemporal")
+    told = f"{second} has top-1 70.00 %; {there} is of the same run, 60.00 %"
+    copied, twice = merge_records(ours, [tmp_path / "spatiotemporal"])
+    assert (copied, [str(run) for run in twice]) == ([there], [told])
+    copied, twice = merge_records(ours, [])
+    assert (copied, [str(run) for run in twice]) == ([], [told])
+
+
+def test_what_another_version_did_not_keep_is_no_other_score(tables, tmp_path):
+    second, third = tables
+    score = json.loads(second.read_text())["score"]
+    hits = b64encode(np.packbits([True] * 70 + [False] * 30).tobytes()).decode()
+    edit(second, score=score | {"hits": hits})
+    edit(third, score=score)
+    shutil.copytree(tmp_path / "spatiotemporal", tmp_path / "spatial", dirs_exist_ok=True)
+    assert merge_records(tmp_path / "spatial", []) == ([], [])
+    here = tmp_path / "spatial" / third.relative_to(tmp_path / "spatiotemporal")
+    others = b64encode(np.packbits([False] * 30 + [True] * 70).tobytes()).decode()
+    edit(here, score=score | {"hits": others})
+    _, (twice,) = merge_records(tmp_path / "spatial", [])
+    assert str(twice) == f"{second} has top-1 70.00 %; {here} is of the same run, 70.00 %"
