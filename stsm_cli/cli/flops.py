@@ -171,18 +171,27 @@ def _question(
     except ValidationError as error:
         rule = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UsageError(f"--frames: {rule}") from None
-    shift = STSM if own.shift in (None, TSM) else own.shift
+    shift = own.shift or STSM
+    if _with_rule(shift, TSM) == shift:
+        shift = _with_rule(shift, STSM)
     motion = recipe.data.sampling == "motion"
     return Question(model, network, size, views, shift, motion)
 
 
+def _with_rule(shift: ShiftConfig, rule: ShiftConfig) -> ShiftConfig:
+    """`shift` with the dims and share of `rule`, before the same convolutions as it was."""
+    return shift.model_copy(update={"dims": rule.dims, "alpha": rule.alpha})
+
+
 def _asked(question: Question, dims: str | None, alpha: str | None) -> ShiftConfig:
     """The shift of STSM's row, with `dims` and `alpha` where they are given."""
+    if dims is None and alpha is None:
+        return question.asked
     own = question.asked
-    shift = _shift(dims or own.dims, alpha or str(own.alpha))
-    if question.alone is not None and (dims or alpha):
+    shift = _shift(own.dims if dims is None else dims, str(own.alpha) if alpha is None else alpha)
+    if question.alone is not None:
         raise UsageError(f"--shift and --alpha: {question.model} is {question.alone.upper()}")
-    return shift
+    return _with_rule(own, shift)
 
 
 def _counted(question: Question) -> Answer:
@@ -266,9 +275,10 @@ def default_shifts(config: ModelConfig, asked: ShiftConfig) -> dict[str, ShiftCo
         return {config.system.upper(): config.shift}
     if not config.takes_shift:
         return {config.backbone.upper(): None}
+    tsm = _with_rule(asked, TSM)
     if config.backbone in get_args(FrameBackbone):
-        return {"TSN": None, "TSM": TSM, "STSM": asked}
-    return {"no shift": None, "TSM's": TSM, "STSM's": asked}  # no TSN
+        return {"TSN": None, "TSM": tsm, "STSM": asked}
+    return {"no shift": None, "TSM's": tsm, "STSM's": asked}  # no TSN
 
 
 def _within(option: str, given: int | None, default: int, least: int, most: int) -> int:

@@ -18,6 +18,7 @@ from stsm_cli.cli.app import run
 from stsm_cli.cli.flops import flops
 from stsm_cli.config.load import load_recipe, recipe_names
 from stsm_cli.models.build import build_model
+from stsm_cli.models.shift import ShiftedConv
 
 RENEW = "datasets/paper/counts.json is out of date; `python benchmarks/counts.py` makes it again"
 SMALL = ["flops", "resnet_small", "--frames", "2", "--size", "48", "--classes", "16"]
@@ -98,6 +99,23 @@ def test_asked_shift_stands_in_the_third_row(capsys):
     assert found["shift"] == {"dims": "HW", "alpha": "1/2"}
     assert found["settings"]["STSM"]["shifted"] == 88
     assert found["shifted_channels"][0]["by_group"] == {"HW": 16}
+
+
+@pytest.mark.parametrize(
+    ("parent", "options", "shifted"),
+    [
+        ("synth/stsm", [], {"TSN": 0, "TSM": 80, "STSM": 120}),
+        ("synth/tsm", ["--alpha", "1/2"], {"TSN": 0, "TSM": 80, "STSM": 160}),
+        ("synth/mg_tsm", [], {"MG-TSM": 80}),
+    ],
+)
+def test_shortcuts_that_a_recipe_shifts_are_counted(parent, options, shifted, capsys):
+    Path("mine.yaml").write_text(f"extends: {parent}\nmodel: {{shift: {{shortcut: true}}}}\n")
+    found = record(capsys, "flops", "mine.yaml", "--frames", "2", "--size", "48", *options)
+    assert {name: row["shifted"] for name, row in found["settings"].items()} == shifted
+    sites = [site["site"] for site in found["shifted_channels"]]
+    network = build_model(load_recipe("mine.yaml").recipe.model)
+    assert sites == [name for name, part in network.named_modules() if isinstance(part, ShiftedConv)]
 
 
 def test_counting_shows_how_far_it_is(capsys, monkeypatch):
@@ -204,6 +222,9 @@ def test_non_local_has_its_own_name(capsys):
         (["tsn"], ["unknown model `tsn`", "did you mean `folder/tsn_r50_8f` or `k400/tsn_"]),
         (["r18", "--alpha", "5/4"], ["--alpha: alpha 5/4 is outside [0, 1]"]),
         (["r18", "--alpha", "much"], ["--alpha: alpha 'much' is not a number"]),
+        (["r18", "--alpha", ""], ["--alpha: alpha '' is not a number"]),
+        (["r18", "--shift", ""], ["--shift: dims '': a group is empty"]),
+        (["k400/i3d_64f", "--shift", ""], ["--shift: dims '': a group is empty"]),
         (["r18", "--shift", "T+Z"], ["--shift: dims 'T+Z': unknown axis 'Z'"]),
         (["r18", "--size", "16"], ["--size must be at least 32, got 16"]),
         (["r18", "--frames", "0"], ["--frames must be at least 1, got 0"]),
