@@ -115,7 +115,9 @@ def test_shortcuts_that_a_recipe_shifts_are_counted(parent, options, shifted, ca
     assert {name: row["shifted"] for name, row in found["settings"].items()} == shifted
     sites = [site["site"] for site in found["shifted_channels"]]
     network = build_model(load_recipe("mine.yaml").recipe.model)
-    assert sites == [name for name, part in network.named_modules() if isinstance(part, ShiftedConv)]
+    assert sites == [
+        name for name, part in network.named_modules() if isinstance(part, ShiftedConv)
+    ]
 
 
 def test_counting_shows_how_far_it_is(capsys, monkeypatch):
