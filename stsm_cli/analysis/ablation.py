@@ -158,6 +158,7 @@ class Run:
         recipe: What is run; of two streams RGB's.
         base: The recipe's name before the overrides.
         overrides: Words that make `base` this recipe, as `--set` takes them.
+        title: Its name with them, as results have it.
         flow: The second of two streams, whose scores are fused with those of this one.
     """
 
@@ -166,6 +167,7 @@ class Run:
     recipe: Recipe
     base: str
     overrides: tuple[str, ...]
+    title: str
     flow: "Run | None" = None
 
     @property
@@ -408,7 +410,8 @@ def _plan_stream(row: Row, base: str, words: Sequence[str], seed: int) -> Run:
         words = [word for word in words if not _is_of_shift(word)]
     overrides = (*words, f"seed={seed}")
     try:
-        return Run(row, seed, load_recipe(base, overrides).recipe, base, overrides)
+        loaded = load_recipe(base, overrides)
+        return Run(row, seed, loaded.recipe, base, overrides, loaded.title)
     except RecipeError as error:
         raise RecipeError(f"row {row.name}, {base}: {error}", hint=error.hint) from None
 

@@ -1,5 +1,6 @@
 """Conditions of a measured table: data, protocol, networks, recipe, seeds, machine, command."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ def conditions(ablation: Ablation, dataset: DatasetName, group: Group) -> list[s
             draws = sorted({record.recipe.data.draw for record in records})
             settings["draw"] = "/".join(map(str, draws))
         lines[0] += f"; {', '.join(f'{key} {value}' for key, value in settings.items())}"
-    elif (known_as := first.identity.data) != UNKNOWN:
+    if (known_as := first.identity.data) != UNKNOWN:
         lines[0] += f"; known as `{known_as}`"
     lines[0] += _files(records)
     excluded = max(record.score.num_listed - record.score.num_videos for record in records)
@@ -71,7 +72,10 @@ def _mixed(records: Sequence[RunRecord]) -> list[str]:
 def _commands(ablation: Ablation, records: Sequence[RunRecord]) -> str:
     """What repeats the runs: a command for all rows of as many seeds, those of the most first."""
     first, command = records[0], records[-1].command  # systems stand last
-    num_seeds = Counter(record.row for record in records)
+    num_seeds: dict[str, int] = {}
+    for record in records:  # up to the last, for a command leaves none out
+        number = record.seed - _first_seed(command) + 1
+        num_seeds[record.row] = max(number, num_seeds.get(record.row, 1))
     is_whole = num_seeds.keys() == _rows_without_names(ablation, first, command)
     told = []
     for seeds in sorted(set(num_seeds.values()), reverse=True):
@@ -81,6 +85,12 @@ def _commands(ablation: Ablation, records: Sequence[RunRecord]) -> str:
             words += [word for row in rows for word in ("--row", shlex.quote(row))]
         told.append(f"`{' '.join(words)}`")
     return ", then ".join(told)
+
+
+def _first_seed(command: str) -> int:
+    """That of a command's runs of one seed."""
+    given = re.findall(r"--set '?seed=(\d+)", command)
+    return int(given[-1]) if given else 0
 
 
 def _rows_without_names(ablation: Ablation, record: RunRecord, command: str) -> set[str]:

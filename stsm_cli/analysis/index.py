@@ -44,17 +44,11 @@ from stsm_cli.analysis.summary import (
     summarise,
 )
 from stsm_cli.analysis.template import fill
-from stsm_cli.atomic import may_replace
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.errors import DataError
 
 INDEX = "README.md"
-
-
-def is_ours(out: Path) -> bool:
-    """True if the first page of the folder `out` was made here, or there is none."""
-    return may_replace(out / INDEX, "# Results\n\nMade by")
 
 
 def write_index(out: Path) -> Path:
@@ -138,8 +132,9 @@ class _Table:
         label, seeds = LABELS[group.first.dataset], joined(map(str, group.seeds))
         protocols = joined(f"`{record.protocol}`" for record in group.records)
         return (
-            f"{label[0].upper()}{label[1:]}, {group.first.budget} budget: {group.epochs} epochs, "
-            f"seed{'s' if len(group.seeds) > 1 else ''} {seeds}, test protocol {protocols} "
+            f"{label[0].upper()}{label[1:]}, {group.first.budget} budget{group.apart}: "
+            f"{group.epochs} epochs, seed{'s' if len(group.seeds) > 1 else ''} {seeds}, "
+            f"test protocol {protocols} "
             f"(the paper's: `{paper_protocol(self.ablation, self.paper.dataset)}`). "
             f"{conclude(self.rows(group)).sentence}"
         )

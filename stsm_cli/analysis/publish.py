@@ -56,7 +56,8 @@ def publish(out: Path, name: str, *, figures: bool = True, unmeasured: bool = Fa
     files: dict[str, str | bytes] = {}
     parts = [(standard(records), ""), (custom, "_custom")]
     for chosen, suffix in sorted(parts, key=lambda part: not part[0]):  # what is measured first
-        if chosen or (not suffix and (unmeasured or (out / f"{stem}.md").exists())):
+        is_asked = unmeasured and not suffix
+        if chosen or is_asked or (out / f"{stem}{suffix}.md").exists():
             files |= _table(name, chosen, suffix)
         if chosen and figures:
             files |= _figures(out, name, chosen, suffix)

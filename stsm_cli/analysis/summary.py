@@ -12,7 +12,7 @@ from stsm_cli.analysis.planned import SETS
 from stsm_cli.analysis.records import UNKNOWN, RunRecord
 from stsm_cli.analysis.statistics import Spread
 from stsm_cli.config.generated_sets import GeneratedName
-from stsm_cli.config.run_identity import content_hash
+from stsm_cli.config.run_identity import NUMERICS, content_hash
 from stsm_cli.config.schema import DatasetName, Recipe, ShiftConfig
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.printable import either
@@ -63,6 +63,14 @@ class Group:
         return sorted({record.seed for record in self.records})
 
     @property
+    def apart(self) -> str:
+        """What it has not in common with runs of today's code and videos on a CPU, to follow."""
+        known, kind = self.first.identity, device_kind(self.first)
+        where = "" if kind == "CPU" else f" on {kind}s"
+        then = f", of `{known.data or UNKNOWN}` and numerics {known.numerics}"
+        return where if _is_todays(self.first) else f"{where}{then}"
+
+    @property
     def extent(self) -> str:
         """For example `20 epochs, 3 seeds`, or `3 or 9 seeds` where rows have unequal numbers."""
         seeds_of: dict[str, set[int]] = {}
@@ -78,7 +86,11 @@ class Group:
 
 
 def comparable(records: Sequence[RunRecord]) -> list[Group]:
-    """Records in groups that compare: real data first, the longer budget first, larger first."""
+    """Records in groups that compare.
+
+    Real data come first; of a set runs of today's code and videos, the longer budget, the larger
+    group.
+    """
     groups: dict[_Key, list[RunRecord]] = {}
     for record in records:
         known = record.identity  # its data, too: a list of videos may have changed since
@@ -92,11 +104,19 @@ def comparable(records: Sequence[RunRecord]) -> list[Group]:
         )
         groups.setdefault(key, []).append(record)
 
-    def place(key: _Key) -> tuple[int, int, int, _Key]:
-        order = (list(LABELS).index(key[0]), get_args(Budget).index(key[1]))
+    def place(key: _Key) -> tuple[int, bool, int, int, _Key]:
+        is_old = not _is_todays(groups[key][0])
+        order = (list(LABELS).index(key[0]), is_old, get_args(Budget).index(key[1]))
         return (*order, -len(groups[key]), key)
 
     return [Group(tuple(groups[key])) for key in sorted(groups, key=place)]
+
+
+def _is_todays(record: RunRecord) -> bool:
+    """True of the code's numerics and, of a generated set, its version."""
+    known, made = record.identity, GENERATED.get(record.dataset)
+    is_old_set = made is not None and known.data is not None and known.data != made.identify()
+    return known.numerics == NUMERICS and not is_old_set
 
 
 def device_kind(record: RunRecord) -> str:

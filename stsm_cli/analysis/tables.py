@@ -132,7 +132,7 @@ def _section(
     label = LABELS[group.first.dataset]
     *sentences, conclusion = _sentences(rows, paper)
     return _Section(
-        title=f"{label[0].upper()}{label[1:]}, {group.first.budget} budget{_device(group)}: "
+        title=f"{label[0].upper()}{label[1:]}, {group.first.budget} budget{group.apart}: "
         f"{group.extent}",
         table=markdown(*_whole_table(rows, paper, group)),
         factors=_factors(rows),
@@ -145,11 +145,6 @@ def _section(
         conclusion=conclusion,
         conditions=conditions(ablation, paper.dataset, group),
     )
-
-
-def _device(group: Group) -> str:
-    kind = device_kind(group.first)
-    return "" if kind == "CPU" else f" on {kind}s"
 
 
 def _factors(rows: Sequence[RowSummary]) -> str:

@@ -320,7 +320,7 @@ def _run(
         elif as_json:
             records.append(result_record(sweep, out, files))
         else:
-            print_result(sweep, out, files)
+            print_result(sweep, out, files, data)
             if several:
                 console.text("")
     if pending and not as_json:

@@ -1,5 +1,6 @@
 """Report of `stsm ablate` on an ablation that has run: its table, or an object of JSON."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,28 @@ from stsm_cli.cli.ablate_plan import to_do
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
     from stsm_cli.analysis.paper import PaperTable
+    from stsm_cli.analysis.records import RunRecord
     from stsm_cli.analysis.summary import Group, RowSummary
 
 
-def print_result(sweep: "Sweep", out: Path, files: Sequence[Path]) -> None:
-    """Show the table, what it says, and which files were written."""
+def print_result(
+    sweep: "Sweep", out: Path, files: Sequence[Path], data: Path | None = None
+) -> None:
+    """Show the table, what it says, and which files were written.
+
+    Args:
+        data: The place of the videos, where it was given.
+    """
     from stsm_cli.analysis.reading import verdicts
     from stsm_cli.analysis.tables import main_table
 
     paper, group, rows = _measured(sweep, out)
     title = f"Table {paper.table}: {sweep.ablation.title} ({sweep.budget} budget)"
-    notes = [*verdicts(rows), *_not_settled(sweep, group, out)]
+    notes = [
+        *verdicts(rows),
+        *_not_settled(sweep, group, out, data),
+        *_elsewhere(sweep, group, out),
+    ]
     notes += ["", f"written: {', '.join(map(str, files))}"]
     output.current().table(title, *main_table(rows, paper, group), notes)
 
@@ -41,12 +53,28 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
         "protocol": group.first.protocol if len(protocols) == 1 else None,
         "experiment": sweep.experiment,
         "rows": [_row_record(sweep, row) for row in rows],
-        "verdicts": [*verdicts(rows), *still_climbing(group)],
+        "verdicts": [*verdicts(rows), *still_climbing(group), *_elsewhere(sweep, group, out)],
         "files": [str(path) for path in files],
     }
 
 
-def _not_settled(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
+def _elsewhere(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
+    """A line on runs of the sweep on another kind of device, which its file has apart."""
+    from stsm_cli.analysis.publish import table_file
+    from stsm_cli.analysis.summary import device_kind
+
+    others = [record for record in _records(sweep, out) if record not in group.records]
+    if not others:
+        return []
+    rows = ", ".join(dict.fromkeys(record.row for record in others))
+    shown, apart = (f"{device_kind(record)}s" for record in (group.first, others[0]))
+    return [
+        f"Runs on {apart} do not compare with those on {shown}: {out / table_file(sweep)} has them "
+        f"apart ({rows})."
+    ]
+
+
+def _not_settled(sweep: "Sweep", group: "Group", out: Path, data: Path | None) -> list[str]:
     """Rows that took off late, and what the longer budget would take."""
     from stsm_cli.analysis.ablation import plan_sweep
     from stsm_cli.analysis.plan import describe_sweeps, total_work
@@ -58,20 +86,27 @@ def _not_settled(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
     seeds = len({run.seed for run in sweep.runs})
     longer = plan_sweep(sweep.name, sweep.dataset, seeds=seeds, full=True, data_id=sweep.data_id)
     work, epochs = total_work(describe_sweeps([longer], out)), longer.runs[0].recipe.optim.epochs
-    command = f"{longer.command} --seeds {seeds}" if seeds > 1 else longer.command
+    words = ["--seeds", str(seeds)] if seeds > 1 else []
+    words += ["--data", str(data)] if data is not None else []
+    words += ["--out", str(out)] if out != Path("results") else []
+    command = " ".join([longer.command, *map(shlex.quote, words)])
     return [*climbing, f"`{command}` trains all rows for {epochs} epochs: {to_do(work)}."]
 
 
 def _measured(sweep: "Sweep", out: Path) -> "tuple[PaperTable, Group, list[RowSummary]]":
-    """The paper's table, and the records of this very sweep as its rows."""
+    """The paper's table, and those records of this very sweep that compare, as its rows."""
     from stsm_cli.analysis.paper import load_paper_table
-    from stsm_cli.analysis.records import is_of, read_records
-    from stsm_cli.analysis.summary import Group, summarise
+    from stsm_cli.analysis.summary import comparable, summarise
 
-    records = read_records(out, sweep.table)
-    group = Group(tuple(record for record in records if is_of(record, sweep)))
+    group = comparable(_records(sweep, out))[0]
     paper = load_paper_table(sweep.ablation.table)
     return paper, group, summarise(sweep.ablation, paper, group)
+
+
+def _records(sweep: "Sweep", out: Path) -> "list[RunRecord]":
+    from stsm_cli.analysis.records import is_of, read_records
+
+    return [record for record in read_records(out, sweep.table) if is_of(record, sweep)]
 
 
 def _row_record(sweep: "Sweep", row: "RowSummary") -> dict[str, Any]:

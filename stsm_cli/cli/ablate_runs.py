@@ -131,7 +131,7 @@ class Runner:
                 splits.val,
                 out=folder,
                 test_videos=splits.test,
-                name=run.base,
+                name=run.title,
                 device=choose_device(self._device),
                 workers=self._workers,
                 resume=is_begun,

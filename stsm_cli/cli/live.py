@@ -213,13 +213,19 @@ class LiveTable:
         return [now for now in self._running.values() if row is None or now[0].row == row]
 
     def _shares(self) -> list[str]:
-        return [f"{run.row.name}, seed {run.seed}: {share:.0%}" for run, share, _ in self._now()]
+        shares = (
+            (run, "testing" if share == 1 else f"{share:.0%}") for run, share, _ in self._now()
+        )
+        return [f"{run.row.name}, seed {run.seed}: {share}" for run, share in shares]
 
     def _left(self) -> str:
         text = f"{len(self.records)} of {counted(len(self.sweep.runs), 'run')}"
         seconds = self.clock.left(time.monotonic()) if self.clock else None
         if seconds is None or len(self.records) == len(self.sweep.runs):
             return text
+        in_test = [share == 1 for _, share, _ in self._now()]  # shares are of trainings
+        if in_test and all(in_test) and len(self.records) + len(in_test) == len(self.sweep.runs):
+            return f"{text}, all trained"
         return f"{text}, {timedelta(seconds=round(seconds))} left"
 
 

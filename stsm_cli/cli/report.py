@@ -9,6 +9,15 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.errors import UsageError
 
+_PAGES = {
+    "README.md": "# Results\n\nMade by",
+    "audit.md": "# The paper, checked",
+    "pairs.md": "# Pair by pair",
+    "causal.md": "# A shift that looks at the past alone",
+    "shift_in_3d.md": "# What the shift does in a 3D network",
+}
+"""The pages beside the tables, and how each begins."""
+
 
 def report(
     out: Annotated[
@@ -42,7 +51,8 @@ def report(
     from stsm_cli.analysis.records import read_records
 
     console = output.current()
-    _check_folder(out)
+    if out.exists() or not others:
+        _check_folder(out)
     copied, twice = merge_records(out, others or ())
     if others:
         console.message(f"new records: {len(copied)}")
@@ -59,25 +69,27 @@ def report(
 
 
 def _check_folder(out: Path) -> None:
-    from stsm_cli.analysis.index import is_ours
     from stsm_cli.analysis.page import PAGE, is_our_page
+    from stsm_cli.atomic import may_replace
     from stsm_cli.engine.saved_files import check_file
 
     if not out.is_dir():
         raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
-    is_of_results = (out / "records").is_dir() or (out / "audit.md").exists()
+    others = [name for name, begins in _PAGES.items() if not may_replace(out / name, begins)]
+    is_made = not others and (out / "audit.md").exists()
+    is_of_results = is_made or (out / "records").is_dir()
     if not is_of_results and any(not path.name.startswith(".") for path in out.iterdir()):
         raise UsageError(
             f"--out {out}: holds other files and no records/, so it is no folder of results",
             hint="name the one that `stsm ablate` wrote to, or an empty folder",
         )
     check_file("--out", out / "README.md")
-    elsewhere = "move it, or put records/ into a folder of their own"
-    pages = ((PAGE, is_our_page, "move it away"), ("README.md", is_ours, elsewhere))
-    for name, is_of_report, hint in pages:
-        if not is_of_report(out):
-            told = f"its {name} is not of `stsm report`, which would replace it"
-            raise UsageError(f"--out {out}: {told}", hint=hint)
+    others += [] if is_our_page(out) else [PAGE]
+    if others:
+        raise UsageError(
+            f"--out {out}: its {others[0]} is not of `stsm report`, which would replace it",
+            hint="move it, or put records/ into a folder of their own",
+        )
 
 
 def _write(out: Path, *, html: bool) -> list[Path]:

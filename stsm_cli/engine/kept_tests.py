@@ -102,13 +102,20 @@ def check_same(first: KeptTest, second: KeptTest) -> None:
     """Refuse tests that are not about the same.
 
     Raises:
-        DataError: They differ in protocol, classes or videos; names the first difference.
+        DataError: They differ in protocol, code, classes or videos; names the first difference.
     """
     mine, other = first.result.protocol, second.result.protocol
     if mine != other:
         raise DataError(
             f"{second.folder.path}: its protocol is {other}, that of {first.folder.path} is {mine}",
             hint="test both alike: `stsm eval RUN --protocol NAME`, then `stsm fuse` with it",
+        )
+    was, now = second.result.numerics, first.result.numerics
+    if was != now:
+        raise DataError(
+            f"{second.folder.path}: was tested by code of numerics {was}, {first.folder.path} of "
+            f"{now}",
+            hint=_TEST_ALIKE,
         )
     _check_classes(first, second)
     _check_videos(first, second)

@@ -14,6 +14,7 @@ from stsm_cli.data.manifest import Manifest, mirror_pairs_path
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError
+from stsm_cli.printable import command_line
 
 
 def check_same(folder: RunFolder, recipe: Recipe) -> None:
@@ -40,7 +41,8 @@ def check_same(folder: RunFolder, recipe: Recipe) -> None:
     if differing:
         raise CheckpointError(
             f"{folder.path}: belongs to another recipe: {'; '.join(differing)}",
-            hint="choose another --out, or drop the recipe and --set to continue as it was",
+            hint="choose another --out to begin anew; "
+            f"`{command_line('train', '--resume', '--out', folder.path)}` continues as it was",
         )
 
 

@@ -143,8 +143,20 @@ def queued(logs: Path) -> dict[str, str]:
 
 
 def _known(logs: Path) -> dict[str, dict[str, str]]:
-    """Of each run that was ever submitted, where its last job went (`cluster`) and its `id`."""
-    return {path.stem: json.loads(path.read_bytes()) for path in sorted(logs.glob("*.json"))}
+    """Of each run that was ever submitted, where its last job went (`cluster`) and its `id`.
+
+    Raises:
+        StsmError: A file does not tell.
+    """
+    known = {}
+    for path in sorted(logs.glob("*.json")):
+        try:
+            told = json.loads(path.read_bytes())
+            known[path.stem] = {"cluster": str(told["cluster"]), "id": str(told["id"])}
+        except (ValueError, TypeError, KeyError):
+            hint = "move it away where its job has ended"
+            raise StsmError(f"{path}: does not tell of a job", hint=hint) from None
+    return known
 
 
 def _squeue() -> set[str]:

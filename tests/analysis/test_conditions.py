@@ -29,7 +29,7 @@ def test_how_the_numbers_came_about(measure, lines):
     assert lines(sweep) == {
         "Data set": f"set of order, 100 test videos; train {data.train}, val {data.val}, "
         f"test {data.test}, short_side_px {data.short_side_px}, draw 0/1, frames {data.frames}, "
-        f"difficulty {data.difficulty}, motion {data.motion}",
+        f"difficulty {data.difficulty}, motion {data.motion}; known as `order/2`",
         "Protocol": f"`{recipe.protocol}`, uniform sampling; the paper's: `k400-10x3@256`; videos "
         "that did not decode, counted as wrong: 1",
         "Networks, a view of each": f"`bottleneck_small`, 16 classes, 8 × {size}² pixels: 160.4 M "
@@ -44,6 +44,20 @@ def test_how_the_numbers_came_about(measure, lines):
         "--row H+W --row HW` (finished runs are read from "
         f"`records/table2_spatial/order-short-{sweep.experiment}/`)",
     }
+
+
+def test_a_command_repeats_the_last_seed_too(measure, lines):
+    sweep = measure("spatial", lambda run: 50 if run.seed != 1 else None, seeds=3)
+    told = lines(sweep)
+    assert told["Seeds"].startswith("0, 2; 12 runs, ")
+    assert told["Command"].startswith("`stsm ablate spatial --dataset order --seeds 3 --row TSN ")
+
+
+def test_a_command_counts_from_the_seed_that_was_set(measure, lines):
+    sweep = measure("spatial", lambda run: 50, seeds=2, overrides=["seed=5"])
+    told = lines(sweep)
+    assert told["Seeds"].startswith("5, 6; ")
+    assert "--set seed=5 --seeds 2 --row" in told["Command"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import pytest
 
@@ -87,6 +88,15 @@ def test_overridden_runs_have_files_of_their_own(measure, tmp_path):
     ]
     assert "| 99.0 |" not in (tmp_path / "table1_alpha.md").read_text().replace("**", "")
     assert "| 99.0 |" in (tmp_path / "table1_alpha_custom.md").read_text().replace("**", "")
+
+
+def test_a_table_of_records_that_are_gone_shows_none(measure, tmp_path):
+    measure("alpha", lambda run: 99, overrides=["optim.epochs=1"])
+    (custom,) = publish(tmp_path, "alpha", figures=False)
+    assert "| 99.0 |" in custom.read_text().replace("**", "")
+    shutil.rmtree(tmp_path / "records")
+    assert publish(tmp_path, "alpha", figures=False) == [custom]
+    assert "99.0" not in custom.read_text()
 
 
 def test_overridden_runs_alone_leave_no_empty_table_beside_theirs(measure, tmp_path):

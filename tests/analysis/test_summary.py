@@ -43,10 +43,27 @@ def test_runs_on_other_videos_or_of_other_code_are_never_in_one_group(measure, t
     sweep = measure("alpha", lambda run: 70)
     old, *new = read_records(tmp_path)
     old = replace(old, environment=old.environment | origin)
-    assert [len(group.records) for group in comparable([old, *new])] == [6, 1]
+    groups = comparable([old, *new])
+    assert [len(group.records) for group in groups] == [6, 1]
+    known = {"data_id": "order/2", "numerics": 1} | origin
+    apart = f", of `{known['data_id']}` and numerics {known['numerics']}"
+    assert [group.apart for group in groups] == ["", apart]
+    texts = render(sweep.ablation, load_paper_table(1), groups, [[], []])
+    assert f"## Set of order, short budget{apart}: 10 epochs, 1 seed\n" in texts
     assert is_of(new[0], replace(sweep, data_id="order/2"))
     assert not is_of(old, replace(sweep, data_id="order/2"))
     assert not is_of(new[0], plan_sweep("alpha", full=True))
+
+
+def test_runs_of_today_come_before_longer_and_more_ones_of_before(measure, tmp_path):
+    measure("alpha", lambda run: 70, full=True, seeds=2)
+    old = [
+        replace(run, environment=run.environment | {"data_id": "order/1"})
+        for run in read_records(tmp_path)
+    ]
+    measure("alpha", lambda run: 70 if run.row.name == "0" else None)
+    new = [run for run in read_records(tmp_path) if run.budget == "short"]
+    assert [len(group.records) for group in comparable([*old, *new])] == [1, len(old)]
 
 
 def test_runs_on_other_devices_are_never_in_one_group(measure, tmp_path):

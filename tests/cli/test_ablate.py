@@ -107,6 +107,8 @@ def test_from_nothing_to_a_table_and_on_again(capsys, data, tmp_path, tiny_rows)
     assert all(row["seeds"]["0"] == row["top1"] for row in result["rows"])
     assert (result["budget"], result["epochs"]) == ("custom", 1)
     assert [(tmp_path / file).is_file() for file in result["files"]] == [True] * 5
+    (recipe,) = (tmp_path / "results" / "runs").rglob("TSN-seed0/recipe.yaml")
+    assert "model.shift=null" in recipe.read_text().partition("\n")[0]
     assert "8 of 8 runs" in err
     assert "nothing to train" not in err
 

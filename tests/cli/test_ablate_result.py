@@ -1,6 +1,8 @@
 """What `stsm ablate` says of runs of its short budget."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -47,8 +49,29 @@ def test_rows_that_took_off_late_and_what_the_longer_budget_takes(finished, caps
         "`stsm ablate alpha --dataset order --full --seeds 2` trains all rows for 20 epochs: "
         "0 of 16 finished, 16 to do: "
     ) in out
+    assert run([*finished, "--out", "my first", "--data", "set"]) == 0
+    out = capsys.readouterr().out
+    assert "`stsm ablate alpha --dataset order --full --data set --out 'my first'` trains" in out
+    assert run(finished) == 0
+    out, err = capsys.readouterr()
     assert " one after another by the runs recorded so far.\n" in out
     assert "the short budget leaves out 3/4, T 1/8" in err
+
+
+def test_what_ran_on_another_device_is_said_and_not_shown(finished, capsys):
+    assert run(finished) == 0
+    (file,) = Path("results/records").rglob("3-8-seed0.json")
+    record = json.loads(file.read_text())
+    record["environment"]["device"] = "NVIDIA H200"
+    file.write_text(json.dumps(record))
+    capsys.readouterr()
+    assert run(finished) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^3/8 +75\.04 +not run ", out, re.MULTILINE)
+    assert (
+        "Runs on GPUs do not compare with those on CPUs: results/table1_alpha.md has them apart "
+        "(3/8)."
+    ) in out
 
 
 def test_json_tells_the_protocol_and_length_of_each_row(finished, capsys, monkeypatch):

@@ -135,6 +135,16 @@ def test_elsewhere_what_is_under_way_is_a_line_a_minute(sweep, monkeypatch, caps
     ]
 
 
+def test_elsewhere_runs_that_are_trained_are_tested(sweep, monkeypatch, capsys):
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    with LiveTable(sweep, load_paper_table(1), 1, Output()) as live:
+        live.records = [record()] * 6
+        for now, share in ((1.0, 0.0), (59.0, 0.9), (60.0, 1.0)):  # noqa: B007
+            live.news(sweep.runs[3], (share, "testing"))
+    assert capsys.readouterr().err == "6 of 7 runs, all trained; 3/8, seed 0: testing\n"
+
+
 def test_the_table_fills_in(live, sweep):
     live.finish(sweep.runs[0], record())
     live.news(sweep.runs[1], (0.15, "epoch 2/10"))

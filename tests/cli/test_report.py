@@ -55,19 +55,21 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "cure"),
+    ("name", "text"),
     [
-        ("index.html", "<title>My site</title>\n", "move it away"),
-        ("README.md", "# My project\n", "move it, or put records/ into a folder of their own"),
+        ("index.html", "<title>My site</title>\n"),
+        ("README.md", "# My project\n"),
+        ("audit.md", "# Of the accounts\n"),
+        ("pairs.md", "# Pairs of socks\n"),
     ],
 )
-def test_a_page_of_another_hand_is_left_alone(tmp_path, capsys, name, text, cure):
+def test_a_page_of_another_hand_is_left_alone(tmp_path, capsys, name, text):
     (tmp_path / "records").mkdir()
     (tmp_path / name).write_text(text)
     assert run(["report", "--out", str(tmp_path)]) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert f"--out {tmp_path}: its {name} is not of `stsm report`" in error
-    assert hint == f"hint: {cure}"
+    assert hint == "hint: move it, or put records/ into a folder of their own"
     assert (tmp_path / name).read_text() == text
 
 
@@ -104,6 +106,25 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path, capsys):
     error = capsys.readouterr().err.replace("\n", "")
     assert f"--out {tmp_path / 'nores'}: no such folder" in error
     assert not (tmp_path / "nores").exists()
+
+
+def test_an_audit_of_another_hand_makes_no_folder_of_results(tmp_path, capsys):
+    (tmp_path / "audit.md").write_text("# Of the accounts\n")
+    assert run(["report", "--out", str(tmp_path)]) == 2
+    assert "holds other files and no records/" in capsys.readouterr().err
+
+
+def test_records_of_other_machines_make_the_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("stsm_cli.cli.report._write", lambda out, html: [])
+    record, *_ = OLD.glob("records/table1_alpha/synth-*/0-seed0.json")
+    copy = tmp_path / "node" / record.relative_to(OLD)
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(record, copy)
+    command = ["report", "--out", str(tmp_path / "all"), "--from"]
+    assert run([*command, str(tmp_path / "nowhere")]) == 2
+    assert not (tmp_path / "all").exists()
+    assert run([*command, str(tmp_path / "node")]) == 0
+    assert (tmp_path / "all" / record.relative_to(OLD)).read_bytes() == record.read_bytes()
 
 
 def test_records_of_another_machine_are_taken_first(tmp_path, capsys, monkeypatch):

@@ -124,6 +124,7 @@ def test_equal_tests_pass(kept):
     [
         ({"protocol": "synth-1x3@28"}, "its protocol is synth-1x3@28, that of runs/small is"),
         ({"split_id": "synth/2"}, "its split is synth/2, that of runs/small is synth/1"),
+        ({"numerics": 2}, "was tested by code of numerics 2, runs/small of 1"),
     ],
 )
 def test_another_protocol_or_split_is_refused_by_name(kept, change, message):

@@ -128,6 +128,14 @@ def test_where_there_is_no_cluster_none_of_its_jobs_runs(cluster, monkeypatch, t
     assert queued(LOGS) == {}
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"id": "7"}'])
+def test_a_job_s_file_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm" / "a.json").write_text(content)
+    with pytest.raises(StsmError, match=r"slurm/a\.json: does not tell of a job"):
+        queued(tmp_path / "slurm")
+
+
 def test_a_place_that_cannot_hold_the_logs():
     Path("runs").write_text("")
     with pytest.raises(UsageError, match="--out: runs/slurm cannot be made"):
