@@ -25,6 +25,7 @@ _RULES = {
     "tuple_type": "must be a list",
     "model_type": "must be a section of keys",
 }
+_SHIPPED = "recipes/"  # how places in shipped files begin
 _Problem = tuple[str, str | None]  # a line, and its cure where one is known
 
 
@@ -102,27 +103,29 @@ def _unknown(found: Located, key: str) -> Iterator[_Problem]:
 def _broken_rule(tree: Located, path: tuple[int | str, ...], message: str) -> str:
     """A schema's own message, placed at the key it begins with where there is one.
 
-    Where another key that it names was overridden, it is placed at that override.
+    Where another key that it names was overridden, it is placed at that override; where the first
+    is a shipped file's and another is the user's, at the user's.
     """
     first, prefix = message.split()[0].rstrip(":"), "".join(f"{part}." for part in path)
     found, named = _locate(tree, path), _locate(tree, (*path, *first.split(".")))
-    where = named.where
-    if key := _overridden(found, message):
+    where, places = named.where, dict(_places(found, message))
+    if key := next((key for key in places if places[key] == "--set"), None):
         where = "--set" if key == first else f"--set {prefix}{key}"
+    elif where.startswith(_SHIPPED):
+        where = next((own for own in places.values() if not own.startswith(_SHIPPED)), where)
     if isinstance(found.value, dict) and named is not found:
         return f"{where}: {prefix}{message}"
     key = ".".join(map(str, path))
     return f"{where}: {key}: {message}" if key else f"{where}: {message}"
 
 
-def _overridden(section: Located, message: str) -> str | None:
-    """The first key of `section` that `message` names and an override has set."""
+def _places(section: Located, message: str) -> Iterator[tuple[str, str]]:
+    """The keys of `section` that `message` names, and where each was written."""
     for name in re.findall(r"[a-z_]+(?:\.[a-z_]+)*", message):
         *parents, last = name.split(".")
         around = _locate(section, tuple(parents)).value
-        if isinstance(around, dict) and last in around and around[last].where == "--set":
-            return str(name)
-    return None
+        if isinstance(around, dict) and last in around:
+            yield name, around[last].where
 
 
 def _locate(tree: Located, path: tuple[int | str, ...]) -> Located:

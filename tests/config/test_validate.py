@@ -99,6 +99,28 @@ def test_a_broken_rule_names_the_override_that_breaks_it(write, problems, overri
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "model:\n  backbone: slow_resnet50\n",
+            "mine.yaml:3: model.weights: there are none of ImageNet for backbone slow_resnet50",
+        ),
+        (
+            "data: {short_side_px: 8}\n",
+            "mine.yaml:2: data.crop_px (224) must be at most short_side_px (8)",
+        ),
+        (
+            "model:\n  weights: imagenet\n  backbone: slow_resnet50\n",
+            "mine.yaml:3: model.weights: there are none of ImageNet for backbone slow_resnet50",
+        ),
+    ],
+)
+def test_a_broken_rule_names_the_user_s_line_not_a_shipped_one(write, problems, text, line):
+    write("mine.yaml", f"extends: k400/stsm_r50_8f\n{text}")
+    assert problems("mine.yaml")[0] == [line]
+
+
+@pytest.mark.parametrize(
     ("key", "known"),
     [
         ("optim.milestone_epochs", "optim.milestones_epochs"),
