@@ -21,6 +21,7 @@ from pydantic import JsonValue, NonNegativeFloat, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Budget, Run, Sweep, joined_hash, slug
+from stsm_cli.analysis.labels import mislabelled
 from stsm_cli.atomic import folder_if_filled, try_file, whole_file
 from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.kinds import Seed
@@ -192,7 +193,7 @@ def read_record(path: Path) -> RunRecord:
     """The record in `path`; what can be computed of it has been, and is what it says.
 
     Raises:
-        DataError: It is not one, or contradicts itself.
+        DataError: It is not one, contradicts itself, or is of no row that there is.
     """
     record, _ = read_stored(path, RunRecord, "a run record", DataError, AGAIN)
     try:
@@ -201,6 +202,8 @@ def read_record(path: Path) -> RunRecord:
         problem = f"environment.{first_problem(error)}"
         raise DataError(f"{path}: not a run record: {problem}", hint=AGAIN) from None
     _check_recipe(path, record, known.recipe)
+    if contradicts := mislabelled(record):
+        raise DataError(f"{path}: {contradicts}", hint=AGAIN)
     _check_stream(path, record, "")
     if record.flow is not None:
         _check_stream(path, record.flow, "flow.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stsm_cli.analysis.ablation import plan_sweep
+from stsm_cli.analysis.ablation import plan_sweep, slug
 from stsm_cli.analysis.records import (
     AGAIN,
     finished,
@@ -237,6 +237,97 @@ def test_what_can_be_computed_is_computed(path, tmp_path, keys, to, problem):
 def test_a_run_may_take_less_than_a_twentieth_of_a_second(path):
     edited(path, "seconds", to=0.0)
     assert read_record(path).seconds == 0
+
+
+def relabelled(path, **label):
+    """The record at `path` with another table, row or budget, where these say that it lies."""
+    content = json.loads(path.read_text()) | label
+    folder = f"{content['dataset']}-{content['budget']}-{content['experiment']}"
+    there = path.parents[2] / content["table"] / folder
+    there.mkdir(parents=True, exist_ok=True)
+    there /= f"{slug(content['row'])}-seed{content['seed']}.json"
+    there.write_text(json.dumps(content))
+    if there != path:
+        path.unlink()
+    return there
+
+
+SHIFT = '{"dims": "T+H+W", "alpha": "3/8"'
+
+
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [
+        ({"row": "1/4"}, "recipe.model.shift.alpha is 3/8, but row 1/4 gives 1/4"),
+        ({"row": "0"}, f"recipe.model.shift is {SHIFT}"),
+        ({"row": "T 1/8"}, "recipe.model.shift.dims is T+H+W, but row T 1/8 gives T"),
+        ({"budget": "full"}, "recipe.optim.epochs is 10, but row 3/8 gives 20"),
+        ({"budget": "custom", "row": "1/2"}, "recipe.model.shift.alpha is 3/8, but row 1/2 gives"),
+        ({"base": "order/trn"}, "base is order/trn, but row 3/8 gives order/stsm"),
+        ({"row": "foo"}, "row foo: unknown in table1_alpha on order"),
+        ({"table": "table9_x"}, "table table9_x: unknown"),
+        ({"table": "table3_spatiotemporal"}, "row 3/8: unknown in table3_spatiotemporal on order"),
+        (
+            {"table": "table5_sota-sthv2", "row": "TRN RGB+flow"},
+            "base is order/stsm, but row TRN RGB+flow gives order/trn + order/trn_flow",
+        ),
+    ],
+)
+def test_a_record_is_of_the_row_that_its_recipe_is_of(path, tmp_path, label, problem):
+    path = relabelled(path, **label)
+    with pytest.raises(DataError) as caught:
+        read_records(tmp_path)
+    assert str(caught.value).startswith(f"{path}: {problem}")
+    assert caught.value.hint == AGAIN
+
+
+def test_a_row_without_a_shift_has_none(sweep, tmp_path):
+    path = relabelled(record_path(tmp_path, sweep, sweep.runs[0]), row="1")
+    told = re.escape(f"{path}: recipe.model.shift.alpha is null, but row 1 gives 1")
+    with pytest.raises(DataError, match=f"^{told}$"):
+        read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "problem"),
+    [
+        ("STSM R-50 16f", "STSM R-50 8f", "recipe.model.num_frames is 16, but row {} gives 8"),
+        (
+            "STSM MobileNetV2 8f",
+            "STSM R-50 8f",
+            "recipe.model.backbone is inverted_small, but row {} gives bottleneck_small",
+        ),
+    ],
+)
+def test_a_network_of_another_row_that_sets_more_is_refused(measure, tmp_path, was, now, problem):
+    sweep = measure("sota-sthv2", lambda run: 70 if run.row.name == was else None)
+    (run,) = [run for run in sweep.runs if run.row.name == was]
+    path = relabelled(record_path(tmp_path, sweep, run), row=now)
+    with pytest.raises(DataError) as caught:
+        read_record(path)
+    assert str(caught.value) == f"{path}: {problem.format(now)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [
+        ("spatiotemporal", "model.backbone=inverted_small"),  # as row TSN dilated sets another
+        ("sota-sthv2", "optim.epochs=3"),
+    ],
+)
+def test_what_a_user_set_beside_a_row_may_be_anything(measure, tmp_path, name, override):
+    measure(name, lambda run: 70, overrides=[override], systems=True)
+    records = read_records(tmp_path)
+    assert len(records) > 6
+    assert {record.budget for record in records} == {"custom"}
+
+
+def test_rows_that_came_after_the_plan_are_known(measure, tmp_path):
+    added = ("T-", "T-+H+W"), ("SlowOnly", "SlowOnly T", "SlowOnly T+H+W")
+    for name, rows in zip(("spatiotemporal", "backbones-sthv2"), added, strict=True):
+        do = lambda run, rows=rows: 70 if run.row.name in rows else None  # noqa: E731
+        measure(name, do, full=True, controls=rows)
+    assert {record.row for record in read_records(tmp_path)} == {*added[0], *added[1]}
 
 
 @pytest.mark.parametrize(
