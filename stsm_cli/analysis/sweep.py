@@ -22,8 +22,22 @@ from stsm_cli.analysis.records import (
     records_folder,
     write_record,
 )
+from stsm_cli.config.load import read_recipe, recipe_hash
+from stsm_cli.config.run_identity import NUMERICS, init_sha256
 from stsm_cli.config.schema import ModelConfig, Recipe
-from stsm_cli.stored import Fusion, Score, as_stored
+from stsm_cli.data.content import without_flow
+from stsm_cli.errors import CheckpointError, RecipeError
+from stsm_cli.stored import (
+    Environment,
+    Epoch,
+    Fusion,
+    Result,
+    Score,
+    as_stored,
+    contradiction,
+    read_lines,
+    read_stored,
+)
 
 MACHINE_KEYS = ("command", "data", "recipe")  # of the environment: paths, and what records hold
 
@@ -54,8 +68,39 @@ def run_folder(out: Path, sweep: Sweep, run: Run) -> Path:
 
 
 def is_trained(out: Path, sweep: Sweep, run: Run) -> bool:
-    """True if the folder of a run of one stream is there, with the test that ended its training."""
-    return (run_folder(out, sweep, run) / "result.json").is_file()
+    """True if the folder of a run of one stream is whole and its own, so that it is taken over."""
+    folder = run_folder(out, sweep, run)
+    if not (folder / "result.json").is_file():
+        return False
+    try:
+        result, _ = read_stored(folder / "result.json", Result, "a result", CheckpointError)
+        begun, _ = read_stored(
+            folder / "environment.json", Environment, "an environment", CheckpointError
+        )
+        epochs = read_lines(folder / "metrics.jsonl", Epoch, "an epoch", CheckpointError)
+        recipe = read_recipe(folder / "recipe.yaml")
+    except (CheckpointError, RecipeError):  # what carries out the run says which
+        return False
+    is_logged = {epoch.epoch for epoch, _ in epochs} == {*range(1, recipe.optim.epochs + 1)}
+    is_whole = is_logged and contradiction(result) is None
+    return is_whole and _is_of_videos(begun, sweep, run) and _is_of_recipe(begun, recipe, run)
+
+
+def _is_of_videos(begun: Environment, sweep: Sweep, run: Run) -> bool:
+    """True if a run folder was begun on the videos of `run`, as far as known, and by this code."""
+    now = sweep.data_of(run)
+    is_same = now is None or begun.data_id in (None, now, without_flow(now))
+    return is_same and begun.numerics == NUMERICS
+
+
+def _is_of_recipe(begun: Environment, recipe: Recipe, run: Run) -> bool:
+    """True if the recipe of a run folder is that of `run`, weights to start from by content."""
+    start = init_sha256(run.recipe)
+    is_known = None not in (start, begun.init_sha256)
+    init = run.recipe.model.init if is_known else recipe.model.init
+    moved = recipe.model.model_copy(update={"init": init})
+    is_same = recipe_hash(recipe.model_copy(update={"model": moved})) == recipe_hash(run.recipe)
+    return is_same and (start == begun.init_sha256 or not is_known)
 
 
 def run_sweep(

@@ -1,8 +1,13 @@
+import json
+from dataclasses import replace
+from hashlib import sha256
+
 import pytest
 
 from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.records import NetworkCost, read_records, record_path
-from stsm_cli.analysis.sweep import run_folder, run_sweep
+from stsm_cli.analysis.sweep import is_trained, run_folder, run_sweep
+from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.errors import DataError, InterruptedRunError, UsageError
 
 
@@ -125,3 +130,85 @@ def test_a_record_that_stands_is_not_written_again(tmp_path, fake_outcome):
     before = path.read_bytes()
     do(sweep, tmp_path, Trainer(fake_outcome))
     assert path.read_bytes() == before
+
+
+def train(sweep, run, out, outcome, **origin):
+    """Leave the folder of a run that was trained."""
+    folder, left = RunFolder(run_folder(out, sweep, run)), outcome(70, run)
+    folder.create(run.recipe, {**left.environment, **origin}, ["up", "down"])
+    line = {"lr": 0.1, "seconds": 1.0, "seconds_val": 1.0}
+    for number, epoch in enumerate(left.epochs, start=1):
+        folder.log_epoch({"epoch": number, **epoch, **line})
+    about = {"name": run.base, "protocol": run.recipe.protocol, "recipe_hash": run.recipe_hash}
+    write_json(folder.result_file, {**left.result, **about})
+    return folder
+
+
+def test_what_a_run_left_whole_is_trained(tmp_path, fake_outcome):
+    sweep = plan_sweep("alpha", data_id="order/2")
+    run, *_ = sweep.runs
+    assert not is_trained(tmp_path, sweep, run)
+    folder = train(sweep, run, tmp_path, fake_outcome)
+    assert is_trained(tmp_path, sweep, run)
+    first, *_ = folder.metrics_file.read_text().splitlines(keepends=True)
+    with folder.metrics_file.open("a") as file:  # where there are no locks two may have logged it
+        file.write(first)
+    assert is_trained(tmp_path, replace(sweep, data_id=None), run)
+    folder.result_file.unlink()
+    assert not is_trained(tmp_path, sweep, run)
+
+
+@pytest.mark.parametrize("file", ["result", "metrics", "environment", "recipe"])
+def test_a_damaged_folder_is_not_trained(tmp_path, fake_outcome, file):
+    sweep = plan_sweep("alpha")
+    folder = train(sweep, sweep.runs[0], tmp_path, fake_outcome)
+    path = getattr(folder, f"{file}_file")
+    path.write_bytes(b"\xff\n")
+    assert not is_trained(tmp_path, sweep, sweep.runs[0])
+    path.unlink()
+    assert not is_trained(tmp_path, sweep, sweep.runs[0])
+
+
+@pytest.mark.parametrize("change", [{"correct": 71}, {"top1": "70"}])
+def test_a_result_that_contradicts_itself_is_not_trained(tmp_path, fake_outcome, change):
+    sweep = plan_sweep("alpha")
+    folder = train(sweep, sweep.runs[0], tmp_path, fake_outcome)
+    write_json(folder.result_file, json.loads(folder.result_file.read_text()) | change)
+    assert not is_trained(tmp_path, sweep, sweep.runs[0])
+
+
+def test_an_epoch_that_was_not_logged_is_not_trained(tmp_path, fake_outcome):
+    sweep = plan_sweep("alpha")
+    file = train(sweep, sweep.runs[0], tmp_path, fake_outcome).metrics_file
+    file.write_text(file.read_text().partition("\n")[2])
+    assert not is_trained(tmp_path, sweep, sweep.runs[0])
+
+
+def test_the_folder_of_another_recipe_is_not_trained(tmp_path, fake_outcome):
+    sweep = plan_sweep("alpha")
+    run, other, *_ = sweep.runs
+    train(sweep, replace(run, recipe=other.recipe), tmp_path, fake_outcome)
+    assert not is_trained(tmp_path, sweep, run)
+
+
+@pytest.mark.parametrize("origin", [{"data_id": "order/1"}, {"numerics": 2}])
+def test_other_videos_or_other_code_are_not_trained(tmp_path, fake_outcome, origin):
+    sweep = plan_sweep("alpha", data_id="order/2")
+    train(sweep, sweep.runs[0], tmp_path, fake_outcome, **origin)
+    assert not is_trained(tmp_path, sweep, sweep.runs[0])
+
+
+def test_weights_to_start_from_are_known_by_their_content(tmp_path, fake_outcome, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pt").write_bytes(b"one")
+    sweep = plan_sweep("alpha", overrides=["model.init=a.pt"])
+    known = sha256(b"one").hexdigest()
+    folder = train(sweep, sweep.runs[0], tmp_path, fake_outcome, init_sha256=known)
+    (tmp_path / "a.pt").rename(tmp_path / "b.pt")
+    moved = plan_sweep("alpha", overrides=["model.init=b.pt"])
+    folder.path.rename(tmp_path / "there")
+    run_folder(tmp_path, moved, moved.runs[0]).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "there").rename(run_folder(tmp_path, moved, moved.runs[0]))
+    assert is_trained(tmp_path, moved, moved.runs[0])
+    (tmp_path / "b.pt").write_bytes(b"two")
+    assert not is_trained(tmp_path, moved, moved.runs[0])
