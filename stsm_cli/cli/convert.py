@@ -1,6 +1,6 @@
 """`stsm convert`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -10,6 +10,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Json
 from stsm_cli.config.folder import FOLDER
 from stsm_cli.config.networks_3d import SlowFastBackbone
+from stsm_cli.config.schema import DatasetName, FrameBackbone, sampling_limits
 from stsm_cli.errors import UsageError
 from stsm_cli.models.weights_kind import SAFETENSORS, check_kind
 from stsm_cli.models.weights_names import SOURCES
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stsm_cli.models.weights_convert import Converted
 
 _MOST_NAMES = 5
+_OF_VIDEOS = ("mit", "mmaction2")  # those of TSN and TSM in any body; the others are of pictures
 _PROJECTS = ", ".join(f"`{source}`" for source in SOURCES)
 
 
@@ -101,6 +103,7 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "relatives": list(converted.relatives),
         "frames": converted.frames,
         "for_frames": converted.for_frames,
+        "sampling": converted.sampling,
         "rules": dict(converted.rules),
         "missing": [],  # else it would have been an error
         "unexpected": [],
@@ -170,18 +173,40 @@ def _commands(converted: "Converted", out: Path) -> list[str]:
     if converted.relatives:
         own = _commands_of(converted, out, *_for_folder(converted.relatives[0]))
         return [f"{untested}; for those of a folder:", *own]
+    if _has_own_backbone(converted):
+        edit = f"model.backbone={converted.backbone}"
+        return [untested, *_commands_of(converted, out, _of_another_body(converted), edit)]
     return [untested, f"start from it with `{command_line('train', 'RECIPE', '--init', out)}`"]
 
 
 def _for_folder(recipe: str) -> list[str]:
-    """The recipe of `folder/` that has the network of `recipe`, else that taken to a folder."""
+    """The recipe of `folder/` with the network of `recipe`, else that and what takes it there."""
     from stsm_cli.config.load import load_recipe, recipe_names
 
     edit = f"data.dataset={FOLDER}"
     network = load_recipe(recipe, [edit]).model
     own = (name for name in recipe_names() if name.startswith(f"{FOLDER}/"))
     found = next((name for name in own if load_recipe(name).model == network), None)
-    return [found] if found else [recipe, "--set", edit]
+    return [found] if found else [recipe, edit]
+
+
+def _has_own_backbone(converted: "Converted") -> bool:
+    """Tell whether it is TSN or TSM in a backbone that no shipped recipe has."""
+    return converted.source in _OF_VIDEOS and converted.system is None
+
+
+def _of_another_body(converted: "Converted") -> str:
+    """The recipe of such a network in a ResNet-50: of as many classes, else for a folder."""
+    from stsm_cli.config.load import load_recipe, recipe_names
+
+    name = "tsm_r50_8f" if converted.shifted else "tsn_r50_8f"
+    sets = [dataset for dataset in get_args(DatasetName) if f"{dataset}/{name}" in recipe_names()]
+    if converted.dataset == SOMETHING_V1:
+        sets.remove("sthv2")  # which has as many classes
+    recipes = [f"{dataset}/{name}" for dataset in sets]
+    classes = {recipe: load_recipe(recipe).model.num_classes for recipe in recipes}
+    own = (recipe for recipe in recipes if classes[recipe] == converted.num_classes)
+    return next(own, f"{FOLDER}/{name}")
 
 
 def _fine_tuning(recipe: str) -> str:
@@ -192,59 +217,95 @@ def _fine_tuning(recipe: str) -> str:
     return tuned if tuned in recipe_names() else recipe
 
 
-def _settings(converted: "Converted", recipe: str) -> list[str]:
-    """What the weights are known to need, and the recipe has otherwise."""
+def _settings(converted: "Converted", recipe: str, edits: Sequence[str]) -> list[str]:
+    """What the weights are known to need, and the recipe has otherwise, as `KEY=VALUE`."""
     from stsm_cli.config.load import load_recipe
 
-    model = load_recipe(recipe).recipe.model
-    frames, ratio = converted.frames, converted.rules.get("model.slowfast.ratio")
+    loaded = load_recipe(recipe, edits).recipe
+    model, frames, sampling = loaded.model, converted.frames, converted.sampling
+    ratio = converted.rules.get("model.slowfast.ratio")
     settings = []
     if frames not in (None, model.num_frames):
-        settings += ["--set", f"model.num_frames={frames}"]
+        settings.append(f"model.num_frames={frames}")
     if ratio not in (None, str(model.slowfast.ratio)):
-        settings += ["--set", f"model.slowfast.ratio={ratio}"]
+        settings.append(f"model.slowfast.ratio={ratio}")
+    if sampling is not None and sampling != loaded.data.sampling:
+        settings.append(f"data.sampling={sampling}")
+        clips, _ = sampling_limits(sampling)
+        settings += [f"test.clips={max(clips)}"] * (loaded.test.clips not in clips)
     return settings
 
 
 def _commands_of(converted: "Converted", out: Path, recipe: str, *others: str) -> list[str]:
-    edits = [*others, *_settings(converted, recipe)]
-    test = command_line("eval", recipe, *edits, "--checkpoint", out, "--data", "ROOT")
-    start = command_line("train", _fine_tuning(recipe), *edits, "--init", out)
+    edits = [*others, *_settings(converted, recipe, others)]
+    options = [part for edit in edits for part in ("--set", edit)]
+    test = command_line("eval", recipe, *options, "--checkpoint", out, "--data", "ROOT")
+    start = command_line("train", _fine_tuning(recipe), *options, "--init", out)
     return [
         f"test it with `{test}`",
+        *_sampled(recipe, edits),
         *untold(converted, recipe),
         f"start from it with `{start}`",
     ]
 
 
+def _sampled(recipe: str, edits: Sequence[str]) -> list[str]:
+    """What a test is whose sampling is set: its clips and crops are another sampling's."""
+    from stsm_cli.config.load import load_recipe
+
+    if not any(edit.startswith("data.sampling=") for edit in edits):
+        return []
+    loaded = load_recipe(recipe, edits).recipe
+    test, kind = loaded.test, loaded.data.sampling
+    views = f"{counted(test.clips, 'clip')} × {counted(test.crops, 'crop')} of {test.crop_px}²"
+    others = "`--set test.clips=N` and `--set test.crops=N`"
+    return [f"that is a test of {kind} sampling, {views} pixels; other ones with {others}"]
+
+
 def _untested(converted: "Converted") -> str:
     if converted.for_frames is not None:
-        frames = [] if converted.frames is None else [counted(converted.frames, "frame")]
-        ratio = converted.rules.get("model.slowfast.ratio")
-        fast = [] if ratio is None else [f"{ratio} fast frames for each slow one"]
-        said = "" if converted.tells_frames else ", as its configuration states"
-        return f"no shipped recipe has this network for {', '.join(frames + fast)}{said}"
+        return f"no shipped recipe has this network for {_settable(converted)}"
     if converted.dataset == SOMETHING_V1 and converted.relatives:
         return "no shipped recipe is of Something-Something V1, which its configuration names"
+    if not converted.relatives and _has_own_backbone(converted):
+        return f"no shipped recipe has its backbone ({converted.backbone})"
     what = f"its classes ({converted.num_classes})"
     if converted.frames is not None and converted.tells_frames:
         what += f" and frames ({converted.frames})"
     return f"no shipped recipe has this network with {what}"
 
 
+def _settable(converted: "Converted") -> str:
+    """What of the network, all told, is set in a test under `for_frames`."""
+    ratio, sampling = converted.rules.get("model.slowfast.ratio"), converted.sampling
+    parts = [] if converted.frames is None else [counted(converted.frames, "frame")]
+    parts += [] if ratio is None else [f"{ratio} fast frames for each slow one"]
+    parts += [] if sampling is None else [f"{sampling} sampling"]
+    parts += [] if converted.tells_frames else ["as its configuration states"]
+    return ", ".join(parts)
+
+
 def untold(converted: "Converted", recipe: str) -> list[str]:
     """Rules of the recipe's network that other networks of the same tensors do not follow."""
     from stsm_cli.config.load import load_recipe
 
-    model = load_recipe(recipe).recipe.model
+    loaded = load_recipe(recipe).recipe
+    model, num_classes = loaded.model, converted.num_classes
     notes = []
-    if also := converted.also or converted.relatives[1:]:
-        others = ", ".join(f"`{other}`" for other in also)
+    if converted.also:
+        others = ", ".join(f"`{other}`" for other in converted.also)
         notes.append(f"no tensor tells it from {others}")
-    is_for_these = recipe in (converted.recipe, converted.for_frames)
-    if is_for_these and recipe.startswith("sthv2/") and converted.dataset is None:
-        classes = f"both have {converted.num_classes} classes"
+    has_classes = model.num_classes == num_classes
+    if has_classes and recipe.startswith("sthv2/") and converted.dataset is None:
+        classes = f"both have {num_classes} classes"
         notes.append(f"no tensor tells Something-Something V1 from V2: {classes}")
+    if has_classes and recipe.startswith("k400/") and _is_sampled_either_way(converted):
+        kind = loaded.data.sampling
+        other = "uniform" if kind == "dense" else "dense"
+        notes.append(
+            f"no tensor tells uniform from dense sampling: {kind} in this recipe, the other with "
+            f"`--set data.sampling={other}`"
+        )
     if not converted.tells_frames and converted.frames is None:
         told = "no tensor tells the number of frames"
         if converted.stated_frames is not None:
@@ -261,3 +322,9 @@ def untold(converted: "Converted", recipe: str) -> list[str]:
             f"{model.slowfast.ratio} in this recipe, other ones with `--set model.slowfast.ratio=R`"
         )
     return notes
+
+
+def _is_sampled_either_way(converted: "Converted") -> bool:
+    """Tell whether it is TSN or TSM whose sampling is not stated: both are usual on Kinetics."""
+    is_plain = converted.system is None and converted.backbone in get_args(FrameBackbone)
+    return is_plain and converted.sampling is None

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.config.networks_3d import SlowFastBackbone
-from stsm_cli.config.schema import Backbone, ModelConfig, ShiftConfig, System
+from stsm_cli.config.schema import Backbone, ModelConfig, Sampling, ShiftConfig, System
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.build import shift_targets
 from stsm_cli.models.network import AUXILIARY
@@ -36,6 +36,7 @@ from stsm_cli.models.weights_stated import (
     stated_dataset,
     stated_frames,
     stated_ratio,
+    stated_sampling,
     states_share,
 )
 
@@ -58,8 +59,10 @@ class Converted:
         relatives: Without one, those with this network and another number of classes.
         frames: Of a view, where only a network for as many has such tensors, or its configuration
             states them; else None.
-        for_frames: The shipped recipe that tests it right once it is set to these frames, and to
-            SlowFast's ratio of `rules`; None: `recipe` needs no setting, or there is none.
+        for_frames: The shipped recipe that tests it right once it is set to these frames, to
+            SlowFast's ratio of `rules` and to `sampling`; None: `recipe` needs no setting, or there
+            is none.
+        sampling: `uniform` or `dense`, where its configuration states one of them; else None.
         stated_frames: That it was trained on, as its configuration states them; else None.
         dataset: `sthv1` or `sthv2`, where its configuration names one of them; else None.
         system: What another paper put into the backbone.
@@ -80,6 +83,7 @@ class Converted:
     relatives: tuple[str, ...] = ()
     frames: int | None = None
     for_frames: str | None = None
+    sampling: Sampling | None = None
     stated_frames: int | None = None
     dataset: str | None = None
     system: System | None = None
@@ -126,7 +130,10 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
     weights = _renamed(state, names, layout)
     shifted = {names[key] for key in names if layout.is_shifted(key) and state[key].ndim == 4}
     frames, ratio = stated_frames(configuration), stated_ratio(configuration)
-    match = nearest(weights, layout, shifted=bool(shifted), frames=frames, ratio=ratio)
+    sampling = stated_sampling(configuration)
+    match = nearest(
+        weights, layout, shifted=bool(shifted), frames=frames, ratio=ratio, sampling=sampling
+    )
     if (dataset := stated_dataset(configuration)) == SOMETHING_V1:
         match = _without_v2(match)
     if not any(name.endswith(COUNTER) for name in weights):
@@ -158,6 +165,7 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
         relatives=match.relatives,
         frames=match.frames,
         for_frames=match.for_frames,
+        sampling=sampling,
         stated_frames=frames,
         dataset=dataset,
         system=match.config.system,

@@ -93,6 +93,8 @@ _RESNETS = (
     "k400/tsm_r50_8f",
     "sthv2/tsm_r50_8f",
     "sthv2/tsm_r50_16f",
+    "ucf101/tsm_r50_8f",
+    "hmdb51/tsm_r50_8f",
     "k400/tsm_r50_nl_8f",
     "k400/tsn_r50_8f",
     "sthv2/tsn_r50_8f",

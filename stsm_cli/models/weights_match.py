@@ -3,8 +3,8 @@
 Candidates are the networks of the recipes that its layout names, with as many classes as the file,
 and where the layout says so torchvision's networks without a recipe. The nearest is taken: that
 with the fewest tensors of other names or shapes. Of those that are equally near, one with the
-file's shift, its number of classes and, where it states them, its frames; of these the first of the
-layout's list.
+file's shift, its number of classes and, where it states them, its frames and its sampling; of these
+the first of the layout's list.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.networks_3d import Backbone3D, SlowFastBackbone
-from stsm_cli.config.schema import Backbone, ModelConfig, TorchvisionBackbone
+from stsm_cli.config.schema import Backbone, ModelConfig, Sampling, TorchvisionBackbone
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import CLASSIFIER, Network
 from stsm_cli.models.weights_layout import Layout
@@ -37,8 +37,9 @@ class Match:
         also: Others that have them, too.
         relatives: Where there is none, the shipped recipes with this network and shift and another
             number of classes.
-        for_frames: A shipped recipe that lacks nothing of it but the number of frames or SlowFast's
-            ratio, which the shapes or the file's configuration tell; None without one.
+        for_frames: A shipped recipe that lacks nothing of it but the number of frames, SlowFast's
+            ratio or the sampling, which the shapes or the file's configuration tell; None without
+            one.
         frames: Of a view, where they are told so; None: nothing tells them, or any number will do.
     """
 
@@ -65,6 +66,7 @@ class _Candidate:
 
     config: ModelConfig
     recipe: str | None = None
+    sampling: Sampling | None = None
 
 
 def nearest(
@@ -74,6 +76,7 @@ def nearest(
     shifted: bool,
     frames: int | None = None,
     ratio: int | None = None,
+    sampling: Sampling | None = None,
 ) -> Match:
     """The network of `layout` that is nearest to `weights`, which have our names.
 
@@ -81,6 +84,7 @@ def nearest(
         shifted: Whether the weights were trained with TSM's shift.
         frames: Frames that a view reads, where the file's configuration states them.
         ratio: SlowFast's, likewise.
+        sampling: That of its frames, likewise.
     """
     num_classes, theirs = _num_classes(weights), shapes(weights)
     ranks = {
@@ -89,6 +93,7 @@ def nearest(
             (candidate.config.shift is not None) != shifted,
             candidate.config.num_classes != num_classes,
             frames not in (candidate.config.view.num_frames, None),
+            sampling not in (candidate.sampling, None),
         )
         for candidate in _candidates(layout)
     }
@@ -101,10 +106,11 @@ def nearest(
     if told not in (None, config.num_frames):
         config = config.model_copy(update={"num_frames": told})
     alike = [candidate.recipe for candidate, rank in ranks.items() if rank == ranks[best]]
-    _, other_shift, other_classes, _ = ranks[best]
+    _, other_shift, other_classes, _, other_sampling = ranks[best]
     found = () if other_shift else tuple(name for name in alike if name)
-    is_its, has_frames = not (other_shift or other_classes), config == best.config
-    named = found if is_its and has_frames else ()
+    is_its, is_set = not (other_shift or other_classes), config == best.config
+    is_set &= not other_sampling
+    named = found if is_its and is_set else ()
     return Match(
         config=config,
         network=_network(_plain(config, num_classes)),
@@ -112,7 +118,7 @@ def nearest(
         recipe=named[0] if named else None,
         also=found[1:] if is_its else (),
         relatives=found if other_classes else (),
-        for_frames=best.recipe if is_its and not has_frames else None,
+        for_frames=best.recipe if is_its and not is_set else None,
         frames=told,
     )
 
@@ -136,12 +142,17 @@ def shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
 
 @cache
 def _candidates(layout: Layout) -> tuple[_Candidate, ...]:
-    shipped = tuple(_Candidate(load_recipe(name).recipe.model, name) for name in layout.recipes)
+    shipped = tuple(map(_shipped, layout.recipes))
     if not layout.any_body:
         return (*shipped, *_plain_bodies(layout.bodies))
     plain = _plain_bodies(get_args(TorchvisionBackbone))
     non_local = ModelConfig(backbone="resnet50", num_classes=1, non_local=True)
     return (*shipped, *plain, _Candidate(non_local))
+
+
+def _shipped(name: str) -> _Candidate:
+    recipe = load_recipe(name).recipe
+    return _Candidate(recipe.model, name, recipe.data.sampling)
 
 
 def _plain_bodies(bodies: Iterable[Backbone]) -> list[_Candidate]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import isclose, prod
 from pathlib import Path
 
+from stsm_cli.config.schema import Sampling
 from stsm_cli.config.view import View
 from stsm_cli.errors import CheckpointError
 
@@ -119,10 +120,32 @@ def stated_frames(configuration: str) -> int | None:
     """Frames of a view in training; None where they are not stated."""
     if found := re.search(r"^ +NUM_FRAMES: (\d{1,4})$", configuration, re.MULTILINE):  # PySlowFast
         return int(found[1])
-    samplers = re.findall(r"dict\([^()]*SampleFrames[^()]*\)", configuration)
-    sizes = [[_stated(text, key) or "" for key in ("clip_len", "num_clips")] for text in samplers]
+    sizes = map(_sizes, _samplers(configuration))
     known = [map(int, size) for size in sizes if all(re.fullmatch(r"\d{1,4}", x) for x in size)]
     return min(map(prod, known), default=None)  # those of a test may be more, by its clips
+
+
+def stated_sampling(configuration: str) -> Sampling | None:
+    """`uniform` or `dense`, where MMAction2's samplers are of one alone of them."""
+    kinds = {_sampling(text) for text in _samplers(configuration)}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _sampling(sampler: str) -> Sampling | None:
+    """That of a network that sees frames one by one; frames side by side are of neither kind."""
+    kind, (length, _) = (_stated(sampler, "type") or "").rpartition(".")[2], _sizes(sampler)
+    if length != "1":
+        return None
+    return "dense" if kind == "DenseSampleFrames" else "uniform" if kind == "SampleFrames" else None
+
+
+def _samplers(configuration: str) -> list[str]:
+    return re.findall(r"dict\([^()]*SampleFrames[^()]*\)", configuration)
+
+
+def _sizes(sampler: str) -> list[str]:
+    """Frames side by side, and how often; `` where they are not stated."""
+    return [_stated(sampler, key) or "" for key in ("clip_len", "num_clips")]
 
 
 def stated_ratio(configuration: str) -> int | None:

@@ -11,6 +11,7 @@ from torchvision.models import get_model
 
 from stsm_cli.cli.app import run
 from stsm_cli.cli.convert import _commands, _notes, untold
+from stsm_cli.config.load import load_recipe
 from stsm_cli.models import weights_convert
 from stsm_cli.models.weights import read_weights
 from stsm_cli.models.weights_convert import Converted
@@ -46,7 +47,10 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
     out = theirs.parent / "weights" / "ours.safetensors"
     notes = found.pop("notes")
     assert notes[0] == "every tensor of tsm.pth.tar has its place, and no place is left empty"
-    assert notes[-1].startswith("start from it with `stsm train RECIPE --init weights/ours.safe")
+    start = (
+        "start from it with `stsm train folder/finetune_tsm_r50_8f --set model.backbone=resnet18"
+    )
+    assert notes[-1] == f"{start} --init weights/ours.safetensors`"
     assert found == {
         "schema": "stsm.convert/1",
         "source": "tsm.pth.tar",
@@ -63,6 +67,7 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
         "relatives": [],
         "frames": None,
         "for_frames": None,
+        "sampling": None,
         "rules": {
             "model.statistics": "own",
             "model.shift.shortcut": "false",
@@ -92,8 +97,10 @@ def test_table_says_what_it_is_and_how_to_start_from_it(theirs, capsys):
         ["resnet18", "T,", "1/4", "5", "122", "11,179,077"],
     ]
     assert "every tensor of tsm.pth.tar has its place" in out
-    assert "no shipped recipe has this network with its classes (5)" in out
-    assert "start from it with `stsm train RECIPE --init ours.safetensors`" in out
+    assert "no shipped recipe has its backbone (resnet18)" in out
+    setting = "--set model.backbone=resnet18"
+    assert f"test it with `stsm eval folder/tsm_r50_8f {setting} --checkpoint ours.safe" in out
+    assert f"start from it with `stsm train folder/finetune_tsm_r50_8f {setting} --init ours" in out
 
 
 def test_of_other_classes_the_network_s_recipe_is_named_for_a_folder(tmp_path, monkeypatch, capsys):
@@ -102,12 +109,11 @@ def test_of_other_classes_the_network_s_recipe_is_named_for_a_folder(tmp_path, m
     monkeypatch.setattr(weights_convert, "save_converted", lambda *_, **__: "0")
     torch.save({"w": torch.zeros(1)}, tmp_path / "tdn.pth")
     assert run(["convert", "tdn.pth", "-o", "ours.safetensors"]) == 0
-    lines = capsys.readouterr().out.splitlines()[-5:]
+    lines = capsys.readouterr().out.splitlines()[-4:]
     recipe = "k400/tdn_r50_8f --set data.dataset=folder"
     assert lines == [
         "no shipped recipe has this network with its classes (101); for those of a folder:",
         f"test it with `stsm eval {recipe} --checkpoint ours.safetensors --data ROOT`",
-        "no tensor tells it from `sthv2/tdn_r50_8f`",
         "no tensor tells the number of frames: 8 in this recipe, other ones with `--set "
         "model.num_frames=T`",
         f"start from it with `stsm train {recipe} --init ours.safetensors`",
@@ -232,18 +238,23 @@ def test_the_recipe_is_named_and_those_that_no_tensor_tells_from_it(kinetics, ca
     assert found["also"] == ["k400/mmaction2_v0_tsm_r50_8f", "k400/tsm_r50_8f"]
     assert run([*command, "--force"]) == 0
     out = capsys.readouterr().out
-    test, others, frames = out.splitlines()[-4:-1]
+    test, others, sampling, frames = out.splitlines()[-5:-1]
     assert test == (
         "test it with `stsm eval k400/mmaction2_v1_tsm_r50_8f --checkpoint a.safetensors "
         "--data ROOT`"
     )
     assert others == ("no tensor tells it from `k400/mmaction2_v0_tsm_r50_8f`, `k400/tsm_r50_8f`")
+    assert sampling == UNIFORM_OR_DENSE.format("uniform", "dense")
     assert frames == (
         "no tensor tells the number of frames: 8 in this recipe, other ones with `--set "
         "model.num_frames=T`"
     )
 
 
+UNIFORM_OR_DENSE = (
+    "no tensor tells uniform from dense sampling: {} in this recipe, the other with `--set "
+    "data.sampling={}`"
+)
 V1_OR_V2 = "no tensor tells Something-Something V1 from V2: both have 174 classes"
 
 
@@ -286,14 +297,16 @@ TSM = Converted({}, "mmaction2", "resnet50", True, False, 400, tells_frames=Fals
 def test_frames_and_ratio_that_a_configuration_states_are_set(tmp_path):
     recipe, out = "k400/mmaction2_v1_tsm_r50_8f", tmp_path / "a.safetensors"
     setting = f"{recipe} --set model.num_frames=16"
-    assert _commands(replace(TSM, for_frames=recipe, frames=16), out) == [
-        "no shipped recipe has this network for 16 frames, as its configuration states",
+    assert _commands(replace(TSM, for_frames=recipe, frames=16, sampling="uniform"), out) == [
+        "no shipped recipe has this network for 16 frames, uniform sampling, as its configuration "
+        "states",
         f"test it with `stsm eval {setting} --checkpoint {out} --data ROOT`",
         f"start from it with `stsm train {setting} --init {out}`",
     ]
     recipe, ratio = "k400/slowfast_r50_4x16", {"model.slowfast.ratio": "4"}
     setting = f"{recipe} --set model.num_frames=8 --set model.slowfast.ratio=4"
-    untested, test, _ = _commands(replace(TSM, for_frames=recipe, frames=8, rules=ratio), out)
+    slowfast = replace(TSM, backbone="slowfast_resnet50", shifted=False, rules=ratio)
+    untested, test, _ = _commands(replace(slowfast, for_frames=recipe, frames=8), out)
     assert untested == (
         "no shipped recipe has this network for 8 frames, 4 fast frames for each slow one, as its "
         "configuration states"
@@ -312,8 +325,70 @@ def test_frames_of_a_relative_are_set_where_they_are_other(tmp_path):
 def test_frames_of_a_mean_are_told_and_not_set():
     tsn = replace(TSM, recipe="k400/tsn_r50_8f", stated_frames=3)
     assert untold(tsn, "k400/tsn_r50_8f") == [
+        UNIFORM_OR_DENSE.format("dense", "uniform"),
         "trained on 3 frames, and the mean takes any number: 8 in this recipe, other ones with "
-        "`--set model.num_frames=T`"
+        "`--set model.num_frames=T`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sampling", "settings", "test"),
+    [
+        (
+            "k400/tsm_r50_nl_8f",
+            "uniform",
+            "--set data.sampling=uniform",
+            "uniform sampling, 10 clips × 3 crops of 256² pixels",
+        ),
+        (
+            "sthv2/tsm_r50_8f",
+            "dense",
+            "--set data.sampling=dense --set test.clips=10",
+            "dense sampling, 10 clips × 3 crops of 256² pixels",
+        ),
+    ],
+)
+def test_sampling_that_a_configuration_states_is_set(recipe, sampling, settings, test, tmp_path):
+    of, out = load_recipe(recipe).model, tmp_path / "a.safetensors"
+    tsm = replace(TSM, num_classes=of.num_classes, frames=8, dataset="sthv2", sampling=sampling)
+    assert _commands(replace(tsm, for_frames=recipe), out) == [
+        f"no shipped recipe has this network for 8 frames, {sampling} sampling, as its "
+        "configuration states",
+        f"test it with `stsm eval {recipe} {settings} --checkpoint {out} --data ROOT`",
+        f"that is a test of {test}; other ones with `--set test.clips=N` and `--set test.crops=N`",
+        f"start from it with `stsm train {recipe} {settings} --init {out}`",
+    ]
+    edits = settings.replace("--set ", "").split()
+    assert load_recipe(recipe, edits).recipe.data.sampling == sampling
+
+
+@pytest.mark.parametrize(
+    ("changes", "recipe"),
+    [
+        ({"num_classes": 174}, "sthv2/tsm_r50_8f"),
+        ({"num_classes": 174, "shifted": False}, "sthv2/tsn_r50_8f"),
+        ({"num_classes": 174, "dataset": "sthv1"}, "folder/tsm_r50_8f"),
+        ({"num_classes": 101}, "ucf101/tsm_r50_8f"),
+        ({"num_classes": 101, "shifted": False}, "folder/tsn_r50_8f"),
+    ],
+)
+def test_a_backbone_of_no_recipe_is_set_in_one_of_as_many_classes(changes, recipe, tmp_path):
+    out = tmp_path / "a.safetensors"
+    found = _commands(replace(TSM, backbone="resnet101", frames=8, **changes), out)
+    command = f"{recipe} --set model.backbone=resnet101 --checkpoint {out} --data ROOT"
+    assert found[:2] == [
+        "no shipped recipe has its backbone (resnet101)",
+        f"test it with `stsm eval {command}`",
+    ]
+    assert found[-1].endswith(f"_r50_8f --set model.backbone=resnet101 --init {out}`")
+    assert (V1_OR_V2 in found) == recipe.startswith("sthv2/")
+
+
+def test_a_classifier_of_pictures_has_no_test(tmp_path):
+    pictures = replace(TSM, source="torchvision", shifted=False, num_classes=1000)
+    assert _commands(pictures, tmp_path / "a.safetensors") == [
+        "no shipped recipe has this network with its classes (1000)",
+        f"start from it with `stsm train RECIPE --init {tmp_path / 'a.safetensors'}`",
     ]
 
 

@@ -31,6 +31,9 @@ def tensors(recipe, **changes):
     [
         (MIT, "k400/tsm_r50_8f", ()),
         (MIT, "sthv2/tsm_r50_8f", ("sthv2/tsm_r50_16f",)),
+        (MIT, "ucf101/tsm_r50_8f", ()),
+        (MIT, "hmdb51/tsm_r50_8f", ()),
+        (MMACTION2, "ucf101/tsm_r50_8f", ()),
         (MIT, "k400/tsn_r50_nl_8f", ()),
         (MIT, "sthv2/tsm_mobilenet_v2_8f", ()),
         (PYSLOWFAST_ATFR, "k400/slowfast_atfr_r50_4x16", ()),
@@ -75,12 +78,32 @@ def test_other_classes_have_no_recipe():
     match = nearest(tensors("k400/tsm_r50_8f", num_classes=5), MIT, shifted=True)
     assert (match.config.backbone, match.recipe, match.also) == ("resnet50", None, ())
     assert match.network.num_classes == 5
-    assert match.relatives == ("k400/tsm_r50_8f", "sthv2/tsm_r50_8f", "sthv2/tsm_r50_16f")
+    assert match.relatives == (
+        "k400/tsm_r50_8f",
+        "sthv2/tsm_r50_8f",
+        "sthv2/tsm_r50_16f",
+        "ucf101/tsm_r50_8f",
+        "hmdb51/tsm_r50_8f",
+    )
     wide = nearest(
         tensors("sthv2/slowfast_r50_16x8", num_classes=5), PYSLOWFAST_SLOWFAST, shifted=False
     )
     assert (wide.config.slowfast.lateral_kernel, wide.recipe) == (7, None)
     assert wide.relatives == ("k400/slowfast_r50_8x8", "sthv2/slowfast_r50_16x8")
+
+
+@pytest.mark.parametrize(
+    ("of", "sampling", "recipe", "for_frames"),
+    [
+        ("k400/tsm_r50_8f", "uniform", "k400/mmaction2_v1_tsm_r50_8f", None),
+        ("k400/tsm_r50_8f", "dense", "k400/mmaction2_v0_tsm_r50_8f", None),
+        ("k400/tsm_r50_nl_8f", "dense", "k400/tsm_r50_nl_8f", None),
+        ("k400/tsm_r50_nl_8f", "uniform", None, "k400/tsm_r50_nl_8f"),
+    ],
+)
+def test_sampling_that_is_stated_chooses_among_equals(of, sampling, recipe, for_frames):
+    match = nearest(tensors(of), MMACTION2, shifted=True, frames=8, sampling=sampling)
+    assert (match.recipe, match.for_frames) == (recipe, for_frames)
 
 
 def test_pictures_have_no_recipe():

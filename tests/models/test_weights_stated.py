@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.weights_stated import stated_dataset, stated_ratio
+from stsm_cli.models.weights_stated import stated_dataset, stated_ratio, stated_sampling
 
 ALPHABETICAL = """model = dict(
     backbone=dict(
@@ -83,6 +83,28 @@ def test_the_ratio_is_no_other_alpha():
     assert stated_ratio("backbone=dict(resample_rate=4,  # tau\n speed_ratio=4)") == 4
 
 
+UNIFORM = "dict(clip_len=1, frame_interval=1, num_clips=8, type='SampleFrames')"  # 1.x
+DENSE = "dict(type='DenseSampleFrames', clip_len=1, frame_interval=1, num_clips=8)"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "sampling"),
+    [
+        (f"train_pipeline = [{UNIFORM}]", "uniform"),
+        (f"[{UNIFORM}], [{UNIFORM.replace('1, num', '1, test_mode=True, num')}]", "uniform"),
+        (UNIFORM.replace("'S", "'mmaction.S"), "uniform"),
+        (f"[{DENSE}], [{DENSE[:-1]}, test_mode=True)]", "dense"),
+        (f"[{DENSE}], [{UNIFORM}]", None),
+        (UNIFORM.replace("'S", "'UniformS"), None),
+        (UNIFORM.replace("clip_len=1", "clip_len=8"), None),  # SlowOnly's frames, side by side
+        ("dict(type='DecordDecode')", None),
+        ("", None),
+    ],
+)
+def test_sampling_is_stated_where_all_samplers_are_of_one(configuration, sampling):
+    assert stated_sampling(configuration) == sampling
+
+
 @pytest.fixture(scope="module")
 def resnet50(state_of):
     """resnet50(num_classes, shift=...): MMAction2's tensors of a ResNet-50, on meta."""
@@ -106,14 +128,20 @@ def test_frames_of_tsm_that_no_recipe_has_are_to_be_set(read, resnet50):
     converted = read(state, **samplers(16))
     assert (converted.recipe, converted.frames) == (None, 16)
     assert converted.for_frames == "k400/mmaction2_v1_tsm_r50_8f"
-    assert converted.also == ("k400/mmaction2_v0_tsm_r50_8f", "k400/tsm_r50_8f")
+    assert (converted.also, converted.sampling) == ((), "uniform")  # the others' is dense
     assert read(state, **samplers(8)).recipe == "k400/mmaction2_v1_tsm_r50_8f"
 
 
 def test_a_mean_over_frames_takes_any_number_of_them(read, resnet50):
-    converted = read(resnet50(400, shift=False), **samplers(3))
-    assert (converted.recipe, converted.for_frames) == ("k400/tsn_r50_8f", None)
+    converted = read(resnet50(174, shift=False), **samplers(3))
+    assert (converted.recipe, converted.for_frames) == ("sthv2/tsn_r50_8f", None)
     assert (converted.frames, converted.stated_frames) == (None, 3)
+
+
+def test_sampling_that_no_recipe_has_is_to_be_set(read, resnet50):
+    converted = read(resnet50(400, shift=False), **samplers(8))
+    assert (converted.recipe, converted.for_frames) == (None, "k400/tsn_r50_8f")  # which is dense
+    assert (converted.frames, converted.sampling) == (None, "uniform")
 
 
 @pytest.mark.parametrize(
