@@ -3,12 +3,15 @@
 import json
 import shutil
 from base64 import b64encode
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from stsm_cli.analysis.ablation import plan_sweep
 from stsm_cli.analysis.merging import merge_records
-from stsm_cli.analysis.records import read_records
+from stsm_cli.analysis.records import read_records, record_path
+from stsm_cli.analysis.sweep import run_sweep
 from stsm_cli.errors import DataError, UsageError
 
 
@@ -67,16 +70,23 @@ def test_records_of_different_runs_at_one_place_are_refused(machines, origin, sa
     assert len(read_records(a)) == 1
 
 
-def test_a_run_that_lies_elsewhere_here_is_refused_before_anything_is_copied(machines):
-    a, b = machines
-    (ours,), (theirs,) = (folder.glob("records/*/*/3-8-*.json") for folder in machines)
-    edit(theirs, row="three eighths")
-    theirs = theirs.rename(theirs.with_name("three-eighths-seed0.json"))
+def test_a_run_that_lies_elsewhere_here_is_refused_before_anything_is_copied(
+    tmp_path, fake_outcome
+):
+    found = []
+    for row in ("1/8", "T 1/8"):  # alike with this override
+        sweep = plan_sweep("alpha", only=["1/2", row], overrides=["model.shift.dims=T"])
+        (run,) = [run for run in sweep.runs if run.row.name == row]
+        sweep, out = replace(sweep, runs=(run,)), tmp_path / str(len(found))
+        done = [(0, fake_outcome(70, run))]
+        run_sweep(sweep, out, lambda tasks, done=done: done, on_record=lambda *told: None)
+        found.append(record_path(out, sweep, run))
+    ours, theirs = found
     with pytest.raises(DataError) as caught:
-        merge_records(a, [b])
+        merge_records(tmp_path / "0", [tmp_path / "1"])
     assert str(caught.value) == f"{theirs}: tells of the same run as {ours}"
     assert caught.value.hint == "move one of them away"
-    assert len(read_records(a)) == 1
+    assert len(read_records(tmp_path / "0")) == 1
 
 
 def test_a_folder_without_records_is_refused(machines, tmp_path):
