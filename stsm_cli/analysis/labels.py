@@ -38,15 +38,15 @@ def mislabelled(record: "RunRecord") -> str | None:
     name, ablation = _tables()[record.table]
     on = record.dataset if record.dataset in ablation.base else None
     try:
-        run = _planned(name, record.row, on, is_full=record.budget == "full")
+        run = _planned(name, record.row, on)
     except UsageError:
         return f"row {record.row}: unknown in {record.table}{f' on {on}' if on else ''}"
     base = " + ".join(stream.base for stream in run.streams)
     if on and record.base != base:
         return f"base is {record.base}, but row {record.row} gives {base}"
     is_free = on is None or record.budget == "custom"
-    keys = run.row.on(record.dataset) if is_free else _words(ablation, run, record)
-    return next(_other_values(record, run, [words.partition("=")[0] for words in keys]), None)
+    words = run.row.on(record.dataset) if is_free else _words(ablation, run, record.dataset)
+    return next(_other_values(record, run, [word.partition("=")[0] for word in words]), None)
 
 
 @cache
@@ -57,22 +57,19 @@ def _tables() -> dict[str, tuple[str, Ablation]]:
 
 
 @cache  # asked for each record
-def _planned(name: str, row: str, dataset: DatasetName | None, *, is_full: bool) -> Run:
+def _planned(name: str, row: str, dataset: DatasetName | None) -> Run:
     """The first run of a row.
 
     Raises:
         UsageError: The ablation has no such row on the data set.
     """
-    return plan_sweep(name, dataset, full=is_full, systems=True, only=[row]).runs[0]
+    return plan_sweep(name, dataset, full=True, systems=True, only=[row]).runs[0]
 
 
-def _words(ablation: Ablation, run: Run, record: "RunRecord") -> list[str]:
-    """Overrides that decide what stands in a recipe which nobody changed: the row's own first."""
-    shared = ablation.shared.get(record.dataset, ())
-    longer = ablation.full.get(record.dataset, ()) if record.budget == "full" else ()
-    others = [words for row in ablation.rows for words in row.on(record.dataset)]
-    networks = [words for words in others if words.startswith("model.")]
-    return [*run.row.on(record.dataset), *shared, *longer, *networks]
+def _words(ablation: Ablation, run: Run, dataset: DatasetName) -> list[str]:
+    """The row's overrides, and what other rows change of the network."""
+    others = [word for row in ablation.rows for word in row.on(dataset)]
+    return [*run.row.on(dataset), *(word for word in others if word.startswith("model."))]
 
 
 def _other_values(record: "RunRecord", run: Run, keys: Sequence[str]) -> Iterator[str]:

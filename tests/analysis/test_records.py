@@ -261,7 +261,6 @@ SHIFT = '{"dims": "T+H+W", "alpha": "3/8"'
         ({"row": "1/4"}, "recipe.model.shift.alpha is 3/8, but row 1/4 gives 1/4"),
         ({"row": "0"}, f"recipe.model.shift is {SHIFT}"),
         ({"row": "T 1/8"}, "recipe.model.shift.dims is T+H+W, but row T 1/8 gives T"),
-        ({"budget": "full"}, "recipe.optim.epochs is 10, but row 3/8 gives 20"),
         ({"budget": "custom", "row": "1/2"}, "recipe.model.shift.alpha is 3/8, but row 1/2 gives"),
         ({"base": "order/trn"}, "base is order/trn, but row 3/8 gives order/stsm"),
         ({"row": "foo"}, "row foo: unknown in table1_alpha on order"),
