@@ -208,7 +208,10 @@ class ModelConfig(Section):
         if self.statistics != "own":
             self._check_statistics()
         if self.weights is not None and self.backbone not in WITH_WEIGHTS:
-            raise ValueError(f"weights: there are none of ImageNet for backbone {self.backbone}")
+            raise ValueError(
+                f"weights: there are none of ImageNet for backbone {self.backbone}\n"
+                "set model.weights to null to start from random ones, or name others by model.init"
+            )
         if self.weights is not None and self.init is not None:
             raise ValueError(
                 "weights and init exclude each other: a network starts from one of them"

@@ -117,7 +117,11 @@ def test_a_broken_rule_names_the_override_that_breaks_it(write, problems, overri
 )
 def test_a_broken_rule_names_the_user_s_line_not_a_shipped_one(write, problems, text, line):
     write("mine.yaml", f"extends: k400/stsm_r50_8f\n{text}")
-    assert problems("mine.yaml")[0] == [line]
+    told, hints = problems("mine.yaml")
+    assert told == [line]
+    if "backbone" in text:
+        (hint,) = hints
+        assert hint.startswith("set model.weights to null to start from random ones")
 
 
 @pytest.mark.parametrize(
