@@ -61,10 +61,11 @@ def test_what_nobody_ran_is_open(measure, tmp_path):
     path = next(tmp_path.glob("records/*/*/0-seed0.json"))
     (record,) = [r for r in read_records(tmp_path) if r.row == "0"]
     data = record.recipe.data.model_copy(update={"dataset": "k400", "order": None})
-    test = record.recipe.test.model_copy(update={"split": "val"})
+    test = record.recipe.test.model_copy(update={"split": "val", "average": "score"})
     recipe = record.recipe.model_copy(update={"data": data, "test": test})
     known = {"recipe_hash": recipe_hash(recipe), "protocol": recipe.protocol}
-    other = replace(record, dataset="k400", recipe=recipe, **known)
+    base = "k400/stsm_r50_8f"
+    other = replace(record, dataset="k400", base=base, recipe=recipe, **known)
     folder = path.parent.name.replace("order-", "k400-")
     write_record(path.parents[1] / folder / path.name, other)
     text = index_text(tmp_path)
