@@ -67,7 +67,7 @@ def test_what_ran_on_another_device_is_said_and_not_shown(finished, capsys):
     capsys.readouterr()
     assert run(finished) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^3/8 +75\.04 +not run ", out, re.MULTILINE)
+    assert re.search(r"^ +3/8 +75\.04 +not run ", out, re.MULTILINE)
     assert (
         "Runs on GPUs do not compare with those on CPUs: results/table1_alpha.md has them apart "
         "(3/8)."
