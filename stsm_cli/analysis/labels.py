@@ -5,7 +5,6 @@ user had set beside it. What the rows of a table differ in is the network: where
 anything, what the other rows set of it is as in the base recipe.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from stsm_cli.analysis.ablation import (
     plan_sweep,
     table_name,
 )
+from stsm_cli.config.load import as_yaml
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.errors import UsageError
 
@@ -78,7 +78,8 @@ def _other_values(record: "RunRecord", run: Run, keys: Sequence[str]) -> Iterato
     for (prefix, recipe), stream in zip(recipes.items(), run.streams, strict=False):
         for key in dict.fromkeys(keys):
             if _at(recipe, key) != _at(stream.recipe, key):
-                found, given = (_text(_at(one, key)) for one in (recipe, stream.recipe))
+                values = (to_jsonable_python(_at(one, key)) for one in (recipe, stream.recipe))
+                found, given = map(as_yaml, values)
                 yield f"{prefix}recipe.{key} is {found}, but row {record.row} gives {given}"
 
 
@@ -87,9 +88,3 @@ def _at(section: Any, key: str) -> Any:  # noqa: ANN401
     for name in key.split("."):
         section = None if section is None else getattr(section, name)
     return section
-
-
-def _text(value: Any) -> str:  # noqa: ANN401
-    """A value of a recipe as YAML writes it."""
-    plain = to_jsonable_python(value)
-    return plain if isinstance(plain, str) else json.dumps(plain)

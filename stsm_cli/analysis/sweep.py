@@ -22,8 +22,8 @@ from stsm_cli.analysis.records import (
     records_folder,
     write_record,
 )
-from stsm_cli.config.load import read_recipe, recipe_hash
-from stsm_cli.config.run_identity import NUMERICS, init_sha256
+from stsm_cli.config.load import read_recipe
+from stsm_cli.config.run_identity import NUMERICS, content_hash, init_sha256
 from stsm_cli.config.schema import ModelConfig, Recipe
 from stsm_cli.data.content import without_flow
 from stsm_cli.errors import CheckpointError, RecipeError
@@ -95,12 +95,10 @@ def _is_of_videos(begun: Environment, sweep: Sweep, run: Run) -> bool:
 
 def _is_of_recipe(begun: Environment, recipe: Recipe, run: Run) -> bool:
     """True if the recipe of a run folder is that of `run`, weights to start from by content."""
-    start = init_sha256(run.recipe)
-    is_known = None not in (start, begun.init_sha256)
-    init = run.recipe.model.init if is_known else recipe.model.init
-    moved = recipe.model.model_copy(update={"init": init})
-    is_same = recipe_hash(recipe.model_copy(update={"model": moved})) == recipe_hash(run.recipe)
-    return is_same and (start == begun.init_sha256 or not is_known)
+    was, now = begun.init_sha256, init_sha256(run.recipe)
+    if None in (was, now):
+        was = now = None  # both by their path
+    return content_hash(recipe, was) == content_hash(run.recipe, now)
 
 
 def run_sweep(

@@ -11,7 +11,6 @@ from stsm_cli.cli.ablate_plan import to_do
 if TYPE_CHECKING:
     from stsm_cli.analysis.ablation import Sweep
     from stsm_cli.analysis.paper import PaperTable
-    from stsm_cli.analysis.records import RunRecord
     from stsm_cli.analysis.summary import Group, RowSummary
 
 
@@ -26,12 +25,13 @@ def print_result(
     from stsm_cli.analysis.reading import verdicts
     from stsm_cli.analysis.tables import main_table
 
-    paper, group, rows = _measured(sweep, out)
+    group, *apart = _groups(sweep, out)
+    paper, rows = _measured(sweep, group)
     title = f"Table {paper.table}: {sweep.ablation.title} ({sweep.budget} budget)"
     notes = [
         *verdicts(rows),
         *_not_settled(sweep, group, out, data),
-        *_elsewhere(sweep, group, out),
+        *_elsewhere(sweep, group, apart, out),
     ]
     notes += ["", f"written: {', '.join(map(str, files))}"]
     output.current().table(title, *main_table(rows, paper, group), notes)
@@ -41,7 +41,8 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
     """The same as an object of JSON."""
     from stsm_cli.analysis.reading import still_climbing, verdicts
 
-    _, group, rows = _measured(sweep, out)
+    group, *apart = _groups(sweep, out)
+    _, rows = _measured(sweep, group)
     protocols = {record.protocol for record in group.records}  # rows tell their own
     return {
         "schema": "stsm.ablation/1",
@@ -53,24 +54,27 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
         "protocol": group.first.protocol if len(protocols) == 1 else None,
         "experiment": sweep.experiment,
         "rows": [_row_record(sweep, row) for row in rows],
-        "verdicts": [*verdicts(rows), *still_climbing(group), *_elsewhere(sweep, group, out)],
+        "verdicts": [
+            *verdicts(rows),
+            *still_climbing(group),
+            *_elsewhere(sweep, group, apart, out),
+        ],
         "files": [str(path) for path in files],
     }
 
 
-def _elsewhere(sweep: "Sweep", group: "Group", out: Path) -> list[str]:
+def _elsewhere(sweep: "Sweep", group: "Group", apart: "Sequence[Group]", out: Path) -> list[str]:
     """A line on runs of the sweep on another kind of device, which its file has apart."""
     from stsm_cli.analysis.publish import table_file
     from stsm_cli.analysis.summary import device_kind
 
-    others = [record for record in _records(sweep, out) if record not in group.records]
-    if not others:
+    if not apart:
         return []
-    rows = ", ".join(dict.fromkeys(record.row for record in others))
-    shown, apart = (f"{device_kind(record)}s" for record in (group.first, others[0]))
+    rows = ", ".join(dict.fromkeys(record.row for other in apart for record in other.records))
+    shown, theirs = (f"{device_kind(of.first)}s" for of in (group, apart[0]))
     return [
-        f"Runs on {apart} do not compare with those on {shown}: {out / table_file(sweep)} has them "
-        f"apart ({rows})."
+        f"Runs on {theirs} do not compare with those on {shown}: {out / table_file(sweep)} has "
+        f"them apart ({rows})."
     ]
 
 
@@ -93,20 +97,21 @@ def _not_settled(sweep: "Sweep", group: "Group", out: Path, data: Path | None) -
     return [*climbing, f"`{command}` trains all rows for {epochs} epochs: {to_do(work)}."]
 
 
-def _measured(sweep: "Sweep", out: Path) -> "tuple[PaperTable, Group, list[RowSummary]]":
-    """The paper's table, and those records of this very sweep that compare, as its rows."""
-    from stsm_cli.analysis.paper import load_paper_table
-    from stsm_cli.analysis.summary import comparable, summarise
-
-    group = comparable(_records(sweep, out))[0]
-    paper = load_paper_table(sweep.ablation.table)
-    return paper, group, summarise(sweep.ablation, paper, group)
-
-
-def _records(sweep: "Sweep", out: Path) -> "list[RunRecord]":
+def _groups(sweep: "Sweep", out: Path) -> "list[Group]":
+    """The records of this very sweep, those that compare together; the most first."""
     from stsm_cli.analysis.records import is_of, read_records
+    from stsm_cli.analysis.summary import comparable
 
-    return [record for record in read_records(out, sweep.table) if is_of(record, sweep)]
+    return comparable([run for run in read_records(out, sweep.table) if is_of(run, sweep)])
+
+
+def _measured(sweep: "Sweep", group: "Group") -> "tuple[PaperTable, list[RowSummary]]":
+    """The paper's table, and the records as its rows."""
+    from stsm_cli.analysis.paper import load_paper_table
+    from stsm_cli.analysis.summary import summarise
+
+    paper = load_paper_table(sweep.ablation.table)
+    return paper, summarise(sweep.ablation, paper, group)
 
 
 def _row_record(sweep: "Sweep", row: "RowSummary") -> dict[str, Any]:

@@ -223,11 +223,10 @@ def _reading(
     """The run, if one is asked, and the recipe by which videos are read."""
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.runlog import newest_run
-    from stsm_cli.engine.trained import edit_protocol, refuse_said_twice, trained
+    from stsm_cli.engine.trained import edit_protocol, trained
 
     if recipe is not None:
-        refuse_said_twice(edits, parts)
-        by = edit_protocol(load_recipe(recipe, edits).recipe, **parts)
+        by = edit_protocol(load_recipe(recipe, edits).recipe, edits, **parts)
         _check_stream(by, recipe, "a recipe of RGB reads video files")
         return None, by
     if run is None:

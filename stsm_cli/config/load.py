@@ -155,22 +155,23 @@ def recipe_hash(recipe: Recipe) -> str:
 def describe(loaded: LoadedRecipe) -> list[tuple[str, str, str]]:
     """Each value of a recipe: dotted key, value as YAML writes it, origin (or `default`)."""
     values = _flatten(loaded.recipe.model_dump(mode="json"), "")
-    return [(key, _text(value), _origin(loaded, key)) for key, value in values]
+    return [(key, as_yaml(value), _origin(loaded, key)) for key, value in values]
+
+
+def as_yaml(value: Any) -> str:  # noqa: ANN401
+    """A plain value of a recipe, as YAML writes it on one line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _edits(loaded: LoadedRecipe, own: Located) -> Iterator[str]:
     """Values that differ from the recipe's `own` files."""
-    before = {key: _text(value) for key, value in _flatten(own.plain(), "")}
+    before = {key: as_yaml(value) for key, value in _flatten(own.plain(), "")}
     sections = {key.rpartition(".")[0] for key in before}
     for key, value, origin in describe(loaded):
         absent = "" if key in sections else "null"  # as if it were said: most defaults are null
         is_named = key != "seed" and not key.startswith("test.")
         if origin == "--set" and is_named and before.get(key, absent) != value:
             yield f"{key}={Path(value).name if key == 'model.init' else value}"
-
-
-def _text(value: Any) -> str:  # noqa: ANN401
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _brief(text: str) -> str:

@@ -103,12 +103,10 @@ class Trained:
         """The same to be tested under another protocol.
 
         Raises:
-            UsageError: As `edit_protocol` and `refuse_said_twice`.
+            UsageError: As `edit_protocol`.
         """
-        parts = {"protocol": protocol, "clips": clips, "crops": crops, "split": split}
-        refuse_said_twice(self.overrides, parts)
         recipe = edit_protocol(
-            self.recipe, protocol=protocol, clips=clips, crops=crops, split=split
+            self.recipe, self.overrides, protocol=protocol, clips=clips, crops=crops, split=split
         )
         return replace(self, recipe=recipe)
 
@@ -262,16 +260,8 @@ def _edited(recipe: Recipe, file: str, overrides: Sequence[str]) -> tuple[Recipe
     return edited.recipe, tuple(f"{key}={value}" for key, value in edits)
 
 
-def refuse_said_twice(overrides: Sequence[str], parts: Mapping[str, object]) -> None:
-    """Refuse `--set test.*` beside an option that would replace it.
-
-    Args:
-        overrides: `KEY=VALUE` texts.
-        parts: The options `protocol`, `clips`, `crops` and `split` by name; None: not given.
-
-    Raises:
-        UsageError: Two of them say the same part of the test.
-    """
+def _refuse_said_twice(overrides: Sequence[str], parts: Mapping[str, object]) -> None:
+    """Refuse `--set test.*` beside one of the options `parts`, by name, that would replace it."""
     given = {f"test.{name}": f"--{name} {part}" for name, part in parts.items() if part is not None}
     for override in overrides:
         key = override.partition("=")[0]
@@ -286,6 +276,7 @@ def refuse_said_twice(overrides: Sequence[str], parts: Mapping[str, object]) -> 
 
 def edit_protocol(
     recipe: Recipe,
+    overrides: Sequence[str] = (),
     *,
     protocol: str | None = None,
     clips: int | None = None,
@@ -294,14 +285,18 @@ def edit_protocol(
 ) -> Recipe:
     """The recipe under another protocol: a whole name, then single edits of its parts.
 
+    Args:
+        overrides: `KEY=VALUE` texts that edited the recipe before.
+
     Raises:
-        UsageError: The name is not a protocol's, belongs to another data set, or the protocol does
-            not fit the recipe (size, sampling).
+        UsageError: The name is not a protocol's, belongs to another data set, the protocol does
+            not fit the recipe (size, sampling), or an override says the same part of the test.
     """
+    parts = {"clips": clips, "crops": crops, "split": split}
+    _refuse_said_twice(overrides, {"protocol": protocol, **parts})
     test = recipe.test.model_dump()
     if protocol is not None:
         test = _parse(protocol, recipe.data.dataset)
-    parts = {"clips": clips, "crops": crops, "split": split}
     test |= {key: part for key, part in parts.items() if part is not None}
     own = recipe.model_dump(exclude_unset=True)  # what is left to the data set stays so
     try:
