@@ -64,7 +64,7 @@ def result_record(sweep: "Sweep", out: Path, files: Sequence[Path]) -> dict[str,
 
 
 def _elsewhere(sweep: "Sweep", group: "Group", apart: "Sequence[Group]", out: Path) -> list[str]:
-    """A line on runs of the sweep on another kind of device, which its file has apart."""
+    """A line on runs of the sweep on other devices or videos, which its file has apart."""
     from stsm_cli.analysis.publish import table_file
     from stsm_cli.analysis.summary import device_kind
 
@@ -72,6 +72,8 @@ def _elsewhere(sweep: "Sweep", group: "Group", apart: "Sequence[Group]", out: Pa
         return []
     rows = ", ".join(dict.fromkeys(record.row for other in apart for record in other.records))
     shown, theirs = (f"{device_kind(of.first)}s" for of in (group, apart[0]))
+    if shown == theirs:
+        shown, theirs = (f"`{of.first.identity.data}`" for of in (group, apart[0]))
     return [
         f"Runs on {theirs} do not compare with those on {shown}: {out / table_file(sweep)} has "
         f"them apart ({rows})."

@@ -74,6 +74,22 @@ def test_what_ran_on_another_device_is_said_and_not_shown(finished, capsys):
     ) in out
 
 
+def test_what_ran_on_other_videos_is_said_and_not_shown(finished, capsys, monkeypatch):
+    monkeypatch.setattr("stsm_cli.cli.ablate._obstacles", lambda *of: [])
+    command = [*finished, "--dataset", "k400", "--row", "0", "--row", "3/8", "--row", "1"]
+    assert run(command) == 0
+    (file,) = Path("results/records").rglob("3-8-seed0.json")
+    record = json.loads(file.read_text())
+    record["environment"]["data_id"] = "another list"
+    file.write_text(json.dumps(record))
+    capsys.readouterr()
+    assert run(command) == 0
+    assert (
+        "Runs on `another list` do not compare with those on `order/2`: results/table1_alpha.md "
+        "has them apart (3/8)."
+    ) in capsys.readouterr().out
+
+
 def test_json_tells_the_protocol_and_length_of_each_row(finished, capsys, monkeypatch):
     monkeypatch.setattr("stsm_cli.cli.ablate._obstacles", lambda *of: [])
     assert run([*finished, "--json", "--row", "0", "--row", "3/8"]) == 0
