@@ -22,7 +22,7 @@ from stsm_cli.engine.scores import Scores
 from stsm_cli.engine.testing import Evaluation
 from stsm_cli.errors import StsmError
 from stsm_cli.progress import SILENT, Progress
-from stsm_cli.stored import By, Fusion, Result
+from stsm_cli.stored import By, Fusion, Result, read_stored
 
 _TINY = torch.finfo(torch.float32).tiny  # a probability of 0 has no logarithm
 _SHARED = ("split_id", "list_sha256", "class_hash", "num_in_lists")
@@ -71,11 +71,21 @@ def fuse(
 
 
 def _keep(path: Path, result: Result, progress: Progress) -> None:
+    place = " in the place of a fusion of other weights" if _holds_another(path, result) else ""
     try:
         write_result(path, result)
-        progress.message(f"kept as {path}")
+        progress.message(f"kept as {path}{place}")
     except StsmError as error:  # the numbers are worth more than the file
         progress.message(f"warning: {error}")
+
+
+def _holds_another(path: Path, result: Result) -> bool:
+    """Whether the file is of other runs: a name is of folders, which may be called alike."""
+    try:
+        old, _ = read_stored(path, Result, "a result", StsmError)
+    except StsmError:  # none, or not to be read
+        return False
+    return old.weights_sha256 != result.weights_sha256
 
 
 def fused_file(

@@ -43,6 +43,24 @@ def test_two_runs_become_one_result(two_runs, capsys):
     assert other["fused"]["by"] == "prob"  # as it was
 
 
+def test_a_fusion_in_the_place_of_another_is_told(two_runs, capsys):
+    output.use(output.Output())
+    file = Path("runs/small/fuse-flow-synth-1x1@28.json")
+
+    def told():
+        capsys.readouterr()
+        assert run(["fuse", "runs/small", "runs/flow"]) == 0
+        return capsys.readouterr().err
+
+    for _ in range(2):
+        assert f"kept as {file}\n" in told()
+    other = json.loads(file.read_text()) | {"weights_sha256": "0" * 64}
+    file.write_text(json.dumps(other))
+    assert f"kept as {file} in the place of a fusion of other weights\n" in told()
+    file.write_text("{")
+    assert f"kept as {file}\n" in told()
+
+
 def test_a_run_that_cannot_be_written_is_fused_all_the_same(two_runs, capsys, monkeypatch):
     def refuse(path, result):
         raise StsmError(f"{path}: cannot be written (Read-only file system)")
