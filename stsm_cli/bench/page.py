@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from stsm_cli.bench.record import UNITS, Hardware, Measurement, Table, code_hash
+from stsm_cli.bench.measured_code import code_hash
+from stsm_cli.bench.record import UNITS, Hardware, Measurement, Table
 from stsm_cli.cores import with_vectors
 from stsm_cli.printable import counted
 

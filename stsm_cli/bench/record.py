@@ -17,29 +17,11 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import to_json
 
 from stsm_cli.atomic import whole_file
+from stsm_cli.bench.measured_code import MEASURED_CODE, Benchmark, code_hash
 from stsm_cli.cores import num_cores
 from stsm_cli.engine.identity import describe_environment
 from stsm_cli.errors import DataError, UsageError
 from stsm_cli.stored import STRICT, read_stored
-
-Benchmark = Literal["shift", "reading", "train", "stream"]
-
-_NETWORKS = "models/[!w]*.py"  # all but files of weights
-MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
-    "shift": ("allocator.py", "models/shift*.py"),
-    "reading": ("allocator.py", "data/*.py", "prepare/transcode.py"),
-    "train": (
-        "allocator.py",
-        "data/*.py",
-        "engine/loss.py",
-        "engine/optim.py",
-        "engine/step.py",
-        _NETWORKS,
-        "prepare/transcode.py",
-    ),
-    "stream": ("allocator.py", _NETWORKS),
-}
-"""Files below the package whose change makes a figure one of code that is gone."""
 
 
 class Unit(NamedTuple):
@@ -189,16 +171,6 @@ def _rounded(table: Table) -> Table:
         for name, row in table.rows.items()
     }
     return Table(table.title, rows)
-
-
-def code_hash(benchmark: Benchmark) -> str:
-    """The first 12 hex digits of the SHA-256 of the code that a benchmark measures."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for pattern in MEASURED_CODE[benchmark]:
-        for path in sorted(package.glob(pattern)):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def save(folder: Path, measured: Measurement, *, is_whole: bool = True) -> Path:

@@ -19,7 +19,8 @@ from stsm_cli.errors import UsageError
 from stsm_cli.printable import command_line, counted
 
 if TYPE_CHECKING:
-    from stsm_cli.bench.record import Begun, Benchmark, Measurement, Table
+    from stsm_cli.bench.measured_code import Benchmark
+    from stsm_cli.bench.record import Begun, Measurement, Table
     from stsm_cli.bench.turns import Stopwatch
 
 SPEED = Path("results") / "speed"

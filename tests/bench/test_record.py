@@ -139,28 +139,3 @@ def test_cpus_of_one_name_and_other_vectors_are_two_machines(tmp_path):
         "## Some CPU with AVX512, 2 cores",
         "## Some CPU, 2 cores",
     ]
-
-
-def files(benchmark):
-    """Those whose change makes a figure stale, below the package."""
-    package = record.Path(record.__file__).parents[1]
-    return {
-        path.relative_to(package).as_posix()
-        for pattern in record.MEASURED_CODE[benchmark]
-        for path in package.glob(pattern)
-    }
-
-
-@pytest.mark.parametrize("benchmark", ["train", "stream"])
-def test_the_code_of_every_network_is_measured_and_no_file_of_weights(benchmark):
-    names = ("backbones", "build", "network", "shift", "shift_triton", "tdn", "tsn", "selfy")
-    assert {f"models/{name}.py" for name in names} <= files(benchmark)
-    assert not any(name.startswith("models/weights") for name in files(benchmark))
-    assert ("engine/optim.py" in files(benchmark)) == (benchmark == "train")
-
-
-def test_every_pattern_of_measured_code_finds_files():
-    assert len({record.code_hash(name) for name in record.MEASURED_CODE}) == 4
-    for patterns in record.MEASURED_CODE.values():
-        for pattern in patterns:
-            assert list(record.Path(record.__file__).parents[1].glob(pattern))
