@@ -74,7 +74,7 @@ class LoadedRecipe:
 
 
 def load_recipe(
-    name_or_path: str, overrides: Sequence[str] = (), *, of_run: bool = False
+    name_or_path: str | Path, overrides: Sequence[str] = (), *, of_run: bool = False
 ) -> LoadedRecipe:
     """The recipe of that name or file, after `overrides`.
 
@@ -85,8 +85,11 @@ def load_recipe(
 
     Raises:
         RecipeError: There is no such recipe, or it has problems; all of them are named.
+        ValueError: `overrides` is one text.
     """
-    path = _find(name_or_path, Path())
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides is the text {overrides!r}; a list of them is [{overrides!r}]")
+    path = _find(str(name_or_path), Path())
     problems: list[str] = []
     tree = own = _read_chain(path, problems, ())
     for override in overrides:

@@ -5,6 +5,7 @@ Both are read here and nowhere else, so that recipes, the command line and the l
 
 import re
 from fractions import Fraction
+from numbers import Real
 from reprlib import repr as brief
 
 AXES = "THW"
@@ -35,7 +36,8 @@ def parse_dims(dims: str) -> Groups:
             axis of a group, in the order of `AXES`, is upper case, so that `hW` is not one, too.
 
     Raises:
-        ValueError: A group is empty, an axis unknown or repeated in its group, or a group repeated.
+        ValueError: It is no text, a group is empty, an axis unknown or repeated in its group, or a
+            group repeated.
 
     Examples:
         >>> parse_dims("T-+HW")
@@ -43,6 +45,8 @@ def parse_dims(dims: str) -> Groups:
         >>> parse_dims("Hw")
         (((1, 2), (1, -1), (2,)),)
     """
+    if not isinstance(dims, str):
+        raise ValueError(f"dims {brief(dims)} is not a text such as T+H+W")
     groups: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = []
     for name in dims.split("+"):
         axes, against = _parse_axes(dims, name)
@@ -87,6 +91,8 @@ def parse_alpha(value: Fraction | str | int | float) -> Fraction:
         >>> parse_alpha(0.1)
         Fraction(1, 10)
     """
+    if isinstance(value, Real) and not isinstance(value, (Fraction, int)):
+        value = float(value)  # such as numpy's
     if isinstance(value, bool) or not isinstance(value, (Fraction, str, int, float)):
         raise ValueError(f"alpha {brief(value)} is not a number or a fraction such as 3/8")
     try:
@@ -97,9 +103,8 @@ def parse_alpha(value: Fraction | str | int | float) -> Fraction:
         raise ValueError(
             f"alpha {brief(value)} is not a number or a fraction such as 3/8"
         ) from None
-    if isinstance(value, float):
-        alpha = alpha.limit_denominator(_LARGEST_DENOMINATOR)
     if not 0 <= alpha <= 1:
-        number = value if isinstance(value, str) else str(alpha)
-        raise ValueError(f"alpha {number:.40} is outside [0, 1]")
+        raise ValueError(f"alpha {value!s:.40} is outside [0, 1]")
+    if isinstance(value, float):
+        return alpha.limit_denominator(_LARGEST_DENOMINATOR) or alpha  # none but 0 becomes 0
     return alpha

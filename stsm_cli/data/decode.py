@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError  # its own class before 3.11
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -92,8 +92,13 @@ def read_frames(
     Raises:
         DataError: The file is missing, does not decode, or ends before an index, or a frame that is
             asked for is damaged (PyAV alone notices).
-        ValueError: An index is negative, or there is none.
+        ValueError: An index is no whole number of 0 or more, or there is none; there is no such
+            decoder, or `short_side_px` is below 1.
     """
+    if decoder not in get_args(Decoder):
+        raise ValueError(f"decoder must be {' or '.join(get_args(Decoder))}, got {decoder!r}")
+    if short_side_px is not None and short_side_px < 1:
+        raise ValueError(f"short_side_px must be at least 1, got {short_side_px}")
     resize: Resize = (
         partial(resize_short_side, short_side_px=short_side_px) if short_side_px else _as_decoded
     )
@@ -107,8 +112,10 @@ def read_frames(
     if indices is None:
         return guarded(path, partial(read, None))
     wanted, position = np.unique(indices, return_inverse=True)
-    if not len(wanted) or wanted[0] < 0:
-        raise ValueError(f"indices must be 0 or more and at least one, got {indices}")
+    if not len(wanted) or wanted.dtype.kind not in "iu" or wanted[0] < 0:
+        raise ValueError(
+            f"indices must be whole numbers, 0 or more and at least one, got {indices}"
+        )
     frames = guarded(path, partial(read, wanted))
     return frames if np.array_equal(wanted, indices) else frames[position]
 
@@ -153,8 +160,10 @@ def guarded(path: Path, decode: Callable[[], T]) -> T:
     """The result of `decode`; its errors and a standstill are told in one line with the file."""
     import av
 
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    if not isinstance(path, Path):
+        raise ValueError(f"path must be a pathlib.Path, got {path!r}")
+    if (problem := absent(path)) is not None:
+        raise problem
     seconds = DEADLINE_SECONDS + path.stat().st_size / _BYTES_A_SECOND
     try:
         return within(seconds, decode)

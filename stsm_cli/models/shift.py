@@ -62,14 +62,16 @@ def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: AlphaLi
         alpha: Fraction of all channels that move (see `parse_alpha`).
 
     Raises:
-        ValueError: `dims` or `alpha` is not valid; `x` is neither frames nor features; the number
-            of frames is not a multiple of `num_frames`.
+        ValueError: `dims` or `alpha` is not valid; `x` is no tensor, or neither frames nor
+            features; the number of frames is not a multiple of `num_frames`.
 
     Source:
         Paper section 3. At `T`, α=1/4 it is the shift of mit-han-lab/temporal-shift-module,
         ops/temporal_shift.py, with `fold_div` 8.
     """
     if not isinstance(x, Tensor):  # a proxy of torch.fx, whose graph takes no Fraction
+        if not hasattr(x, "__torch_function__"):
+            raise ValueError(f"x is {type(x).__name__}, a shift takes a tensor")
         text: Any = str(parse_alpha(alpha))
         return handle_torch_function(shift, (x,), x, num_frames=num_frames, dims=dims, alpha=text)
     return _shifted(x, frames_per_video(x, num_frames), channel_slices(x.shape[1], dims, alpha))
@@ -78,17 +80,21 @@ def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: AlphaLi
 class SpatioTemporalShift(nn.Module):
     """`shift` as a module: frames or features in, the same shape out.
 
+    `dims` and `alpha` stay as they were given: set later, they change what is printed alone.
+
     Args:
         num_frames: T of frames; features (N, C, T, H, W) have their own.
         dims: Sum of groups of axes, such as `T+H+W`.
         alpha: Fraction of all channels that move.
 
     Raises:
-        ValueError: `num_frames` is below 1, or `dims` or `alpha` is not valid.
+        ValueError: `num_frames` is no whole number or below 1, or `dims` or `alpha` is not valid.
     """
 
     def __init__(self, num_frames: int, dims: str, alpha: AlphaLike) -> None:
         super().__init__()
+        if not hasattr(num_frames, "__index__"):
+            raise ValueError(f"num_frames ({num_frames!r}) must be a whole number")
         if num_frames < 1:
             raise ValueError(f"num_frames ({num_frames}) must be at least 1")
         groups = parse_dims(dims)
@@ -127,12 +133,16 @@ class ShiftedConv(SpatioTemporalShift):
         alpha: Fraction of all channels that move.
 
     Raises:
-        ValueError: As `SpatioTemporalShift`; called, where a Conv3d gets features without a batch.
+        ValueError: As `SpatioTemporalShift`; or `net` is no Conv2d or Conv3d whose channels are
+            known; called, where a Conv3d gets features without a batch.
     """
 
     def __init__(
         self, net: nn.Conv2d | nn.Conv3d, *, num_frames: int, dims: str, alpha: AlphaLike
     ) -> None:
+        if not isinstance(net, nn.Conv2d | nn.Conv3d) or net.in_channels < 1:
+            what = type(net).__name__
+            raise ValueError(f"net is {what}, not a Conv2d or Conv3d whose channels are known")
         super().__init__(num_frames, dims, alpha)
         self.net = net
         self.slices = slices_of(net.in_channels, *self._parsed)
@@ -180,6 +190,8 @@ class ShiftedConv(SpatioTemporalShift):
 
         One node, so that the traced network trains as this one does.
         """
+        if not hasattr(x, "tracer"):
+            raise ValueError(f"x is {type(x).__name__}, a shift takes a tensor")
         if path := x.tracer.path_of_module(self):
             return x.tracer.create_proxy("call_module", path, (x,), {})
         return self.net(super().forward(x))  # traced by itself, it cannot be a part
@@ -215,14 +227,16 @@ def insert_shift(
             network has residual blocks that begin with a convolution: `shift_sites` finds them.
 
     Raises:
-        ValueError: An argument is not valid, a target is no 2D or 3D convolution of `model`, or one
-            of several places or of unknown width, the network has no known block, is scripted, or
-            has a shift already.
+        ValueError: An argument is not valid, there is no target, one is no 2D or 3D convolution of
+            `model`, or one of several places or of unknown width, the network has no known block,
+            is scripted, or has a shift already.
     """
     for name, module in model.named_modules():
         if isinstance(module, SpatioTemporalShift):
             raise ValueError(f"the network has a shift already, at {name!r}")
     convs = target_convs(model, targets)
+    if not convs:
+        raise ValueError("targets is empty: no convolution to shift; None finds them")
     alpha = SpatioTemporalShift(num_frames, dims, alpha).alpha  # refuses what is wrong, at α=0 too
     if alpha == 0:
         return model

@@ -76,7 +76,8 @@ def shift_sites(model: nn.Module) -> list[str]:
     in ConvNeXt (before the depthwise 7×7, which still sees (N·T, C, H, W): the channels go last
     behind it). A branch that begins with several layers, or with another kind of layer, has none.
 
-    Where a stage has 23 such blocks or more (R-101, R-152), every second one. ours: in any network.
+    Where a stage has 23 such blocks or more (R-101, R-152), every second one of each stage.
+    ours: in any network.
 
     Raises:
         ValueError: `model` has no such block, or none that `torch.fx` can trace.

@@ -44,7 +44,7 @@ def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[Chan
         alpha: Fraction of all channels that move (see `parse_alpha`).
 
     Raises:
-        ValueError: `dims` or `alpha` is not valid.
+        ValueError: `dims` or `alpha` is not valid, or C is below 0.
 
     Examples:
         >>> [(part.direction, part.start, part.stop) for part in channel_slices(64, "T", "1/4")]
@@ -52,6 +52,8 @@ def channel_slices(num_channels: int, dims: str, alpha: AlphaLike) -> tuple[Chan
         >>> [(part.direction, part.start, part.stop) for part in channel_slices(64, "T-", "1/8")]
         [(-1, 0, 8)]
     """
+    if num_channels < 0:
+        raise ValueError(f"num_channels ({num_channels}) must be at least 0")
     plain = str(alpha) if isinstance(alpha, Fraction) else alpha
     return slices_of(num_channels, *_parse(dims, plain))
 

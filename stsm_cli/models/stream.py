@@ -42,11 +42,14 @@ class FrameStream:
         network: A 2D network over frames, its shift causal or none; it is copied.
 
     Raises:
-        ValueError: Frames of `network` see later ones, or see earlier ones by more than a shift
-            (see `stream_obstacle`).
+        ValueError: It is no network of `build_model`; or its frames see later ones, or earlier
+            ones by more than a shift, as the message says.
     """
 
     def __init__(self, network: Network) -> None:
+        if not isinstance(network, Network):
+            made = "a network of `build_model`, which reads `T-` in a recipe"
+            raise ValueError(f"FrameStream takes {made}, got {type(network).__name__}")
         if (problem := stream_obstacle(network)) is not None:
             raise ValueError(problem)
         self._network = deepcopy(network).eval()
@@ -60,11 +63,16 @@ class FrameStream:
 
     @torch.inference_mode()
     def step(self, frames: Tensor) -> Tensor:
-        """Scores (N, K), float32, of the next frame of each of N streams (N, C, H, W), normalised.
+        """Scores (N, K) of the next frame of each of N streams (N, C, H, W), normalised.
+
+        They are of the network's type.
 
         Raises:
-            ValueError: It is not of the size of the frames before it.
+            ValueError: It is not (N, C, H, W), or not of the size of the frames before it.
         """
+        if frames.dim() != 4 or frames.shape[1] != len(self._network.view.mean):
+            channels = len(self._network.view.mean)
+            raise ValueError(f"frames are {tuple(frames.shape)}, not (N, {channels}, H, W)")
         if frames.shape != (self._shape or frames.shape):
             sizes = f"{tuple(frames.shape)}, those before it {tuple(self._shape or ())}"
             raise ValueError(f"frames are {sizes}; `restart` begins other videos")

@@ -4,7 +4,9 @@ A file of `stsm convert` calls a shifted convolution as a plain one (`layer1.0.c
 `.net`): the shift has no parameters, so one file starts TSN, TSM and STSM.
 """
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ NON_LOCAL = ".non_local"
 _MOST_NAMES = 5
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path | str) -> dict[str, Tensor]:
     """The tensors of a file of `stsm convert` or a checkpoint of `stsm train`, on the CPU.
 
     Or of a state dict that was saved by itself, or as `state_dict` of a dictionary. Their names are
@@ -33,7 +35,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing, damaged, or another project's.
     """
-    return _read(path)[0]
+    return _read(Path(path))[0]
 
 
 def num_classes(path: Path) -> int:
@@ -51,20 +53,28 @@ def num_classes(path: Path) -> int:
 def load_weights(model: nn.Module, path: Path | str) -> None:
     """Fill all of `model` with the weights at `path`, to test them.
 
+    Weights of another shift are refused where the file says which it was, as those of `stsm
+    export` and most of `stsm convert` do; a checkpoint tells only whether there was one. What
+    `plain_state_dict` gave does not tell that: `model.load_state_dict(read_weights(path))`.
+
     Raises:
         CheckpointError: As `read_weights`; or the tensors are not exactly those of `model`, or of
-            the file and the model only one has a shift.
+            the file and the model only one has a shift, or they have different ones.
     """
     path = Path(path)
     weights, is_shifted = _read(path)
-    has_shift = any(isinstance(module, ShiftedConv) for module in model.modules())
-    recipe = _header(path).get("recipe")
+    shift = _shift_of(model)
+    header = _header(path)
+    recipe = header.get("recipe")
     hint = "test it under the recipe it was trained with" + (f", {recipe}" if recipe else "")
-    if is_shifted != has_shift:
-        file, network = ("with", "none") if is_shifted else ("without", "one")
+    if is_shifted != bool(shift):
+        file, network = ("trained with", "none") if is_shifted else ("trained without", "one")
+        if not is_shifted and not header:  # of `plain_state_dict`, it may have had one
+            file, hint = "its names are those without", f"{hint}, or `load_state_dict` fills it"
         raise CheckpointError(
-            f"{path}: trained {file} a shift, but the recipe's network has {network}", hint=hint
+            f"{path}: {file} a shift, but the recipe's network has {network}", hint=hint
         )
+    _compare_rules(path, _stated_shift(header), shift)
     _check_frames(path, model, weights)
     tensors = plain_state_dict(model)
     if problems := differences(tensors, weights):
@@ -104,13 +114,15 @@ def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) ->
     Raises:
         CheckpointError: They were trained under another rule than the network of `config` follows.
     """
-    header = _header(path)
-    stated = header if trained is None else _rules_and_shift(trained)
-    wanted = _rules_and_shift(config)
+    stated = _header(path) if trained is None else _rules_and_shift(trained)
+    _compare_rules(path, stated, _rules_and_shift(config))
+
+
+def _compare_rules(path: Path, stated: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     others = [key for key in wanted if stated.get(key, wanted[key]) != wanted[key]]
     if others:
         found, asked = (", ".join(f"{key} {of[key]}" for key in others) for of in (stated, wanted))
-        recipe = header.get("recipe")
+        recipe = _header(path).get("recipe")
         edits = " ".join(f"--set {key}={stated[key]}" for key in others)
         if "model.shift.dims" in others and "model.shift.alpha" not in stated:
             edits += " --set model.shift.alpha=1/4"  # TSM's default, else it would be the recipe's
@@ -118,6 +130,22 @@ def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) ->
             f"{path}: trained with {found}, but the recipe's network has {asked}",
             hint=edits + (f", or recipe {recipe}" if recipe else ""),
         )
+
+
+def _shift_of(model: nn.Module) -> dict[str, str]:
+    """The shift of a network, as `_rules_and_shift` has it; empty if it has none."""
+    for module in model.modules():
+        if isinstance(module, ShiftedConv):
+            return {"model.shift.dims": module.dims, "model.shift.alpha": str(module.alpha)}
+    return {}
+
+
+def _stated_shift(header: Mapping[str, str]) -> Mapping[str, str]:
+    """The same of a file: by the card of `stsm export`, or by the header of `stsm convert`."""
+    with suppress(ValueError, KeyError, TypeError):
+        shift = json.loads(header["stsm.card"])["recipe"]["model"]["shift"]
+        return {f"model.shift.{key}": str(shift[key]) for key in ("dims", "alpha")}
+    return header
 
 
 def _header(path: Path) -> dict[str, str]:

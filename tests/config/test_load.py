@@ -255,3 +255,10 @@ def test_a_title_says_that_a_section_was_asked_for_or_cleared(write, override, e
     write("mine.yaml", f"extends: synth/tsn\n{section}: {{{name}: {{}}}}\n")
     assert load_recipe("mine").title == load_recipe("mine", [override]).title == "mine"
     assert load_recipe("mine", [f"{key}=null"]).title == f"mine + {key}=null"
+
+
+def test_from_python_a_path_is_enough_and_one_text_is_not():
+    assert load_recipe(Path("synth/stsm")).recipe == load_recipe("synth/stsm").recipe
+    says = r"overrides is the text 'optim.lr=1'; a list of them is \['optim.lr=1'\]"
+    with pytest.raises(ValueError, match=says):
+        load_recipe("synth/stsm", "optim.lr=1")

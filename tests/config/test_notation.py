@@ -2,6 +2,7 @@ import doctest
 import re
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from stsm_cli.config import notation
@@ -78,6 +79,8 @@ def test_all_diagonals_are_groups_of_their_own():
         ("tH-", "dims 'tH-': unknown axis 't'"),
         ("hw", "dims 'hw': unknown axis 'h'"),
         ("Hx", "dims 'Hx': unknown axis 'x'; the axes are T, H and W"),
+        (None, "dims None is not a text such as T+H+W"),
+        (["T"], "dims ['T'] is not a text such as T+H+W"),
         ("Hh", "dims 'Hh': an axis is repeated in group 'Hh'"),
         ("Hw+wH", "dims 'Hw+wH': group 'wH' is repeated"),
         ("Th+Th-", "dims 'Th+Th-': group 'Th-' is repeated"),
@@ -101,6 +104,10 @@ def test_wrong_dims_are_named(dims, says):
         (0, Fraction(0)),
         (1, Fraction(1)),
         ("1", Fraction(1)),
+        (np.float32(0.375), Fraction(3, 8)),
+        (np.int64(1), Fraction(1)),
+        (1e-7, Fraction(1e-7)),
+        (1e-300, Fraction(1e-300)),
     ],
 )
 def test_alpha_is_exact(value, alpha):
@@ -114,7 +121,9 @@ def test_alpha_is_exact(value, alpha):
         ("5/4", "alpha 5/4 is outside"),
         ("-1/8", "alpha -1/8 is outside"),
         (2, "alpha 2 is outside"),
-        (-0.5, "alpha -1/2 is outside"),
+        (-0.5, "alpha -0.5 is outside"),
+        (1.0000001, "alpha 1.0000001 is outside"),
+        (-1e-9, "alpha -1e-09 is outside"),
     ],
 )
 def test_alpha_outside_0_to_1_is_named(value, says):

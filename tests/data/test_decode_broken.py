@@ -1,3 +1,5 @@
+from functools import partial
+
 import av
 import numpy as np
 import pytest
@@ -17,10 +19,23 @@ def test_an_index_past_the_end_is_named(counters, decoder, read_first):
 
 
 @decoders
-@pytest.mark.parametrize("indices", [[4, -1], []])
-def test_negative_or_no_indices_are_misuse(counters, decoder, indices):
-    with pytest.raises(ValueError, match=r"indices must be 0 or more and at least one, got \["):
-        read_frames(counters / "gop12.mp4", np.array(indices, dtype=int), decoder=decoder)
+@pytest.mark.parametrize("indices", [[4, -1], [], [0.5], [True, False]])
+def test_indices_that_name_no_frame_are_misuse(counters, decoder, indices):
+    says = r"indices must be whole numbers, 0 or more and at least one, got \["
+    with pytest.raises(ValueError, match=says):
+        read_frames(counters / "gop12.mp4", np.array(indices), decoder=decoder)
+
+
+def test_other_misuse_is_no_fault_of_the_video(counters):
+    path = counters / "gop12.mp4"
+    with pytest.raises(ValueError, match="decoder must be decord or pyav, got 'opencv'"):
+        read_frames(path, None, decoder="opencv")
+    for size in (0, -3):
+        with pytest.raises(ValueError, match=f"short_side_px must be at least 1, got {size}"):
+            read_frames(path, None, short_side_px=size)
+    for read in (probe, partial(read_frames, indices=None)):
+        with pytest.raises(ValueError, match=r"path must be a pathlib\.Path, got '.*mp4'"):
+            read(str(path))
 
 
 def broken_file(name, good, path, remux):
@@ -97,5 +112,5 @@ def test_a_cut_webm_has_fewer_frames(tmp_path, counters, read_counter, decoder):
 def test_a_missing_file_is_named(tmp_path, decoder):
     with pytest.raises(DataError, match=r"nowhere\.mp4: no such file$"):
         read_frames(tmp_path / "nowhere.mp4", None, decoder=decoder)
-    with pytest.raises(DataError, match=r"no such file$"):
+    with pytest.raises(DataError, match=r"is a folder, not a video$"):
         probe(tmp_path)

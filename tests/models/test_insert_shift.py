@@ -6,6 +6,7 @@ import pickle
 import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -177,6 +178,7 @@ def scripted(model):
             {},
             "Sequential has no residual block that is known here",
         ),
+        (Own, {"targets": []}, "targets is empty: no convolution to shift"),
         (lambda: insert_shift(Own(), **STSM), {}, "has a shift already, at 'body.a.conv1'"),
     ],
 )
@@ -444,6 +446,25 @@ def test_a_weight_with_a_parametrization_is_computed_once():
     torch.testing.assert_close(site(x), plain(shift(x, **STSM)), rtol=0, atol=0)
     for name, value in plain.state_dict().items():
         assert torch.equal(site.net.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("net", "what"),
+    [
+        (nn.LazyConv2d(6, 1), "LazyConv2d"),
+        (nn.Conv1d(8, 6, 1), "Conv1d"),
+        (nn.Linear(8, 6), "Linear"),
+    ],
+)
+def test_a_layer_that_cannot_be_shifted_is_refused(net, what):
+    says = f"net is {what}, not a Conv2d or Conv3d whose channels are known"
+    with pytest.raises(ValueError, match=says):
+        ShiftedConv(net, **STSM)
+
+
+def test_what_is_no_tensor_is_refused():
+    with pytest.raises(ValueError, match="x is ndarray, a shift takes a tensor"):
+        ShiftedConv(nn.Conv2d(8, 6, 1), **STSM)(np.zeros((8, 8, 3, 3)))
 
 
 def test_features_before_a_3d_convolution_have_a_batch_axis():

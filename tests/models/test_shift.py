@@ -371,6 +371,7 @@ def test_the_module_is_the_function_and_says_what_it_does():
         ({"num_frames": 0}, "num_frames (0) must be at least 1"),
         ({"x": torch.zeros(10, 3)}, "x has 2 dimensions"),
         ({"x": torch.zeros(())}, "x has 0 dimensions"),
+        ({"x": [1.0]}, "x is list, a shift takes a tensor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -385,6 +386,8 @@ def test_errors_name_the_value(changes, says):
     ("arguments", "says"),
     [
         ((0, "T", "1/4"), "num_frames (0) must be at least 1"),
+        ((8.0, "T", "1/4"), "num_frames (8.0) must be a whole number"),
+        (("8", "T", "1/4"), "num_frames ('8') must be a whole number"),
         ((8, "TT", "1/4"), "dims 'TT': an axis is repeated"),
         ((8, "T", "5/4"), "alpha 5/4 is outside"),
     ],

@@ -4,9 +4,11 @@ import re
 
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from stsm_cli.config.schema import ModelConfig
 from stsm_cli.models.build import build_model
+from stsm_cli.models.shift import insert_shift
 from stsm_cli.models.stream import FrameStream
 
 
@@ -93,6 +95,20 @@ def test_frames_of_another_size_are_refused():
     )
     with pytest.raises(ValueError, match=re.escape(says)):
         stream.step(torch.randn(1, 3, 16, 16))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 16, 16), (3, 16, 16), (2, 5, 3, 16, 16)])
+def test_what_is_no_frame_is_refused_and_not_remembered(shape):
+    stream = FrameStream(network())
+    with pytest.raises(ValueError, match=re.escape(f"frames are {shape}, not (N, 3, H, W)")):
+        stream.step(torch.randn(shape))
+    assert stream.step(torch.randn(2, 3, 16, 16)).shape == (2, 3)
+
+
+def test_a_network_of_another_library_is_refused():
+    says = "FrameStream takes a network of `build_model`, which reads `T-` in a recipe, got ResNet"
+    with pytest.raises(ValueError, match=says):
+        FrameStream(insert_shift(resnet18(), num_frames=8, dims="T-"))
 
 
 @pytest.mark.parametrize("dims", ["T", "T+H+W", "H+THw"])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -182,6 +183,33 @@ def test_weights_to_test_have_a_shift_or_not(converted, tmp_path):
     path = trained(tmp_path / "last.pt", model("resnet_small", shift=TSM))
     with pytest.raises(CheckpointError, match=r"last.pt: trained with a shift, but .* has none"):
         load_weights(model("resnet_small"), path)
+
+
+def test_a_plain_state_dict_does_not_tell_whether_there_was_a_shift(tmp_path):
+    source, network = (model("resnet_small", shift=STSM) for _ in range(2))
+    for name, save in (("plain.pt", torch.save), ("plain.safetensors", save_file)):
+        save(plain(source), tmp_path / name)
+        with pytest.raises(CheckpointError, match="its names are those without a shift") as caught:
+            load_weights(network, tmp_path / name)
+        assert caught.value.hint.endswith("trained with, or `load_state_dict` fills it")
+        network.load_state_dict(read_weights(str(tmp_path / name)))
+        assert_equal(network, plain(source))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "edits"),
+    [
+        ("order/stsm", "--set model.shift.dims=T-+H+W"),
+        ("order/tsm", "--set model.shift.dims=T-+H+W --set model.shift.alpha=3/8"),
+    ],
+)
+def test_weights_of_another_shift_are_refused_by_their_card(recipe, edits):
+    file = Path(__file__).parents[2] / "weights/order/stsm_causal.safetensors"
+    network = build_model(load_recipe(recipe, ["model.num_classes=16"]).model)
+    with pytest.raises(CheckpointError, match=r"trained with model.shift.dims T-\+H\+W") as caught:
+        load_weights(network, file)
+    assert caught.value.hint.startswith(edits)
+    assert not torch.equal(network.fc.weight, read_weights(file)["fc.weight"])
 
 
 @pytest.mark.parametrize("name", ["weights/none.safetensors", "none.pt"])
