@@ -54,8 +54,8 @@ def merge_records(out: Path, others: Sequence[Path]) -> tuple[list[Path], list[T
     """Copy the records below `others` that are missing below `out`; all are read before.
 
     Returns:
-        The new files, and the runs with two records that differ: of `out` and of another folder,
-        or, of those that `out` has now, with other scores in two tables.
+        The new files, and the runs with two records whose scores differ: of `out` and of another
+        folder, or, of those that `out` has now, in two tables.
 
     Raises:
         UsageError: A folder has no records, or `out` cannot be written.
@@ -71,7 +71,7 @@ def merge_records(out: Path, others: Sequence[Path]) -> tuple[list[Path], list[T
         twice += [
             Twice(out / place, found.file, _top1(known[place], found))
             for place, found in theirs.items()
-            if place in known and found.record != known[place].record
+            if place in known and _differ(known[place].record.score, found.record.score)
         ]
         known |= {place: found for place, found in theirs.items() if place not in known}
     missing = [place for place, found in known.items() if found.file != out / place]

@@ -33,7 +33,10 @@ Slurm = Annotated[
     ),
 ]
 LOGS = "slurm"  # beside the run folders
-WAIT = "with --slurm the same command leaves such runs alone; without it, cancel the jobs first"
+WAIT = (
+    "with --slurm the same command leaves such runs alone; without it, cancel the jobs first: "
+    "scancel ID, for cluster=local kill -INT ID"
+)
 
 
 class Submitter:
@@ -63,6 +66,7 @@ class Submitter:
 
         self._at_once, self._open, self._data = at_once, open_data, data
         self._cluster = parse_cluster(settings, workers=workers)
+        refuse_device(self._cluster, device)
         self._options = ["--device", device, "--workers", str(self._cluster.workers)]
         self._options += ["--decoder", decoder] if decoder else []
         self._jobs: dict[str, Submitted] = {}  # by the recipe's hash
@@ -138,6 +142,18 @@ def refuse_nproc(nproc: int) -> None:
             f"--nproc {nproc}: a job has as many processes as --slurm asks for",
             hint="`gpus_per_node` or `ntasks_per_node` and `nodes` say how many",
         )
+
+
+def refuse_device(cluster: "Cluster", device: str) -> None:
+    """Refuse a device that this machine lacks, where the jobs run on it.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    if cluster.name == "local":
+        from stsm_cli.engine.device import choose_device
+
+        choose_device(device)
 
 
 def submit_training(context: typer.Context, out: Path, cluster: "Cluster") -> "Submitted":

@@ -15,7 +15,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
-from stsm_cli.cli.submit import Slurm, print_jobs, refuse_nproc, submit_training
+from stsm_cli.cli.submit import Slurm, print_jobs, refuse_device, refuse_nproc, submit_training
 from stsm_cli.errors import UsageError
 from stsm_cli.printable import harmless
 
@@ -227,6 +227,7 @@ def _submit(
 
     refuse_nproc(context.params["nproc"])
     cluster = parse_cluster(slurm, workers=workers)
+    refuse_device(cluster, context.params["device"])
     job = make_job()
     check(job)
     check_processes(job.recipe, cluster.num_processes)

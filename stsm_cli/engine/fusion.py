@@ -38,6 +38,9 @@ def fuse(
 ) -> Evaluation:
     """One test of two, which the first run's folder keeps as `fused_file`, if it can be written.
 
+    Where a fusion with another run of the second's folder name is kept there, the name ends in the
+    beginning of the hash of the second's weights.
+
     Args:
         weights: Of each, above 0.
         by: `prob`: the weighted mean of the class probabilities. `logits`: the softmax of the
@@ -66,26 +69,28 @@ def fuse(
         **{key: getattr(first.result, key) for key in _SHARED},
         **vars(summary(scores, manifest, first.recipe)),
     )
-    _keep(fused_file(first, second, weights=weights, by=by), result, progress)
+    path = fused_file(first, second, weights=weights, by=by)
+    if _is_of_another(path, second):
+        path = path.with_stem(f"{path.stem}-{str(second.result.weights_sha256)[:8]}")
+    _keep(path, result, progress)
     return Evaluation(result, scores, manifest)
 
 
 def _keep(path: Path, result: Result, progress: Progress) -> None:
-    place = " in the place of a fusion of other weights" if _holds_another(path, result) else ""
     try:
         write_result(path, result)
-        progress.message(f"kept as {path}{place}")
+        progress.message(f"kept as {path}")
     except StsmError as error:  # the numbers are worth more than the file
         progress.message(f"warning: {error}")
 
 
-def _holds_another(path: Path, result: Result) -> bool:
-    """Whether the file is of other runs: a name is of folders, which may be called alike."""
+def _is_of_another(path: Path, second: KeptTest) -> bool:
+    """Whether the file tells of another second run: folders may be called alike."""
     try:
-        old, _ = read_stored(path, Result, "a result", StsmError)
+        kept, _ = read_stored(path, Result, "a result", StsmError)
     except StsmError:  # none, or not to be read
         return False
-    return old.weights_sha256 != result.weights_sha256
+    return str(kept.weights_sha256).rpartition("+")[2] != str(second.result.weights_sha256)
 
 
 def fused_file(

@@ -22,7 +22,7 @@ class Cluster:
     Attributes:
         name: `slurm`, or `local`: processes on this machine.
         workers: Processes that read videos, in each task.
-        sbatch: Options of sbatch that are passed on as they are.
+        sbatch: Options of sbatch that are passed on as they are; those without a value are True.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Cluster:
     nodes: int
     tasks_per_node: int
     workers: int
-    sbatch: Mapping[str, str]
+    sbatch: Mapping[str, str | bool]
 
     @property
     def num_processes(self) -> int:
@@ -43,7 +43,7 @@ class Cluster:
         Args:
             at_once: How many jobs of an array may run side by side; None for any number.
         """
-        gpus = self.sbatch.get("gpus_per_node", "0").rpartition(":")[2]
+        gpus = str(self.sbatch.get("gpus_per_node", "0")).rpartition(":")[2]
         parameters: dict[str, Any] = {
             "name": "stsm",
             "timeout_min": self.minutes,
@@ -63,7 +63,8 @@ class Cluster:
 def parse_cluster(text: str, *, workers: int | None) -> Cluster:
     """Parse the value of `--slurm`: `partition=gpu,gpus_per_node=8,time=48:00:00`.
 
-    The keys are sbatch's long options. A job has one task a GPU, or `ntasks_per_node`; a task has
+    The keys are sbatch's long options; one without a value, such as exclusive, is `exclusive=true`.
+    A job has one task a GPU, or `ntasks_per_node`; a task has
     a CPU for itself and one for each of its `workers`: `cpus_per_task` and `workers` follow from
     each other where only one is given.
 
@@ -72,8 +73,8 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
             submitit is not installed.
     """
     values = {}
-    for part in re.split(r",(?=[\w-]+=)", text):  # a comma inside a value stays
-        key, equals, value = part.partition("=")
+    for part in re.split(r",(?=\s*[\w-]+\s*=)", text):  # a comma inside a value stays
+        key, equals, value = map(str.strip, part.partition("="))
         if not key or not equals or not value:
             raise UsageError(f"--slurm {part}: must be KEY=VALUE")
         values[key.replace("-", "_")] = value
@@ -93,6 +94,10 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
         raise UsageError("--slurm: a job's `time` is missing", hint="such as time=48:00:00")
     if name == "local" and values.get("nodes", "1") != "1":
         raise UsageError(f"--slurm nodes={values['nodes']}: cluster=local is one machine")
+    if "chdir" in values:
+        raise UsageError(
+            f"--slurm chdir={values['chdir']}: jobs run in the folder that they are submitted from"
+        )
     _check_gpus(values)
     if workers is None:
         cpus = values.get("cpus_per_task")
@@ -107,7 +112,7 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
         _count("nodes", values.pop("nodes", "1")),
         _count(told_by, tasks),
         workers,
-        values,
+        {key: value == "true" or value for key, value in values.items()},
     )
 
 
@@ -125,12 +130,19 @@ def _check_gpus(values: Mapping[str, str]) -> None:
 def _minutes(text: str) -> int:
     """A time limit as sbatch takes it, in whole minutes: `90`, `90:00`, `1:30:00`, `2-12:00:00`."""
     if not re.fullmatch(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", text):
-        raise UsageError(f"--slurm time={text}: must be minutes, H:MM:SS or D-HH:MM:SS")
+        flag = text.partition(",")[2]
+        raise UsageError(
+            f"--slurm time={text}: must be minutes, H:MM:SS or D-HH:MM:SS",
+            hint=f"an option without a value is {flag}=true" if flag else None,
+        )
     days, _, rest = text.rpartition("-")
     parts = [int(part) for part in rest.split(":")]
     units = (3600, 60, 1) if days or len(parts) == 3 else (60, 1)
     seconds = 86400 * int(days or 0) + sum(u * p for u, p in zip(units, parts, strict=False))
-    return max(1, -(-seconds // 60))
+    if seconds <= WARNING_SECONDS:  # trap: 0 is no limit for sbatch
+        least = f"more than {WARNING_SECONDS // 60} minutes, for a job saves so long before its end"
+        raise UsageError(f"--slurm time={text}: must be {least}")
+    return -(-seconds // 60)
 
 
 def _count(key: str, text: str) -> int:

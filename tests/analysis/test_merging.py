@@ -29,6 +29,10 @@ def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def score_otherwise(path):
+    edit(path, score=json.loads(path.read_text())["score"] | {"top5": 98.0})
+
+
 def test_what_is_missing_is_copied_as_it_is_and_the_rest_left(machines):
     a, b = machines
     (theirs,) = b.glob("records/*/*/1-2-*.json")
@@ -45,8 +49,10 @@ def test_what_is_missing_is_copied_as_it_is_and_the_rest_left(machines):
 def test_of_a_run_that_both_did_the_first_record_stays_and_both_are_told(machines):
     a, b = machines
     (ours,), (theirs,) = (folder.glob("records/*/*/3-8-*.json") for folder in machines)
-    edit(theirs, seconds=9.0)
     before = ours.read_bytes()
+    edit(theirs, seconds=9.0)
+    assert merge_records(a, [b])[1] == []  # another time is no other result
+    score_otherwise(theirs)
     _, (twice,) = merge_records(a, [b])
     assert ours.read_bytes() == before
     assert str(twice) == f"{ours} stays, top-1 70.00 %; {theirs} is of the same run, 70.00 %"
@@ -113,7 +119,7 @@ def test_of_two_folders_that_have_what_is_missing_the_first_counts(machines, tmp
     shutil.copytree(b, tmp_path / "c")
     (theirs,) = b.glob("records/*/*/1-2-*.json")
     third = tmp_path / "c" / theirs.relative_to(b)
-    edit(third, seconds=9.0)
+    score_otherwise(third)
     (new,), (twice,) = merge_records(a, [b, tmp_path / "c"])
     assert new.read_bytes() == theirs.read_bytes()
     assert str(twice) == f"{new} stays, top-1 60.00 %; {third} is of the same run, 60.00 %"

@@ -43,7 +43,7 @@ def test_two_runs_become_one_result(two_runs, capsys):
     assert other["fused"]["by"] == "prob"  # as it was
 
 
-def test_a_fusion_in_the_place_of_another_is_told(two_runs, capsys):
+def test_fusions_with_runs_of_one_folder_name_stay_apart(two_runs, capsys):
     output.use(output.Output())
     file = Path("runs/small/fuse-flow-synth-1x1@28.json")
 
@@ -54,9 +54,13 @@ def test_a_fusion_in_the_place_of_another_is_told(two_runs, capsys):
 
     for _ in range(2):
         assert f"kept as {file}\n" in told()
-    other = json.loads(file.read_text()) | {"weights_sha256": "0" * 64}
-    file.write_text(json.dumps(other))
-    assert f"kept as {file} in the place of a fusion of other weights\n" in told()
+    kept = json.loads(file.read_text())
+    first, second = kept["weights_sha256"].split("+")
+    file.write_text(json.dumps(kept | {"weights_sha256": f"{first}+{'0' * 64}"}))
+    other, before = file.with_stem(f"{file.stem}-{second[:8]}"), file.read_bytes()
+    assert f"kept as {other}\n" in told()
+    assert file.read_bytes() == before
+    assert json.loads(other.read_text())["weights_sha256"] == kept["weights_sha256"]
     file.write_text("{")
     assert f"kept as {file}\n" in told()
 

@@ -131,10 +131,11 @@ def test_records_of_another_machine_are_taken_first(tmp_path, capsys, monkeypatc
     monkeypatch.setattr("stsm_cli.cli.report._write", lambda out, html: [])
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     record, *_ = OLD.glob("records/table1_alpha/synth-*/0-seed0.json")
-    for folder, seconds in ((theirs, 1.5), (ours, 2.5)):
+    for folder, top5 in ((theirs, 90.0), (ours, 91.0)):
         copy = folder / record.relative_to(OLD)
         copy.parent.mkdir(parents=True)
-        copy.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": seconds}))
+        plain = json.loads(record.read_text())
+        copy.write_text(json.dumps(plain | {"score": plain["score"] | {"top5": top5}}))
     assert run(["report", "--out", str(ours), "--from", str(theirs)]) == 0
     told = capsys.readouterr().err.splitlines()
     assert "new records: 0" in told

@@ -198,6 +198,9 @@ def test_train_becomes_a_job_as_it_was_typed(capsys, data, submitted, tiny):
 
 
 def test_what_is_wrong_is_told_before_anything_is_queued(capsys, submitted):
+    for command in (["train", "synth/tsm"], ["ablate", "alpha", "--data", "data"]):
+        assert run([*command, *LOCAL, "--device", "cuda:9"]) == 2
+        assert "--device cuda:9: not available here" in capsys.readouterr().err
     assert run(["train", "synth/tsm", "--slurm", "cluster=local"]) == 2
     assert "error: --slurm: a job's `time` is missing" in capsys.readouterr().err
     for command in (["train", "k400/stsm_r50_8f"], ["ablate", "alpha", "--dataset", "k400"]):

@@ -35,10 +35,10 @@ def test_sbatch_s_options_are_passed_on_and_what_submitit_must_know_is_read():
 @pytest.mark.parametrize(
     ("settings", "workers", "expected"),
     [
-        ("time=1", None, (7, "8")),
-        ("time=1,cpus_per_task=4", None, (3, "4")),
-        ("time=1,cpus_per_task=4", 2, (2, "4")),
-        ("time=1", 0, (0, "1")),
+        ("time=3", None, (7, "8")),
+        ("time=3,cpus_per_task=4", None, (3, "4")),
+        ("time=3,cpus_per_task=4", 2, (2, "4")),
+        ("time=3", 0, (0, "1")),
     ],
 )
 def test_workers_and_cpus_follow_from_each_other(settings, workers, expected):
@@ -47,10 +47,10 @@ def test_workers_and_cpus_follow_from_each_other(settings, workers, expected):
 
 
 def test_without_gpus_a_job_is_one_task_unless_more_are_asked_for():
-    assert parse_cluster("time=1", workers=0).tasks_per_node == 1
-    assert parse_cluster("time=1", workers=0).parameters(None)["gpus_per_node"] is None
-    assert "slurm_array_parallelism" not in parse_cluster("time=1", workers=0).parameters(None)
-    assert parse_cluster("time=1,ntasks_per_node=2", workers=0).tasks_per_node == 2
+    assert parse_cluster("time=3", workers=0).tasks_per_node == 1
+    assert parse_cluster("time=3", workers=0).parameters(None)["gpus_per_node"] is None
+    assert "slurm_array_parallelism" not in parse_cluster("time=3", workers=0).parameters(None)
+    assert parse_cluster("time=3,ntasks_per_node=2", workers=0).tasks_per_node == 2
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_without_gpus_a_job_is_one_task_unless_more_are_asked_for():
         ("90", 90),
         ("90:00", 90),
         ("1:30:00", 90),
-        ("0:30", 1),
+        ("2:01", 3),
         ("2-0", 2880),
         ("1-12:30", 2190),
         ("1-0:00:01", 1441),
@@ -77,6 +77,10 @@ def test_time_is_read_as_sbatch_reads_it(limit, minutes):
         ("cluster=pbs,time=3", "--slurm cluster=pbs: must be slurm or local"),
         ("partition=gpu", "--slurm: a job's `time` is missing"),
         ("time=soon", "--slurm time=soon: must be minutes, H:MM:SS or D-HH:MM:SS"),
+        ("time=0", "--slurm time=0: must be more than 2 minutes, for a job saves so long before"),
+        ("time=2:00", "--slurm time=2:00: must be more than 2 minutes"),
+        ("time=60,exclusive", "--slurm time=60,exclusive: must be minutes"),
+        ("time=3,chdir=/tmp", "--slurm chdir=/tmp: jobs run in the folder that they are submitted"),
         ("time=3,nodes=0", "--slurm nodes=0: must be a number of at least 1"),
         ("cluster=local,time=3,nodes=2", "--slurm nodes=2: cluster=local is one machine"),
         ("time=3,gpus_per_node=all", "--slurm gpus_per_node=all: must be a number"),
@@ -117,3 +121,12 @@ def test_without_submitit_the_hint_says_how_to_get_it(monkeypatch):
     with pytest.raises(UsageError, match="--slurm needs submitit") as caught:
         parse_cluster("partition=gpu,time=10", workers=None)
     assert caught.value.hint == "pip install 'stsm[slurm]'"
+
+
+def test_an_option_without_a_value_is_true():
+    cluster = parse_cluster("time=60, exclusive=true ,cluster = local", workers=0)
+    assert cluster.sbatch == {"exclusive": True, "cpus_per_task": "1"}
+    assert cluster.parameters(None)["slurm_additional_parameters"]["exclusive"] is True
+    with pytest.raises(UsageError, match="time=60,exclusive: must be minutes") as raised:
+        parse_cluster("time=60,exclusive", workers=0)
+    assert raised.value.hint == "an option without a value is exclusive=true"
