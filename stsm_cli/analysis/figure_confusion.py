@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from stsm_cli.analysis.figures import FAINT, INK, canvas, label_axes
+from stsm_cli.analysis.figures import FAINT, INK, canvas, fonts_for, label_axes
 from stsm_cli.errors import UsageError
 
 MAX_CLASSES = 50  # more cannot be read
@@ -56,8 +57,10 @@ def confusion_figure(
         for row, column in np.argwhere(matrix):
             colour, text = "white" if shares[row, column] > 0.6 else INK, str(matrix[row, column])
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-        axes.set_xticks(places, classes, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(places, classes)
+        fonts, _ = fonts_for("".join(classes))
+        turned: Any = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(places, classes, family=fonts, **turned)
+        axes.set_yticks(places, classes, family=fonts)
         axes.set_xticks(np.arange(len(classes) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(classes) + 1) - 0.5, minor=True)
         axes.tick_params(which="both", length=0)

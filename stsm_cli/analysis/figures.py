@@ -4,6 +4,7 @@ Nothing is told by colour alone, and the same records give the same bytes.
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.patheffects import withStroke
 
 from stsm_cli.analysis.summary import LABELS, Group
@@ -36,8 +38,9 @@ METHODS = {
 INK, SOFT, FAINT = "#222222", "#555555", "#8a8a8a"
 GUIDE: Any = {"color": "#dddddd", "linewidth": 0.8}
 """Lines that guide the eye along a row."""
+FONT = "DejaVu Sans"  # comes with matplotlib
 SETTINGS: Any = {  # matplotlib's key type is the list of all keys
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -58,9 +61,33 @@ def encode(figure: Figure, kind: str) -> bytes:
     """The bytes of a figure as `svg` or `png`, the same for the same figure."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # see `fonts_for`
         figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
     return buffer.getvalue()
+
+
+def fonts_for(text: str) -> tuple[list[str], str]:
+    """The font of all figures and, where it lacks letters of `text`, one of this machine behind it.
+
+    Of those there the one that lacks fewest.
+
+    Returns:
+        The fonts, and the letters that neither has: they are drawn as boxes.
+    """
+    letters = {letter for letter in text if letter.isprintable()}
+    missing = _lacking(findfont(FONT), letters)
+    if not missing:
+        return [FONT], ""
+    fonts = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
+    best = min(fonts, key=lambda font: len(_lacking(font.fname, missing)))
+    still = _lacking(best.fname, missing)
+    return [FONT, best.name] if still < missing else [FONT], "".join(sorted(still))
+
+
+def _lacking(file: str, letters: set[str]) -> set[str]:
+    font = get_font(file)
+    return {letter for letter in letters if not font.get_char_index(ord(letter))}
 
 
 @contextmanager

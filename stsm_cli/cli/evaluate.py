@@ -228,7 +228,7 @@ def _write_files(
 
 def _draw_confusion(tested: "Evaluation", path: Path) -> None:
     from stsm_cli.analysis.figure_confusion import confusion_figure
-    from stsm_cli.analysis.figures import encode
+    from stsm_cli.analysis.figures import encode, fonts_for
     from stsm_cli.engine.accuracy import confusion_matrix
 
     result, classes = tested.result, tested.manifest.classes
@@ -240,3 +240,6 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
         subtitle=f"{result.protocol}, {about}",
     )
     write_file(path, encode(figure, "png"))
+    if missing := fonts_for("".join(classes))[1]:
+        some = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
+        output.current().message(f"warning: {path}: no font here has {some}: drawn as boxes")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stsm_cli.cli import output
 from stsm_cli.cli.app import run
 from stsm_cli.config.load import load_recipe
 from stsm_cli.data.manifest import Manifest, VideoRecord, write_manifest
@@ -40,6 +41,17 @@ def test_all_that_was_asked_for_is_written(small_run, capsys):
     with Path("t/c.csv").open() as file:
         assert sum(int(row["correct"]) for row in csv.DictReader(file)) == result["correct"]
     assert Path("t/c.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_letters_that_cannot_be_drawn_are_told(small_run, capsys, monkeypatch):
+    output.use(output.Output())  # the fixture's is quiet
+    lacks = "日本語の文字"
+    monkeypatch.setattr(
+        "stsm_cli.analysis.figures.fonts_for", lambda text: (["DejaVu Sans"], lacks)
+    )
+    assert run(["eval", "--confusion", "c.png"]) == 0
+    told = "warning: c.png: no font here has 日, 本, 語, の, 文, ...: drawn as boxes\n"
+    assert told in capsys.readouterr().err
 
 
 def test_a_result_says_what_it_is_about(small_run, capsys):
