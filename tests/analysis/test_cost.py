@@ -13,6 +13,7 @@ from stsm_cli.analysis.cost import model_cost, shipped_costs
 from stsm_cli.analysis.counting import count_cost, shifted_channels
 from stsm_cli.analysis.paper_cost import TEST_CROP_PX, TRAIN_CROP_PX
 from stsm_cli.analysis.printed_cost import paper_costs
+from stsm_cli.analysis.records import read_records
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.models.build import build_model
 
@@ -127,3 +128,20 @@ def test_any_other_network_is_counted(changes, monkeypatch):
     assert model_cost(config, size_px=224) is None
     model_cost.cache_clear()
     assert asked == [config]
+
+
+def test_the_shipped_records_have_the_counts_of_their_networks():
+    counted = {}
+
+    def cost(recipe):
+        key = recipe.model, recipe.test.crop_px
+        if key not in counted:
+            counted[key] = model_cost(key[0], size_px=key[1])
+        return counted[key]
+
+    for record in read_records(Path(__file__).parents[2] / "results"):
+        costs = [cost(one.recipe) for one in (record, record.flow) if one]
+        counts = sum(cost.macs for cost in costs), sum(cost.params for cost in costs)
+        assert (record.network.macs, record.network.params) == counts, (record.table, record.row)
+        assert record.network.size_px == record.recipe.test.crop_px
+    assert len(counted) > 50
