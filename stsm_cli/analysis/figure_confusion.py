@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from textwrap import fill
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from stsm_cli.analysis.figures import FAINT, INK, canvas, fonts_for, label_axes
@@ -50,17 +50,17 @@ def confusion_figure(
     subtitle = fill(subtitle, int(inches / 0.085))
     line_inches = 0.19 * len(f"{title}\n{subtitle}".splitlines())
     shares, places = matrix / np.maximum(1, matrix.sum(1, keepdims=True)), range(len(classes))
-    with canvas(inches + name_inches + 0.6, inches + name_inches + 0.6 + line_inches) as figure:
+    fonts, _ = fonts_for("".join((title, subtitle, *classes)))
+    width = inches + name_inches + 0.6
+    with canvas(width, width + line_inches) as figure, rc_context({"font.family": fonts}):
         axes = figure.subplots()
         label_axes(axes, title, subtitle, xlabel="predicted", ylabel="true")
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)  # dark, not black, at 1
         for row, column in np.argwhere(matrix):
             colour, text = "white" if shares[row, column] > 0.6 else INK, str(matrix[row, column])
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-        fonts, _ = fonts_for("".join(classes))
-        turned: Any = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(places, classes, family=fonts, **turned)
-        axes.set_yticks(places, classes, family=fonts)
+        axes.set_xticks(places, classes, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_yticks(places, classes)
         axes.set_xticks(np.arange(len(classes) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(classes) + 1) - 0.5, minor=True)
         axes.tick_params(which="both", length=0)

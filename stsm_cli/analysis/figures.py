@@ -68,25 +68,29 @@ def encode(figure: Figure, kind: str) -> bytes:
 
 
 def fonts_for(text: str) -> tuple[list[str], str]:
-    """The font of all figures and, where it lacks letters of `text`, one of this machine behind it.
-
-    Of those there the one that lacks fewest.
+    """The font of all figures and, behind it, those of this machine that have what it lacks.
 
     Returns:
-        The fonts, and the letters that neither has: they are drawn as boxes.
+        The fonts, and the letters of `text` that none here has: they are drawn as boxes.
     """
-    letters = {letter for letter in text if letter.isprintable()}
-    missing = _lacking(findfont(FONT), letters)
-    if not missing:
-        return [FONT], ""
-    fonts = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
-    best = min(fonts, key=lambda font: len(_lacking(font.fname, missing)))
-    still = _lacking(best.fname, missing)
-    return [FONT, best.name] if still < missing else [FONT], "".join(sorted(still))
+    names = [FONT]
+    missing = _lacking(findfont(FONT), {letter for letter in text if letter.isprintable()})
+    others = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
+    while missing:
+        best = min(others, key=lambda font: len(_lacking(font.fname, missing)))
+        still = _lacking(best.fname, missing)
+        if still == missing:
+            break
+        names.append(best.name)
+        missing = still
+    return names, "".join(sorted(missing))
 
 
 def _lacking(file: str, letters: set[str]) -> set[str]:
-    font = get_font(file)
+    try:
+        font = get_font(file)
+    except (OSError, RuntimeError):  # the list of fonts is older than the folder
+        return letters
     return {letter for letter in letters if not font.get_char_index(ord(letter))}
 
 

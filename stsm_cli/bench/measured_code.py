@@ -1,7 +1,7 @@
 """The code that a benchmark measures, as a hash: a figure of other code is not shown.
 
-What takes no time is left out: comments, docstrings, imports and refusals (an `if` that ends in
-`raise`). So a clearer message leaves a figure as it is.
+Comments, docstrings and refusals (`REFUSALS` behind an `if`, with its test, which is made once a
+call) are left out, so that a clearer refusal leaves a figure as it is.
 """
 
 import ast
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Benchmark = Literal["shift", "reading", "train", "stream"]
+REFUSALS = ("ValueError", "DataError", "UsageError")
+"""What is raised at a user's mistake; what else is raised may be a turn that the code takes."""
 
 _NETWORKS = "models/[!w]*.py"  # all but files of weights
 MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
@@ -40,24 +42,24 @@ def code_hash(benchmark: Benchmark) -> str:
 
 
 def what_runs(source: bytes) -> str:
-    """The syntax of Python code without what takes no time; the same text by every Python."""
+    """The syntax of Python code without comments, docstrings and refusals; by every Python one."""
     return repr(_plain(ast.parse(source)))
 
 
 def _plain(part: Any) -> Any:  # noqa: ANN401  # a node, a list of nodes, a name or a number
-    """Lists of names and values, without fields that are empty: newer Pythons have more of them."""
+    """Names and values, without fields that are empty: newer Pythons have more of them."""
     if isinstance(part, list):
-        return [_plain(one) for one in part if not _takes_no_time(one)]
+        return [_plain(one) for one in part if not _is_left_out(one)]
     if isinstance(part, ast.AST):
-        values = [value for _, value in ast.iter_fields(part) if value not in (None, [])]
-        return [type(part).__name__, *map(_plain, values)]
+        fields = {name: _plain(value) for name, value in ast.iter_fields(part)}
+        return type(part).__name__, {k: v for k, v in fields.items() if v not in (None, [])}
     return part
 
 
-def _takes_no_time(node: object) -> bool:
+def _is_left_out(node: object) -> bool:
     match node:
-        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+        case ast.Expr(value=ast.Constant()):
             return True
-        case ast.If(body=[*_, ast.Raise()], orelse=[]):
-            return True
+        case ast.If(body=[*_, ast.Raise(exc=ast.Call(func=ast.Name(name)))], orelse=[]):
+            return name in REFUSALS
     return False

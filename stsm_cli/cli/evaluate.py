@@ -240,6 +240,6 @@ def _draw_confusion(tested: "Evaluation", path: Path) -> None:
         subtitle=f"{result.protocol}, {about}",
     )
     write_file(path, encode(figure, "png"))
-    if missing := fonts_for("".join(classes))[1]:
+    if missing := fonts_for("".join((result.name, *classes)))[1]:
         some = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
         output.current().message(f"warning: {path}: no font here has {some}: drawn as boxes")

@@ -89,7 +89,8 @@ def load_recipe(
     """
     if isinstance(overrides, str):
         raise ValueError(f"overrides is the text {overrides!r}; a list of them is [{overrides!r}]")
-    path = _find(str(name_or_path), Path())
+    name = name_or_path.as_posix() if isinstance(name_or_path, Path) else name_or_path
+    path = _find(name, Path())
     problems: list[str] = []
     tree = own = _read_chain(path, problems, ())
     for override in overrides:

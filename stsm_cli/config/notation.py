@@ -80,7 +80,8 @@ def parse_alpha(value: Fraction | str | int | float) -> Fraction:
 
     Args:
         value: A fraction, a text such as `3/8` or `0.375`, or a number. A float stands for the
-            fraction with the smallest denominator (up to a million) next to it.
+            fraction with the smallest denominator (up to a million) next to it, and for no less
+            than a millionth if it is not 0.
 
     Raises:
         ValueError: It is no number, or outside [0, 1].
@@ -105,6 +106,6 @@ def parse_alpha(value: Fraction | str | int | float) -> Fraction:
         ) from None
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha {value!s:.40} is outside [0, 1]")
-    if isinstance(value, float):
-        return alpha.limit_denominator(_LARGEST_DENOMINATOR) or alpha  # none but 0 becomes 0
+    if isinstance(value, float) and alpha:
+        return alpha.limit_denominator(_LARGEST_DENOMINATOR) or Fraction(1, _LARGEST_DENOMINATOR)
     return alpha

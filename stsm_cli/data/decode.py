@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError  # its own class before 3.11
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -65,6 +65,7 @@ def probe(path: Path) -> VideoInfo:
 
     Raises:
         DataError: The file is missing or does not decode; names file and reason.
+        ValueError: `path` is no Path.
     """
     return guarded(path, partial(probe_pyav, path))
 
@@ -93,10 +94,10 @@ def read_frames(
         DataError: The file is missing, does not decode, or ends before an index, or a frame that is
             asked for is damaged (PyAV alone notices).
         ValueError: An index is no whole number of 0 or more, or there is none; there is no such
-            decoder, or `short_side_px` is below 1.
+            decoder, `short_side_px` is below 1, or `path` is no Path.
     """
-    if decoder not in get_args(Decoder):
-        raise ValueError(f"decoder must be {' or '.join(get_args(Decoder))}, got {decoder!r}")
+    if decoder not in ("decord", "pyav"):
+        raise ValueError(f"decoder must be decord or pyav, got {decoder!r}")
     if short_side_px is not None and short_side_px < 1:
         raise ValueError(f"short_side_px must be at least 1, got {short_side_px}")
     resize: Resize = (
@@ -162,8 +163,8 @@ def guarded(path: Path, decode: Callable[[], T]) -> T:
 
     if not isinstance(path, Path):
         raise ValueError(f"path must be a pathlib.Path, got {path!r}")
-    if (problem := absent(path)) is not None:
-        raise problem
+    if not path.is_file():
+        raise DataError(str(absent(path)))
     seconds = DEADLINE_SECONDS + path.stat().st_size / _BYTES_A_SECOND
     try:
         return within(seconds, decode)

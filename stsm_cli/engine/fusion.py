@@ -71,6 +71,7 @@ def fuse(
     )
     path = fused_file(first, second, weights=weights, by=by)
     if _is_of_another(path, second):
+        progress.message(f"{path} stays: it is of another run that was called so")
         path = path.with_stem(f"{path.stem}-{str(second.result.weights_sha256)[:8]}")
     _keep(path, result, progress)
     return Evaluation(result, scores, manifest)

@@ -12,6 +12,7 @@ from stsm_cli.errors import UsageError
 WARNING_SECONDS = 120  # ours: between SIGUSR2 and the end of a job
 WORKERS = 7  # ours: with the process itself 8 CPUs a GPU, what many clusters have
 # ours: sbatch knows how many tasks follow from these, this does not
+_FLAG = "an option without a value is written KEY=true"
 _OTHER_WORDS = ("gres", "gpus", "gpus_per_task", "gpus_per_socket", "ntasks")
 
 
@@ -63,20 +64,19 @@ class Cluster:
 def parse_cluster(text: str, *, workers: int | None) -> Cluster:
     """Parse the value of `--slurm`: `partition=gpu,gpus_per_node=8,time=48:00:00`.
 
-    The keys are sbatch's long options; one without a value, such as exclusive, is `exclusive=true`.
-    A job has one task a GPU, or `ntasks_per_node`; a task has
-    a CPU for itself and one for each of its `workers`: `cpus_per_task` and `workers` follow from
-    each other where only one is given.
+    The keys are sbatch's long options; one without a value is `exclusive=true`. A job has one task
+    a GPU, or `ntasks_per_node`; a task has a CPU for itself and one for each of its `workers`:
+    `cpus_per_task` and `workers` follow from each other where only one is given.
 
     Raises:
-        UsageError: It is not of this form, there is no `time`, or no SLURM on this machine, or
-            submitit is not installed.
+        UsageError: It is not of this form, there is no `time` or too little, it names another
+            folder, there is no SLURM on this machine, or submitit is not installed.
     """
     values = {}
     for part in re.split(r",(?=\s*[\w-]+\s*=)", text):  # a comma inside a value stays
         key, equals, value = map(str.strip, part.partition("="))
         if not key or not equals or not value:
-            raise UsageError(f"--slurm {part}: must be KEY=VALUE")
+            raise UsageError(f"--slurm {part}: must be KEY=VALUE", hint=_FLAG)
         values[key.replace("-", "_")] = value
     name = values.pop("cluster", "slurm")
     if name not in ("slurm", "local"):
@@ -108,7 +108,7 @@ def parse_cluster(text: str, *, workers: int | None) -> Cluster:
     tasks = values.pop("ntasks_per_node", "1" if gpus == "0" else gpus)
     return Cluster(
         name,
-        _minutes(values.pop("time")),
+        _minutes(values.pop("time"), least=WARNING_SECONDS if name == "slurm" else 0),
         _count("nodes", values.pop("nodes", "1")),
         _count(told_by, tasks),
         workers,
@@ -127,21 +127,25 @@ def _check_gpus(values: Mapping[str, str]) -> None:
             )
 
 
-def _minutes(text: str) -> int:
-    """A time limit as sbatch takes it, in whole minutes: `90`, `90:00`, `1:30:00`, `2-12:00:00`."""
+def _minutes(text: str, least: int) -> int:
+    """A time limit as sbatch takes it, in whole minutes: `90`, `90:00`, `1:30:00`, `2-12:00:00`.
+
+    It must be more than `least` seconds.
+    """
     if not re.fullmatch(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", text):
-        flag = text.partition(",")[2]
         raise UsageError(
             f"--slurm time={text}: must be minutes, H:MM:SS or D-HH:MM:SS",
-            hint=f"an option without a value is {flag}=true" if flag else None,
+            hint=_FLAG if "," in text else None,
         )
     days, _, rest = text.rpartition("-")
     parts = [int(part) for part in rest.split(":")]
     units = (3600, 60, 1) if days or len(parts) == 3 else (60, 1)
     seconds = 86400 * int(days or 0) + sum(u * p for u, p in zip(units, parts, strict=False))
-    if seconds <= WARNING_SECONDS:  # trap: 0 is no limit for sbatch
-        least = f"more than {WARNING_SECONDS // 60} minutes, for a job saves so long before its end"
-        raise UsageError(f"--slurm time={text}: must be {least}")
+    if seconds <= least:  # trap: 0 is no limit for sbatch
+        raise UsageError(
+            f"--slurm time={text}: must be more than {least // 60} minutes",
+            hint="so long before its end a job is told to save" if least else None,
+        )
     return -(-seconds // 60)
 
 

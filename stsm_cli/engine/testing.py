@@ -30,7 +30,7 @@ from stsm_cli.engine.trained import Trained, naming_another, trained_as
 from stsm_cli.errors import DataError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
-from stsm_cli.models.weights import check_rules, load_weights, num_classes
+from stsm_cli.models.weights import check_rules, fill, num_classes
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.stored import Result
 
@@ -60,7 +60,7 @@ def _filled(config: ModelConfig, checkpoint: Path) -> Network:
     if config.num_classes is None:  # as many as the weights know
         update["num_classes"] = num_classes(checkpoint)
     model = build_model(config.model_copy(update=update))
-    load_weights(model, checkpoint)
+    fill(model, checkpoint)
     origin = trained_as(checkpoint)
     check_rules(config, checkpoint, origin.recipe.model if origin else None)
     return model

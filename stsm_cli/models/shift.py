@@ -80,7 +80,7 @@ def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: AlphaLi
 class SpatioTemporalShift(nn.Module):
     """`shift` as a module: frames or features in, the same shape out.
 
-    `dims` and `alpha` stay as they were given: set later, they change what is printed alone.
+    `dims` and `alpha` are not to be changed later.
 
     Args:
         num_frames: T of frames; features (N, C, T, H, W) have their own.
@@ -227,9 +227,9 @@ def insert_shift(
             network has residual blocks that begin with a convolution: `shift_sites` finds them.
 
     Raises:
-        ValueError: An argument is not valid, there is no target, one is no 2D or 3D convolution of
-            `model`, or one of several places or of unknown width, the network has no known block,
-            is scripted, or has a shift already.
+        ValueError: An argument is not valid; `targets` is empty, or names what is no 2D or 3D
+            convolution of `model`, or one of several places or of unknown width; the network has no
+            known block, is scripted, or has a shift already.
     """
     for name, module in model.named_modules():
         if isinstance(module, SpatioTemporalShift):

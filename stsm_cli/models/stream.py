@@ -65,7 +65,7 @@ class FrameStream:
     def step(self, frames: Tensor) -> Tensor:
         """Scores (N, K) of the next frame of each of N streams (N, C, H, W), normalised.
 
-        They are of the network's type.
+        They are float32, or float64 of a float64 network.
 
         Raises:
             ValueError: It is not (N, C, H, W), or not of the size of the frames before it.

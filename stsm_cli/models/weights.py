@@ -11,7 +11,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from stsm_cli.config.schema import ModelConfig
+from stsm_cli.config.notation import parse_dims
+from stsm_cli.config.schema import ModelConfig, ShiftConfig
 from stsm_cli.errors import CheckpointError
 from stsm_cli.models.network import AUXILIARY, CLASSIFIER, RELATIONS, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
@@ -62,19 +63,31 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
             the file and the model only one has a shift, or they have different ones.
     """
     path = Path(path)
+    check_weights(path)
+    _check_shift(model, path)
+    fill(model, path)
+
+
+def fill(model: nn.Module, path: Path) -> None:
+    """`load_weights` where the shift's rules are compared elsewhere, as by `check_rules`.
+
+    Raises:
+        CheckpointError: As there, but for different shifts.
+    """
     weights, is_shifted = _read(path)
-    shift = _shift_of(model)
-    header = _header(path)
-    recipe = header.get("recipe")
+    has_shift = any(isinstance(module, ShiftedConv) for module in model.modules())
+    recipe = _header(path).get("recipe")
     hint = "test it under the recipe it was trained with" + (f", {recipe}" if recipe else "")
-    if is_shifted != bool(shift):
-        file, network = ("trained with", "none") if is_shifted else ("trained without", "one")
-        if not is_shifted and not header:  # of `plain_state_dict`, it may have had one
-            file, hint = "its names are those without", f"{hint}, or `load_state_dict` fills it"
+    if is_shifted is None and has_shift:
+        hint += "; if that is this one, `model.load_state_dict(read_weights(path))` fills it"
         raise CheckpointError(
-            f"{path}: {file} a shift, but the recipe's network has {network}", hint=hint
+            f"{path}: does not tell whether it was trained with a shift", hint=hint
         )
-    _compare_rules(path, _stated_shift(header), shift)
+    if bool(is_shifted) != has_shift:
+        file, network = ("with", "none") if is_shifted else ("without", "one")
+        raise CheckpointError(
+            f"{path}: trained {file} a shift, but the recipe's network has {network}", hint=hint
+        )
     _check_frames(path, model, weights)
     tensors = plain_state_dict(model)
     if problems := differences(tensors, weights):
@@ -132,19 +145,34 @@ def _compare_rules(path: Path, stated: Mapping[str, str], wanted: Mapping[str, s
         )
 
 
-def _shift_of(model: nn.Module) -> dict[str, str]:
-    """The shift of a network, as `_rules_and_shift` has it; empty if it has none."""
-    for module in model.modules():
-        if isinstance(module, ShiftedConv):
-            return {"model.shift.dims": module.dims, "model.shift.alpha": str(module.alpha)}
-    return {}
+def _check_shift(model: nn.Module, path: Path) -> None:
+    """Refuse weights of another shift than that of `model`, where both have one that is told."""
+    sites = {name: part for name, part in model.named_modules() if isinstance(part, ShiftedConv)}
+    if not sites:
+        return
+    first = next(iter(sites.values()))
+    shortcut = any(name.endswith(".downsample.0") for name in sites)
+    wanted = _rules_of(ShiftConfig(dims=first.dims, alpha=first.alpha, shortcut=shortcut))
+    stated = _stated_shift(_header(path))
+    with suppress(ValueError, KeyError):  # it tells none
+        if parse_dims(stated["model.shift.dims"]) == parse_dims(first.dims):
+            stated["model.shift.dims"] = first.dims  # TH is HT
+    _compare_rules(path, stated, wanted)
 
 
-def _stated_shift(header: Mapping[str, str]) -> Mapping[str, str]:
-    """The same of a file: by the card of `stsm export`, or by the header of `stsm convert`."""
+def _rules_of(shift: ShiftConfig) -> dict[str, str]:
+    return {
+        "model.shift.dims": shift.dims,
+        "model.shift.alpha": str(shift.alpha),
+        "model.shift.shortcut": str(shift.shortcut).lower(),
+    }
+
+
+def _stated_shift(header: dict[str, str]) -> dict[str, str]:
+    """What a file says: in the card of `stsm export`, or in the header of `stsm convert`."""
     with suppress(ValueError, KeyError, TypeError):
-        shift = json.loads(header["stsm.card"])["recipe"]["model"]["shift"]
-        return {f"model.shift.{key}": str(shift[key]) for key in ("dims", "alpha")}
+        section = json.loads(header["stsm.card"])["recipe"]["model"]["shift"]
+        return _rules_of(ShiftConfig.model_validate(section))
     return header
 
 
@@ -241,18 +269,25 @@ def _counted(kind: str, names: list[str]) -> str:
     return f"{len(names)} {kind} ({', '.join(names[:_MOST_NAMES])}{more})"
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
-    """The tensors under their plain names, and whether they were trained with a shift."""
+def _read(path: Path) -> tuple[dict[str, Tensor], bool | None]:
+    """The tensors under their plain names, and whether they were trained with a shift.
+
+    None where that is not told: by plain names that are in no checkpoint of `stsm train`.
+    """
     check_weights(path)
+    is_told = False
     if path.suffix == SAFETENSORS:
         state, metadata = read_safetensors(path)
         if metadata.get("format") == FORMAT:
             return state, metadata.get("shifted") == "true"
     else:
-        state = state_dict(read_pickle(path))
+        content = read_pickle(path)
+        is_told = isinstance(content, dict) and "recipe_hash" in content
+        state = state_dict(content)
     if not _is_ours(state):
         raise _foreign(path, state)
-    return _plainly_named(path, state), any(".net." in name for name in state)
+    is_shifted = any(".net." in name for name in state)
+    return _plainly_named(path, state), is_shifted if is_shifted or is_told else None
 
 
 def _is_ours(state: object) -> bool:

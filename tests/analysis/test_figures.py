@@ -62,3 +62,22 @@ def test_a_letter_of_no_font_is_drawn_without_a_warning_of_matplotlib(bundled_fo
     figure = confusion_figure(matrix, ["日本", "b"], title="t", subtitle="s")
     assert encode(figure, "png")
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_a_font_that_is_gone_lacks_everything_and_each_script_has_its_own(monkeypatch):
+    names = ("DejaVu Sans", "DejaVu Sans Mono", "STIXGeneral", "cmsy10")
+    lacks = {"DejaVu Sans": "日ก", "DejaVu Sans Mono": "ก", "STIXGeneral": "日", "cmsy10": "日ก"}
+    fonts = [SimpleNamespace(name=name, fname=name) for name in ("gone", *names)]
+
+    def opened(name):
+        if name == "gone":
+            raise FileNotFoundError(name)
+        return SimpleNamespace(get_char_index=lambda code: chr(code) not in lacks[name])
+
+    module = "stsm_cli.analysis.figures"
+    monkeypatch.setattr(f"{module}.fontManager", SimpleNamespace(ttflist=fonts))
+    monkeypatch.setattr(f"{module}.findfont", lambda name: name)
+    monkeypatch.setattr(f"{module}.get_font", opened)
+    assert fonts_for("a日ก") == (["DejaVu Sans", "DejaVu Sans Mono", "STIXGeneral"], "")
+    lacks["STIXGeneral"] = "日ก"
+    assert fonts_for("a日ก") == (["DejaVu Sans", "DejaVu Sans Mono"], "ก")

@@ -58,7 +58,8 @@ def test_fusions_with_runs_of_one_folder_name_stay_apart(two_runs, capsys):
     first, second = kept["weights_sha256"].split("+")
     file.write_text(json.dumps(kept | {"weights_sha256": f"{first}+{'0' * 64}"}))
     other, before = file.with_stem(f"{file.stem}-{second[:8]}"), file.read_bytes()
-    assert f"kept as {other}\n" in told()
+    stays = f"{file} stays: it is of another run that was called so\n"
+    assert f"{stays}kept as {other}\n" in told()
     assert file.read_bytes() == before
     assert json.loads(other.read_text())["weights_sha256"] == kept["weights_sha256"]
     file.write_text("{")

@@ -106,13 +106,14 @@ def test_wrong_dims_are_named(dims, says):
         ("1", Fraction(1)),
         (np.float32(0.375), Fraction(3, 8)),
         (np.int64(1), Fraction(1)),
-        (1e-7, Fraction(1e-7)),
-        (1e-300, Fraction(1e-300)),
+        (1e-7, Fraction(1, 10**6)),
+        (1e-300, Fraction(1, 10**6)),
     ],
 )
 def test_alpha_is_exact(value, alpha):
     assert parse_alpha(value) == alpha
     assert isinstance(parse_alpha(value), Fraction)
+    assert parse_alpha(str(parse_alpha(value))) == alpha
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def test_time_is_read_as_sbatch_reads_it(limit, minutes):
         ("cluster=pbs,time=3", "--slurm cluster=pbs: must be slurm or local"),
         ("partition=gpu", "--slurm: a job's `time` is missing"),
         ("time=soon", "--slurm time=soon: must be minutes, H:MM:SS or D-HH:MM:SS"),
-        ("time=0", "--slurm time=0: must be more than 2 minutes, for a job saves so long before"),
+        ("time=0", "--slurm time=0: must be more than 2 minutes"),
+        ("cluster=local,time=0", "--slurm time=0: must be more than 0 minutes"),
         ("time=2:00", "--slurm time=2:00: must be more than 2 minutes"),
         ("time=60,exclusive", "--slurm time=60,exclusive: must be minutes"),
         ("time=3,chdir=/tmp", "--slurm chdir=/tmp: jobs run in the folder that they are submitted"),
@@ -129,4 +130,11 @@ def test_an_option_without_a_value_is_true():
     assert cluster.parameters(None)["slurm_additional_parameters"]["exclusive"] is True
     with pytest.raises(UsageError, match="time=60,exclusive: must be minutes") as raised:
         parse_cluster("time=60,exclusive", workers=0)
-    assert raised.value.hint == "an option without a value is exclusive=true"
+    assert raised.value.hint == "an option without a value is written KEY=true"
+    with pytest.raises(UsageError, match="exclusive: must be KEY=VALUE") as raised:
+        parse_cluster("exclusive,time=60", workers=0)
+    assert raised.value.hint == "an option without a value is written KEY=true"
+
+
+def test_a_rehearsal_may_be_short():
+    assert parse_cluster("cluster=local,time=0:20", workers=0).minutes == 1

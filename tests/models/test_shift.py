@@ -382,6 +382,11 @@ def test_errors_name_the_value(changes, says):
         shift(arguments.pop("x"), **arguments)
 
 
+def test_channels_are_not_below_0():
+    with pytest.raises(ValueError, match=r"num_channels \(-1\) must be at least 0"):
+        channel_slices(-1, "T", "1/4")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

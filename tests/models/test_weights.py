@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,11 +190,48 @@ def test_a_plain_state_dict_does_not_tell_whether_there_was_a_shift(tmp_path):
     source, network = (model("resnet_small", shift=STSM) for _ in range(2))
     for name, save in (("plain.pt", torch.save), ("plain.safetensors", save_file)):
         save(plain(source), tmp_path / name)
-        with pytest.raises(CheckpointError, match="its names are those without a shift") as caught:
+        with pytest.raises(CheckpointError, match="does not tell whether it was tra") as caught:
             load_weights(network, tmp_path / name)
-        assert caught.value.hint.endswith("trained with, or `load_state_dict` fills it")
+        assert "`model.load_state_dict(read_weights(path))` fills it" in caught.value.hint
         network.load_state_dict(read_weights(str(tmp_path / name)))
         assert_equal(network, plain(source))
+
+
+def test_a_checkpoint_of_training_tells_that_there_was_no_shift(tmp_path):
+    network = model("resnet_small", shift=STSM)
+    state = model("resnet_small").state_dict()
+    torch.save({"recipe_hash": "0", "model": state}, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match=r"trained without a shift, but .* has one"):
+        load_weights(network, tmp_path / "last.pt")
+
+
+def exported(path, network, shift):
+    """A file as `stsm export` writes it, of which the card says what was set alone."""
+    header = {"format": "stsm.weights/1", "shifted": "true"}
+    card = json.dumps({"recipe": {"model": {"shift": shift}}})
+    save_file(plain(network), path, header | {"stsm.card": card})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shift", "of_network", "says"),
+    [
+        ({"dims": "T"}, {"dims": "T+H+W"}, "trained with model.shift.dims T, but"),
+        ({"alpha": "1/4"}, {}, "trained with model.shift.alpha 1/4, but"),
+        ({"shortcut": True}, {}, "trained with model.shift.shortcut true, but"),
+        ({}, {"shortcut": True}, "trained with model.shift.shortcut false, but"),
+        ({"dims": "TH+W"}, {"dims": "HT+W"}, None),
+        ({"shortcut": True}, {"shortcut": True}, None),
+    ],
+)
+def test_each_rule_of_the_shift_is_compared(shift, of_network, says, tmp_path):
+    network = model("resnet_small", shift=ShiftConfig(**of_network))
+    path = exported(tmp_path / "a.safetensors", model("resnet_small", shift=STSM), shift)
+    if says is None:
+        load_weights(network, path)
+        return
+    with pytest.raises(CheckpointError, match=says):
+        load_weights(network, path)
 
 
 @pytest.mark.parametrize(
