@@ -62,6 +62,7 @@ class Submitter:
         decoder: str | None,
         at_once: int | None,
     ) -> None:
+        from stsm_cli.engine.slurm import refuse_device
         from stsm_cli.engine.slurm_options import parse_cluster
 
         self._at_once, self._open, self._data = at_once, open_data, data
@@ -142,18 +143,6 @@ def refuse_nproc(nproc: int) -> None:
             f"--nproc {nproc}: a job has as many processes as --slurm asks for",
             hint="`gpus_per_node` or `ntasks_per_node` and `nodes` say how many",
         )
-
-
-def refuse_device(cluster: "Cluster", device: str) -> None:
-    """Refuse a device that this machine lacks, where the jobs run on it.
-
-    Raises:
-        UsageError: There is no such device.
-    """
-    if cluster.name == "local":
-        from stsm_cli.engine.device import choose_device
-
-        choose_device(device)
 
 
 def submit_training(context: typer.Context, out: Path, cluster: "Cluster") -> "Submitted":

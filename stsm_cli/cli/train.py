@@ -15,7 +15,7 @@ from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrides, Workers
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
-from stsm_cli.cli.submit import Slurm, print_jobs, refuse_device, refuse_nproc, submit_training
+from stsm_cli.cli.submit import Slurm, print_jobs, refuse_nproc, submit_training
 from stsm_cli.errors import UsageError
 from stsm_cli.printable import harmless
 
@@ -223,6 +223,7 @@ def _submit(
 ) -> None:
     """Submit the job; what is wrong with it is told now, not after the queue."""
     from stsm_cli.config.batch import check_processes
+    from stsm_cli.engine.slurm import refuse_device
     from stsm_cli.engine.slurm_options import parse_cluster
 
     refuse_nproc(context.params["nproc"])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stsm_cli.atomic import whole_file
+from stsm_cli.engine.device import choose_device
 from stsm_cli.engine.slurm_options import WARNING_SECONDS, Cluster
 from stsm_cli.errors import StsmError, UsageError
 from stsm_cli.lifeline import TIED, tie
@@ -87,6 +88,16 @@ class Submitted:
     job_id: str
     is_new: bool
     failed_id: str | None = None
+
+
+def refuse_device(cluster: Cluster, device: str) -> None:
+    """Refuse a device that this machine lacks, where the jobs run on it.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    if cluster.name == "local":
+        choose_device(device)
 
 
 def train_job(arguments: Sequence[str], out: Path) -> TrainJob:
