@@ -92,7 +92,7 @@ def fill(model: nn.Module, path: Path) -> None:
     tensors = plain_state_dict(model)
     if problems := differences(tensors, weights):
         raise CheckpointError(f"{path}: does not fit the recipe's network: {problems}", hint=hint)
-    _fill(model, weights)
+    _set_tensors(model, weights)
 
 
 def rules(config: ModelConfig) -> dict[str, str]:
@@ -213,7 +213,7 @@ def load_init(model: Network, path: Path) -> tuple[str, ...]:
             f"{path}: does not fit the recipe's network: {problems}",
             hint="start from weights of the same backbone",
         )
-    _fill(model, loaded)
+    _set_tensors(model, loaded)
     return tuple(new)
 
 
@@ -316,7 +316,7 @@ def _plainly_named(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]
     return {plain: state[name] for plain, name in names.items()}
 
 
-def _fill(model: nn.Module, weights: dict[str, Tensor]) -> None:
+def _set_tensors(model: nn.Module, weights: dict[str, Tensor]) -> None:
     on_meta = next(model.parameters()).is_meta  # where nothing can be copied
     model.load_state_dict(plain_state_dict(model) | weights, assign=on_meta)
 
