@@ -9,9 +9,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from stsm_cli.engine.card import CARD, ModelCard, read_card
+from stsm_cli.engine.card import ModelCard, read_card
 from stsm_cli.errors import CheckpointError
-from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
+from stsm_cli.models.weights_kind import CARD, SAFETENSORS, check_weights
 from stsm_cli.resources import resource_dir
 
 

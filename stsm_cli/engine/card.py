@@ -1,7 +1,7 @@
 """The card of an exported network: all that is needed to use it, and to know what it is.
 
-It travels inside the file as JSON, under the name `CARD`: in an ONNX file among the metadata, in a
-safetensors file in the header, in a `.pt2` file as an extra file.
+It travels inside the file as JSON, under the name `weights_kind.CARD`: in an ONNX file among the
+metadata, in a safetensors file in the header, in a `.pt2` file as an extra file.
 """
 
 from dataclasses import asdict
@@ -23,7 +23,6 @@ from stsm_cli.stored import STRICT, MirrorNames, Percent, Result, first_problem,
 if TYPE_CHECKING:
     from stsm_cli.engine.trained import Trained
 
-CARD = "stsm.card"
 SCHEMA = "stsm.card/1"
 
 

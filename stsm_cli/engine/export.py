@@ -19,7 +19,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from stsm_cli.engine.card import CARD, ModelCard, make_card
+from stsm_cli.engine.card import ModelCard, make_card
 from stsm_cli.engine.deployed import Port, WithPreprocessing, example, ports
 from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.onnx_session import open_session
@@ -30,7 +30,7 @@ from stsm_cli.models.network import Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights import FORMAT, load_weights
 from stsm_cli.models.weights_convert import serialised
-from stsm_cli.models.weights_kind import SAFETENSORS
+from stsm_cli.models.weights_kind import CARD, SAFETENSORS
 from stsm_cli.progress import SILENT, Progress
 
 Forward = Callable[[Tensor], Tensor]

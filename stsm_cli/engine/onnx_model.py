@@ -11,13 +11,14 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.config.view import View
 from stsm_cli.data.decode import Decoder
 from stsm_cli.data.loader import Batch
-from stsm_cli.engine.card import CARD, ModelCard, card_mirror, card_recipe, read_card
+from stsm_cli.engine.card import ModelCard, card_mirror, card_recipe, read_card
 from stsm_cli.engine.deployed import as_port, ports
 from stsm_cli.engine.onnx_session import open_session
 from stsm_cli.engine.predict import Predictor, by_network
 from stsm_cli.engine.trained import Trained
 from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.models.network import Network
+from stsm_cli.models.weights_kind import CARD
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from stsm_cli.errors import CheckpointError
 from stsm_cli.models.network import AUXILIARY, CLASSIFIER, RELATIONS, Network
 from stsm_cli.models.shift import ShiftedConv, plain_state_dict
 from stsm_cli.models.weights_file import read_header, read_pickle, read_safetensors, state_dict
-from stsm_cli.models.weights_kind import SAFETENSORS, check_weights
+from stsm_cli.models.weights_kind import CARD, SAFETENSORS, check_weights
 from stsm_cli.models.weights_layout import bare
 from stsm_cli.models.weights_names import SOURCES, looks_like
 from stsm_cli.printable import command_line
@@ -97,22 +97,25 @@ def fill(model: nn.Module, path: Path) -> None:
 
 def rules(config: ModelConfig) -> dict[str, str]:
     """Rules that a network follows and no tensor tells, by their keys in a recipe."""
-    shift, slowfast = config.shift, config.slowfast
+    shortcut = "model.shift.shortcut"
     return {
         "model.statistics": config.statistics,
-        "model.shift.shortcut": str(shift is not None and shift.shortcut).lower(),
-        "model.slowfast.slow_frames": slowfast.slow_frames,
+        shortcut: _shift_rules(config.shift)[shortcut],
+        "model.slowfast.slow_frames": config.slowfast.slow_frames,
     }
 
 
 def _rules_and_shift(config: ModelConfig) -> dict[str, str]:
     """`rules`, and those that only some files of `stsm convert` tell."""
-    shift = config.shift
-    dims, alpha = ("none", "none") if shift is None else (shift.dims, str(shift.alpha))
-    return rules(config) | {
-        "model.shift.dims": dims,
-        "model.shift.alpha": alpha,
-        "model.slowfast.ratio": str(config.slowfast.ratio),
+    ratio = {"model.slowfast.ratio": str(config.slowfast.ratio)}
+    return rules(config) | _shift_rules(config.shift) | ratio
+
+
+def _shift_rules(shift: ShiftConfig | None) -> dict[str, str]:
+    return {
+        "model.shift.dims": "none" if shift is None else shift.dims,
+        "model.shift.alpha": "none" if shift is None else str(shift.alpha),
+        "model.shift.shortcut": str(shift is not None and shift.shortcut).lower(),
     }
 
 
@@ -152,7 +155,7 @@ def _check_shift(model: nn.Module, path: Path) -> None:
         return
     first = next(iter(sites.values()))
     shortcut = any(name.endswith(".downsample.0") for name in sites)
-    wanted = _rules_of(ShiftConfig(dims=first.dims, alpha=first.alpha, shortcut=shortcut))
+    wanted = _shift_rules(ShiftConfig(dims=first.dims, alpha=first.alpha, shortcut=shortcut))
     stated = _stated_shift(_header(path))
     with suppress(ValueError, KeyError):  # it tells none
         if parse_dims(stated["model.shift.dims"]) == parse_dims(first.dims):
@@ -160,19 +163,11 @@ def _check_shift(model: nn.Module, path: Path) -> None:
     _compare_rules(path, stated, wanted)
 
 
-def _rules_of(shift: ShiftConfig) -> dict[str, str]:
-    return {
-        "model.shift.dims": shift.dims,
-        "model.shift.alpha": str(shift.alpha),
-        "model.shift.shortcut": str(shift.shortcut).lower(),
-    }
-
-
 def _stated_shift(header: dict[str, str]) -> dict[str, str]:
     """What a file says: in the card of `stsm export`, or in the header of `stsm convert`."""
     with suppress(ValueError, KeyError, TypeError):
-        section = json.loads(header["stsm.card"])["recipe"]["model"]["shift"]
-        return _rules_of(ShiftConfig.model_validate(section))
+        section = json.loads(header[CARD])["recipe"]["model"]["shift"]
+        return _shift_rules(ShiftConfig.model_validate(section))
     return header
 
 

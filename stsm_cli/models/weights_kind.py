@@ -6,6 +6,7 @@ from pathlib import Path
 from stsm_cli.errors import CheckpointError
 
 SAFETENSORS = ".safetensors"
+CARD = "stsm.card"  # under which an exported file holds its card
 _SNIFFED = 512  # bytes
 
 

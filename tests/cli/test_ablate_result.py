@@ -58,12 +58,17 @@ def test_rows_that_took_off_late_and_what_the_longer_budget_takes(finished, caps
     assert "the short budget leaves out 3/4, T 1/8" in err
 
 
-def test_what_ran_on_another_device_is_said_and_not_shown(finished, capsys):
-    assert run(finished) == 0
+def run_elsewhere(**environment):
+    """Have the record of row 3/8 say that it was made in another environment."""
     (file,) = Path("results/records").rglob("3-8-seed0.json")
     record = json.loads(file.read_text())
-    record["environment"]["device"] = "NVIDIA H200"
+    record["environment"] |= environment
     file.write_text(json.dumps(record))
+
+
+def test_what_ran_on_another_device_is_said_and_not_shown(finished, capsys):
+    assert run(finished) == 0
+    run_elsewhere(device="NVIDIA H200")
     capsys.readouterr()
     assert run(finished) == 0
     out = capsys.readouterr().out
@@ -78,10 +83,7 @@ def test_what_ran_on_other_videos_is_said_and_not_shown(finished, capsys, monkey
     monkeypatch.setattr("stsm_cli.cli.ablate._obstacles", lambda *of: [])
     command = [*finished, "--dataset", "k400", "--row", "0", "--row", "3/8", "--row", "1"]
     assert run(command) == 0
-    (file,) = Path("results/records").rglob("3-8-seed0.json")
-    record = json.loads(file.read_text())
-    record["environment"]["data_id"] = "another list"
-    file.write_text(json.dumps(record))
+    run_elsewhere(data_id="another list")
     capsys.readouterr()
     assert run(command) == 0
     assert (

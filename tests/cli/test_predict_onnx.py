@@ -10,9 +10,10 @@ import torch
 from stsm_cli.cli.app import run
 from stsm_cli.config.load import load_recipe
 from stsm_cli.engine import export, onnx_session
-from stsm_cli.engine.card import CARD, make_card
+from stsm_cli.engine.card import make_card
 from stsm_cli.engine.deployed import Port
 from stsm_cli.engine.trained import Trained
+from stsm_cli.models.weights_kind import CARD
 from stsm_cli.progress import SILENT
 
 old_torch = pytest.mark.xfail(

@@ -9,7 +9,7 @@ from torch import nn
 
 from stsm_cli.config.schema import BODIES, FOR_SMALL_FRAMES, ModelConfig
 from stsm_cli.engine import export
-from stsm_cli.engine.card import CARD, card_recipe, read_card
+from stsm_cli.engine.card import card_recipe, read_card
 from stsm_cli.engine.deployed import example, ports
 from stsm_cli.engine.export import export_model
 from stsm_cli.engine.onnx_session import TELEMETRY_OFF, open_session
@@ -19,6 +19,7 @@ from stsm_cli.errors import StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.weights import load_weights
 from stsm_cli.models.weights_file import read_safetensors
+from stsm_cli.models.weights_kind import CARD
 
 CPU = torch.device("cpu")
 SHIFT = {"dims": "T+H+W", "alpha": "3/8"}
