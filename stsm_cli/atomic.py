@@ -72,11 +72,10 @@ def try_file(path: Path) -> None:
     draft.unlink()
 
 
-def drafts(path: Path) -> list[Path]:
-    """The drafts of a file that killed processes left beside it."""
-    name = re.compile(re.escape(path.name) + r"\.[0-9]+\.tmp")
-    beside = (file for file in path.parent.glob("*.tmp") if name.fullmatch(file.name))
-    return [file for file in beside if file.is_file()]
+def is_draft(file: Path, of: Path) -> bool:
+    """Tell whether `file` is called as a process calls the file `of` while it writes that."""
+    name = re.escape(of.name) + r"\.[0-9]+\.tmp"
+    return file.parent == of.parent and re.fullmatch(name, file.name) is not None
 
 
 def draft_name(path: Path) -> str:

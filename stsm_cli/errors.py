@@ -1,6 +1,9 @@
 """Errors that a user can cure: one line, an optional hint, an exit code. No traceback is shown."""
 
+from collections.abc import Sequence
+
 TERMINATED = 75
+_PROBLEMS_SHOWN = 5
 
 
 class StsmError(Exception):
@@ -39,17 +42,17 @@ class CheckpointError(StsmError):
 
 
 class DivergedError(StsmError):
-    """The loss is no longer a finite number."""
+    """A loss, gradient, weight or score is no longer a finite number."""
 
 
 class InterruptedRunError(StsmError):
-    """Ctrl-C was pressed; everything so far is saved."""
+    """Ctrl-C was pressed; the message says what is saved."""
 
     exit_code = 130
 
 
 class PreemptedError(StsmError):
-    """SIGTERM came; everything so far is saved, and the same command with `--resume` goes on."""
+    """SIGTERM came; the message says what is saved, and the hint how to go on."""
 
     exit_code = TERMINATED
 
@@ -59,3 +62,16 @@ class TerminatedExit(SystemExit):
 
     def __init__(self) -> None:
         super().__init__(TERMINATED)
+
+
+def raise_problems(problems: Sequence[str], *, hint: str | None = None) -> None:
+    """Raise all problems as one error, the first five a line each; none: go on.
+
+    Raises:
+        DataError: There are problems.
+    """
+    if problems:
+        shown = list(problems[:_PROBLEMS_SHOWN])
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
+        raise DataError("\n".join(shown), hint=hint)

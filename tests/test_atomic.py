@@ -1,11 +1,12 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from stsm_cli.atomic import (
-    drafts,
     folder_if_filled,
+    is_draft,
     may_replace,
     try_file,
     whole_file,
@@ -36,13 +37,16 @@ def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
 
 def test_what_a_kill_leaves_is_known_by_the_file_it_was_to_be(tmp_path):
     with whole_file(tmp_path / "a.pt") as file:
-        (draft,) = drafts(tmp_path / "a.pt")
-        assert draft.name == file.name.rpartition("/")[2]
-    others = ("b.pt.7.tmp", "a.pt.tmp", "a.pt.x.tmp", "old-a.pt.7.tmp", "axpt.7.tmp")
-    for name in others:
-        (tmp_path / name).touch()
-    (tmp_path / "a.pt.8.tmp").mkdir()
-    assert drafts(tmp_path / "a.pt") == drafts(tmp_path / "absent" / "a.pt") == []
+        assert is_draft(Path(file.name), tmp_path / "a.pt")
+    others = (
+        "b.pt.7.tmp",
+        "a.pt.tmp",
+        "a.pt.x.tmp",
+        "old-a.pt.7.tmp",
+        "axpt.7.tmp",
+        "b/a.pt.7.tmp",
+    )
+    assert not any(is_draft(tmp_path / name, tmp_path / "a.pt") for name in others)
 
 
 def test_a_folder_that_cannot_be_synced_does_not_matter(tmp_path, monkeypatch):

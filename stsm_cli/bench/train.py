@@ -66,12 +66,17 @@ class Contestant:
     is_channels_last: bool
     compile_with: str | None
 
-    def loader(self, workers: int) -> TrainLoader:
+    def loader(self, workers: int, device: torch.device) -> TrainLoader:
         """The batches of this way."""
         recipe = self.recipe
-        view, optim = recipe.model.view, recipe.optim
         return TrainLoader(
-            self.videos, recipe.data, view=view, optim=optim, seed=recipe.seed, workers=workers
+            self.videos,
+            recipe.data,
+            view=recipe.model.view,
+            optim=recipe.optim,
+            seed=recipe.seed,
+            workers=workers,
+            pin_memory=device.type == "cuda",
         )
 
     def stepper(self, device: torch.device) -> Stepper:
@@ -136,7 +141,8 @@ class _Running:
     def __init__(self, way: Contestant, workers: int, stopwatch: Stopwatch) -> None:
         self.way, self.stopwatch = way, stopwatch
         self.stepper = way.stepper(stopwatch.device)
-        self.batches = chain.from_iterable(map(way.loader(workers).epoch, count()))
+        loader = way.loader(workers, stopwatch.device)
+        self.batches = chain.from_iterable(map(loader.epoch, count()))
         self.parts: list[Batch] = []
         self.clips, self.waited, self.seconds = 0, 0.0, 0.0
 

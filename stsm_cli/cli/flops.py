@@ -138,7 +138,9 @@ def flops(
     question = replace(question, asked=_asked(question, shift, alpha))
     answer = _counted(question)
     if checkpoint is not None:
-        own = recipe.model_copy(update={"model": question.network})
+        # not the count's number of classes, where that is a guess
+        known = {"num_classes": recipe.model.num_classes if classes is None else classes}
+        own = recipe.model_copy(update={"model": question.network.model_copy(update=known)})
         sampled = _mean_macs(own, checkpoint, data, num_videos=videos or 20, size_px=question.size)
         answer = replace(answer, mean=sampled)
     if as_json:

@@ -407,7 +407,8 @@ def _network(subject: "Trained", data: Path | None, device: str, reader: "Decode
     on, recipe = choose_device(device), subject.recipe
     model = load_model(recipe.model, subject.checkpoint, on)
     classes = class_names_or_numbers(subject, data, model.num_classes)
-    scorer = by_network(model, recipe, classes, on, decoder=reader, mirror=subject.mirror)
+    mirror = subject.mirror_of(classes, data)
+    scorer = by_network(model, recipe, classes, on, decoder=reader, mirror=mirror)
     return Answering(scorer, model, on)
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from stsm_cli.config.run_identity import file_sha256
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
@@ -107,7 +108,7 @@ def data_id_at(dataset: str, root: Path) -> str | None:
 def _hash(path: Path) -> str:
     """Of a file's content; empty of a file that is gone, which no frame is read from either."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except OSError:
         return ""
 

@@ -129,7 +129,7 @@ TRAIN_CROPS: dict[str, TrainCrop] = {
 
 
 def cut(frames: npt.NDArray[np.uint8], crop: Crop) -> npt.NDArray[np.uint8]:
-    """The part of frames (T, H, W, 3) in `crop`, as a view of their memory."""
+    """The part of frames (T, H, W, C) in `crop`, as a view of their memory."""
     box = frames[:, crop.y1 : crop.y2, crop.x1 : crop.x2]
     return box[:, :, ::-1] if crop.mirrored else box
 

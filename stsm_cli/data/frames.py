@@ -1,6 +1,6 @@
 """Videos in memory: uint8 RGB frames, what is known of their file, and their resize.
 
-Layout: frames (T, H, W, 3).
+Layout: frames (T, H, W, C): three colours, or stacks of flow.
 """
 
 import math
@@ -40,7 +40,7 @@ class VideoInfo:
 
 
 def resize_short_side(frames: Frames, short_side_px: int) -> Frames:
-    """Frames (T, H', W', 3) whose short side is `short_side_px`, as `resized_size` says.
+    """Frames (T, H', W', C) whose short side is `short_side_px`, as `resized_size` says.
 
     Frames that fit already are returned as they are.
     """
@@ -58,7 +58,7 @@ def resized_size(height: int, width: int, short_side_px: int) -> tuple[int, int]
 
 
 def resize(frames: Frames, height: int, width: int) -> Frames:
-    """Frames (T, height, width, 3), bilinear without antialiasing.
+    """Frames (T, height, width, C), bilinear without antialiasing.
 
     Frames of this size are returned as they are.
     """

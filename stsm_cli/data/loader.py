@@ -2,7 +2,7 @@
 
 Pixels stay uint8; they are normalised on the device (`engine/step.py`).
 
-Layouts: `videos` (N, T, 3, H, W) and `views` (N, V, T, 3, H, W). The tensors are permuted views, so
+Layouts: `videos` (N, T, C, H, W) and `views` (N, V, T, C, H, W). The tensors are permuted views, so
 that their frames are channels-last without a copy.
 """
 
@@ -40,7 +40,7 @@ class Batch:
     """A batch, as a loader yields it.
 
     Attributes:
-        pixels: uint8; `videos` (N, T, 3, H, W) in training, `views` (N, V, T, 3, H, W) in tests.
+        pixels: uint8; `videos` (N, T, C, H, W) in training, `views` (N, V, T, C, H, W) in tests.
         labels: int64 (N,).
         indices: Which videos of the manifest these are, length N.
         broken: Label and message of each video that did not decode, by index; it is not among
@@ -78,6 +78,7 @@ class TrainLoader:
         workers: Processes that read ahead; none are used for videos in memory.
         rank: Which of the training processes this is.
         world_size: How many there are.
+        pin_memory: Whether batches are to be copied to a GPU.
 
     Raises:
         RecipeError: The batch cannot be shared out evenly.
@@ -95,6 +96,7 @@ class TrainLoader:
         workers: int,
         rank: int = 0,
         world_size: int = 1,
+        pin_memory: bool = False,
     ) -> None:
         indices = videos.trained_on
         self.num_videos = len(indices)
@@ -113,6 +115,7 @@ class TrainLoader:
             workers,
             batch_sampler=self._batches,
             persistent_workers=True,
+            pin_memory=pin_memory,
         )
 
     def __len__(self) -> int:
@@ -139,10 +142,11 @@ def evaluation_batches(
     workers: int,
     rank: int = 0,
     world_size: int = 1,
+    pin_memory: bool = False,
 ) -> Iterator[Batch]:
     """Batches of `views`: videos rank, rank + world_size, ... of the split, each exactly once.
 
-    Workers are started as in `TrainLoader`.
+    Workers are started, and memory is pinned, as in `TrainLoader`.
 
     Raises:
         DataError: A process that reads videos died.
@@ -153,6 +157,7 @@ def evaluation_batches(
         workers,
         sampler=range(rank, len(videos.manifest.records), world_size),
         batch_size=batch_size,
+        pin_memory=pin_memory,
     )
     return _guarded(loader)
 
@@ -213,7 +218,6 @@ def _loader(
         worker_init_fn=partial(_live_with_parent, remains=_remains() if workers else None),
         persistent_workers=persistent_workers and workers > 0,
         generator=torch.Generator(),  # trap: the default one would advance torch's own state
-        pin_memory=torch.cuda.is_available(),
         **batching,
     )
 
@@ -264,7 +268,7 @@ def _collate(samples: Sequence[Sample]) -> Batch:
     stacked = np.stack([s.pixels for s in good if s.pixels is not None]) if good else np.empty(0)
     pixels = torch.from_numpy(stacked)
     return Batch(
-        pixels.movedim(-1, -3) if good else pixels,  # (..., H, W, 3) -> (..., 3, H, W)
+        pixels.movedim(-1, -3) if good else pixels,  # (..., H, W, C) -> (..., C, H, W)
         torch.tensor([sample.label for sample in good]),
         tuple(sample.index for sample in good),
         {s.index: (s.label, s.error) for s in samples if s.pixels is None},

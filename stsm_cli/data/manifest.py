@@ -25,13 +25,12 @@ from pathlib import Path
 from typing import overload
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, raise_problems
 
 SPLITS = ("train", "val")
 """Those of every data set; generated ones may have `test`, too."""
 _COLUMNS = ("path", "label", "frames", "fps", "width", "height")
 _PAIR_COLUMNS = ("class", "mirror_image")
-_PROBLEMS_SHOWN = 5
 _PREPARE_HINT = "prepare the data set there first, or name its folder with --data"
 
 
@@ -207,7 +206,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
         elif name in first_line:
             problems.append(f"{path}:{line}: class {name!r} stands on line {first_line[name]} too")
         first_line.setdefault(name, line)
-    _raise_problems(problems)
+    raise_problems(problems)
     return tuple(names)
 
 
@@ -250,7 +249,7 @@ def read_mirror_pairs(root: Path, classes: Sequence[str]) -> tuple[tuple[str, st
                 problems.append(f"{path}:{reader.line_num}: {error}")
     except csv.Error as error:
         problems.append(f"{path}:{reader.line_num}: not CSV ({error})")
-    _raise_problems(problems)
+    raise_problems(problems)
     return tuple(pairs.values())
 
 
@@ -296,7 +295,7 @@ def _open_text(content: bytes, *, newline: str | None) -> io.TextIOWrapper:
 def _read_records(path: Path, num_classes: int) -> PackedRecords:
     problems: list[str] = []
     records = PackedRecords(_parse_records(path, num_classes, problems))
-    _raise_problems(problems)
+    raise_problems(problems)
     return records
 
 
@@ -357,14 +356,6 @@ def _rate(text: str) -> float:
     if not 0 <= rate < math.inf:
         raise ValueError(f"fps must be a number, at least 0, got {text!r}")
     return rate
-
-
-def _raise_problems(problems: list[str]) -> None:
-    if len(problems) > _PROBLEMS_SHOWN:
-        more = len(problems) - _PROBLEMS_SHOWN
-        problems = [*problems[:_PROBLEMS_SHOWN], f"... and {more} more"]
-    if problems:
-        raise DataError("\n".join(problems))
 
 
 def _replace(path: Path, text: str) -> None:

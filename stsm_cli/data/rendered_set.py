@@ -9,6 +9,7 @@ A `RenderedSet` is what `generated.py` asks for; `synth.py` is one.
 """
 
 import json
+import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -141,6 +142,8 @@ class RenderedSet(Generic[Settings]):
             jobs = [job for job in _jobs(settings) if not _is_made(root / _video_path(job))]
             _make_videos(self, root, settings, jobs, workers or num_cores(), progress)
             _remove_remains(root)
+            if hasattr(os, "sync"):  # manifests that outlive a power cut must not be of torn videos
+                os.sync()
             report = _report(self, root, settings, len(jobs), time.monotonic() - started)
             _write_json(root / "report.json", report)
         except OSError as error:

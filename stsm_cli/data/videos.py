@@ -1,6 +1,5 @@
 """One split of a data set, ready to be read: from memory where it fits, else from its files."""
 
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,8 @@ class Videos:
         manifest: What the split holds.
         short_side_px: Size to which frames are resized.
         decoder: Which library decodes.
-        cache: All videos, decoded and resized (a `DataError` in place of a broken one), or None.
+        cache: All videos, decoded and resized, or None; None for a video of which not all decodes:
+            as without memory, its file is asked for the frames that are wanted.
         keep_damaged: Whether frames that the decoder could not make right are read too; else their
             video is broken.
         motion: Of all videos, where the sampler follows it.
@@ -42,7 +42,7 @@ class Videos:
     manifest: Manifest
     short_side_px: int
     decoder: Decoder
-    cache: tuple[Frames | DataError, ...] | None = None
+    cache: tuple[Frames | None, ...] | None = None
     keep_damaged: bool = False
     motion: MotionCurves | None = None
     flow: Flow | None = None
@@ -65,7 +65,7 @@ class Videos:
         return None if self.motion is None else self.motion.curve(index)
 
     def read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
-        """Frames (len(frame_indices), H, W, 3) of video `index`, resized, or stacks of its flow.
+        """Frames (len(frame_indices), H, W, C) of video `index`, resized, or stacks of its flow.
 
         Raises:
             DataError: The video does not decode, or has no flow.
@@ -77,11 +77,8 @@ class Videos:
         return stacked(self._read(index, positions.ravel()), self.flow.consecutive)
 
     def _read(self, index: int, frame_indices: npt.NDArray[np.int64]) -> Frames:
-        if self.cache is None:
+        if self.cache is None or (frames := self.cache[index]) is None:
             return self._decode(index, frame_indices)
-        frames = self.cache[index]
-        if isinstance(frames, DataError):
-            raise copy(frames)  # trap: raised again and again, one error's traceback would grow
         return frames[frame_indices]
 
     def _decode(self, index: int, frame_indices: npt.NDArray[np.int64] | None) -> Frames:
@@ -98,21 +95,14 @@ class Videos:
             keep_damaged=self.keep_damaged,
         )
 
-    def decode_whole(self, index: int) -> Frames | DataError:
-        """All frames of a video, or fields of its flow; or the error that a broken one gives."""
-        record = self.manifest.records[index]
+    def decode_whole(self, index: int) -> Frames | None:
+        """All frames of a video, or fields of its flow; None where one of them does not decode."""
         try:
             frames = self._decode(index, None)
-        except DataError as error:
-            return copy(error)  # without its traceback, which keeps what was being read
-        what = "frames" if self.flow is None else "fields of flow"
-        wanted = record.num_frames - (self.flow is not None)
-        if len(frames) < wanted:
-            return DataError(
-                f"{self.manifest.root / record.path}: {len(frames)} {what} decode, "
-                f"the manifest says {wanted}"
-            )
-        return frames
+        except DataError:
+            return None
+        wanted = self.manifest.records[index].num_frames - (self.flow is not None)
+        return frames if len(frames) >= wanted else None
 
 
 def cache_budget(processes: int) -> int:
@@ -137,7 +127,7 @@ def open_videos(
 
     Args:
         root: The data set's folder.
-        split: `train` or `val`.
+        split: `train`, `val` or `test`.
         short_side_px: Size to which frames are resized.
         decoder: Which library decodes.
         budget_bytes: What all decoded frames together may take.
@@ -157,7 +147,7 @@ def open_videos(
     channels = 3 if flow is None else 2
     if sum(_pixels(record, short_side_px) for record in records) * channels > budget_bytes:
         return videos
-    cache: list[Frames | DataError] = []
+    cache: list[Frames | None] = []
     with (
         pool_of(threads) as pool,
         progress.bar(f"decoding {split}", len(records)) as bar,
@@ -170,7 +160,7 @@ def open_videos(
 
 def held_bytes(videos: Videos) -> int:
     """The memory that the decoded videos take."""
-    return sum(frames.nbytes for frames in videos.cache or () if not isinstance(frames, DataError))
+    return sum(frames.nbytes for frames in videos.cache or () if frames is not None)
 
 
 def _pixels(record: VideoRecord, short_side_px: int) -> int:

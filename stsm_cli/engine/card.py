@@ -137,6 +137,7 @@ def make_card(
     takes: str,
     gives: str,
     with_preprocessing: bool,
+    mirror: Mirror | None,
     progress: Progress,
 ) -> ModelCard:
     """The card of what is made of `subject`.
@@ -146,12 +147,12 @@ def make_card(
         takes: Name, kind and shape of the input.
         gives: Likewise of the output.
         with_preprocessing: As in the card.
+        mirror: What a mirror image did to the classes in the training, where that is known.
         progress: Is told why an accuracy is not known.
     """
     free = {"weights": None, "init": None, "num_classes": len(classes)}  # no path of a machine
     recipe = subject.recipe
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update=free)})
-    mirror = subject.mirror
     return ModelCard(
         stsm=__version__,
         name=subject.name,

@@ -85,6 +85,7 @@ def export_model(
         StsmError: The exporter cannot do this network, or the file gives something else than it.
     """
     recipe = subject.recipe
+    mirror = subject.mirror_of(classes, data_root)
     takes, gives = ports(recipe, model.num_classes, with_preprocessing=with_preprocessing)
     card = make_card(
         subject,
@@ -93,11 +94,11 @@ def export_model(
         takes=str(takes),
         gives=str(gives),
         with_preprocessing=with_preprocessing,
+        mirror=mirror,
         progress=progress,
     )
     network: nn.Module = model
     if with_preprocessing:
-        mirror = subject.mirror_of(classes, data_root)
         orders = class_orders(recipe, classes, recipe.test, mirror)
         num_views = recipe.test.clips * recipe.test.crops
         network = WithPreprocessing(model, num_views, recipe.test.average, orders).eval()

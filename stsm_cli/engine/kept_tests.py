@@ -67,21 +67,32 @@ def last_test(run: Path) -> KeptTest:
 
 def _first_kept(folder: RunFolder, recipe: Recipe, stems: Sequence[str], hint: str) -> KeptTest:
     """The first of a run's tests under the recipe's protocol, by the names of their files."""
-    name, weights = recipe.protocol, _last_weights(folder)
-    told = f"keeps no scores of {name}"
+    told, weights = f"{folder.path}: keeps no scores of {recipe.protocol}", _last_weights(folder)
     for stem in stems:
-        file, scores = folder.path / f"{stem}.json", folder.path / f"{stem}.npz"
-        if file.is_file() and scores.is_file():
-            result, _ = read_stored(file, Result, "a result", CheckpointError)
-            if result.protocol == name:
-                saved = read_scores(scores)
-                if not _is_of(saved, result):
-                    told = f"its scores of {name} are of another test than its result"
-                elif weights in (None, result.weights_sha256):
-                    return KeptTest(folder, recipe, result, saved)
-                else:
-                    told = f"its scores of {name} are not of the weights that it ended with"
-    raise CheckpointError(f"{folder.path}: {told}", hint=hint)
+        try:
+            kept = _kept(folder, recipe, stem, weights)
+        except (CheckpointError, DataError) as error:  # another may serve
+            told, hint = str(error), error.hint or hint
+        else:
+            if kept is not None:
+                return kept
+    raise CheckpointError(told, hint=hint)
+
+
+def _kept(folder: RunFolder, recipe: Recipe, stem: str, weights: str | None) -> KeptTest | None:
+    """The test in the files `stem`; None where they hold none under the recipe's protocol."""
+    file, scores = folder.path / f"{stem}.json", folder.path / f"{stem}.npz"
+    if not (file.is_file() and scores.is_file()):
+        return None
+    result, _ = read_stored(file, Result, "a result", CheckpointError)
+    if result.protocol != recipe.protocol:
+        return None
+    saved, what = read_scores(scores), f"{folder.path}: its scores of {recipe.protocol} are"
+    if not _is_of(saved, result):
+        raise CheckpointError(f"{what} of another test than its result")
+    if weights not in (None, result.weights_sha256):
+        raise CheckpointError(f"{what} not of the weights that it ended with")
+    return KeptTest(folder, recipe, result, saved)
 
 
 def _is_of(saved: SavedScores, result: Result) -> bool:

@@ -27,7 +27,7 @@ class Hold:
 
     Attributes:
         check: Raises a `UsageError` if another process has taken the right since; to be called
-            before something is written.
+            before what is to last is written: a checkpoint, a result.
         warning: What to tell the user where there are no locks.
         problem: Why nothing can be written.
         hint: What can be done about that.

@@ -152,7 +152,7 @@ def _receive(connection: Connection, name: str) -> tuple[bool, Any]:
     """Receive from a child: whether it is the result, and the result or the news."""
     try:
         received = connection.recv()
-    except EOFError:
+    except (EOFError, OSError):  # the latter: it died while it sent
         hint = "where memory ran out, fewer --jobs or --workers take less"
         raise StsmError(f"the process of {name} was killed", hint=hint) from None
     if isinstance(received, StsmError):

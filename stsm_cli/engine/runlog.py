@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.atomic import drafts, try_file, write_file
+from stsm_cli.atomic import is_draft, try_file, write_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import read_classes
@@ -75,9 +75,10 @@ class RunFolder:
         """Tell whether nothing was trained in it: it holds no more than what `create` makes."""
         about = {self.recipe_file, self.classes_file, self.environment_file}
         known = about if self.checkpoint.parent.is_dir() else set()  # else they are the user's own
-        known |= {self.path / LOCK, self.path / OWNER, *self._drafts()}
+        known |= {self.path / LOCK, self.path / OWNER}
         return all(
             file in known
+            or self._is_draft(file)  # by its name: one of another process may be gone by now
             or not {self.board, self.wandb}.isdisjoint(file.parents)
             or (file == self.metrics_file and file.stat().st_size == 0)
             for file in self.path.rglob("*")
@@ -308,16 +309,16 @@ class RunFolder:
         lines = "".join(json.dumps(line) + "\n" for line in kept)
         write_file(self.metrics_file, lines.encode())
 
-    def _drafts(self) -> list[Path]:
-        """Drafts of its own files."""
+    def _is_draft(self, file: Path) -> bool:
         about = (self.recipe_file, self.classes_file, self.environment_file, self.path / OWNER)
         epochs = (self.metrics_file, self.checkpoint, self.best_checkpoint)
         end = (self.scores_file, self.result_file)
-        return [draft for file in (*about, *epochs, *end) for draft in drafts(file)]
+        return any(is_draft(file, own) for own in (*about, *epochs, *end))
 
     def _drop_drafts(self) -> None:
-        for draft in self._drafts():
-            draft.unlink(missing_ok=True)
+        for file in self.path.rglob("*.tmp"):
+            if self._is_draft(file) and not file.is_dir():
+                file.unlink(missing_ok=True)
 
     def log_epoch(self, metrics: dict[str, Any]) -> None:
         """Append one epoch to `metrics.jsonl`, of the keys of `Epoch` and more.

@@ -79,6 +79,7 @@ def score_split(
         workers=workers,
         rank=world.rank,
         world_size=world.size,
+        pin_memory=device.type == "cuda",
     )
     with progress.bar(label, len(range(world.rank, num_videos, world.size))) as bar:
 

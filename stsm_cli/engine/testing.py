@@ -111,6 +111,7 @@ def run_test(
         identity = identify_data(videos) | {
             "split_id": split_id(recipe.data.dataset, videos.manifest)
         }
+        mirror = subject.mirror_of(videos.manifest.classes, videos.manifest.root)
     started = time.perf_counter()
     scores = score_split(
         model,
@@ -120,7 +121,7 @@ def run_test(
         device,
         workers=workers,
         progress=progress,
-        mirror=subject.mirror,
+        mirror=mirror,
     )
     result = Result(
         **_whose(subject),

@@ -96,6 +96,7 @@ class Trainer:
                 workers=workers,
                 rank=self.world.rank,
                 world_size=self.world.size,
+                pin_memory=device.type == "cuda",
             )
         self.steps_per_epoch = len(self.loader) // recipe.optim.accumulate
         self.position = Position()
@@ -185,8 +186,10 @@ class Trainer:
             while position.batches < total:
                 started = time.perf_counter()
                 parts = self._read(batches, stop)
-                num_videos, num_broken = self._agree(parts, stop)
-                position.data_seconds += time.perf_counter() - started
+                num_videos, num_broken, *asked = self._agree(parts, stop)
+                waited = time.perf_counter() - started
+                self._heed(*asked)
+                position.data_seconds += waited
                 self._count_broken(parts, num_broken)
                 if num_videos:
                     self._step(parts, num_videos, board)
@@ -202,10 +205,10 @@ class Trainer:
                 raise
             return []  # a SIGTERM to the whole job ends the reading processes too
 
-    def _agree(self, parts: Sequence[Batch], stop: StopRequest) -> tuple[int, int]:
-        """Videos and broken videos of all processes' parts; saves and stops if one asks for it."""
+    def _agree(self, parts: Sequence[Batch], stop: StopRequest) -> list[int]:
+        """Videos and broken videos of all processes' parts, and how many ask `_heed` for what."""
         wanted = stop.signal
-        num_videos, num_broken, due, preempted, interrupted = sum_over_processes(
+        counts = sum_over_processes(
             [
                 sum(len(part.indices) for part in parts),
                 sum(len(part.broken) for part in parts),
@@ -214,13 +217,16 @@ class Trainer:
                 wanted == signal.SIGINT,
             ]
         )
+        return [int(count) for count in counts]
+
+    def _heed(self, due: int, preempted: int, interrupted: int) -> None:
+        """Save, and stop, where a process asks for it."""
         if due or preempted or interrupted:
             self._save()
         if preempted or interrupted:
             at = f"at epoch {self.position.epoch + 1}, batch {self.position.batches}"
             by = signal.SIGTERM if preempted else signal.SIGINT
             raise told_once(stopped_by(by, at, self.folder))
-        return int(num_videos), int(num_broken)
 
     def _count_broken(self, parts: Sequence[Batch], num_broken: int) -> None:
         self.position.broken += num_broken

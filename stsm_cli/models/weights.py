@@ -135,7 +135,7 @@ def check_rules(config: ModelConfig, path: Path, trained: ModelConfig | None) ->
 
 
 def _compare_rules(path: Path, stated: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    others = [key for key in wanted if stated.get(key, wanted[key]) != wanted[key]]
+    others = [key for key in wanted if not _same(key, stated.get(key, wanted[key]), wanted[key])]
     if others:
         found, asked = (", ".join(f"{key} {of[key]}" for key in others) for of in (stated, wanted))
         recipe = _header(path).get("recipe")
@@ -148,6 +148,13 @@ def _compare_rules(path: Path, stated: Mapping[str, str], wanted: Mapping[str, s
         )
 
 
+def _same(key: str, one: str, other: str) -> bool:
+    if key == "model.shift.dims":
+        with suppress(ValueError):  # `none` is no sum of groups
+            return parse_dims(one) == parse_dims(other)  # TH is HT
+    return one == other
+
+
 def _check_shift(model: nn.Module, path: Path) -> None:
     """Refuse weights of another shift than that of `model`, where both have one that is told."""
     sites = {name: part for name, part in model.named_modules() if isinstance(part, ShiftedConv)}
@@ -156,11 +163,7 @@ def _check_shift(model: nn.Module, path: Path) -> None:
     first = next(iter(sites.values()))
     shortcut = any(name.endswith(".downsample.0") for name in sites)
     wanted = _shift_rules(ShiftConfig(dims=first.dims, alpha=first.alpha, shortcut=shortcut))
-    stated = _stated_shift(_header(path))
-    with suppress(ValueError, KeyError):  # it tells none
-        if parse_dims(stated["model.shift.dims"]) == parse_dims(first.dims):
-            stated["model.shift.dims"] = first.dims  # TH is HT
-    _compare_rules(path, stated, wanted)
+    _compare_rules(path, _stated_shift(_header(path)), wanted)
 
 
 def _stated_shift(header: dict[str, str]) -> dict[str, str]:

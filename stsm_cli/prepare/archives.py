@@ -22,8 +22,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from stsm_cli.atomic import whole_file
-from stsm_cli.errors import DataError
-from stsm_cli.prepare.lists import raise_problems
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.prepare.megabytes import megabytes
 from stsm_cli.progress import SILENT, Progress
 

@@ -8,13 +8,13 @@ Status = Literal["ok", "missing", "corrupt", "short"]
 
 @dataclass(frozen=True)
 class Check:
-    """A video as it was found, or, where it was re-encoded, as it was made.
+    """A video as it was found, or, where it was re-encoded or its flow computed, what was made.
 
     Attributes:
         status: `ok`: every frame decodes; `short`: the file ends before the time it claims;
             `corrupt`: it does not decode, or not all of it; `missing`: there is no such file.
         reason: Why it is not `ok`.
-        num_frames: Frames that decode, in display order.
+        num_frames: Frames that decode, in display order; or fields of flow.
         fps: Frames a second, the average; 0 where the file does not say.
         width: In pixels, as the readers give them.
         height: In pixels.

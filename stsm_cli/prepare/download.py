@@ -17,8 +17,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from stsm_cli.errors import DataError
-from stsm_cli.prepare.lists import raise_problems
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.prepare.megabytes import megabytes
 from stsm_cli.prepare.transfer import STATUS_TO_RETRY, Patience, Transfer, remote_size
 from stsm_cli.progress import SILENT, Progress

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from stsm_cli.data.decode import DEADLINE_SECONDS
 from stsm_cli.errors import InterruptedRunError, PreemptedError, TerminatedExit
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.ledger import FileVersion, Ledger
@@ -19,7 +20,6 @@ GO_ON = "run the same command again to go on from there"
 
 # The number rises when findings may differ from earlier ones, which then no longer count.
 FULL, QUICK = "full 2", "quick 2"
-DEADLINE_SECONDS = 60.0  # ours: for one frame; even a slow core decodes many a second
 
 
 @dataclass(frozen=True)

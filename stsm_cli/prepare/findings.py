@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,8 @@ from stsm_cli.printable import counted, csv_cell, size
 Checks = Mapping[str, Check]
 """The finding on every listed file, by its path."""
 
-_Problem = tuple[str, str, str, str]  # as the columns
+Problem = tuple[str, str, str, str]
+"""A video, its split, its status and the reason."""
 _PROBLEM_COLUMNS = ("video", "split", "status", "reason")
 _PROBLEMS_SHOWN = 5
 COLUMNS = ("split", "listed", "present", "usable", "missing", "corrupt", "short")
@@ -64,7 +65,8 @@ def build_report(
         "conflicts": dict(listing.conflicts),
         "faults": dict(listing.faults),
         "left_out": dict(listing.left_out),
-        "unforeseen": _count_unforeseen(checks),
+        "unforeseen": sum(check.reason.startswith(UNFORESEEN) for check in checks.values()),
+        "passing": count_passing(checks),
         "notes": [
             *listing.notes,
             *filter(None, known),
@@ -92,9 +94,16 @@ def _repeated(listing: Listing) -> list[str]:
     return [name for name in listing.duplicates if name not in listing.conflicts]
 
 
-def _count_unforeseen(checks: Checks) -> int:
-    """Number of videos on which the program itself failed."""
-    return sum(check.reason.startswith(UNFORESEEN) for check in checks.values())
+def count_passing(checks: Checks) -> int:
+    """Number of videos that failed for a reason that may pass, such as memory that ran out."""
+    failed = (check.reason for check in checks.values() if not check.lasting)
+    return sum(not reason.startswith(UNFORESEEN) for reason in failed)
+
+
+def tell_passing(count: int) -> list[str]:
+    """A warning of so many, or none."""
+    told = "videos whose reason may pass (time, memory, disk); the same command tries them again"
+    return [f"warning: {told}: {count:,}"] if count else []
 
 
 def _compare(dataset: str, split: str, usable: int) -> str | None:
@@ -155,7 +164,7 @@ def _classes_without_usable(listing: Listing, checks: Checks) -> dict[str, list[
     return without
 
 
-def _problems(listing: Listing, checks: Checks) -> list[_Problem]:
+def _problems(listing: Listing, checks: Checks) -> list[Problem]:
     """Every video that is not usable, not listed once, or a copy, and what could not be looked at.
 
     The broken ones come first.
@@ -203,12 +212,17 @@ def write_problems(root: Path, listing: Listing, checks: Checks) -> None:
     Raises:
         OSError: It cannot be written.
     """
+    with whole_file(root / "manifest" / "problems.csv") as file:
+        file.write(problems_csv(_problems(listing, checks)))
+
+
+def problems_csv(problems: Iterable[Problem]) -> bytes:
+    """The file of problems, a line each."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_PROBLEM_COLUMNS)
-    writer.writerows(map(csv_cell, problem) for problem in _problems(listing, checks))
-    with whole_file(root / "manifest" / "problems.csv") as file:
-        file.write(text.getvalue().encode())
+    writer.writerows(map(csv_cell, problem) for problem in problems)
+    return text.getvalue().encode()
 
 
 def title(report: Mapping[str, Any]) -> str:
@@ -270,7 +284,7 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
     if report["unforeseen"]:
         told = "videos on which the program itself failed, please report why"
         warnings.append(f"warning: {told}: {report['unforeseen']:,}")
-    return warnings
+    return [*warnings, *tell_passing(report["passing"])]
 
 
 def _few(counts: Mapping[str, int]) -> str:

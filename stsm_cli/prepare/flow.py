@@ -5,8 +5,6 @@ so that what is interrupted is not read. Videos without flow are counted there, 
 its reason, in `flow_METHOD_problems.csv`.
 """
 
-import csv
-import io
 import json
 import time
 from collections import Counter
@@ -32,11 +30,18 @@ from stsm_cli.errors import DataError
 from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.drafts import remove_drafts
 from stsm_cli.prepare.examine import Task, examine
-from stsm_cli.prepare.findings import Checks, decoder_version
+from stsm_cli.prepare.findings import (
+    Checks,
+    Problem,
+    count_passing,
+    decoder_version,
+    problems_csv,
+    tell_passing,
+)
 from stsm_cli.prepare.flow_file import VERSION, FlowSettings, make_flow
 from stsm_cli.prepare.flow_methods import opencv_version, require
 from stsm_cli.prepare.usable import unwritable
-from stsm_cli.printable import command_line, counted, csv_cell, size
+from stsm_cli.printable import command_line, counted, size
 from stsm_cli.progress import SILENT, Progress
 
 COLUMNS = ("split", "videos", "with flow", "without")
@@ -142,6 +147,7 @@ def _report(
         "fields": sum(check.num_frames for check in checks.values()),
         "bytes": sum(check.made_bytes for check in checks.values()),
         "without_flow": without_flow,
+        "passing": count_passing(checks),
         "num_problems": len(problems),
         "first_problems": [
             f"{split} {path}: {status}, {reason}"
@@ -158,8 +164,8 @@ def _count(manifest: Manifest, checks: Checks) -> SplitCounts:
     return SplitCounts(len(manifest.records), *counts)
 
 
-def _problems(manifests: list[Manifest], checks: Checks) -> list[tuple[str, str, str, str]]:
-    """The videos without flow: path, split, status, reason."""
+def _problems(manifests: list[Manifest], checks: Checks) -> list[Problem]:
+    """The videos without flow."""
     return [
         (record.path, manifest.split, check.status, check.reason)
         for manifest in manifests
@@ -176,12 +182,8 @@ def _write(
     report: Mapping[str, Any],
 ) -> None:
     """Write list and report, each whole or not at all."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("video", "split", "status", "reason"))
-    writer.writerows(map(csv_cell, problem) for problem in _problems(manifests, checks))
     with whole_file(flow_problems_path(root, settings.method)) as file:
-        file.write(text.getvalue().encode())
+        file.write(problems_csv(_problems(manifests, checks)))
     with whole_file(flow_report_path(root, settings.method)) as file:
         file.write(json.dumps(report, indent=2).encode())
 
@@ -221,6 +223,7 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     each = report["bytes"] / max(1, report["fields"]) / 1000
     return [
         *said,
+        *tell_passing(report["passing"]),
         f"{counted(report['fields'], 'field')} by {report['method']}, short side at most "
         f"{report['short_side_px']}, {size(report['bytes'])} ({each:.1f} kB each)",
         f"every field was decoded again; {report['computed_by']}",

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 
 from stsm_cli.data.manifest import SPLITS
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.prepare.class_folders import PART_NAMES, TRAIN_NAMES, VAL_NAMES
-from stsm_cli.prepare.lists import raise_problems, read_csv, read_lines, with_slashes
+from stsm_cli.prepare.lists import read_csv, read_lines, with_slashes
 from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree, stem
 

@@ -14,7 +14,7 @@ there have been unpacked (`k400_archives.py`).
 from pathlib import Path
 
 from stsm_cli.data.manifest import SPLITS
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.prepare.k400_archives import is_replacement, unpack_k400
 from stsm_cli.prepare.k400_lists import (
     NUM_CLASSES,
@@ -25,7 +25,6 @@ from stsm_cli.prepare.k400_lists import (
     youtube_id,
 )
 from stsm_cli.prepare.listing import Listing
-from stsm_cli.prepare.lists import raise_problems
 from stsm_cli.prepare.matching import Entries, Entry, Found, assign, sorted_classes
 from stsm_cli.prepare.tree import Tree, folder_of, scan, split_of, stem
 from stsm_cli.progress import SILENT, Progress

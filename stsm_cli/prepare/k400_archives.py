@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from stsm_cli.errors import raise_problems
 from stsm_cli.prepare.archives import Archive, unpack, was_unpacked
 from stsm_cli.prepare.download import Download, download_files
-from stsm_cli.prepare.lists import raise_problems, read_lines
+from stsm_cli.prepare.lists import read_lines
 from stsm_cli.prepare.tree import Tree, folder_of, split_of
 from stsm_cli.progress import SILENT, Progress
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from stsm_cli.data.manifest import SPLITS
-from stsm_cli.errors import DataError
-from stsm_cli.prepare.lists import ListLine, check_file, raise_problems, read_csv, read_list
+from stsm_cli.errors import DataError, raise_problems
+from stsm_cli.prepare.lists import ListLine, check_file, read_csv, read_list
 from stsm_cli.prepare.matching import Entries, Entry
 from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
 

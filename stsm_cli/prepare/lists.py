@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, raise_problems
 
-_PROBLEMS_SHOWN = 5
 DELIMITERS = ",;\t"
 
 
@@ -32,19 +31,6 @@ class ListLine:
     path: str
     label: int
     num_frames: int | None
-
-
-def raise_problems(problems: Sequence[str], *, hint: str | None = None) -> None:
-    """Raise all problems as one error, the first five a line each; none: go on.
-
-    Raises:
-        DataError: There are problems.
-    """
-    if problems:
-        shown = list(problems[:_PROBLEMS_SHOWN])
-        if len(problems) > len(shown):
-            shown.append(f"... and {len(problems) - len(shown)} more")
-        raise DataError("\n".join(shown), hint=hint)
 
 
 def check_file(path: Path) -> None:

@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from stsm_cli.data.manifest import SPLITS
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.prepare.listing import ListedVideo
-from stsm_cli.prepare.lists import raise_problems
 
 _UNLISTABLE = {"\n", "\r", *map(chr, range(0xD800, 0xE000))}  # the last are in no UTF-8 text
 

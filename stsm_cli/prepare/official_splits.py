@@ -11,8 +11,8 @@ import re
 from pathlib import PurePosixPath
 
 from stsm_cli.data.manifest import SPLITS
-from stsm_cli.errors import DataError
-from stsm_cli.prepare.lists import raise_problems, read_lines, with_slashes
+from stsm_cli.errors import DataError, raise_problems
+from stsm_cli.prepare.lists import read_lines, with_slashes
 from stsm_cli.prepare.matching import Entry, Inventory
 from stsm_cli.prepare.tree import Tree, stem
 

@@ -11,10 +11,10 @@ unpacked into ROOT/videos.
 from pathlib import Path
 from typing import Any
 
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.prepare.archives import Archive, unpack
 from stsm_cli.prepare.listing import Listing
-from stsm_cli.prepare.lists import raise_problems, read_json
+from stsm_cli.prepare.lists import read_json
 from stsm_cli.prepare.matching import Entry, Found, assign, check_classes
 from stsm_cli.prepare.tree import Tree, scan, stem
 from stsm_cli.progress import SILENT, Progress

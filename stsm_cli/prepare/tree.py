@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
-from stsm_cli.errors import DataError
-from stsm_cli.prepare.lists import raise_problems
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.progress import Progress
 
 VIDEO_SUFFIXES = (

@@ -129,7 +129,7 @@ class _FileWorker(Generic[T]):
     def _receive(self) -> T | Lost | None:
         try:
             message: T | Lost | OSError | None = self.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the latter: it died while it sent
             return self._death()
         if isinstance(message, OSError):
             raise message

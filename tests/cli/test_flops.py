@@ -1,6 +1,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -423,6 +424,22 @@ def test_the_mean_cost_of_real_views_is_counted_with_a_checkpoint(capsys, small_
     assert 0.2 * told["macs"] < told["mean"]["macs"] < told["macs"]
     assert run([*command, "--videos", "1"]) == 0
     assert "mean of 1 view, of a video each: 0.0" in capsys.readouterr().out
+
+
+def test_weights_know_the_number_of_classes_that_a_recipe_leaves_open(capsys, small_run):
+    Path("mine.yaml").write_text(
+        "# Videos of my own\n"
+        "model: {backbone: slowfast_resnet_small, num_classes: null, num_frames: 3, system: atfr}\n"
+        "data: {dataset: folder, sampling: uniform, short_side_px: 32, crop_px: 28}\n"
+        "test: {crop_px: 28}\noptim: {lr: 1.0, epochs: 1}\n"
+    )
+    config = load_recipe("mine.yaml").recipe.model
+    network = build_model(config.model_copy(update={"num_classes": 16}))
+    torch.save({"model": network.state_dict()}, "last.pt")
+    shutil.copytree("data/synth", "mine", ignore=shutil.ignore_patterns("*.json"))
+    command = ["flops", "mine.yaml", "--size", "32", "--checkpoint", "last.pt", "--json"]
+    assert run([*command, "--data", "mine", "--videos", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean"]["videos"] == 2
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_network_of_flow_is_refused_as_its_run_is(capsys):
     edits = ["model.backbone=r2plus1d_small", "model.num_classes=2", "model.stream=flow"]
     subject = Trained("flow", load_recipe("synth/tsn", edits).recipe, Path("flow.pt"), None)
     told = {"takes": "videos", "gives": "logits", "with_preprocessing": False, "progress": SILENT}
-    _write("flow.onnx", make_card(subject, ("a", "b"), "0", **told))
+    _write("flow.onnx", make_card(subject, ("a", "b"), "0", mirror=None, **told))
     assert run(["predict", "flow.onnx", "a.mp4"]) == 2
     wanted = "error: predict: flow.onnx takes optical flow, which prepared sets alone have"
     assert wanted in capsys.readouterr().err

@@ -71,6 +71,16 @@ def test_a_batch_is_uint8_videos_with_channels_last_frames():
     assert batch.labels.dtype == torch.int64
 
 
+@pytest.mark.parametrize("pin_memory", [True, False])
+def test_batches_are_pinned_where_they_go_to_a_gpu(pin_memory, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loader, "DataLoader", lambda *_, **options: asked.append(options) or [])
+    train_loader(make_videos(4), config(), pin_memory=pin_memory)
+    options = {"view": View(3), "batch_size": 1, "workers": 0, "pin_memory": pin_memory}
+    list(evaluation_batches(make_videos(1), "uniform", TestConfig(), **options))
+    assert [one["pin_memory"] for one in asked] == [pin_memory] * 2
+
+
 def test_a_batch_is_pinned_for_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
     (batch, *_) = train_loader(make_videos(4), config()).epoch(0)
@@ -338,11 +348,12 @@ def test_mirrored_views_are_every_second_crop_of_ten():
 
 def test_broken_videos_are_reported_not_replaced():
     videos = make_videos(4)
-    broken = dataclasses.replace(
-        videos, cache=(DataError("0.mp4: bad"), *videos.cache[1:3], DataError("3.mp4: bad"))
-    )
+    broken = dataclasses.replace(videos, cache=(None, *videos.cache[1:3], None))
     batch = next(train_loader(broken, config()).epoch(0))
     assert sorted(batch.indices) == [1, 2]
-    assert batch.broken == {0: (0, "0.mp4: bad"), 3: (3, "3.mp4: bad")}
-    only = dataclasses.replace(videos, cache=(DataError("bad"),) * 4)
+    assert batch.broken == {
+        0: (0, "nowhere/0.mp4: no such file"),
+        3: (3, "nowhere/3.mp4: no such file"),
+    }
+    only = dataclasses.replace(videos, cache=(None,) * 4)
     assert next(train_loader(only, config()).epoch(0)).indices == ()

@@ -54,6 +54,7 @@ def test_a_folder_of_that_name_comes_first():
 def test_an_export_of_it_tells_its_accuracy_again(said):
     subject = trained("order/stsm", None)
     about = {"takes": "videos", "gives": "logits", "with_preprocessing": False, "progress": said}
+    about["mirror"] = subject.mirror
     card = make_card(subject, subject.classes, subject.card.weights_sha256, **about)
     assert card.accuracy == subject.card.accuracy
     assert make_card(subject, subject.classes, "other", **about).accuracy is None

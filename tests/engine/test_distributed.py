@@ -173,9 +173,7 @@ def test_a_process_whose_videos_do_not_decode_keeps_step(
         nn.BatchNorm2d, "train", lambda self, mode=True: nn.Module.train(self, False)
     )
     monkeypatch.setattr(trainer, "MAX_BROKEN_SHARE", 1.0)
-    cache = tuple(
-        DataError("bad") if index % 2 else frames for index, frames in enumerate(train_videos.cache)
-    )
+    cache = tuple(None if index % 2 else frames for index, frames in enumerate(train_videos.cache))
     broken = dataclasses.replace(train_videos, cache=cache)
     sgd = {"optimizer": "sgd", "lr": 0.01, "batch_size": 2, "epochs": 1}
     run(edited(recipe, **sgd), broken, val_videos, tmp_path / "one")
@@ -190,10 +188,12 @@ def test_a_process_whose_videos_do_not_decode_keeps_step(
 def test_too_many_broken_videos_stop_all_with_one_message(
     recipe, train_videos, val_videos, tmp_path, in_two_processes
 ):
-    cache = (DataError("train/0.mp4: does not decode"), *train_videos.cache[1:])
+    cache = (None, *train_videos.cache[1:])
     broken = dataclasses.replace(train_videos, cache=cache)
     first, second = in_two_processes(lambda rank: run(recipe, broken, val_videos, tmp_path / "a"))
-    assert "training videos that do not decode: 1, more than 0.5%: train/0.mp4" in str(first)
+    assert "training videos that do not decode: 1, more than 0.5%: nowhere/train/0.mp4" in str(
+        first
+    )
     assert (type(second), second.code) == (SystemExit, 1)
 
 

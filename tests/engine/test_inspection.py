@@ -19,7 +19,6 @@ from stsm_cli.engine.inspection import (
 )
 from stsm_cli.engine.score_files import SavedScores
 from stsm_cli.engine.scores import Scores
-from stsm_cli.errors import DataError
 
 
 def scores_of(rows, labels):
@@ -80,9 +79,9 @@ def test_the_middle_view_is_one_of_the_test(recipe, val_videos, clips, crops, fi
 
 
 def test_a_video_that_broke_has_no_view_and_says_why(recipe, val_videos):
-    cache = (DataError("val/0.mp4: broke"), *val_videos.cache[1:])
+    cache = (None, *val_videos.cache[1:])
     sample = middle_crop(replace(val_videos, cache=cache), 0, recipe)
-    assert (sample.pixels, sample.error) == (None, "val/0.mp4: broke")
+    assert (sample.pixels, sample.error) == (None, "nowhere/val/0.mp4: no such file")
 
 
 def test_confusions_are_counted_and_shown_by_the_surest():

@@ -50,6 +50,19 @@ def test_the_test_that_ended_a_training_is_kept_apart_from_later_ones(small_run)
     assert last_test(small_run.path).result == ended
 
 
+@pytest.mark.parametrize("suffix", ["json", "npz"])
+def test_a_damaged_test_does_not_hide_a_whole_one(suffix, small_run):
+    ended = replace(evaluate().result, seconds_eval=99.0)
+    scores = (small_run.path / "eval-synth-1x1@28.npz").read_bytes()
+    (small_run.path / f"eval-synth-1x1@28.{suffix}").write_text("damaged")
+    with pytest.raises(CheckpointError, match=rf"eval-synth-1x1@28\.{suffix}: ") as caught:
+        kept_test(Path("runs/small"), None)
+    assert caught.value.hint == "`stsm eval runs/small` keeps them"
+    write_result(small_run.result_file, ended)
+    small_run.scores_file.write_bytes(scores)
+    assert kept_test(small_run.path, None).result == ended
+
+
 def test_a_test_of_weights_from_before_the_end_is_passed_over(small_run):
     before, more = evaluate().result, evaluate(crops=3).result
     ended = replace(before, seconds_eval=99.0, environment=None, weights_sha256="ab")

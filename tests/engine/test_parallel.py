@@ -2,12 +2,13 @@ import multiprocessing
 import os
 import signal
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from stsm_cli.engine import parallel
-from stsm_cli.engine.parallel import run_side_by_side
+from stsm_cli.engine.parallel import _receive, run_side_by_side
 from stsm_cli.errors import DataError, InterruptedRunError, PreemptedError, StsmError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -68,6 +69,16 @@ def test_an_error_comes_back_though_the_process_is_stopped_while_it_tells_it(cap
     with pytest.raises(StsmError, match="is broken"):
         list(run_side_by_side(1, fail, jobs=2, on_news=ignore))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [EOFError(), OSError("got end of file during message")])
+def test_a_process_that_dies_is_told_even_if_it_was_sending(error):
+    def recv():
+        raise error
+
+    with pytest.raises(StsmError, match=r"^the process of run 1 was killed$") as caught:
+        _receive(SimpleNamespace(recv=recv), "run 1")
+    assert "fewer --jobs" in caught.value.hint
 
 
 def test_a_process_that_is_told_as_it_is_forked_does_not_go_on_as_its_parent(monkeypatch):

@@ -1,6 +1,7 @@
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,7 @@ def test_drafts_of_others_are_nobody_s_to_delete(recipe, tmp_path):
     assert told.value.hint == "choose another folder"  # there is no run to continue
     (folder.path / "x.tmp").unlink()
     (folder.path / "x.tmp").mkdir()
+    (folder.path / "result.npz.7.tmp").mkdir()
     folder.tidy(0)
     assert all((folder.path / name).exists() for name in own)
 
@@ -102,6 +104,20 @@ def test_drafts_alone_are_no_run(recipe, tmp_path):
     assert folder.is_untrained
     folder.create(recipe, {}, ())
     assert not any(draft.exists() for draft in drafts)
+
+
+def test_a_draft_that_another_process_makes_meanwhile_does_not_take_the_place(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "out").mkdir()
+    real = Path.rglob
+
+    def rglob(self, pattern):
+        (self / "recipe.yaml.9.tmp").touch()  # as `check_writable` does in each process of a job
+        return real(self, pattern)
+
+    monkeypatch.setattr(Path, "rglob", rglob)
+    RunFolder(tmp_path / "out").check_new()
 
 
 def test_the_newest_run_is_the_one_started_last(recipe, tmp_path):

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ShiftConfig
+from stsm_cli.engine import testing
 from stsm_cli.engine.bundled import bundled_file
 from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.testing import load_model, run_test
@@ -163,6 +164,23 @@ def test_a_mirror_is_the_training_s_or_the_data_set_s_own(small_run):
     assert alone.mirror_of(classes, Path("other")).pairs == ((classes[0], classes[2]),)
     for known in (by_run, trained(str(small_run.recipe_file), small_run.checkpoint)):
         assert known.mirror_of(classes, Path("other")) == by_run.mirror
+
+
+def test_a_test_takes_the_mirror_of_the_training(small_run, monkeypatch):
+    subject = trained(str(small_run.recipe_file), small_run.checkpoint)
+    about = json.loads(small_run.environment_file.read_text())
+    names = [[*small_run.classes()[:2]]]
+    about["mirror"] = {"pairs": names, "source": "elsewhere"}
+    small_run.environment_file.write_text(json.dumps(about))
+    taken, score = [], testing.score_split
+
+    def score_split(*arguments, mirror, **options):
+        taken.append((mirror.pairs, mirror.source))
+        return score(*arguments, mirror=mirror, **options)
+
+    monkeypatch.setattr(testing, "score_split", score_split)
+    run(subject)
+    assert taken == [((tuple(names[0]),), "elsewhere")]
 
 
 def test_a_converted_file_is_tested_under_the_rules_of_its_network_alone(small_run):

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.flow import Flow
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine import trainer
-from stsm_cli.engine.checkpoint import load_checkpoint
+from stsm_cli.engine.checkpoint import Saver, load_checkpoint
 from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.engine.step import Stepper
 from stsm_cli.engine.trained import trained
@@ -137,17 +138,33 @@ def test_weights_that_are_not_finite_never_replace_the_checkpoint(
     assert len(folder.metrics()) == 1
 
 
+def test_saving_is_no_waiting_for_data(
+    recipe, train_videos, val_videos, tmp_path, monkeypatch, run
+):
+    clock, save = [0.0], Saver.save
+
+    def slow(self, position):
+        clock[0] += 100
+        save(self, position)
+
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(Saver, "is_due", property(lambda self: True))
+    monkeypatch.setattr(Saver, "save", slow)
+    run(recipe, train_videos, val_videos, tmp_path / "a")
+    lines = RunFolder(tmp_path / "a").metrics()
+    assert [(line["seconds"] >= 500, line["data_share"]) for line in lines] == [(True, 0.0)] * 2
+
+
 def break_videos(videos, count):
-    error = DataError("bad.mp4: does not decode")
-    cache = (error,) * count + videos.cache[count:]
-    return dataclasses.replace(videos, cache=cache)
+    """The videos, the first `count` of which are neither in memory nor in a file."""
+    return dataclasses.replace(videos, cache=(None,) * count + videos.cache[count:])
 
 
 def test_too_many_broken_training_videos_stop_the_run(
     recipe, train_videos, val_videos, tmp_path, run
 ):
     with pytest.raises(
-        DataError, match=r"training videos that do not decode: 1, more than 0\.5%: bad"
+        DataError, match=r"training videos that do not decode: 1, more than 0\.5%: nowhere"
     ):
         run(recipe, break_videos(train_videos, 1), val_videos, tmp_path / "a")
     flow = dataclasses.replace(break_videos(train_videos, 20), flow=Flow("dis"))

@@ -373,6 +373,14 @@ def test_a_converted_tsm_is_tested_under_tsm_s_shift_alone(fixed_share, shifted)
         check_rules(half, path, None)
 
 
+def test_the_order_of_the_axes_of_a_group_is_no_rule():
+    here, there = (
+        ModelConfig(backbone="resnet18", num_classes=5, shift=ShiftConfig(dims=dims))
+        for dims in ("TH+W", "HT+W")
+    )
+    check_rules(here, Path("last.pt"), there)
+
+
 def test_a_converted_tsm_starts_any_shift(shifted):
     path = shifted(fixed_share=True)
     for shift in (None, TSM, STSM):

@@ -13,7 +13,7 @@ from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest, write_m
 from stsm_cli.errors import DataError
 from stsm_cli.prepare import flow_file
 from stsm_cli.prepare.check import Check
-from stsm_cli.prepare.flow import check_some, prepare_flow
+from stsm_cli.prepare.flow import check_some, prepare_flow, sentences
 from stsm_cli.prepare.flow_file import FlowSettings, make_flow
 
 SIZE = (48, 32)  # width, height
@@ -159,6 +159,16 @@ def test_there_is_no_report_while_it_is_made(prepared, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare_flow(prepared, FlowSettings(), workers=1)
     assert not report.exists()
+
+
+def test_a_video_whose_flow_another_attempt_may_give_is_told(prepared, monkeypatch):
+    lost, ok = Check("corrupt", "killed", lasting=False), Check("ok", "", 5, 8.0, 32, 32, 9)
+    monkeypatch.setattr(
+        "stsm_cli.prepare.flow.examine",
+        lambda root, paths, task, **_: dict.fromkeys(paths, ok) | {"a/2.mp4": lost},
+    )
+    told = "(time, memory, disk); the same command tries them again: 1"
+    assert told in "\n".join(sentences(prepare_flow(prepared, FlowSettings(), workers=1)))
 
 
 def _interrupted(*arguments, **options):

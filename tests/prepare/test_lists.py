@@ -3,9 +3,8 @@ import re
 
 import pytest
 
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.prepare.lists import (
-    raise_problems,
     read_csv,
     read_json,
     read_lines,

@@ -158,6 +158,19 @@ def test_a_bug_costs_its_video_and_is_counted(plant, monkeypatch):
     assert "train a/0.mp4: corrupt, internal error: KeyError: 'x' (y.py:1)" in text
 
 
+def test_what_may_pass_is_counted(plant, monkeypatch):
+    root = plant({f"{name}/{number}.mp4": None for name in "ab" for number in range(3)})
+    lost = {f"{name}/0.mp4": Check("corrupt", "killed", lasting=False) for name in "ab"}
+    ok = Check("ok", "", 8, 8.0, 32, 32)
+    monkeypatch.setattr(
+        usable, "examine", lambda root, paths, task, **_: dict.fromkeys(paths, ok) | lost
+    )
+    report = make(list_folder(root))
+    assert (report["passing"], report["unforeseen"]) == (2, 0)
+    told = "(time, memory, disk); the same command tries them again: 2"
+    assert told in "\n".join(sentences(report))
+
+
 def test_many_kinds_of_other_files_are_summed_up(listing):
     left_out = {".jpg": 20000, ".txt": 3, ".xml": 2, ".md": 1, ".py": 1}
     text = "\n".join(sentences(make(replace(listing, left_out=left_out))))
