@@ -247,6 +247,8 @@ def page(
     from stsm_cli.bench.page import HEAD, render
     from stsm_cli.bench.record import read_all, write
 
+    if folder.is_file():
+        raise UsageError(f"{folder}: is a file, not a folder")
     if not may_replace(folder / PAGE, HEAD.partition("`")[0]):
         raise UsageError(f"{folder / PAGE}: is no page of `stsm bench page`, and stays")
     if not (measurements := read_all(folder)):

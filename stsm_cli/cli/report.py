@@ -73,6 +73,8 @@ def _check_folder(out: Path) -> None:
     from stsm_cli.atomic import may_replace
     from stsm_cli.engine.saved_files import check_file
 
+    if out.is_file():
+        raise UsageError(f"--out {out}: is a file, not a folder")
     if not out.is_dir():
         raise UsageError(f"--out {out}: no such folder", hint="`stsm ablate alpha` makes results/")
     others = [name for name, begins in _PAGES.items() if not may_replace(out / name, begins)]

@@ -476,4 +476,4 @@ def _which_videos(result: "Result") -> str:
         return text
     more = ", ..." if len(broken) > MOST_BROKEN else ""
     named = ", ".join(broken[:MOST_BROKEN])
-    return f"{text}; the {len(broken)} that did not count as wrong: {named}{more}"
+    return f"{text}; did not decode and count as wrong, {len(broken):,}: {named}{more}"

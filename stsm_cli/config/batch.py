@@ -67,7 +67,7 @@ def plan_batch(
             f"optim.batch_size ({config.batch_size}) cannot be shared equally among "
             f"{counted(num_processes, 'process', 'processes')} x "
             f"{counted(config.accumulate, 'part')}",
-            hint=f"make it a multiple of {num_shares}",
+            hint=f"make it a multiple of {num_shares}, or take another number of processes",
         )
     size = batch_size(config, num_training)
     steps = None if num_training is None else num_training // size

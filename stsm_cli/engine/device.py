@@ -62,6 +62,8 @@ def _own_device(name: str, world: World) -> str:
             f"--device {name}: is one device, and this is process {world.rank} of {world.size}",
             hint="use cuda: each process takes the device of its own number",
         )
+    if not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: not available here", hint="use auto, or cpu")
     if world.local_rank >= torch.cuda.device_count():
         raise UsageError(
             f"--device cuda: this machine has {torch.cuda.device_count()} "

@@ -5,11 +5,14 @@ process is alone nothing travels, and torch is not even imported.
 """
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, TypeVar
 
 from stsm_cli.errors import StsmError, UsageError
@@ -42,9 +45,20 @@ class World:
 
 
 def current_world() -> World:
-    """Who this process is, from the environment that torchrun sets."""
-    defaults = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
-    return World(*(int(os.environ.get(name, default)) for name, default in defaults.items()))
+    """Who this process is, from the environment that torchrun sets.
+
+    Raises:
+        UsageError: That holds no numbers.
+    """
+    defaults = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    values = {name: os.environ.get(name, default) for name, default in defaults.items()}
+    for name, value in values.items():
+        if not value.isdecimal():
+            raise UsageError(
+                f"{name}={value}: must be a whole number",
+                hint="start the processes with torchrun, or unset it",
+            )
+    return World(*map(int, values.values()))
 
 
 @contextmanager
@@ -53,17 +67,19 @@ def joined() -> Iterator[World]:
 
     Raises:
         UsageError: The environment names a job, but not where its processes meet.
-        StsmError: A process gives no answer for `TIMEOUT`; in `first_alone` for `PATIENCE`.
+        StsmError: The port is taken; or a process gives no answer for `TIMEOUT`, in `first_alone`
+            for `PATIENCE`.
         SystemExit: Another process ended (code `LOST`); the launcher says so.
     """
     world = current_world()
     if world.size == 1:
         yield world
         return
-    missing = {"MASTER_ADDR", "MASTER_PORT"} - os.environ.keys()
+    missing = sorted({"MASTER_ADDR", "MASTER_PORT"} - os.environ.keys())
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         raise UsageError(
-            f"WORLD_SIZE is {world.size}, but {' and '.join(sorted(missing))} is not set",
+            f"WORLD_SIZE is {world.size}, but {' and '.join(missing)} {verb} not set",
             hint="start the processes with torchrun, or unset WORLD_SIZE",
         )
     import torch
@@ -71,7 +87,8 @@ def joined() -> Iterator[World]:
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        dist.init_process_group(backend, timeout=TIMEOUT)
+        with _ended_by_signals():
+            dist.init_process_group(backend, timeout=TIMEOUT)
         try:
             yield world
         except SystemExit:  # the launcher ends all processes when the first one ends:
@@ -86,6 +103,20 @@ def joined() -> Iterator[World]:
         raise _without_the_others(error) from None
 
 
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """While the block waits inside torch, where Python's handlers never run, signals end it all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    previous = {name: signal.signal(name, signal.SIG_DFL) for name in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
 def _without_the_others(error: RuntimeError) -> BaseException:
     """Exception to raise for an error of torch: itself, unless another process caused it."""
     import torch.distributed as dist
@@ -93,6 +124,11 @@ def _without_the_others(error: RuntimeError) -> BaseException:
     text = str(error)
     if not isinstance(error, dist.DistError) and "gloo/" not in text:
         return error
+    if "EADDRINUSE" in text:
+        return StsmError(
+            f"port {os.environ['MASTER_PORT']}, where the processes are to meet, is taken",
+            hint="try again, with another MASTER_PORT where you choose it",
+        )
     if "Timed out" in text or "timed out" in text:
         return told_once(
             StsmError(f"another process of the run gave no answer for {TIMEOUT} (h:mm:ss)")

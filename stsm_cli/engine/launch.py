@@ -30,7 +30,8 @@ Process = subprocess.Popen[bytes]
 def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> int:
     """Run `command` in `nproc` processes that know of each other; their exit code.
 
-    SIGINT and SIGTERM are passed on. Once a process has failed, the others have `OTHERS_SECONDS`.
+    SIGINT and SIGTERM are passed on. Once a process has failed, or at a second Ctrl-C, the others
+    have `OTHERS_SECONDS`.
 
     Args:
         command: What to run.
@@ -39,21 +40,23 @@ def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> in
 
     Raises:
         StsmError: A process died: names it, and its exit code or signal.
-        InterruptedRunError: Ctrl-C came before the processes heeded it.
+        InterruptedRunError: Ctrl-C came before the processes heeded it; or twice, and they did not.
         PreemptedError: So did SIGTERM.
     """
     environment = os.environ | _meeting_place()
     environment |= {"WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc), TIED: "1"}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // nproc)))
     processes: list[Process] = []
-    with tie() as line, _passing_on_signals(processes):
+    with tie() as line, _passing_on_signals(processes) as passed:
         for rank in map(str, range(nproc)):
             own = {"RANK": rank, "LOCAL_RANK": rank}
             # trap: in the terminal's session, Ctrl-C would reach them twice
             processes.append(
                 subprocess.Popen(command, stdin=line, env=environment | own, start_new_session=True)
             )
-        stopped = _wait(processes)
+        stopped = _wait(processes, passed)
+    if stopped and passed.count(signal.SIGINT) > 1:
+        raise InterruptedRunError("interrupted; processes that did not end were killed", hint=hint)
     return _verdict([process.returncode for process in processes], stopped, hint)
 
 
@@ -64,25 +67,30 @@ def _meeting_place() -> dict[str, str]:
 
 
 @contextmanager
-def _passing_on_signals(processes: Sequence[Process]) -> Iterator[None]:
+def _passing_on_signals(processes: Sequence[Process]) -> Iterator[list[int]]:
+    """Yields the signals that were passed on."""
+    passed: list[int] = []
+
     def pass_on(number: int, frame: FrameType | None) -> None:
+        passed.append(number)
         for process in processes:
             process.send_signal(number)
 
     previous = {name: signal.signal(name, pass_on) for name in STOPPED}
     try:
-        yield
+        yield passed
     finally:
         for name, handler in previous.items():
             signal.signal(name, handler)
 
 
-def _wait(processes: Sequence[Process]) -> set[int]:
-    """Wait for all; the ranks of those that had to be killed because another one failed."""
+def _wait(processes: Sequence[Process], passed: Sequence[int]) -> set[int]:
+    """Wait for all; the ranks of those that had to be killed, as they went on all the same."""
     stopped: set[int] = set()
     deadline = float("inf")
     while running := [rank for rank, process in enumerate(processes) if process.poll() is None]:
-        if deadline == float("inf") and any(process.returncode for process in processes):
+        is_over = any(p.returncode for p in processes) or passed.count(signal.SIGINT) > 1
+        if is_over and deadline == float("inf"):
             deadline = time.monotonic() + OTHERS_SECONDS
         if time.monotonic() > deadline:
             for rank in running:

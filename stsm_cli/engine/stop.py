@@ -68,10 +68,12 @@ def listening(on_ctrl_c: Callable[[], None] = lambda: None) -> Iterator[StopRequ
 
 def stopped_by(number: signal.Signals, where: str, folder: RunFolder) -> StsmError:
     """The error that ends the run in `folder`, which is saved: its exit code is 130 or 75."""
-    size = current_world().size
-    several = ("--nproc", size) if size > 1 else ()
-    command = command_line(*folder.resume_words, *several)
-    told, hint = f"{where}; saved {folder.checkpoint}", f"continue with `{command}`"
+    world = current_world()
+    several = ("--nproc", world.size) if 1 < world.size == world.local_size else ()
+    hint = f"continue with `{command_line(*folder.resume_words, *several)}`"
+    if world.size > world.local_size:
+        hint += " on every machine, started by torchrun as before"
+    told = f"{where}; saved {folder.checkpoint}"
     if number == signal.SIGINT:
         return InterruptedRunError(f"interrupted {told}", hint=hint)
     return PreemptedError(f"stopped by SIGTERM {told}", hint=hint)

@@ -144,13 +144,16 @@ def train(
         board = boards.open(folder, start.recipe, trainer.step, progress)
         with closing(board), listening(on_ctrl_c) as stop:
             tested = trainer.run(stop, board, on_epoch)
-        result = start.result(name, folder, tested, weights_sha256(network))
+        result = None
         with together():
-            if is_main:
+            if is_main:  # alone: other machines may not see the folder
                 folder.hold.check()
+                result = start.result(name, folder, tested, weights_sha256(network))
                 evaluation = Evaluation(result, tested.scores, tested_on.manifest)
                 write_scores(folder.scores_file, evaluation)
                 write_result(folder.result_file, result)
+        result = gather_objects(result)[0]
+        assert result is not None
         return result
 
 

@@ -80,6 +80,8 @@ def prepare_flow(
     sides = {r.path: min(r.width, r.height) for m in manifests for r in m.records}
     files = {manifest.split: files_id(manifest) for manifest in manifests}
     task = flow_task(root, settings, sides)
+    if told := _told_replaced(root, settings):
+        progress.message(told)
     try:
         flow_report_path(root, settings.method).unlink(missing_ok=True)
         checks = examine(root, sides, task, workers=workers or num_cores(), progress=progress)
@@ -105,6 +107,20 @@ def _manifests(root: Path) -> tuple[list[Manifest], dict[str, str]]:
         words = command_line("prepare", prepared_as(root) or "folder", root)
         hint = f"prepare the set first, for example `{words}`"
         raise DataError(str(error), hint=error.hint and hint) from None
+
+
+def _told_replaced(root: Path, settings: FlowSettings) -> str | None:
+    """A sentence on flow of another size that is there; None where there is none."""
+    try:
+        old = json.loads(flow_report_path(root, settings.method).read_bytes())["short_side_px"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if old == settings.short_side_px:
+        return None
+    return (
+        f"there is flow of a short side of at most {old} pixels; it is computed anew for "
+        f"{settings.short_side_px}, and until that is done there is none"
+    )
 
 
 def flow_task(root: Path, settings: FlowSettings, sides: Mapping[str, int]) -> Task:

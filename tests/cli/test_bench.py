@@ -17,6 +17,12 @@ TRAIN = ["bench", "train", "synth/stsm", "--rounds", "1", "--workers", "0", "--d
 TRAIN += [word for edit in TINY for word in ("--set", edit)]
 
 
+def test_a_page_of_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "S").touch()
+    assert run(["bench", "page", str(tmp_path / "S")]) == 2
+    assert "S: is a file, not a folder" in capsys.readouterr().err
+
+
 def test_shift_prints_one_object_and_keeps_it_for_the_page(capsys):
     command = [*SHIFT, "--layout", "contiguous", "--device", "cpu", "--cpu-time", "--save", "kept"]
     assert run([*command, "--json"]) == 0

@@ -106,6 +106,9 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path, capsys):
     error = capsys.readouterr().err.replace("\n", "")
     assert f"--out {tmp_path / 'nores'}: no such folder" in error
     assert not (tmp_path / "nores").exists()
+    (tmp_path / "nores").touch()
+    assert run(["report", "--out", str(tmp_path / "nores")]) == 2
+    assert f"--out {tmp_path / 'nores'}: is a file, not a folder" in capsys.readouterr().err
 
 
 def test_an_audit_of_another_hand_makes_no_folder_of_results(tmp_path, capsys):

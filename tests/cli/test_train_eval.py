@@ -127,7 +127,7 @@ def test_a_broken_test_video_is_listed(here, trained, capsys):
     Path("copy/val/00003.mp4").write_bytes(b"no video")
     assert run(["eval", "--data", "copy"]) == 0
     out = capsys.readouterr().out
-    line = "videos: 16 usable, 15 decoded in this test; the 1 that did not count as wrong: "
+    line = "videos: 16 usable, 15 decoded in this test; did not decode and count as wrong, 1: "
     assert f"{line}val/00003.mp4" in " ".join(out.split())
 
 

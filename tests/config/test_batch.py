@@ -22,7 +22,7 @@ def test_shares_must_be_equal():
     message = r"optim\.batch_size \(48\) cannot be shared equally among 5 processes x 2 parts"
     with pytest.raises(RecipeError, match=message) as error:
         plan_batch(config(accumulate=2), 5)
-    assert error.value.hint == "make it a multiple of 10"
+    assert error.value.hint == "make it a multiple of 10, or take another number of processes"
     with pytest.raises(RecipeError, match=r"among 5 processes x 1 part$"):
         plan_batch(config(accumulate=1), 5)
 

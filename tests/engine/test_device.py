@@ -26,7 +26,15 @@ def second_of_two(monkeypatch):
         monkeypatch.setenv(name, "2")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_of_several_processes_none_has_a_device_where_there_is_none(second_of_two):
+    with pytest.raises(UsageError, match="--device cuda: not available here") as caught:
+        choose_device("cuda")
+    assert caught.value.hint == "use auto, or cpu"
+
+
 def test_of_several_processes_each_needs_a_device(second_of_two, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     message = "--device cuda: this machine has 1 for at least 2 processes"
     with pytest.raises(UsageError, match=message):

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import signal
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -347,3 +348,27 @@ def test_a_world_without_a_meeting_place_is_refused(monkeypatch):
     monkeypatch.setenv("MASTER_PORT", "1")
     with pytest.raises(UsageError, match="WORLD_SIZE is 2, but MASTER_ADDR is not set"), joined():
         pass
+    monkeypatch.delenv("MASTER_PORT")
+    with pytest.raises(UsageError, match="MASTER_ADDR and MASTER_PORT are not set"), joined():
+        pass
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "1.5"])
+def test_a_rank_that_is_no_number_is_refused(value, monkeypatch):
+    monkeypatch.setenv("RANK", value)
+    with pytest.raises(UsageError, match=f"^RANK={value}: must be a whole number$") as caught:
+        current_world()
+    assert "torchrun" in caught.value.hint
+
+
+def test_a_port_that_is_taken_is_named(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in (place | {"WORLD_SIZE": "2", "RANK": "0"}).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(StsmError, match=rf"^port {port}, .* is taken$") as caught, joined():
+            pass
+    assert "another MASTER_PORT" in caught.value.hint
+    assert signal.getsignal(signal.SIGTERM) is before

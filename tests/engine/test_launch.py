@@ -34,6 +34,18 @@ def test_processes_are_what_torchrun_starts(tmp_path, monkeypatch):
     assert told == ["0 0 2 2 127.0.0.1", "1 1 2 2 127.0.0.1"]
 
 
+def test_at_a_second_ctrl_c_what_hangs_is_killed():
+    script = """
+heed = lambda *_: os.kill(os.getppid(), signal.SIGINT)  # but it goes on
+signal.signal(signal.SIGINT, heed)
+heed()
+while True: signal.pause()
+"""
+    with pytest.raises(InterruptedRunError, match="processes that did not end were killed") as told:
+        run(script)
+    assert told.value.hint == "go on"
+
+
 @pytest.mark.parametrize("code", [1, 2, 75, 130])
 def test_what_the_first_process_tells_is_not_told_again(code):
     assert run(f"sys.exit({code})") == code

@@ -70,7 +70,13 @@ def test_the_signal_decides_the_exit_code(monkeypatch):
     assert str(error) == "interrupted at batch 3; saved runs/a/checkpoints/last.pt"
     assert error.hint == "continue with `stsm train --resume --out runs/a`"
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     error = stopped_by(signal.SIGTERM, "at batch 3", folder)
     assert (type(error), error.exit_code) == (PreemptedError, 75)
     assert str(error).startswith("stopped by SIGTERM at batch 3; saved")
     assert error.hint == "continue with `stsm train --resume --out runs/a --nproc 2`"
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert stopped_by(signal.SIGTERM, "at batch 3", folder).hint == (
+        "continue with `stsm train --resume --out runs/a` on every machine, started by torchrun as "
+        "before"
+    )

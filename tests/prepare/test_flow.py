@@ -2,6 +2,7 @@ import json
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from stsm_cli.prepare import flow_file
 from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.flow import check_some, prepare_flow, sentences
 from stsm_cli.prepare.flow_file import FlowSettings, make_flow
+from stsm_cli.progress import SILENT
 
 SIZE = (48, 32)  # width, height
 
@@ -108,6 +110,16 @@ def test_what_is_there_is_kept_and_other_settings_make_it_anew(prepared, monkeyp
     assert made(prepared) != before
     prepare_flow(prepared, FlowSettings(short_side_px=512), workers=1)  # videos keep their size
     assert made(prepared) == before
+
+
+def test_that_flow_of_another_size_is_replaced_is_said(prepared):
+    lines = []
+    said = SimpleNamespace(message=lines.append, bar=SILENT.bar)
+    for size in (24, 24, 16):
+        assert lines == []
+        prepare_flow(prepared, FlowSettings(short_side_px=size), workers=1, progress=said)
+    told = "there is flow of a short side of at most 24 pixels; it is computed anew for 16"
+    assert lines[0].startswith(told)
 
 
 def test_methods_lie_side_by_side(prepared):
@@ -221,6 +233,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from stsm_cli.prepare.flow_file import FlowSettings, make_flow
+from stsm_cli.progress import SILENT
 
 kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
 make_flow(Path(sys.argv[1]), FlowSettings(), "a/0.mp4", kill)
