@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from stsm_cli.config.batch import (
     BatchPlan,
@@ -144,17 +145,7 @@ def train(
         board = boards.open(folder, start.recipe, trainer.step, progress)
         with closing(board), listening(on_ctrl_c) as stop:
             tested = trainer.run(stop, board, on_epoch)
-        result = None
-        with together():
-            if is_main:  # alone: other machines may not see the folder
-                folder.hold.check()
-                result = start.result(name, folder, tested, weights_sha256(network))
-                evaluation = Evaluation(result, tested.scores, tested_on.manifest)
-                write_scores(folder.scores_file, evaluation)
-                write_result(folder.result_file, result)
-        result = gather_objects(result)[0]
-        assert result is not None
-        return result
+        return _recorded(start, name, folder, tested, network, tested_on.manifest)
 
 
 @dataclass(frozen=True)
@@ -209,6 +200,27 @@ class _Start:
             **vars(tested.score),
             **self.identity,
         )
+
+
+def _recorded(
+    start: _Start,
+    name: str,
+    folder: RunFolder,
+    tested: Tested,
+    network: nn.Module,
+    manifest: Manifest,
+) -> Result:
+    """The result, which the first process writes: other machines may not see the folder."""
+    result = None
+    with together():
+        if current_world().is_main:
+            folder.hold.check()
+            result = start.result(name, folder, tested, weights_sha256(network))
+            write_scores(folder.scores_file, Evaluation(result, tested.scores, manifest))
+            write_result(folder.result_file, result)
+    result = gather_objects(result)[0]
+    assert result is not None
+    return result
 
 
 def _start(
