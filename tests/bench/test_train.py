@@ -25,7 +25,7 @@ def test_a_recipe_is_beside_the_same_network_in_the_other_way():
     with training_videos(tiny(), None, "pyav") as (recipe, videos, text):
         ways = contestants(recipe, videos, None)
         ours, theirs = ways[OURS].stepper(CPU), ways[THEIRS].stepper(CPU)
-        part = next(ways[THEIRS].loader(0).epoch(0))
+        part = next(ways[THEIRS].loader(0, CPU).epoch(0))
         assert ways[THEIRS].laid_out(part).pixels.is_contiguous()
         assert not ways[OURS].laid_out(part).pixels.is_contiguous()
     assert text == "16 videos of the embedded set"
@@ -75,7 +75,7 @@ def test_other_sets_are_stood_for_by_drawn_videos(monkeypatch, name, classes):
     with training_videos(recipe, None, "pyav") as (filled, videos, text):
         assert len(videos.manifest.classes) == filled.model.num_classes == classes
         ours = contestants(filled, videos, None)[OURS]
-        assert len(ours.loader(0)) >= 200 * recipe.optim.accumulate  # or no worker reads ahead
+        assert len(ours.loader(0, CPU)) >= 200 * recipe.optim.accumulate  # or no worker reads ahead
         assert videos.read(0, torch.tensor([3]).numpy()).shape == (1, 256, 340, 3)
     assert text.startswith("1 drawn videos of ")
 
@@ -106,6 +106,6 @@ def test_flow_and_motion_of_what_is_made_are_computed(monkeypatch, edits):
     for recipe in (made, made.model_copy(update={"data": data})):
         with training_videos(recipe, None, "pyav") as (fitted, videos, _):
             ours = contestants(fitted, videos, None)[OURS]
-            part = next(ours.loader(0).epoch(0))
+            part = next(ours.loader(0, CPU).epoch(0))
         assert (len(part.indices), part.broken) == (2, {})
         assert part.pixels.shape[2] == len(fitted.model.view.mean)

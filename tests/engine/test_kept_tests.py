@@ -194,11 +194,11 @@ def test_other_classes_are_refused_by_name(kept):
 @pytest.mark.parametrize("content", [b"no scores", b"PK"])
 def test_what_is_no_file_of_scores_is_told(kept, content):
     (kept.folder.path / "eval-synth-1x1@28.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"eval-synth-1x1@28\.npz: not a file of scores"):
+    with pytest.raises(CheckpointError, match=r"eval-synth-1x1@28\.npz: not a file of scores"):
         kept_test(kept.folder.path, None)
 
 
 def test_a_file_of_other_arrays_is_told(kept):
     np.savez(kept.folder.path / "eval-synth-1x1@28.npz", paths=np.array(["a"]))
-    with pytest.raises(DataError, match=r"not a file of scores .*broken_paths"):
+    with pytest.raises(CheckpointError, match=r"not a file of scores .*broken_paths"):
         kept_test(kept.folder.path, None)
