@@ -18,6 +18,8 @@ TWICE_SECONDS = 1.0  # ours: `timeout` and others tell a process, then its group
 LOST_SECONDS = 0.25  # between two looks at what was raised
 _told: list[Callable[[], BaseException]] = []  # makers of what was raised in the running blocks
 
+Handler = Callable[[int, FrameType | None], None] | signal.Handlers
+
 
 class CtrlC(KeyboardInterrupt):
     """Ctrl-C; unlike its base it can be watched."""
@@ -90,6 +92,17 @@ def _raising(
             is_over.set()
         signal.signal(number, previous)
         _told[:] = [maker for maker in _told if maker is not error]
+
+
+@contextmanager
+def handled_by(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
+    """While the block runs, these signals have this handler. For the main thread alone."""
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def _tell_main_thread(number: signal.Signals) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, TypeVar
 
 from stsm_cli.errors import StsmError, UsageError
+from stsm_cli.sigterm import handled_by
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -109,12 +109,8 @@ def _ended_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    previous = {name: signal.signal(name, signal.SIG_DFL) for name in (SIGINT, SIGTERM)}
-    try:
+    with handled_by(signal.SIG_DFL, signal.SIGINT, signal.SIGTERM):
         yield
-    finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)
 
 
 def _without_the_others(error: RuntimeError) -> BaseException:

@@ -16,10 +16,11 @@ from stsm_cli.cores import num_cores
 from stsm_cli.engine.distributed import LOST
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.lifeline import TIED, tie
+from stsm_cli.sigterm import handled_by
 
 OTHERS_SECONDS = 10.0  # ours: for the others to end by themselves, once one has failed
 POLL_SECONDS = 0.1
-STOPPED: dict[int, type[StsmError]] = {
+STOPPED: dict[signal.Signals, type[StsmError]] = {
     signal.SIGINT: InterruptedRunError,
     signal.SIGTERM: PreemptedError,
 }
@@ -76,12 +77,8 @@ def _passing_on_signals(processes: Sequence[Process]) -> Iterator[list[int]]:
         for process in processes:
             process.send_signal(number)
 
-    previous = {name: signal.signal(name, pass_on) for name in STOPPED}
-    try:
+    with handled_by(pass_on, *STOPPED):
         yield passed
-    finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)
 
 
 def _wait(processes: Sequence[Process], passed: Sequence[int]) -> set[int]:

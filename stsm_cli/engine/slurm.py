@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from stsm_cli.engine.device import choose_device
 from stsm_cli.engine.slurm_options import WARNING_SECONDS, Cluster
 from stsm_cli.errors import StsmError, UsageError
 from stsm_cli.lifeline import TIED, tie
+from stsm_cli.sigterm import handled_by
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -58,7 +59,8 @@ class TrainJob:
         has_begun = (self.out / "recipe.yaml").is_file()
         command = [*self.command, *(["--resume"] if has_begun else [])]
         with tie() as line:
-            with _ignored(signal.SIGUSR2):  # trap: SLURM sends it to every process of the job
+            # trap: SLURM sends it to every process of the job
+            with handled_by(signal.SIG_IGN, signal.SIGUSR2):
                 self._process = subprocess.Popen(command, stdin=line, env=os.environ | {TIED: "1"})
             code = self._process.wait()
         if code:
@@ -212,16 +214,6 @@ def _submit(
         reason = next((line for line in str(error).splitlines() if "error:" in line), str(error))
         raise StsmError(f"--slurm: the jobs were refused: {reason.strip()}") from None
     return [job.job_id for job in submitted]
-
-
-@contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
-    """Processes started in the block ignore the signal, as this one does meanwhile."""
-    previous = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, previous)
 
 
 def _wait_for_end(pid: int, seconds: float) -> None:

@@ -12,6 +12,7 @@ from stsm_cli.engine.distributed import current_world
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.printable import command_line
+from stsm_cli.sigterm import handled_by
 
 ARRIVAL_SECONDS = 1.0  # ours: a SIGTERM to a whole job reaches its processes one after the other
 
@@ -57,13 +58,8 @@ def listening(on_ctrl_c: Callable[[], None] = lambda: None) -> Iterator[StopRequ
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may set handlers
         return
-    names = (signal.SIGINT, signal.SIGTERM)
-    previous = {name: signal.signal(name, request.note) for name in names}
-    try:
+    with handled_by(request.note, signal.SIGINT, signal.SIGTERM):
         yield request
-    finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)
 
 
 def stopped_by(number: signal.Signals, where: str, folder: RunFolder) -> StsmError:
