@@ -22,7 +22,13 @@ from stsm_cli.cli.convert import convert
 from stsm_cli.cli.doctor import doctor
 from stsm_cli.cli.evaluate import evaluate
 from stsm_cli.cli.export import export
-from stsm_cli.cli.failures import CommandLineError, file_error, memory_error, usage_error
+from stsm_cli.cli.failures import (
+    CommandLineError,
+    file_error,
+    import_error,
+    memory_error,
+    usage_error,
+)
 from stsm_cli.cli.flops import flops
 from stsm_cli.cli.fuse import fuse
 from stsm_cli.cli.inspection import inspection
@@ -210,7 +216,8 @@ def run(arguments: Sequence[str]) -> int:
         end_readers()
         return int(stop.code or 0)
     except Exception as error:
-        if (told := memory_error(error) or file_error(error)) is not None:
+        told = memory_error(error) or file_error(error) or import_error(error)
+        if told is not None:
             told.__cause__ = error  # what -vv shows
             output.current().error(told)
         else:  # the last resort: a bug, told in one line

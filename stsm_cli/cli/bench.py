@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SPEED = Path("results") / "speed"
 PAGE = "README.md"
 LAYOUTS = ("contiguous", "channels-last")
+UNFINISHED = "stopped before its end: tables may be missing"
 
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Turns of each variant.")]
 CpuTime = Annotated[
@@ -322,7 +323,7 @@ class _Report:
 
         self.tables.append(table)
         if self.folder is not None:
-            save(self.folder, self._measured(), is_whole=False)
+            save(self.folder, self._measured(UNFINISHED), is_whole=False)
         if not self.as_json:
             output.current().table(table.title, *table_rows(table))
             output.current().text("")
@@ -344,5 +345,5 @@ class _Report:
         for line in (*self.notes, machine_name(measured.machine), caption(measured)):
             output.current().text(line)
 
-    def _measured(self) -> "Measurement":
-        return self.begun.measured(self.tables, self.settings, self.notes)
+    def _measured(self, *notes: str) -> "Measurement":
+        return self.begun.measured(self.tables, self.settings, (*self.notes, *notes))

@@ -99,6 +99,16 @@ def file_error(error: Exception) -> StsmError | None:
     return None
 
 
+def import_error(error: Exception) -> StsmError | None:
+    """Error for another's package that does not import here; None where that is no cause."""
+    if not isinstance(error, ImportError) or (error.name or "stsm_cli").startswith("stsm_cli"):
+        return None
+    return StsmError(
+        f"a package does not import here ({one_line(str(error))})",
+        hint="`stsm doctor` looks for what is broken and says what to do",
+    )
+
+
 def _broken_rule(wrong: Any) -> str | None:  # noqa: ANN401
     """Which option's value breaks which rule, where Typer tells by an error of pydantic's."""
     cause = getattr(wrong, "__cause__", None)

@@ -225,7 +225,7 @@ def _check_finite(probabilities: torch.Tensor) -> None:
         raise told_once(
             DivergedError(
                 f"the network's scores of {num_bad} of {len(probabilities)} videos are not finite",
-                hint="its weights have diverged: train with a lower optim.lr or a lower "
+                hint="its weights have diverged: train with a lower optim.lr, or with "
                 "optim.clip_grad_norm; or fp16 is too narrow for it: precision=fp32",
             )
         )

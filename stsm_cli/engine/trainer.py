@@ -275,7 +275,8 @@ class Trainer:
         return self._diverged(f"{what} is {value} at", self.step, f", videos {', '.join(videos)}")
 
     def _diverged(self, what: str, step: int, videos: str) -> BaseException:
-        hint = "lower optim.lr or set optim.clip_grad_norm"
+        verb = "set" if self.recipe.optim.clip_grad_norm is None else "lower"
+        hint = f"lower optim.lr or {verb} optim.clip_grad_norm"
         if self.folder.checkpoint.exists():
             hint += f"; {self.folder.checkpoint} is from before"
         return told_once(

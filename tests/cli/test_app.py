@@ -454,6 +454,19 @@ def test_other_errors_of_the_system_are_bugs(capsys, failing, error):
     assert "internal error: OSError: " in capsys.readouterr().err
 
 
+def test_a_package_that_does_not_import_is_no_bug(capsys, failing):
+    failing(ImportError("libx264.so.1: cannot open shared object file", name="av._core"))
+    assert app.run(["train"]) == 1
+    told = "error: a package does not import here (libx264.so.1: cannot open shared object file)\n"
+    assert capsys.readouterr().err.startswith(told + "hint: `stsm doctor` ")
+
+
+def test_a_module_of_ours_that_does_not_import_is_one(capsys, failing):
+    failing(ModuleNotFoundError("No module named 'stsm_cli.x'", name="stsm_cli.x"))
+    assert app.run(["train"]) == 1
+    assert "internal error: ModuleNotFoundError: " in capsys.readouterr().err
+
+
 def test_the_memory_of_a_device_is_told_like_any_other(capsys, failing):
     import torch
 

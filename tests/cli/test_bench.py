@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stsm_cli.bench.record import Table
 from stsm_cli.cli.app import run
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,19 @@ def test_shift_prints_one_object_and_keeps_it_for_the_page(capsys):
     assert run(["bench", "page", "kept"]) == 2
     assert "kept/README.md: is no page of `stsm bench page`, and stays" in capsys.readouterr().err
     assert Path("kept/README.md").read_text() == "# Mine\n"
+
+
+def test_what_was_interrupted_says_so(monkeypatch):
+    def measure_shift(case, *_):
+        yield Table(f"forward, {case.layout}", {"TSN": {"ms": 1.0}})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stsm_cli.bench.shift.measure_shift", measure_shift)
+    assert run([*SHIFT, "--device", "cpu", "--save", "kept"]) == 130
+    assert run(["bench", "page", "kept"]) == 0
+    page = Path("kept/README.md").read_text()
+    assert page.count("forward, ") == 1
+    assert page.endswith("\nstopped before its end: tables may be missing.\n")
 
 
 def test_train_prints_a_table_and_what_it_was_measured_on(capsys, monkeypatch):
