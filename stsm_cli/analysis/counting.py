@@ -43,7 +43,8 @@ SKIPPED = (
     "batch_norm",
     "relu",
     "relu_",
-    "hardtanh_",  # ReLU6
+    "hardtanh",  # ReLU6
+    "hardtanh_",
     "add",
     "add_",
     "sub",

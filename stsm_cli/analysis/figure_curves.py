@@ -73,7 +73,8 @@ def _run(rows: Sequence[RowSummary]) -> list[RowSummary]:
 
 def _line(row: RowSummary, name: str, style: tuple[str, str, str]) -> _Line:
     curves = [record.curve.val_top1 for record in row.records]
-    return _Line(name, tuple(Spread(of).mean for of in zip(*curves, strict=True)), style)
+    epochs = zip(*curves, strict=False)  # those of all: a recipe may change between two seeds
+    return _Line(name, tuple(Spread(of).mean for of in epochs), style)
 
 
 def _draw(axes: Axes, lines: Sequence[_Line], epochs: int) -> None:

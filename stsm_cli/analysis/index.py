@@ -39,6 +39,7 @@ from stsm_cli.analysis.summary import (
     Group,
     RowSummary,
     comparable,
+    device_kind,
     pair_group,
     standard,
     summarise,
@@ -209,7 +210,7 @@ def _verdict(answer: PlannedAnswer) -> str:
 def _cost(records: list[RunRecord]) -> str:
     """How long the runs of the long budget on generated sets took, each once."""
     runs = {
-        (record.dataset, record.recipe_hash): record
+        (record.identity, device_kind(record)): record
         for record in standard(records)
         if record.budget == "full" and record.dataset in GENERATED
     }

@@ -283,7 +283,7 @@ def shared_settings(dataset: DatasetName) -> tuple[tuple[Place, ...], ...]:
     """
     places: dict[str, list[Place]] = {}
     for name in names_with(dataset):
-        sweep = plan_sweep(name, dataset)
+        sweep = plan_sweep(name, dataset, full=True, systems=True)  # all rows
         for run in sweep.runs:
             places.setdefault(run.recipe_hash, []).append((sweep.ablation.table, run.row.name))
     return tuple(tuple(several) for several in places.values() if len(several) > 1)

@@ -17,6 +17,7 @@ from stsm_cli.config.schema import ModelConfig
 
 TRAIN_CROP_PX = 224  # paper 4.2
 TEST_CROP_PX = 256  # paper 4.2
+ACTIVATIONS = ("relu", "relu_", "hardtanh", "hardtanh_")  # the last two: ReLU6
 HEADS = (83, 174, 400)  # classes of EgoGesture, Something-Something V1 and V2, Kinetics-400
 
 
@@ -204,7 +205,7 @@ def with_elementwise(paper: PaperCost, cost: Cost) -> int:
     classes = implied_head(paper, cost)
     if classes != paper.num_classes:
         cost = _with_classes(cost, paper.num_classes, classes)
-    activations = sum(cost.skipped.get(name, 0) for name in ("relu", "relu_", "hardtanh_"))
+    activations = sum(cost.skipped.get(name, 0) for name in ACTIVATIONS)
     return cost.macs + 2 * cost.skipped["batch_norm"] + activations
 
 

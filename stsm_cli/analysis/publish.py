@@ -23,6 +23,7 @@ from stsm_cli.analysis.summary import (
     by_network,
     claimed,
     comparable,
+    key_of,
     pair_group,
     standard,
     summarise,
@@ -116,12 +117,10 @@ def _figures(out: Path, name: str, records: Sequence[RunRecord], suffix: str) ->
 def _tsm(out: Path, group: Group) -> Reference:
     """TSM, as the paper prints it and as another table's runs under the same recipe measured it."""
     number, setting = TSM_IN_THE_PAPER
-    wanted = (TSM_ROW, group.first.experiment, group.first.identity.data)
-    same = {
-        record.seed: record.score.top1
-        for record in read_records(out)
-        if (record.row, record.experiment, record.identity.data) == wanted
-    }
+    same: dict[int, float] = {}
+    for record in read_records(out):
+        if record.row == TSM_ROW and key_of(record) == key_of(group.first):
+            same.setdefault(record.seed, record.score.top1)
     measured = f"{Spread(tuple(same.values())).mean:.1f}" if same else None
     return Reference("TSM (T, α = 1/4)", load_paper_table(number).row(setting).top1, measured)
 

@@ -1,7 +1,7 @@
 """Records arranged as the rows of a table, beside the paper's."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import get_args
@@ -93,16 +93,7 @@ def comparable(records: Sequence[RunRecord]) -> list[Group]:
     """
     groups: dict[_Key, list[RunRecord]] = {}
     for record in records:
-        known = record.identity  # its data, too: a list of videos may have changed since
-        key = (
-            record.dataset,
-            record.budget,
-            record.experiment,
-            known.numerics,
-            known.data or UNKNOWN,
-            device_kind(record),
-        )
-        groups.setdefault(key, []).append(record)
+        groups.setdefault(key_of(record), []).append(record)
 
     def place(key: _Key) -> tuple[int, bool, int, int, _Key]:
         is_old = not _is_todays(groups[key][0])
@@ -110,6 +101,19 @@ def comparable(records: Sequence[RunRecord]) -> list[Group]:
         return (*order, -len(groups[key]), key)
 
     return [Group(tuple(groups[key])) for key in sorted(groups, key=place)]
+
+
+def key_of(record: RunRecord) -> _Key:
+    """What records that compare have in common."""
+    known = record.identity  # its data, too: a list of videos may have changed since
+    return (
+        record.dataset,
+        record.budget,
+        record.experiment,
+        known.numerics,
+        known.data or UNKNOWN,
+        device_kind(record),
+    )
 
 
 def _is_todays(record: RunRecord) -> bool:
@@ -268,10 +272,10 @@ def pair_group(records: Sequence[RunRecord], dataset: DatasetName) -> Group | No
     In the plan's network and with counts of each pair; of the longest budget, of that the most
     runs, and of these the seeds that all its methods have. None if there is no such run.
     """
-    runs: dict[str, RunRecord] = {}
+    runs: dict[Hashable, RunRecord] = {}
     for record in standard(records):
         if record.dataset == dataset and record.score.pairs and method_of(record) is not None:
-            runs.setdefault(record.recipe_hash, record)
+            runs.setdefault((record.identity, device_kind(record)), record)
     groups = comparable(list(runs.values()))
     if not groups:
         return None

@@ -20,6 +20,7 @@ MEASURED_CODE: dict[Benchmark, tuple[str, ...]] = {
     "train": (
         "allocator.py",
         "data/*.py",
+        "engine/autocast.py",
         "engine/loss.py",
         "engine/optim.py",
         "engine/step.py",

@@ -16,11 +16,11 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 from pydantic_core import to_json
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import write_file
 from stsm_cli.bench.measured_code import MEASURED_CODE, Benchmark, code_hash
 from stsm_cli.cores import num_cores
 from stsm_cli.engine.identity import describe_environment
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.errors import DataError
 from stsm_cli.stored import STRICT, read_stored
 
 
@@ -179,11 +179,11 @@ def save(folder: Path, measured: Measurement, *, is_whole: bool = True) -> Path:
     One of the same code with more tables stays until what is measured now is whole.
 
     Raises:
-        UsageError: The folder cannot be written.
+        StsmError: The folder cannot be written.
     """
     path = folder / measured.file_name
     if is_whole or not _says_more(path, measured):
-        write(path, to_json(measured, indent=1) + b"\n")
+        write_file(path, to_json(measured, indent=1) + b"\n")
     return path
 
 
@@ -192,32 +192,6 @@ def _says_more(path: Path, measured: Measurement) -> bool:
         before = _read(path)
         return before.code == measured.code and len(before.tables) > len(measured.tables)
     return False
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent, and its folder.
-
-    Raises:
-        UsageError: It cannot be written.
-    """
-    make_folder(path.parent)
-    try:
-        with whole_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        UsageError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made ({error.strerror})") from None
 
 
 def read_all(folder: Path) -> list[Measurement]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from stsm_cli.allocator import keep_freed_memory
-from stsm_cli.atomic import may_replace
+from stsm_cli.atomic import may_replace, write_file
 from stsm_cli.cli import output
 from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.cli.recipes import complete_recipe
@@ -169,7 +169,7 @@ def train(
 
     loaded = load_recipe(recipe, overrides or [])
     begun, stopwatch = _begin("train", device, save, rounds, decoder=decoder)
-    from stsm_cli.bench.train import contestants, measure_training, training_videos
+    from stsm_cli.bench.train import THEIRS, contestants, measure_training, training_videos
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import choose_workers
     from stsm_cli.engine.opening import check_precision
@@ -190,6 +190,8 @@ def train(
         f"{counted(config.optim.accumulate, 'part')}; hours are of "
         f"{counted(config.optim.epochs, 'epoch')} of such clips, without validation",
     ]
+    if (decoder := ways[THEIRS].videos.decoder) != "decord":
+        notes.append(f"no decord here: {THEIRS} it is read with {decoder}")
     settings: dict[str, Any] = {"recipe": loaded.title, "compiled": compiled, "workers": number}
     report = _Report(begun, settings | {"videos": text}, notes, save, as_json)
     report.add(table)
@@ -246,7 +248,7 @@ def page(
       stsm bench page
     """
     from stsm_cli.bench.page import HEAD, render
-    from stsm_cli.bench.record import read_all, write
+    from stsm_cli.bench.record import read_all
 
     if folder.is_file():
         raise UsageError(f"{folder}: is a file, not a folder")
@@ -257,7 +259,7 @@ def page(
             f"{folder}: holds no measurement",
             hint=f"`{command_line('bench', 'shift', '--save', folder)}` makes one",
         )
-    write(folder / PAGE, render(measurements).encode())
+    write_file(folder / PAGE, render(measurements).encode())
     if as_json:
         output.current().json({"schema": "stsm.bench_page/1", "written": [str(folder / PAGE)]})
         return
@@ -287,13 +289,12 @@ def _begin(
     where = choose_device(device)
     if cpu_time and where.type != "cpu":
         raise UsageError(f"--cpu-time: counts no time of {where.type}", hint="use --device cpu")
-    from stsm_cli.bench.record import Begun, make_folder
+    from stsm_cli.bench.record import Begun
     from stsm_cli.bench.turns import Stopwatch
     from stsm_cli.engine.saved_files import check_file
 
     if folder is not None:
-        make_folder(folder)  # what cannot be kept is told before it is measured
-        check_file("--save", folder / f"{benchmark}.json")
+        check_file("--save", folder / f"{benchmark}.json")  # told before it is measured
     begun = Begun(
         benchmark,
         where,

@@ -112,6 +112,7 @@ def _rules_and_shift(config: ModelConfig) -> dict[str, str]:
 
 
 def _shift_rules(shift: ShiftConfig | None) -> dict[str, str]:
+    shift = shift if shift is not None and shift.alpha else None  # at 0 nothing moves
     return {
         "model.shift.dims": "none" if shift is None else shift.dims,
         "model.shift.alpha": "none" if shift is None else str(shift.alpha),

@@ -3,6 +3,8 @@
 import errno
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +93,32 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         CheckpointError: The file is missing or damaged, or a tensor is not one of weights.
     """
     check_kind(path, "safetensors file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except OSError as error:
-        raise not_read(path, error) from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
     _check_tensors(path, tensors)
     return tensors, metadata
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, whose tensors have been read."""
-    with safe_open(path, framework="pt") as file:
+    """The metadata of a safetensors file.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    with _opened(path) as file:
         return file.metadata() or {}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:  # what safetensors opens has no type
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except OSError as error:
+        raise not_read(path, error) from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
 
 
 def _check_tensors(path: Path, state: dict[Any, Any]) -> None:

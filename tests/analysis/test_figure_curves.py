@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from stsm_cli.analysis.figure_curves import _apart, curves_figure
@@ -15,6 +17,16 @@ def test_curves_are_means_over_seeds_and_differ_without_colour(prepared):
     assert list(axes.lines[0].get_xdata()) == list(range(1, 11))
     names = [text.split()[0] for text in texts(axes) if "epochs" not in text]
     assert names == ["0", "1/8", "1/4", "3/8", "1/2", "3/4", "1"]
+
+
+def test_seeds_of_unequal_length_have_the_mean_of_what_all_have(prepared):
+    rows, group = prepared("alpha", lambda run: 50, seeds=2)
+    long, short = rows[0].records
+    top1 = short.curve.val_top1[:4]
+    short = replace(short, curve=replace(short.curve, val_top1=top1))
+    rows = [replace(rows[0], records=(long, short)), *rows[1:]]
+    (axes,) = curves_figure(rows, group).axes
+    assert list(axes.lines[0].get_ydata()) == [30, 31, 32, 33]
 
 
 def test_several_networks_have_a_panel_each(prepared):

@@ -98,6 +98,10 @@ def test_a_setting_of_four_tables_is_one():
     ]
 
 
+def test_a_setting_of_controls_is_one():
+    assert places("order", 1, "T 1/8") == [((1, "T 1/8"), (3, "T 1/8"))]
+
+
 def test_a_setting_of_one_table_is_not_shared():
     assert places("order", 2, "HW") == []
 

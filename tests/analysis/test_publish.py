@@ -5,6 +5,8 @@ import pytest
 
 from stsm_cli.analysis import publish as module
 from stsm_cli.analysis.publish import publish, write_pictures
+from stsm_cli.analysis.records import read_records
+from stsm_cli.analysis.summary import comparable
 from stsm_cli.errors import DataError, UsageError
 
 
@@ -51,6 +53,17 @@ def test_everything_can_be_regenerated_from_the_records_alone(measure, tmp_path)
     for path in paths:
         path.unlink()
     assert [path.read_bytes() for path in publish(tmp_path, "alpha")] == before
+
+
+def test_tsm_in_the_figure_of_alpha_is_of_runs_that_compare(measure, tmp_path):
+    measure("alpha", lambda run: 50)
+    measure("spatial", lambda run: 60)
+    measure("spatiotemporal", lambda run: 60)
+    (group,) = comparable([r for r in read_records(tmp_path) if r.table == 1])
+    assert module._tsm(tmp_path, group).measured == "60.0"
+    for path in tmp_path.glob("records/*/*/t-seed0.json"):
+        path.write_text(path.read_text().replace('"numerics": 1', '"numerics": 7'))
+    assert module._tsm(tmp_path, group).measured is None
 
 
 def test_the_table_alone(measure, tmp_path):

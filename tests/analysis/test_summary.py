@@ -11,6 +11,7 @@ from stsm_cli.analysis.summary import (
     LABELS,
     by_network,
     comparable,
+    method_of,
     pair_group,
     printed_lines,
     summarise,
@@ -159,6 +160,17 @@ def test_runs_of_the_three_methods_are_taken_from_all_tables_once(measure, recor
     assert len(runs) == 3  # seed 1 has no run of TSM
     assert all(run in runs for run in [(None, 0), (tsm, 0), (stsm, 0)])
     assert all(run.recipe.model.num_frames == 8 for run in group.records)
+
+
+def test_a_run_of_older_videos_does_not_stand_for_one_of_today_s(measure, records):
+    measure("spatial", lambda run: 50)
+    measure("spatiotemporal", lambda run: 50)
+    old = {"data_id": "order/1"}
+    runs = [
+        replace(r, environment=r.environment | old) if (r.table, r.row) == (2, "T") else r
+        for r in records()
+    ]
+    assert [method_of(run) for run in pair_group(runs, "order").records] == ["TSN", "TSM", "STSM"]
 
 
 def test_other_networks_do_not_count(measure, records):

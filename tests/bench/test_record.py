@@ -6,8 +6,8 @@ import torch
 
 from stsm_cli.bench import record
 from stsm_cli.bench.page import render
-from stsm_cli.bench.record import Begun, Table, read_all, save, write
-from stsm_cli.errors import DataError, UsageError
+from stsm_cli.bench.record import Begun, Table, read_all, save
+from stsm_cli.errors import DataError, StsmError
 
 CPU = torch.device("cpu")
 
@@ -89,17 +89,10 @@ def test_a_file_that_is_no_measurement_is_named(tmp_path):
         read_all(tmp_path)
 
 
-@pytest.mark.parametrize("inside", ["file/x", "file/x/y"])
-def test_a_folder_that_cannot_be_made_is_named(tmp_path, inside):
+def test_a_folder_that_takes_no_file_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"file/.*: cannot be made \(Not a directory\)"):
-        write(tmp_path / inside / "a.json", b"")
-
-
-def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "a.json").mkdir()
-    with pytest.raises(UsageError, match=r"a\.json: cannot be written \(Is a directory\)"):
-        write(tmp_path / "a.json", b"")
+    with pytest.raises(StsmError, match=r"file/x/shift.*json: cannot be written \(Not a dir"):
+        save(tmp_path / "file" / "x", measured())
 
 
 def test_the_page_shows_figures_of_the_present_code_only(monkeypatch):

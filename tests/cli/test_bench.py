@@ -48,6 +48,13 @@ def test_shift_prints_one_object_and_keeps_it_for_the_page(capsys):
     assert Path("kept/README.md").read_text() == "# Mine\n"
 
 
+def test_another_reader_than_mmaction2_s_is_told(capsys, monkeypatch):
+    monkeypatch.setattr("stsm_cli.bench.train.available_decoders", lambda: ("pyav",))
+    assert run(TRAIN) == 0
+    note = "no decord here: as MMAction2 trains it it is read with pyav\n"
+    assert note in capsys.readouterr().out
+
+
 def test_what_was_interrupted_says_so(monkeypatch):
     def measure_shift(case, *_):
         yield Table(f"forward, {case.layout}", {"TSN": {"ms": 1.0}})
@@ -119,7 +126,7 @@ def test_a_frame_of_a_stream_is_beside_a_window(capsys):
         ("shift --frames 1", "--frames"),  # batch norms need two
         ("shift --size 16", "--size"),
         ("shift --layout other", "'other'"),
-        ("shift --save file/x", "file/x: cannot be made (Not a directory)"),
+        ("shift --save file/x", "file/x/shift.json: cannot be written (Not a directory)"),
         (
             "shift --save there",
             "--save there/shift.json: cannot be written (Read-only file system)",

@@ -234,6 +234,15 @@ def test_each_rule_of_the_shift_is_compared(shift, of_network, says, tmp_path):
         load_weights(network, path)
 
 
+@pytest.mark.parametrize("size", [300, 3000, -1000])
+def test_a_file_that_breaks_off_is_refused(size, tmp_path):
+    whole = exported(tmp_path / "a.safetensors", model("resnet_small", shift=STSM), {})
+    part = tmp_path / "b.safetensors"
+    part.write_bytes(whole.read_bytes()[:size])
+    with pytest.raises(CheckpointError, match=r"b\.safetensors: not a readable safetensors file"):
+        load_weights(model("resnet_small", shift=STSM), part)
+
+
 @pytest.mark.parametrize(
     ("recipe", "edits"),
     [
@@ -371,6 +380,13 @@ def test_a_converted_tsm_is_tested_under_tsm_s_shift_alone(fixed_share, shifted)
             check_rules(half, path, None)
     else:
         check_rules(half, path, None)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_share_of_0_is_no_shift(turn):
+    still = ModelConfig(backbone="resnet18", num_classes=5, shift=ShiftConfig(alpha="0"))
+    here, there = [still, still.model_copy(update={"shift": None})][::turn]
+    check_rules(here, Path("last.pt"), there)
 
 
 def test_the_order_of_the_axes_of_a_group_is_no_rule():
