@@ -59,10 +59,10 @@ def test_tsm_in_the_figure_of_alpha_is_of_runs_that_compare(measure, tmp_path):
     measure("alpha", lambda run: 50)
     measure("spatial", lambda run: 60)
     measure("spatiotemporal", lambda run: 60)
-    (group,) = comparable([r for r in read_records(tmp_path) if r.table == 1])
+    (group,) = comparable([r for r in read_records(tmp_path) if r.table == "table1_alpha"])
     assert module._tsm(tmp_path, group).measured == "60.0"
-    for path in tmp_path.glob("records/*/*/t-seed0.json"):
-        path.write_text(path.read_text().replace('"numerics": 1', '"numerics": 7'))
+    for path in tmp_path.glob("records/*/*/T-seed0.json"):
+        path.write_text(path.read_text().replace('"order/2"', '"order/1"'))
     assert module._tsm(tmp_path, group).measured is None
 
 

@@ -166,11 +166,15 @@ def test_a_run_of_older_videos_does_not_stand_for_one_of_today_s(measure, record
     measure("spatial", lambda run: 50)
     measure("spatiotemporal", lambda run: 50)
     old = {"data_id": "order/1"}
+    kept = ("table2_spatial", "T")
     runs = [
-        replace(r, environment=r.environment | old) if (r.table, r.row) == (2, "T") else r
-        for r in records()
+        replace(run, environment=run.environment | old) if (run.table, run.row) == kept else run
+        for run in records()
     ]
-    assert [method_of(run) for run in pair_group(runs, "order").records] == ["TSN", "TSM", "STSM"]
+    assert sum(run.identity.data == "order/1" for run in runs) == 1
+    group = pair_group(runs, "order")
+    assert {method_of(run) for run in group.records} == {"TSN", "TSM", "STSM"}
+    assert {run.identity.data for run in group.records} == {"order/2"}
 
 
 def test_other_networks_do_not_count(measure, records):
