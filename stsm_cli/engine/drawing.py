@@ -1,6 +1,7 @@
 """A copy of a video with a text on each of its frames."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from stsm_cli.errors import StsmError
 from stsm_cli.printable import one_line
 
 LEGIBLE_PX = 240  # ours: smaller pictures are enlarged, so that a text fits
+LARGEST_PX = 4096  # ours: of an enlarged picture; x264 takes 16384, players less
 FONT_SHARE, SMALLEST_PX = 14, 10  # ours: height of the letters, in parts of the short side
 DEFAULT_FPS = 25  # ours: where the file does not say
 ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "x264-params": "log-level=error"}
@@ -48,7 +50,8 @@ def draw(path: Path, out: Path, info: VideoInfo, caption: Callable[[int], str]) 
     except UnknownCodecError as error:
         raise StsmError(f"{out}: cannot be written (this FFmpeg has no {error})") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _encode(path: Path, draft: Path, info: VideoInfo, caption: Callable[[int], str]) -> None:
@@ -68,7 +71,8 @@ def _encode(path: Path, draft: Path, info: VideoInfo, caption: Callable[[int], s
 
 def enlarged(picture: Frames) -> Frames:
     """The picture (H, W, 3), a small one enlarged by a whole factor; H and W made even."""
-    factor = max(1, round(LEGIBLE_PX / min(picture.shape[:2])))
+    short, long = sorted(picture.shape[:2])
+    factor = max(1, min(round(LEGIBLE_PX / short), LARGEST_PX // long))
     large = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     height, width = (max(2, size - size % 2) for size in large.shape[:2])
     return np.ascontiguousarray(large[:height, :width])

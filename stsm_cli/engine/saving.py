@@ -10,6 +10,7 @@ Cells are for people and spreadsheets: no name of a class or file is obeyed as a
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,8 @@ from stsm_cli.errors import StsmError
 from stsm_cli.printable import csv_cell
 from stsm_cli.progress import SILENT, Progress
 from stsm_cli.stored import DRAWN
+
+LONGEST_STEM = 200  # bytes; ours: file systems take 255, of which a number and endings are some
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,9 @@ def save(
             try:
                 info = look_at(path)
                 timeline = watch(predictor, path, info, window)
+                rows += _window_rows(path, info, timeline, classes)
                 draw(path, out, info, partial(_caption, timeline, classes))
                 saved.drawn[path] = out
-                rows += _window_rows(path, info, timeline, classes)
             except StsmError as error:
                 saved.failed[path] = error
             bar.advance()
@@ -92,9 +95,16 @@ def _names(folder: Path, videos: Iterable[Path]) -> list[Path]:
     """A file for each video, named after it; a number tells those of one name apart."""
     names: dict[str, None] = {}
     for path in videos:
-        numbered = chain([path.stem], (f"{path.stem}-{number}" for number in count(2)))
+        stem = _shortened(path.stem)
+        numbered = chain([stem], (f"{stem}-{number}" for number in count(2)))
         names[next(name for name in numbered if name not in names)] = None
     return [folder / f"{name}{DRAWN}" for name in names]
+
+
+def _shortened(stem: str) -> str:
+    """The name, cut where no file could be called so with what is added to it."""
+    whole = os.fsencode(stem)
+    return stem if len(whole) <= LONGEST_STEM else whole[:LONGEST_STEM].decode(errors="ignore")
 
 
 def _caption(timeline: Timeline, classes: tuple[str, ...], frame: int) -> str:

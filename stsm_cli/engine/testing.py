@@ -133,6 +133,7 @@ def run_test(
     )
     evaluation = Evaluation(result, scores, videos.manifest)
     if current_world().is_main:
+        _warn_of_other_videos(subject, result, progress)
         _keep(subject, evaluation, progress)
     return evaluation
 
@@ -205,6 +206,17 @@ def check_classes(subject: Trained, manifest: Manifest, num_classes: int) -> Non
                 f"{manifest.root}: its class {label} is {there!r}, in the training of "
                 f"{subject.called} it was {name!r}"
             )
+
+
+def _warn_of_other_videos(subject: Trained, result: Result, progress: Progress) -> None:
+    """A split that is drawn again, or another folder, may hold videos of the training."""
+    folder = subject.folder
+    known = folder.about().data_id if folder else None
+    if folder and known and result.split_id not in known.split("+"):
+        progress.message(
+            f"warning: {folder.path}: these videos are not a split of the data set as it was when "
+            "the run was trained; see that none of them is one it was trained on"
+        )
 
 
 def _keep(subject: Trained, tested: Evaluation, progress: Progress) -> None:

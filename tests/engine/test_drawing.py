@@ -45,6 +45,7 @@ def test_a_copy_may_have_a_colon_in_its_name():
 def test_small_pictures_are_enlarged_and_sides_are_even():
     assert enlarged(np.zeros((33, 41, 3), np.uint8)).shape == (230, 286, 3)
     assert enlarged(np.zeros((481, 641, 3), np.uint8)).shape == (480, 640, 3)
+    assert enlarged(np.zeros((16, 1600, 3), np.uint8)).shape == (32, 3200, 3)  # not 240 × 24000
     picture = np.arange(4, dtype=np.uint8).reshape(1, 4, 1).repeat(3, 2)
     assert enlarged(picture)[0, ::240, 0].tolist() == [0, 1, 2, 3]
 

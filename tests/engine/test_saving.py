@@ -60,6 +60,27 @@ def test_videos_of_one_name_get_numbers(predictor):
     ]
 
 
+@pytest.mark.parametrize("letter", ["n", "走"])
+def test_a_long_name_is_cut(predictor, letter):
+    size = 250 // len(letter.encode())
+    path = Path(f"{letter * size}.mp4")
+    path.symlink_to(A)
+    found = save(predictor, {path: torch.eye(16)[0], A: torch.eye(16)[1]}, Path("out"), window=8)
+    assert found.failed == {}
+    assert found.drawn[path].name == f"{letter * (200 // len(letter.encode()))}.predicted.mp4"
+    assert found.drawn[path].stat().st_size > 1000
+
+
+def test_windows_of_what_cannot_be_drawn_are_kept(predictor, monkeypatch):
+    def draw(path, out, info, caption):
+        raise StsmError(f"{out}: cannot be written (no room)")
+
+    monkeypatch.setattr(saving, "draw", draw)
+    found = save(predictor, {A: torch.eye(16)[1]}, Path("out"), window=8)
+    assert list(found.failed) == [A]
+    assert len(table(found.windows)) == 4
+
+
 def test_a_video_that_breaks_is_told_and_the_others_are_drawn(predictor):
     Path("gone.mp4").unlink(missing_ok=True)
     rows = {Path("gone.mp4"): torch.eye(16)[0], A: torch.eye(16)[1]}

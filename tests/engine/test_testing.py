@@ -9,13 +9,16 @@ from safetensors.torch import save_file
 
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ShiftConfig
+from stsm_cli.data.generated import GENERATED
 from stsm_cli.engine import testing
 from stsm_cli.engine.bundled import bundled_file
 from stsm_cli.engine.identity import weights_sha256
+from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.testing import load_model, run_test
 from stsm_cli.engine.trained import trained
 from stsm_cli.errors import CheckpointError, DataError, RecipeError, UsageError
 from stsm_cli.models.weights import FORMAT, read_weights, rules
+from stsm_cli.progress import SILENT
 from stsm_cli.stored import result_record
 
 CPU = torch.device("cpu")
@@ -38,6 +41,19 @@ def test_a_run_is_tested_where_its_data_lie_and_keeps_the_result(small_run):
     assert result.class_hash == tested.manifest.class_hash
     kept = json.loads((small_run.path / "eval-synth-1x3@28.json").read_text())
     assert kept == json.loads(json.dumps(result_record(result)))
+
+
+@pytest.mark.parametrize(
+    ("trained_with", "warned"), [(GENERATED["synth"].identify(), 0), ("1b2c+3d4e", 1)]
+)
+def test_videos_of_another_split_are_told(small_run, monkeypatch, trained_with, warned):
+    said = []
+    monkeypatch.setattr(type(SILENT), "message", lambda self, text: said.append(text))
+    known = replace(small_run.about(), data_id=trained_with)
+    monkeypatch.setattr(RunFolder, "about", lambda self: known)
+    run(trained(None, None))
+    told = "warning: runs/small: these videos are not a split of the data set as it was when"
+    assert [text.startswith(told) for text in said] == [True] * warned
 
 
 def test_edits_of_the_test_rename_the_result(small_run):
