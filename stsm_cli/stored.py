@@ -143,6 +143,9 @@ class Result(SplitScore):
     num_in_lists: NonNegativeInt | None = None
     """Videos of the data set's own lists, usable or not; None where the set was not verified."""
     decoder: str | None = None
+    reencoded: str | None = None
+    """Folder of the videos that `prepare --short-side` made, named by their encoding; None where
+    they are as they came."""
     weights_sha256: str | None = None
     seconds_train: NonNegativeFloat = 0.0
     seconds_eval: NonNegativeFloat
@@ -169,7 +172,7 @@ _TEST_KEYS = (
 )
 
 
-_RARE_KEYS = ("fused", "stopped_epoch")  # absent where they are None
+_RARE_KEYS = ("fused", "stopped_epoch", "reencoded")  # absent where they are None
 
 
 @dataclass(frozen=True, config=STRICT)

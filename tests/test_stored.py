@@ -37,7 +37,7 @@ TRAINED = Result(
     **SCORE, **DATA, **WHOSE, split_id="s", weights_sha256="w", seconds_train=2.0, seconds_eval=1.0
 )
 TESTED = replace(TRAINED, checkpoint="last.pt", environment={"threads": 1}, seconds_train=0.0)
-STOPPED = replace(TRAINED, stopped_epoch=3)
+STOPPED = replace(TRAINED, stopped_epoch=3, reencoded="videos_256g16")
 FUSED = replace(TESTED, fused=Fusion(names=("a", "b"), weights=(1.0, 2.0), by="prob"))
 
 
@@ -57,7 +57,7 @@ def test_the_result_of_a_test_has_its_keys_in_order():
 
 def test_nothing_of_a_result_is_left_out():
     kept = result_record(STOPPED).keys() | result_record(FUSED).keys()
-    assert list(result_record(STOPPED)) == [*result_record(TRAINED), "stopped_epoch"]
+    assert list(result_record(STOPPED)) == [*result_record(TRAINED), "stopped_epoch", "reencoded"]
     assert list(result_record(FUSED)) == [*result_record(TESTED), "fused"]
     assert kept == {field.name for field in fields(Result)}
 

@@ -284,29 +284,18 @@ def plan_sweep(
         RecipeError: An override is wrong, or a row's own recipe has no place for it.
     """
     ablation = load_ablation(name)
-    chosen = next((known for known in ablation.base if dataset in (None, known)), None)
-    if chosen is None:
-        others = ", ".join(names_with(str(dataset)))
-        raise UsageError(
-            f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only",
-            hint=f"for {dataset} there are {others}" if others else None,
-        )
+    chosen = _chosen_set(name, ablation, dataset)
     is_full = full or chosen not in ablation.full
     rows, asked = _rows_on(chosen, ablation, systems=systems, only=only)
     left_out = _left_out(ablation, rows) if not (is_full or only) else []
     rows = [row for row in rows if row.name not in left_out]
-    for override in overrides:
-        if rows and all(row.undoes(override, chosen) for row in rows):
-            raise UsageError(f"--set {override.partition('=')[0]}: every row of {name} sets it")
+    _check_undone(name, chosen, rows, overrides)
     base = ablation.base[chosen]
     longer = ablation.full.get(chosen, ()) if full else ()
     shared = (*ablation.shared.get(chosen, ()), *longer, *overrides)
     loaded = load_recipe(base, shared)
     common = loaded.recipe
-    if (patience := common.optim.patience_epochs) is not None:
-        raise UsageError(
-            f"optim.patience_epochs ({patience}): runs of an ablation are compared at one length"
-        )
+    _check_length(common)
     runs = tuple(
         _plan_run(row, row.recipes[chosen] if isinstance(row, SystemRow) else (base,), words, seed)
         for seed in range(common.seed, common.seed + seeds)
@@ -314,17 +303,13 @@ def plan_sweep(
         for words in [(*shared, *row.on(chosen))]
     )
     _check_different(runs)
-    budget: Budget = "custom" if overrides else "full" if is_full else "short"
-    words = command_words(name, chosen)
-    words += ["--full"] if full else []
-    words += [word for override in overrides for word in ("--set", override)]
     return Sweep(
         name=name,
         ablation=ablation,
         dataset=chosen,
         base=base,
-        budget=budget,
-        command=shlex.join(words),
+        budget="custom" if overrides else "full" if is_full else "short",
+        command=_command(name, chosen, full, overrides),
         experiment=content_hash(common, init_sha256(common)),
         runs=runs,
         notes=(
@@ -335,6 +320,42 @@ def plan_sweep(
         data_id=data_id,
         flow_ids=flow_ids or {},
     )
+
+
+def _chosen_set(name: str, ablation: Ablation, dataset: str | None) -> DatasetName:
+    """The data set of that name among those of an ablation; None: its first."""
+    chosen = next((known for known in ablation.base if dataset in (None, known)), None)
+    if chosen is None:
+        others = ", ".join(names_with(str(dataset)))
+        raise UsageError(
+            f"--dataset {dataset}: {name} has recipes for {', '.join(ablation.base)} only",
+            hint=f"for {dataset} there are {others}" if others else None,
+        )
+    return chosen
+
+
+def _check_undone(
+    name: str, dataset: DatasetName, rows: Sequence[Row], overrides: Sequence[str]
+) -> None:
+    """Refuse an override that each row sets anew."""
+    for override in overrides:
+        if rows and all(row.undoes(override, dataset) for row in rows):
+            raise UsageError(f"--set {override.partition('=')[0]}: every row of {name} sets it")
+
+
+def _check_length(common: Recipe) -> None:
+    """Refuse runs that would end early."""
+    if (patience := common.optim.patience_epochs) is not None:
+        raise UsageError(
+            f"optim.patience_epochs ({patience}): runs of an ablation are compared at one length"
+        )
+
+
+def _command(name: str, dataset: str, full: bool, overrides: Sequence[str]) -> str:
+    """The command that runs it again."""
+    words = command_words(name, dataset) + (["--full"] if full else [])
+    words += [word for override in overrides for word in ("--set", override)]
+    return shlex.join(words)
 
 
 def _check_different(runs: Sequence[Run]) -> None:

@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
-LEVEL = 0.05  # ours
+LEVEL = 0.05  # ours: the usual one
 LEAST = 1.0
 """Points of top-1; a smaller difference on a set that is made here is not called one."""
 

@@ -54,7 +54,10 @@ def ablate(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, metavar="N", help="Seeds a row, the recipe's and up.")
+        int,
+        typer.Option(
+            "--seeds", min=1, metavar="N", help="Runs of each row: its recipe's seed, and the next."
+        ),
     ] = 1,
     full: Annotated[bool, typer.Option("--full", help="The longer budget.")] = False,
     systems: Annotated[

@@ -12,7 +12,7 @@ import typer
 from stsm_cli.allocator import keep_freed_memory
 from stsm_cli.atomic import may_replace, write_file
 from stsm_cli.cli import output
-from stsm_cli.cli.options import Data, DecoderName, Device, Json, Overrides, Workers
+from stsm_cli.cli.options import DecoderName, Device, Json, Overrides, Workers
 from stsm_cli.cli.recipes import complete_recipe
 from stsm_cli.config.kinds import MAX_FRAMES, MAX_PX
 from stsm_cli.errors import UsageError
@@ -76,7 +76,7 @@ def shift(
 ) -> None:
     """Measure ResNet-50 as TSN, TSM, STSM: forward, training, memory.
 
-    Beside them it is TSM by its authors' code.
+    TSM's shift is also measured as its authors write it.
 
     Examples:
       stsm bench shift
@@ -101,7 +101,10 @@ def reading(
     device: Device = "cpu",
     videos: Annotated[int, typer.Option("--videos", min=1, help="Videos to draw.")] = 3,
     gop: Annotated[
-        int, typer.Option("--gop", min=1, help="Frames a key frame, in the prepared videos.")
+        int,
+        typer.Option(
+            "--gop", min=1, help="Frames from a key frame to the next, in the prepared videos."
+        ),
     ] = 16,
     cpu_time: CpuTime = False,
     save: Save = None,
@@ -143,7 +146,15 @@ def train(
         ),
     ],
     overrides: Overrides = None,
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="ROOT",
+            help="The prepared data set's folder; default a few videos that are drawn.",
+            show_default=False,
+        ),
+    ] = None,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, help="Optimiser steps that are timed.")
     ] = 20,
@@ -156,7 +167,9 @@ def train(
     save: Save = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a recipe's training, and estimate its hours here.
+    """Measure a recipe's training, and estimate its hours on real data.
+
+    The hours are those of its epochs over the videos of Kinetics-400 and Something-Something V2.
 
     Beside it the same network is trained as MMAction2 does: float32, contiguous, eager, decord.
     Without --data it trains on a few videos that are made for it.

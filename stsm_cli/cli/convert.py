@@ -35,7 +35,7 @@ def convert(
         typer.Option(
             "--from",
             metavar="PROJECT",
-            help=f"Whose, if the names of its tensors should not tell: {_PROJECTS}.",
+            help=f"The project that wrote FILE, if its tensors' names do not tell: {_PROJECTS}.",
         ),
     ] = None,
     non_local: Annotated[

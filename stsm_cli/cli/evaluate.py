@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 Crops = Annotated[int | None, typer.Option("--crops", help="1, 3 or 10 crops.", show_default=False)]
 Clips = Annotated[
     int | None,
-    typer.Option("--clips", help="1, 2 (uniform) or 10 (dense) clips.", show_default=False),
+    typer.Option(
+        "--clips",
+        help="1 clip; with dense sampling also 10, with uniform 2 or 10, with motion 2.",
+        show_default=False,
+    ),
 ]
 SplitName = Annotated[
     str | None,

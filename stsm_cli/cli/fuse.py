@@ -33,8 +33,8 @@ def fuse(
 ) -> None:
     """Fuse the scores of two runs on the same videos.
 
-    Such as of RGB and of optical flow. `stsm train` and `stsm eval` keep scores in the run's
-    folder; nothing is computed again.
+    One may be of RGB and the other of optical flow. `stsm train` and `stsm eval` keep scores in
+    the run's folder; nothing is computed again.
 
     Examples:
       stsm fuse runs/rgb runs/flow

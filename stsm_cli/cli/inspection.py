@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stsm_cli.models.network import Network
 
 PAGE = ".html"
-SAMPLES = 12  # ours
+SAMPLES = 12  # ours: two rows of six
 SHOWN = 10  # rows of the table on the terminal
 
 
@@ -59,7 +59,10 @@ def inspection(
     run: Annotated[
         str | None,
         typer.Option(
-            "--run", metavar="RUN", help="Read VIDEO as this run, and ask it.", show_default=False
+            "--run",
+            metavar="RUN",
+            help="Read VIDEO as this run's test does, and show its answer.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[

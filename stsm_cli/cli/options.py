@@ -11,7 +11,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="ROOT",
-        help="The prepared data set's folder; default `data/<data set>`.",
+        help="The prepared data set's folder; default the run's own, else `data/<data set>`.",
         show_default=False,
     ),
 ]
@@ -36,7 +36,9 @@ Processes = Annotated[
 DecoderName = Annotated[
     str | None,
     typer.Option(
-        "--decoder", help="`pyav` (default) or `decord`, where it is installed.", show_default=False
+        "--decoder",
+        help="`pyav` or `decord`, where it is installed; default the run's own, else `pyav`.",
+        show_default=False,
     ),
 ]
 RecipeName = Annotated[
@@ -44,7 +46,7 @@ RecipeName = Annotated[
     typer.Option(
         "--recipe",
         metavar="RECIPE",
-        help="The recipe's name or file that belongs to the weights.",
+        help="Name or file of the recipe that the weights belong to.",
         show_default=False,
     ),
 ]

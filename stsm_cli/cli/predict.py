@@ -110,8 +110,8 @@ def predict(
             "--window",
             min=1,
             metavar="FRAMES",
-            help="With --save, a camera or a stream: what a score over time is about; default 64 "
-            "frames.",
+            help="With --save, a camera or a stream: how many frames each score over time is "
+            "about; default 64.",
             show_default=False,
         ),
     ] = None,

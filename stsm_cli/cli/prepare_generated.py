@@ -45,7 +45,8 @@ def generated(name: GeneratedName) -> Callable[..., None]:
     few = "--train 48 --val 24" + (" --test 24" if "test" in section.model_fields else "")
     make.__doc__ = f"""Make {what}
 
-    The same settings give the same videos everywhere. What is there already is kept.
+    The same settings draw the same frames everywhere; versions of the encoder differ a little in
+    how they keep them. What is there already is kept.
 
     Examples:
       {start} data/{name} --preview {name}.png

@@ -81,6 +81,7 @@ def copy(
         ),
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; a new one.")],
+    as_json: Json = False,
 ) -> None:
     """Start a recipe of your own, a file that extends a shipped one.
 
@@ -102,7 +103,11 @@ def copy(
             new.write(_copy_text(loaded, file).encode())
     except OSError as error:
         raise UsageError(f"{file}: cannot be written as a new file ({error.strerror})") from None
-    output.current().text(f"wrote {file}: edit it, then `{command_line('train', file)}`")
+    console = output.current()
+    if as_json:
+        console.json({"schema": "stsm.copy/1", "name": loaded.name, "file": str(file)})
+    else:
+        console.text(f"wrote {file}: edit it, then `{command_line('train', file)}`")
 
 
 def print_recipe(

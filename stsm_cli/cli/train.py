@@ -73,8 +73,8 @@ def train(
         bool,
         typer.Option(
             "--dry-run",
-            help="Look into --init, `optim.frozen` and what boards need; print each value of the "
-            "recipe, its origin, and the batch; stop.",
+            help="Check what can be checked without training; print each value of the recipe, its "
+            "origin, and the batch; stop.",
         ),
     ] = False,
     device: Device = "auto",
@@ -118,7 +118,9 @@ def train(
     edits = [*(overrides or []), *_init_edits(init)]
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
+        check_device(device)
         _check_boards(tensorboard, wandb)
+        _check_given(None if resume else out, decoder)
         new = None if resume else _begun_from(load(), init, data)
         loaded, root = (new, data) if new else _continued(recipe, edits, out, init, data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
@@ -322,6 +324,22 @@ def _check_boards(tensorboard: bool, wandb: str | None) -> None:
         from stsm_cli.engine.boards import Boards  # only now: it takes seconds
 
         Boards(tensorboard, wandb).check()
+
+
+def _check_given(out: Path | None, decoder: str | None) -> None:
+    """Refuse what a new run could not be written to or read with, whatever its recipe.
+
+    Raises:
+        UsageError: `out` is taken or cannot be written, or there is no such decoder here.
+    """
+    from stsm_cli.data.decode import choose_decoder
+    from stsm_cli.engine.runlog import RunFolder
+
+    if out is not None:
+        RunFolder(out).check_new()
+        RunFolder(out).check_writable()
+    if decoder is not None:
+        choose_decoder(decoder)
 
 
 def _say(*lines: str) -> None:

@@ -75,6 +75,6 @@ class Length:
         base, rate = float(self._stream.time_base), self._stream.average_rate
         longest = max((base * (later - tick) for tick, later in pairwise(ticks)), default=0.0)
         if len(ticks) == 1:
-            longest = float(1 / rate) if rate else 1.0  # ours; a WMV of one frame has no rate
+            longest = float(1 / rate) if rate else 1.0  # ours: a WMV of one frame has no rate
         end = max(end for _, end in self._spans) - min(ticks[0], 0)
         return end * base, 1.5 * longest

@@ -5,6 +5,7 @@ Hashes tell whether two numbers are about the same thing.
 
 import hashlib
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -18,9 +19,13 @@ from stsm_cli import __version__
 from stsm_cli.config.run_identity import file_sha256
 from stsm_cli.cores import cpu_name
 from stsm_cli.data.counts import read_counts
+from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world
 from stsm_cli.printable import command_line, harmless
+
+_REENCODED = re.compile(r"videos_\d+g\d+(q\d+)?")
+"""What `prepare.transcode.Encoding` calls a folder; `prepare` takes no such one for the user's."""
 
 
 def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
@@ -51,8 +56,8 @@ def identify_data(videos: Videos) -> dict[str, Any]:
 
     Returns:
         `list_sha256` (of the split's CSV, as `sha256sum` prints it), `class_hash`, `num_in_lists`
-        (how many the data set's own lists name, usable or not; None where it was not verified)
-        and `decoder`.
+        (how many the data set's own lists name, usable or not; None where it was not verified),
+        `decoder`, and `reencoded` (the folder of videos that `stsm prepare --short-side` made).
 
     Raises:
         DataError: The data set's report is not readable.
@@ -64,7 +69,14 @@ def identify_data(videos: Videos) -> dict[str, Any]:
         "class_hash": manifest.class_hash,
         "num_in_lists": None if counts is None else counts.listed,
         "decoder": videos.decoder,
+        "reencoded": _reencoded(manifest),
     }
+
+
+def _reencoded(manifest: Manifest) -> str | None:
+    """The folder of re-encoded videos that all of a split's lie in, if they do."""
+    folder = manifest.records[0].path.partition("/")[0]
+    return folder if _REENCODED.fullmatch(folder) else None
 
 
 def weights_sha256(model: nn.Module) -> str:

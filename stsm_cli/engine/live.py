@@ -1,8 +1,9 @@
 """Scores of a camera or a stream while it goes on.
 
 Frames come in a thread of their own. A network whose frames see none that come later takes them one
-by one (`FrameStream`), at the pace of its training; any other looks at the last frames anew, each
-time a part of the window has come. Where it is slower than they come, the oldest are dropped.
+by one (`FrameStream`), as far apart as a view over the window has them; any other looks at the last
+frames anew, each time a part of the window has come. Where it is slower than they come, the oldest
+are dropped.
 
 Shapes: K classes; frames (T, H, W, 3).
 """

@@ -63,7 +63,8 @@ def shift(x: Tensor, *, num_frames: int | None = None, dims: str, alpha: AlphaLi
 
     Raises:
         ValueError: `dims` or `alpha` is not valid; `x` is no tensor, or neither frames nor
-            features; the number of frames is not a multiple of `num_frames`.
+            features; `num_frames` is no whole number, or below 1; the number of frames is not a
+            multiple of it.
 
     Source:
         Paper section 3. At `T`, α=1/4 it is the shift of mit-han-lab/temporal-shift-module,

@@ -115,7 +115,8 @@ def frames_per_video(x: "Tensor", num_frames: int | None) -> int:
     """T of `x`: frames need `num_frames`, features have their own.
 
     Raises:
-        ValueError: `x` is neither; or its frames are not a multiple of `num_frames`.
+        ValueError: `x` is neither; `num_frames` is no whole number, or below 1; the frames of `x`
+            are not a multiple of it.
     """
     if x.dim() == 5:
         return x.shape[2]
@@ -124,8 +125,10 @@ def frames_per_video(x: "Tensor", num_frames: int | None) -> int:
             f"x has {x.dim()} dimensions; a shift takes frames (N·T, C, H, W) "
             "or features (N, C, T, H, W)"
         )
-    if num_frames is None:
-        raise ValueError("frames (N·T, C, H, W) need num_frames, which is None")
+    if num_frames is None or not hasattr(num_frames, "__index__"):
+        raise ValueError(
+            f"frames (N·T, C, H, W) need num_frames, a whole number; it is {num_frames}"
+        )
     if num_frames < 1:
         raise ValueError(f"num_frames ({num_frames}) must be at least 1")
     if x.shape[0] % num_frames:

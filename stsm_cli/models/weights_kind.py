@@ -16,7 +16,11 @@ def check_weights(path: Path) -> None:
     Raises:
         CheckpointError: The file is missing, or no file of weights.
     """
-    if not path.exists():
+    try:
+        is_missing = not path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise not_read(path, error) from None
+    if is_missing:
         raise CheckpointError(
             f"{path}: no such file of weights",
             hint="`stsm convert` makes one of another project's checkpoint",

@@ -103,6 +103,12 @@ def test_a_copy_is_the_same_recipe_until_it_is_edited(name):
     assert load_recipe("mine.yaml").recipe.optim.lr == 0.5
 
 
+def test_a_copy_is_told_as_an_object(capsys):
+    assert run(["recipes", "copy", "synth/tsm", "mine.yaml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"schema": "stsm.copy/1", "name": "synth/tsm", "file": "mine.yaml"}
+
+
 def test_a_copy_never_overwrites_and_is_of_a_shipped_recipe(capsys):
     Path("mine.yaml").write_text("extends: synth/tsm\n")
     assert run(["recipes", "copy", "synth/stsm", "mine.yaml"]) == 2

@@ -237,6 +237,22 @@ def test_a_board_that_is_not_installed_is_told_before_a_set_is_made(
 
 
 @pytest.mark.parametrize("planned", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--device", "tpu"], "error: --device tpu: not available here"),
+        (["--decoder", "eyes"], "error: --decoder: 'eyes' is not available here"),
+        (["--out", "taken"], "error: --out taken: exists and is not empty"),
+    ],
+)
+def test_what_keeps_any_run_from_starting_is_told_of_a_plan_too(planned, words, told, capsys):
+    Path("taken").mkdir()
+    Path("taken", "mine.txt").touch()
+    assert run(["train", *words, *planned]) == 2
+    assert errors(capsys)[0] == told
+
+
+@pytest.mark.parametrize("planned", [[], ["--dry-run"]])
 def test_parts_that_a_network_has_not_are_refused_before_a_set_is_made(planned, capsys, tmp_path):
     assert run(["train", "--set", "optim.frozen=[stem, layer9]", *planned]) == 2
     assert errors(capsys)[0] == "error: optim.frozen: the network has no part layer9 with weights"

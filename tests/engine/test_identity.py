@@ -1,12 +1,15 @@
 import hashlib
 import json
+from dataclasses import replace
 
+import pytest
 import torch
 
 from stsm_cli.cores import cpu_name
 from stsm_cli.data.manifest import write_manifest
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
 from stsm_cli.models.build import build_model
+from stsm_cli.prepare.transcode import Encoding
 
 
 def test_weights_are_known_by_all_their_values(recipe):
@@ -26,7 +29,16 @@ def test_data_in_memory_has_no_list(val_videos):
         "class_hash": val_videos.manifest.class_hash,
         "num_in_lists": None,
         "decoder": "pyav",
+        "reencoded": None,
     }
+
+
+@pytest.mark.parametrize("encoding", [Encoding(256, gop=16), Encoding(16, gop=4, crf=30)])
+def test_videos_that_were_re_encoded_are_known_as_such(val_videos, encoding):
+    manifest = val_videos.manifest
+    moved = tuple(replace(r, path=f"{encoding.folder}/{r.path}") for r in manifest.records)
+    videos = replace(val_videos, manifest=replace(manifest, records=moved))
+    assert identify_data(videos)["reencoded"] == encoding.folder
 
 
 def test_data_on_disk_is_known_by_its_list_and_report(tmp_path, make_split):

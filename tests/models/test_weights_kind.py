@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from stsm_cli.errors import CheckpointError
@@ -5,6 +7,8 @@ from stsm_cli.models.weights_kind import check_kind, check_weights
 
 
 def test_weights_that_are_not_there_name_the_way_to_some(tmp_path):
+    with pytest.raises(CheckpointError, match=r"x: cannot be read \(File name too long\)"):
+        check_weights(Path("x" * 256))
     with pytest.raises(CheckpointError, match=r"none\.pt: no such file of weights") as caught:
         check_weights(tmp_path / "none.pt")
     assert caught.value.hint == "`stsm convert` makes one of another project's checkpoint"
