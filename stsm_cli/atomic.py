@@ -16,6 +16,8 @@ from stsm_cli.errors import StsmError
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A new file, which takes the name `path` when the block ends without an error.
 
+    A link of that name gives way; what it points to stays as it is.
+
     Raises:
         OSError: It cannot be written; what was at `path` is still there.
     """

@@ -20,6 +20,8 @@ def available_memory(system: Path = Path("/")) -> int | None:
     except OSError:
         return None
     fields = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    if "MemAvailable" not in fields:
+        return None
     free = int(fields["MemAvailable"].split()[0]) * 1024
     return min([free, *_left_by_groups(system)])
 

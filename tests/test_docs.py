@@ -114,7 +114,7 @@ def test_commands_and_recipes_within_sentences_exist(page):
         words = code.split()
         if words[0] == "stsm" and words[1:2] not in ([], ["COMMAND"]):
             exist(words[1:])
-        if re.fullmatch(r"(k400|sthv2|folder|synth|scenes|order)/\w+", code):
+        if re.fullmatch(r"(k400|sthv2|ucf101|hmdb51|folder|synth|scenes|order)/\w+", code):
             assert code in recipe_names()
 
 

@@ -59,3 +59,7 @@ def test_groups_of_the_first_version(system, limit, left):
 
 def test_a_system_that_does_not_tell(tmp_path):
     assert available_memory(tmp_path) is None
+
+
+def test_a_system_that_does_not_tell_what_is_left_is_not_asked_further(system):
+    assert available_memory(system(**{"proc/meminfo": "MemTotal: 9000 kB\n"})) is None

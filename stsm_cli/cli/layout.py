@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+from rich.cells import cell_len  # a letter of Chinese is as wide as two
+
 GAP = "  "
 # What is never torn apart: a quoted command, which is to be copied; a number and its unit; a word.
 _WORD = re.compile(r"`[^`]*`\S*|\S+(?: [A-Z%](?!\S))?")
@@ -20,7 +22,7 @@ def table_lines(
 ) -> list[str]:
     """A table with its heading, in at most `room` characters a line; None: as many as it takes."""
     table = [list(columns), *map(list, rows)]
-    widths = [max(map(len, cells)) for cells in zip_longest(*table, fillvalue="")]
+    widths = [max(map(cell_len, cells)) for cells in zip_longest(*table, fillvalue="")]
     right = [_is_numeric(cells[1:]) for cells in zip_longest(*table, fillvalue="")]
     if room is not None:
         narrowed = _narrowed(table, widths, room)
@@ -35,7 +37,7 @@ def fold(text: str, width: int, word_form: re.Pattern[str] = _WORD) -> list[str]
     """`text` in lines of at most `width` characters, but for words that are longer."""
     lines, start = [""], 0
     for word in word_form.finditer(text):
-        if lines[-1] and word.end() - start > width:
+        if lines[-1] and cell_len(text[start : word.end()]) > width:
             lines.append("")
             start = word.start()
         lines[-1] = text[start : word.end()]
@@ -45,7 +47,7 @@ def fold(text: str, width: int, word_form: re.Pattern[str] = _WORD) -> list[str]
 def _narrowed(table: Sequence[Sequence[str]], widths: list[int], room: int) -> list[int] | None:
     """Widths that fit, taken from the widest columns; None: the longest words do not."""
     least = [
-        max(len(word) for cell in cells for word in (_CELL_WORD.findall(cell) or [""]))
+        max(cell_len(word) for cell in cells for word in (_CELL_WORD.findall(cell) or [""]))
         for cells in zip_longest(*table, fillvalue="")
     ]
     widths, room = list(widths), room - len(GAP) * (len(widths) - 1)
@@ -65,13 +67,13 @@ def _row_lines(row: Sequence[str], widths: Sequence[int], right: Sequence[bool])
 
 def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[str]:
     """Each row as lines of column and cell, an empty line between rows."""
-    width = max(map(len, columns))
+    width = max(map(cell_len, columns))
     lines: list[str] = []
     for row in rows:
         lines += [""] if lines else []
         for column, cell in zip(columns, row, strict=False):
             first, *rest = fold(cell, max(room - width - len(GAP), 1), _CELL_WORD)
-            lines.append(f"{column.ljust(width)}{GAP}{first}".rstrip())
+            lines.append(f"{_pad(column, width)}{GAP}{first}".rstrip())
             lines += [" " * width + GAP + line for line in rest]
     return lines
 
@@ -82,5 +84,6 @@ def _is_numeric(cells: Sequence[str]) -> bool:
     return not words and any(cell.lstrip("+-−")[:1].isdigit() for cell in cells)
 
 
-def _pad(cell: str, width: int, right: bool) -> str:
-    return cell.rjust(width) if right else cell.ljust(width)
+def _pad(cell: str, width: int, right: bool = False) -> str:
+    room = " " * (width - cell_len(cell))
+    return room + cell if right else cell + room

@@ -1,6 +1,7 @@
 """What stands on the line of `stsm predict`: a network, videos, a camera or a stream."""
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,8 @@ def source_of(
 
     streams = list(filter(live.is_address, named))
     name = f"--camera {camera}" if camera is not None else next(iter(streams), None)
+    if seconds is not None and isnan(seconds):
+        raise UsageError("--seconds nan: must be a number of seconds")
     if name is None:
         if seconds is not None:
             raise UsageError(f"--seconds {seconds:g}: belongs to a camera or a stream")

@@ -151,6 +151,7 @@ def submit_training(context: typer.Context, out: Path, cluster: "Cluster") -> "S
 
     words = typed_words(context, without=("slurm", "out", "resume", "workers", "as_json"))
     words += ["--workers", str(cluster.workers)]
+    out = out if out.name else out.absolute()  # a job is called after its folder
     (job,) = submit([train_job(words, out)], cluster, out.parent / LOGS)
     return job
 

@@ -118,9 +118,7 @@ def train(
     edits = [*(overrides or []), *_init_edits(init)]
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
-        check_device(device)
-        _check_boards(tensorboard, wandb)
-        _check_given(None if resume else out, decoder)
+        _check_given(device, decoder, None if resume else out, tensorboard, wandb)
         new = None if resume else _begun_from(load(), init, data)
         loaded, root = (new, data) if new else _continued(recipe, edits, out, init, data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
@@ -326,20 +324,26 @@ def _check_boards(tensorboard: bool, wandb: str | None) -> None:
         Boards(tensorboard, wandb).check()
 
 
-def _check_given(out: Path | None, decoder: str | None) -> None:
-    """Refuse what a new run could not be written to or read with, whatever its recipe.
+def _check_given(
+    device: str, decoder: str | None, out: Path | None, tensorboard: bool, wandb: str | None
+) -> None:
+    """Refuse what no run could use, whatever its recipe.
 
     Raises:
-        UsageError: `out` is taken or cannot be written, or there is no such decoder here.
+        UsageError: The device is one nowhere, there is no such decoder here, `out` is taken or
+            cannot be written, or a board is asked for and not ready.
     """
     from stsm_cli.data.decode import choose_decoder
+    from stsm_cli.engine.device import check_device
     from stsm_cli.engine.runlog import RunFolder
 
+    check_device(device)
     if out is not None:
         RunFolder(out).check_new()
         RunFolder(out).check_writable()
     if decoder is not None:
         choose_decoder(decoder)
+    _check_boards(tensorboard, wandb)
 
 
 def _say(*lines: str) -> None:

@@ -37,6 +37,17 @@ class BatchPlan:
         """Parts of all processes together."""
         return self.num_processes * self.num_parts
 
+    @property
+    def lack(self) -> str | None:
+        """Why a part of a step would hold no video; None where each holds one."""
+        if self.batch_size >= self.num_shares:
+            return None
+        return (
+            f"{self.batch_size} training videos are too few for "
+            f"{counted(self.num_processes, 'process', 'processes')} x "
+            f"{counted(self.num_parts, 'part')} (optim.accumulate)"
+        )
+
     def __str__(self) -> str:
         is_all = self.batch_size < self.wanted
         why = f" (all training videos, of {self.wanted} that the recipe asks for)" if is_all else ""
@@ -84,11 +95,13 @@ def plan_batch(
 
 
 def check_spread(recipe: Recipe, plan: BatchPlan) -> None:
-    """Refuse a batch whose smallest part shows batch norms a single value.
+    """Refuse a batch whose smallest part holds no video, or shows batch norms a single value.
 
     Raises:
         RecipeError: It does.
     """
+    if plan.lack:
+        raise RecipeError(plan.lack)
     if problem := recipe.without_spread(plan.batch_size // plan.num_shares):
         step = f"{counted(plan.batch_size, 'video')} in {counted(plan.num_shares, 'part')}"
         hint = "fewer processes, a smaller optim.accumulate or more videos make larger ones"

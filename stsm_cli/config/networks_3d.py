@@ -129,7 +129,7 @@ def smallest_map(backbone: str, num_frames: int) -> tuple[int, int]:
     if backbone.startswith("bottleneck"):
         pixels = 14  # a map of 4, halved twice; 15 pixels make one of 5
     if backbone == "inverted_small":
-        pixels = 4
+        pixels = 7  # the stem cuts squares of 4: 8 make a map of 2
     if is_factored:  # halves time three times
         return -(-num_frames // 8), pixels
     if backbone in get_args(I3DBackbone):  # halves time three times, in small twice

@@ -16,6 +16,7 @@ from stsm_cli.config.yaml_strict import Located, shown
 from stsm_cli.errors import RecipeError
 
 MAX_PROBLEMS = 100  # ours: more are not read, and each costs a search for the key that was meant
+MAX_CHOICES = 12  # ours: more do not fit into a line that is read
 _RULES = {
     "missing": "missing key",
     "bool_type": "must be true or false",
@@ -86,9 +87,18 @@ def _problems(item: ErrorDetails, tree: Located) -> Iterator[_Problem]:
         rule, _, hint = item["msg"].removeprefix("Value error, ").partition("\n")
         yield _broken_rule(tree, path, rule), hint or None
     else:
-        rule = _RULES.get(kind) or item["msg"].replace("Input should be", "must be")
+        rule = _RULES.get(kind) or _shortened(item["msg"].replace("Input should be", "must be"))
         got = shown(found.plain())
         yield f"{found.where}: {key or 'the recipe'}: {rule}, got {got}", _suggest_value(item)
+
+
+def _shortened(rule: str) -> str:
+    """The rule, of many choices the first."""
+    choices = re.findall(r"'[^']+'", rule)
+    if len(choices) <= MAX_CHOICES:
+        return rule
+    others = len(choices) - MAX_CHOICES
+    return f"must be {', '.join(choices[:MAX_CHOICES])} or one of {others} others"
 
 
 def _unknown(found: Located, key: str) -> Iterator[_Problem]:

@@ -148,9 +148,17 @@ def each_frame(path: Path) -> Iterator[Frames]:
 
 def absent(path: Path) -> DataError | None:
     """The reason why there is no file to decode at `path`; None where there is one."""
-    if path.is_file():
-        return None
-    return DataError(f"{path}: {'is a folder, not a video' if path.is_dir() else 'no such file'}")
+    try:
+        if path.is_file():
+            return None
+        rule = "is a folder, not a video" if path.is_dir() else "no such file"
+    except OSError as error:  # such as a name that is too long, or a disk that does not answer
+        rule = _not_read(error)
+    return DataError(f"{path}: {rule}")
+
+
+def _not_read(error: OSError) -> str:
+    return f"cannot be read ({error.strerror or error})"
 
 
 def _as_decoded(frames: Frames) -> Frames:
@@ -163,9 +171,12 @@ def guarded(path: Path, decode: Callable[[], T]) -> T:
 
     if not isinstance(path, Path):
         raise ValueError(f"path must be a pathlib.Path, got {path!r}")
-    if not path.is_file():
-        raise DataError(str(absent(path)))
-    seconds = DEADLINE_SECONDS + path.stat().st_size / _BYTES_A_SECOND
+    if (problem := absent(path)) is not None:
+        raise problem
+    try:
+        seconds = DEADLINE_SECONDS + path.stat().st_size / _BYTES_A_SECOND
+    except OSError as error:
+        raise DataError(f"{path}: {_not_read(error)}") from error
     try:
         return within(seconds, decode)
     except av.FFmpegError as error:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stsm_cli.config.kinds import FlowMethod
-from stsm_cli.data.decode import guarded
+from stsm_cli.data.decode import absent, guarded
 from stsm_cli.data.decode_pyav import read_pyav
 from stsm_cli.data.display import Size
 from stsm_cli.data.frames import Frames, Indices, resize_short_side
@@ -118,7 +118,7 @@ def read_fields(path: Path, indices: Indices | None, *, short_side_px: int | Non
     Raises:
         DataError: The file is missing, does not decode, is damaged, or ends before an index.
     """
-    if not path.is_file():
+    if absent(path) is not None:
         raise DataError(f"{path}: no such file, the video {path.stem} has no optical flow")
     resize = _as_stored if short_side_px is None else partial(_resized, short_side_px)
     read = partial(read_pyav, path, resize=resize, screen=_screen)

@@ -32,7 +32,6 @@ from stsm_cli.data.samples import Sample, TestSet, TrainingSet
 from stsm_cli.data.videos import Videos
 from stsm_cli.errors import DataError
 from stsm_cli.lifeline import end_with_parent
-from stsm_cli.printable import counted
 
 
 @dataclass(frozen=True)
@@ -101,12 +100,8 @@ class TrainLoader:
         indices = videos.trained_on
         self.num_videos = len(indices)
         plan = plan_batch(optim, world_size, self.num_videos)
-        if self.num_videos < plan.num_shares:
-            raise DataError(
-                f"{videos.manifest.root}: {self.num_videos} training videos are too few for "
-                f"{counted(world_size, 'process', 'processes')} × "
-                f"{counted(plan.num_parts, 'part')} (optim.accumulate)"
-            )
+        if plan.lack:
+            raise DataError(f"{videos.manifest.root}: {plan.lack}")
         own = range(rank * plan.num_parts, (rank + 1) * plan.num_parts)
         self._batches = _EpochBatches(indices, plan, seed, own)
         self._loader = _loader(

@@ -134,7 +134,8 @@ def filled_splits(root: Path) -> tuple[str, ...]:
 
 def _lists_nothing(path: Path) -> bool:
     with suppress(OSError):
-        return path.read_bytes().count(b"\n") == 1  # the heading
+        heading, *rows = path.read_bytes().splitlines() or [b""]
+        return bool(heading) and not any(row.strip() for row in rows)
     return False
 
 

@@ -242,7 +242,7 @@ def _check_claim(made: RenderedSet[Settings], root: Path, settings: Settings) ->
         raise DataError(
             f"{root}: holds files, but no {made.label}", hint="choose another folder"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(
             f"{path}: cannot be read ({error})", hint="delete the folder to make the set anew"
         ) from error

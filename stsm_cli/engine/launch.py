@@ -48,15 +48,15 @@ def launch(command: Sequence[str], nproc: int, *, hint: str | None = None) -> in
     environment |= {"WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc), TIED: "1"}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, num_cores() // nproc)))
     processes: list[Process] = []
-    with tie() as line, _passing_on_signals(processes) as passed:
+    with tie() as line, _noted_signals() as noted:
         for rank in map(str, range(nproc)):
             own = {"RANK": rank, "LOCAL_RANK": rank}
             # trap: in the terminal's session, Ctrl-C would reach them twice
             processes.append(
                 subprocess.Popen(command, stdin=line, env=environment | own, start_new_session=True)
             )
-        stopped = _wait(processes, passed)
-    if stopped and passed.count(signal.SIGINT) > 1:
+        stopped = _wait(processes, noted)
+    if stopped and noted.count(signal.SIGINT) > 1:
         raise InterruptedRunError("interrupted; processes that did not end were killed", hint=hint)
     return _verdict([process.returncode for process in processes], stopped, hint)
 
@@ -68,25 +68,31 @@ def _meeting_place() -> dict[str, str]:
 
 
 @contextmanager
-def _passing_on_signals(processes: Sequence[Process]) -> Iterator[list[int]]:
-    """Yields the signals that were passed on."""
-    passed: list[int] = []
+def _noted_signals() -> Iterator[list[int]]:
+    """Yields the signals that have come, to be passed on once all processes are there."""
+    noted: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        passed.append(number)
-        for process in processes:
-            process.send_signal(number)
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
 
-    with handled_by(pass_on, *STOPPED):
-        yield passed
+    with handled_by(note, *STOPPED):
+        yield noted
 
 
-def _wait(processes: Sequence[Process], passed: Sequence[int]) -> set[int]:
-    """Wait for all; the ranks of those that had to be killed, as they went on all the same."""
+def _wait(processes: Sequence[Process], noted: Sequence[int]) -> set[int]:
+    """Wait for all and pass on signals; the ranks of those that had to be killed.
+
+    They went on all the same.
+    """
     stopped: set[int] = set()
     deadline = float("inf")
+    passed = 0  # of the signals
     while running := [rank for rank, process in enumerate(processes) if process.poll() is None]:
-        is_over = any(p.returncode for p in processes) or passed.count(signal.SIGINT) > 1
+        while passed < len(noted):
+            for rank in running:
+                processes[rank].send_signal(noted[passed])
+            passed += 1
+        is_over = any(p.returncode for p in processes) or noted.count(signal.SIGINT) > 1
         if is_over and deadline == float("inf"):
             deadline = time.monotonic() + OTHERS_SECONDS
         if time.monotonic() > deadline:

@@ -13,8 +13,11 @@ from torch import nn
 from stsm_cli.config.networks_3d import smallest_map
 from stsm_cli.config.schema import FOR_SMALL_FRAMES, WRITTEN, Backbone, Recipe
 from stsm_cli.data.videos import Videos
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import RecipeError, UsageError
+from stsm_cli.models.network import Network
 from stsm_cli.printable import counted
+
+TRIED_PX = 32  # every network here has a map of larger pictures
 
 
 def opening_lines(
@@ -88,6 +91,26 @@ def check_precision(recipe: Recipe, device: torch.device) -> None:
             f"{recipe.model.backbone} on a CPU, which gets gradients of smaller pictures wrong",
             hint="`--set precision=fp32`",
         )
+
+
+def check_crop(network: Network, size_px: int, key: str) -> None:
+    """Refuse pictures that are too small for `network`: small ones are tried, once.
+
+    Raises:
+        RecipeError: They are; `key` names their size in the recipe.
+    """
+    if size_px > TRIED_PX:
+        return
+    pixels = next(network.parameters()).new_zeros((1, *network.view.shape(size_px)))
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(pixels)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(f"{key} ({size_px}): too small for the network ({reason})") from None
+    finally:
+        network.train(was_training)
 
 
 def slow_precision(recipe: Recipe, device: torch.device) -> str | None:

@@ -21,6 +21,7 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.distributed import current_world, first_alone, together
 from stsm_cli.engine.identity import describe_environment, identify_data, weights_sha256
+from stsm_cli.engine.opening import check_crop
 from stsm_cli.engine.resuming import check_class_list, check_same_flow
 from stsm_cli.engine.runlog import write_result
 from stsm_cli.engine.score_files import write_scores
@@ -85,6 +86,7 @@ def run_test(
 
     Raises:
         CheckpointError: The weights are unreadable or do not fit the recipe's network.
+        RecipeError: The pictures are too small for it.
         DataError: The data set is missing, or its class list, or how its flow was computed, is not
             that of the training.
     """
@@ -95,6 +97,7 @@ def run_test(
             place = check_place(recipe.data, root, recipe.model.view.flow_fields)
             check_same_flow(subject.folder, recipe, place)
         model = load_model(recipe.model, subject.checkpoint, device)
+        check_crop(model, recipe.test.crop_px, "test.crop_px")
     videos = first_alone(
         lambda: open_split(
             recipe.data,

@@ -30,6 +30,7 @@ from stsm_cli.engine.distributed import (
     told_once,
 )
 from stsm_cli.engine.loss import balanced_weights
+from stsm_cli.engine.opening import check_crop
 from stsm_cli.engine.optim import lr_at
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.engine.scores import Scores, score_split
@@ -84,6 +85,9 @@ class Trainer:
         self.test_videos = test_videos
         self.workers, self.progress, self.world = workers, progress, current_world()
         model = self._build_model(reads_weights=not resume).to(device).channels_last()
+        with together():
+            check_crop(model, recipe.data.crop_px, "data.crop_px")
+            check_crop(model, recipe.test.crop_px, "test.crop_px")
         self.stepper = Stepper(model, recipe, device, compile_with, self._class_weights())
         self.saver = Saver(recipe, self.stepper, folder)
         with together():

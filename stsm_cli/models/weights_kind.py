@@ -86,7 +86,7 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             is_script = any(name.endswith("/constants.pkl") for name in archive.namelist())
             size = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, EOFError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError):
         return  # damaged: its reader says how
     if is_script:
         raise CheckpointError(

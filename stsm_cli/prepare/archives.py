@@ -19,7 +19,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stsm_cli.atomic import whole_file
 from stsm_cli.errors import DataError, raise_problems
@@ -262,13 +262,14 @@ def _identity(archive: Archive) -> list[list[int]]:
 def _is_done(archive: Archive) -> bool:
     """Tell whether it was unpacked, whole; later parts may be gone since."""
     identity = _identity(archive)
-    return _read_record(archive.into).get(archive.key, [])[: len(identity)] == identity
+    known = _read_record(archive.into).get(archive.key)
+    return isinstance(known, list) and known[: len(identity)] == identity
 
 
-def _read_record(folder: Path) -> dict[str, list[list[int]]]:
+def _read_record(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):  # a broken record is as good as none
+    except (FileNotFoundError, ValueError, TypeError):  # a broken record is as good as none
         return {}
 
 

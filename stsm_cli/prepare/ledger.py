@@ -81,7 +81,9 @@ class Ledger:
         """
         self._known[version, how] = check
         entry = {**asdict(version), "how": how, **_told(check)}
-        self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        self._file.write(
+            json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+        )
         self._file.flush()
 
 

@@ -64,7 +64,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     Raises:
         DataError: It cannot be read.
     """
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):  # names may hold others
         if line.strip():
             yield f"{path}:{number}", line.strip()
 

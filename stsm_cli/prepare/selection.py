@@ -116,7 +116,7 @@ def _listed(path: Path) -> Iterator[tuple[Path, DataError | None]]:
 def _names(path: Path) -> Iterator[tuple[int, str]]:
     """The names in a list, each with the number of its line; text knows comments, after `#`."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # names may hold other ends
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a list of files ({error})") from None
     is_csv = path.suffix.lower() == ".csv"

@@ -97,6 +97,7 @@ def no_counting(monkeypatch):
 @pytest.mark.parametrize("size_px", [TRAIN_CROP_PX, TEST_CROP_PX])
 @pytest.mark.usefixtures("no_counting")
 def test_every_network_whose_cost_the_paper_prints_is_there(shift, size_px):
+    assert len(paper_costs()) > 30
     for paper in paper_costs():
         for network in paper.networks:
             config = network.model_copy(update={"shift": None if paper.is_system else shift})

@@ -116,7 +116,9 @@ def test_where_nothing_is_recorded_nothing_is_left(tmp_path):
 def test_networks_are_counted_at_the_size_of_the_test(tmp_path, fake_outcome):
     sweep = plan_sweep("alpha")
     do(sweep, tmp_path, Trainer(fake_outcome))
-    for record in read_records(tmp_path):
+    records = read_records(tmp_path)
+    assert len(records) == len(sweep.runs)
+    for record in records:
         assert record.network == NetworkCost(
             sweep.runs[0].recipe.test.crop_px, 160_370_688, 273_168
         )

@@ -49,13 +49,23 @@ def test_where_words_do_not_fit_side_by_side_a_row_is_a_block():
     ]
 
 
-@pytest.mark.parametrize("room", range(1, 90))
-def test_no_line_is_longer_than_the_room_but_for_long_words(room):
-    for line in table_lines(COLUMNS, ROWS, room):
-        assert len(line) <= max(room, len("recipe  stsm_r50_8f"))
+def test_letters_that_are_as_wide_as_two_leave_columns_straight():
+    assert table_lines(["class", "%"], [["挥手", "50.0"], ["wave", "50.0"]], None) == [
+        "class     %",
+        "-----  ----",
+        "挥手   50.0",
+        "wave   50.0",
+    ]
+    assert fold("挥手 挥手", 8) == ["挥手", "挥手"]
 
 
-@pytest.mark.parametrize("room", range(1, 90))
+def test_no_line_is_longer_than_the_room_but_for_long_words():
+    for room in range(1, 90):
+        for line in table_lines(COLUMNS, ROWS, room):
+            assert len(line) <= max(room, len("recipe  stsm_r50_8f"))
+
+
+@pytest.mark.parametrize("room", [1, 7, 20, 33, 60, 89])
 def test_folding_loses_nothing(room):
     text = "start from it with `stsm train RECIPE --init a b.safetensors`: 12.5 G in recipes/k400/a"
     lines = fold(text, room)

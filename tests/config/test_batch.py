@@ -70,6 +70,14 @@ def test_mixing_without_a_neighbour_is_told():
     assert mixes_nothing(LossConfig(), alone) == []
 
 
+def test_each_part_of_a_batch_has_a_video():
+    recipe = load_recipe("k400/tsn_r50_8f", ["optim.accumulate=24"]).recipe
+    told = r"^23 training videos are too few for 1 process x 24 parts \(optim\.accumulate\)$"
+    with pytest.raises(RecipeError, match=told):
+        check_spread(recipe, plan_batch(recipe.optim, 1, 23))
+    check_spread(recipe, plan_batch(recipe.optim, 1, 24))
+
+
 @pytest.mark.parametrize(
     ("processes", "videos", "told"),
     [
@@ -77,7 +85,6 @@ def test_mixing_without_a_neighbour_is_told():
         (1, 47, "47 videos in 24 parts"),
         (1, 24, "24 videos in 24 parts"),
         (1, 48, None),
-        (1, 23, None),  # some parts have none: the loader refuses these
     ],
 )
 def test_the_smallest_part_of_a_batch_has_a_spread(processes, videos, told):

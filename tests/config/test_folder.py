@@ -73,4 +73,5 @@ def test_a_copy_that_says_folder_is_taken_there_too(write):
 
 @pytest.mark.parametrize("edit", ["data=3", "data.dataset=4", "data.dataset=[folder]", "model=3"])
 def test_what_is_broken_is_left_to_the_schema(problems, edit):
-    assert problems("synth/mg_tea", [*FOLDER, edit])[0]
+    (line,), _ = problems("synth/mg_tea", [*FOLDER, edit])
+    assert line.startswith(f"--set: {edit.partition('=')[0]}: must be ")

@@ -64,6 +64,11 @@ def test_the_protocol_is_named_after_data_views_and_size():
         ("test", {"clips": 2}, r"test.clips \(2\) must be 1 or 10 with data.sampling dense"),
         (
             "model",
+            {"num_classes": None},
+            "model.num_classes: null is for data.dataset folder, not k400",
+        ),
+        (
+            "model",
             {"num_frames": 65},
             r"model.num_frames \(65\) must be at most 64 with data.sampling",
         ),
@@ -391,6 +396,9 @@ def test_absurd_sizes_are_refused(section, values, message):
         ("mobilenet_v2", 32),
         ("resnet_small", 16),
         ("bottleneck_small", 14),
+        ("bottleneck_dilated_small", 14),
+        ("inverted_small", 7),
+        ("bninception_small", 8),
         ("res2net_small", 16),
         ("mobilenet_v2_small", 16),
     ],

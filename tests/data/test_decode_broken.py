@@ -1,4 +1,6 @@
+import errno
 from functools import partial
+from pathlib import Path
 
 import av
 import numpy as np
@@ -114,3 +116,20 @@ def test_a_missing_file_is_named(tmp_path, decoder):
         read_frames(tmp_path / "nowhere.mp4", None, decoder=decoder)
     with pytest.raises(DataError, match=r"is a folder, not a video$"):
         probe(tmp_path)
+
+
+def test_a_disk_that_does_not_answer_costs_its_video_alone(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"x: cannot be read \(File name too long\)$"):
+        read_frames(tmp_path / ("x" * 300), None)
+    path = tmp_path / "a.mp4"
+    path.touch()
+
+    def stale(self, **options):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "stat", stale)
+    with pytest.raises(DataError, match=r"a\.mp4: cannot be read \(Stale file handle\)$"):
+        read_frames(path, None)
+    monkeypatch.setattr(Path, "is_file", lambda self: True)  # it is gone between the two looks
+    with pytest.raises(DataError, match=r"a\.mp4: cannot be read \(Stale file handle\)$"):
+        read_frames(path, None)

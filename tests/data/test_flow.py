@@ -90,3 +90,8 @@ def test_the_last_field_is_repeated_at_the_end():
     stacks = Flow("dis", 3).positions(frames, 7)
     assert stacks.tolist() == [[0, 1, 2], [3, 4, 5], [5, 5, 5], [5, 5, 5]]
     assert Flow("dis", 2).positions(np.array([0]), 1).tolist() == [[0, 0]]
+
+
+def test_a_video_whose_flow_can_have_no_file_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"x\.mp4: no such file, the video x+ has no optical flow$"):
+        read_fields(tmp_path / ("x" * 252 + ".mp4"), np.array([0]))

@@ -248,10 +248,10 @@ def test_what_cannot_be_shared_out_is_told():
     message = r"optim\.batch_size \(12\) cannot be shared equally among 5 processes x 2 parts"
     with pytest.raises(RecipeError, match=message):
         train_loader(make_videos(29), config(), batch_size=12, world_size=5, accumulate=2)
-    message = r"nowhere: 3 training videos are too few for 2 processes × 2 parts"
+    message = r"nowhere: 3 training videos are too few for 2 processes x 2 parts"
     with pytest.raises(DataError, match=message):
         train_loader(make_videos(3), config(), batch_size=12, world_size=2, accumulate=2)
-    message = r"nowhere: 3 training videos are too few for 1 process × 4 parts"
+    message = r"nowhere: 3 training videos are too few for 1 process x 4 parts"
     with pytest.raises(DataError, match=message):
         train_loader(make_videos(3), config(), batch_size=12, accumulate=4)
 

@@ -217,6 +217,14 @@ def test_a_split_that_lists_nothing_is_left_out_unless_both_do(tmp_path):
     assert filled_splits(tmp_path) == ("train", "val")
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_a_list_counts_its_rows_however_it_ends(tmp_path, end):
+    (tmp_path / "manifest").mkdir()
+    (tmp_path / "manifest" / "train.csv").write_text(HEADER + end)
+    (tmp_path / "manifest" / "val.csv").write_text(f"{HEADER}\n{GOOD}{end}")
+    assert filled_splits(tmp_path) == ("val",)
+
+
 def test_writing_replaces_whole_files(tmp_path, monkeypatch):
     record = VideoRecord("a.mp4", 0, 32, 25.0, 112, 96)
     old = Manifest(tmp_path, "train", ("jump",), (record,))

@@ -33,6 +33,7 @@ from stsm_cli.errors import (
     DataError,
     DivergedError,
     PreemptedError,
+    RecipeError,
     StsmError,
     UsageError,
 )
@@ -208,7 +209,7 @@ def spoil(recipe, out):
     ("error", "message", "changes", "resume"),
     [
         (DataError, "holds 16 classes", {"num_classes": 5}, False),
-        (DataError, "20 training videos are too few for 2 ", {"accumulate": 16}, False),
+        (RecipeError, "20 training videos are too few for 2 ", {"accumulate": 16}, False),
         (CheckpointError, "last.pt: not a readable checkpoint", {}, True),
     ],
 )
@@ -228,7 +229,7 @@ def test_what_is_wrong_for_all_is_told_once(
     first, second = in_two_processes(work)
     assert isinstance(first, error)
     assert message in str(first)
-    assert (type(second), second.code) == (SystemExit, 1)
+    assert (type(second), second.code) == (SystemExit, error.exit_code)
 
 
 def test_numbers_and_objects_travel(in_two_processes):

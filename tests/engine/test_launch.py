@@ -100,6 +100,19 @@ sys.exit(1 if signal.{name} in signal.sigpending() else {code})
     assert signal.getsignal(getattr(signal, name)) is before
 
 
+def test_a_signal_that_comes_while_they_are_started_reaches_all(monkeypatch):
+    start = engine.subprocess.Popen
+
+    def signalled(*words, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        monkeypatch.setattr(engine.subprocess, "Popen", start)
+        return start(*words, **options)
+
+    monkeypatch.setattr(engine.subprocess, "Popen", signalled)
+    with pytest.raises(PreemptedError, match="stopped by SIGTERM"):
+        run("signal.pause()")
+
+
 @pytest.mark.parametrize(
     ("name", "error"), [("SIGINT", InterruptedRunError), ("SIGTERM", PreemptedError)]
 )

@@ -3,12 +3,14 @@ import torch
 
 from stsm_cli.config.load import load_recipe
 from stsm_cli.engine.opening import (
+    check_crop,
     check_precision,
     gpu_meant,
     opening_lines,
     seconds_left,
 )
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import RecipeError, UsageError
+from stsm_cli.models.build import build_model
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -159,3 +161,24 @@ def test_where_no_network_for_a_cpu_fits_none_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     old = load_recipe("k400/tsn_r50_8f", ["optim.patience_epochs=999"], of_run=True)
     assert gpu_meant(old.recipe, CPU).endswith(") may take days")
+
+
+@pytest.mark.parametrize(
+    ("edits", "largest"),
+    [
+        (["model.backbone=bottleneck_small"], 2),
+        (["model.backbone=inverted_small"], 3),
+        (["model.non_local=true"], 8),
+        (["model.backbone=bottleneck_small", "model.non_local=true"], 14),
+        (["model.backbone=bottleneck_small", "model.system=tdn"], 5),
+    ],
+)
+def test_pictures_of_which_a_network_has_no_map_are_refused(edits, largest):
+    network = build_model(shipped("synth/tsn", "model.num_classes=2", *edits).model).train()
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    told = rf"^test\.crop_px \({largest}\): too small for the network \(.+\)$"
+    with pytest.raises(RecipeError, match=told):
+        check_crop(network, largest, "test.crop_px")
+    check_crop(network, largest + 1, "test.crop_px")
+    assert network.training
+    assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())

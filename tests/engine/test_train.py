@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,6 @@ from stsm_cli.engine.identity import weights_sha256
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import InterruptedRunError, RecipeError, UsageError
 from stsm_cli.models.build import build_model
-from stsm_cli.progress import SILENT
 
 
 def test_a_run_folder_holds_the_run(recipe, train_videos, val_videos, tmp_path, run):
@@ -195,13 +195,35 @@ def test_a_run_that_is_under_way_is_not_disturbed(
     assert not (tmp_path / "run" / ".lock").exists()
 
 
-def test_bf16_and_gradient_clipping_train(recipe, train_videos, val_videos, tmp_path, run):
-    optim = recipe.optim.model_copy(update={"clip_grad_norm": 1e-9, "weight_decay": 0.0})
-    clipped = recipe.model_copy(update={"optim": optim, "precision": "bf16"})
-    run(clipped, train_videos, val_videos, tmp_path / "a", progress=SILENT)
-    losses = [m["train_loss"] for m in RunFolder(tmp_path / "a").metrics()]
-    assert all(0 < loss < 10 for loss in losses)
-    assert json.loads((tmp_path / "a" / "result.json").read_text())["num_videos"] == 11
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_clipped_gradient_is_a_short_step(
+    recipe, train_videos, val_videos, tmp_path, optim_edited, run, precision
+):
+    def moved_by(clip_grad_norm):
+        """How far the classifier's weights are from where they started."""
+        plain = optim_edited(recipe, optimizer="sgd", momentum=0.0, weight_decay=0.0, epochs=1)
+        plain = optim_edited(plain, clip_grad_norm=clip_grad_norm, lr=0.1)
+        run(plain.model_copy(update={"precision": precision}), train_videos, val_videos, out)
+        torch.manual_seed(recipe.seed)
+        start = build_model(recipe.model).fc.weight
+        weight = torch.load(RunFolder(out).checkpoint, weights_only=True)["model"]["fc.weight"]
+        shutil.rmtree(out)
+        return (weight - start).abs().max()
+
+    out = tmp_path / "run"
+    assert moved_by(None) > 1e-3
+    assert 0 < moved_by(1e-5) < 1e-5  # five steps of 0.1 at most
+
+
+def test_a_step_in_bf16_computes_in_it(recipe, train_videos, val_videos, tmp_path, run):
+    def losses(precision):
+        edited = recipe.model_copy(update={"precision": precision})
+        run(edited, train_videos, val_videos, tmp_path / precision)
+        return [m["train_loss"] for m in RunFolder(tmp_path / precision).metrics()]
+
+    half, whole = losses("bf16"), losses("fp32")
+    assert half != whole
+    assert half == pytest.approx(whole, rel=0.1)
 
 
 def test_the_batch_is_told_and_recorded(

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,15 @@ def test_what_may_be_weights_passes(tmp_path):
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot be read \(not a file\)"):
         check_kind(tmp_path)
+
+
+def test_an_archive_of_an_unknown_kind_is_left_to_its_reader(tmp_path):
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.pkl", b"")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99  # the version that is needed to read it
+    path.write_bytes(content)
+    with pytest.raises(NotImplementedError), zipfile.ZipFile(path):
+        pass
+    check_kind(path)

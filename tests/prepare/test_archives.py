@@ -73,10 +73,11 @@ def test_another_archive_of_that_name_is_read_again(archive):
     assert videos(made.into) == {"a.mp4": b"1", "b.mp4": b"2"}
 
 
-def test_a_broken_record_is_as_good_as_none(archive):
+@pytest.mark.parametrize("text", ["{", "null", "5", "[1]", '{"KEY": 5}', '{"KEY": [5]}'])
+def test_a_broken_record_is_as_good_as_none(archive, text):
     made = archive({"a.mp4": b"1"})
     unpack([made])
-    (made.into / ".unpacked.json").write_text("{")
+    (made.into / ".unpacked.json").write_text(text.replace("KEY", made.key))
     assert unpack([made]) == 1
 
 

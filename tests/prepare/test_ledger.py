@@ -90,3 +90,9 @@ def test_an_entry_is_one_line_that_people_can_read(path):
         "status": "corrupt",
         "reason": "frame 7 does not decode",
     }
+
+
+def test_a_reason_may_name_a_folder_that_is_not_utf8(path):
+    check = Check("corrupt", "no such file: d\udcff/a.mp4")
+    fill(path, (SOURCE, "full", check))
+    assert Ledger(path).find(SOURCE, "full") == check

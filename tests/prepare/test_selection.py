@@ -138,3 +138,17 @@ def test_a_document_is_told_in_one_line():
         "gone.mp4": 'page.csv:1: no such file: "gone.mp4"',
         "n" * 300: f"{'n' * 300}: cannot be read (File name too long)",
     }
+
+
+def test_a_link_that_cannot_be_followed_does_not_stop_the_others():
+    Path("clips/0.mp4").symlink_to("x" * 300)
+    videos, failed = chosen("clips")
+    assert videos == ["clips/a.webm", "clips/b.mp4", "clips/deep/c.MP4"]
+    assert failed == {"clips/0.mp4": "clips/0.mp4: cannot be read (File name too long)"}
+
+
+def test_names_in_a_list_end_at_line_feeds_alone():
+    for name in ("a\u2028b.mp4", "a\x0bb.mp4", "a\x85b.mp4"):
+        Path(name).touch()
+        Path("list.txt").write_text(f"# mine\r\n{name}\r\nd.mov\r\n", encoding="utf-8")
+        assert chosen("list.txt") == ([name, "d.mov"], {})
