@@ -105,6 +105,14 @@ def handled_by(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, before)
 
 
+def signal_name(number: int) -> str:
+    """For example `SIGKILL`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, most of which have no name
+        return f"signal {number}"
+
+
 def _tell_main_thread(number: signal.Signals) -> None:
     if hasattr(signal, "pthread_kill"):  # wakes it, too
         main = threading.main_thread().ident

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 failed; 2 the command or the recipe is wrong; 75 stopped b
 """
 
 import inspect
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -83,10 +84,13 @@ def _expanded(value: Any) -> Any:  # noqa: ANN401
         return [_expanded(item) for item in value]
     if not isinstance(value, (str, Path)) or not str(value).startswith("~"):
         return value
+    if os.path.lexists(value):  # `./~x` has lost its `./`
+        return value
     try:
         return type(value)(Path(value).expanduser())
     except RuntimeError:
-        raise UsageError(f"{value}: there is no such home", hint=f"a folder is ./{value}") from None
+        hint = "for a folder of that name give its whole path"
+        raise UsageError(f"{value}: there is no such home", hint=hint) from None
 
 
 class NamingCommand(TyperCommand):

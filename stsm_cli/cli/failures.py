@@ -89,6 +89,8 @@ def file_error(error: Exception) -> StsmError | None:
     A folder that is closed to the user, or a name that is too long, shows wherever a path is first
     looked at.
     """
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop from "):
+        return StsmError(f"a link leads to itself ({one_line(str(error))})")  # until Python 3.12
     if not isinstance(error, OSError):
         return None
     if isinstance(error.filename, (str, bytes)) and error.errno is not None:

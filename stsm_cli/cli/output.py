@@ -13,9 +13,9 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from stsm_cli.cli.layout import fold, table_lines
 from stsm_cli.errors import StsmError
@@ -52,7 +52,8 @@ class Output:
         """Say one line, unless quiet, in a signal's handler, whatever is being written."""
         if self.verbosity >= 0:
             line = f"\n{text}\n" if sys.stderr.isatty() else f"{text}\n"  # below a bar
-            os.write(STDERR, line.encode())
+            with suppress(OSError):  # out of a handler it would end what it only tells of
+                os.write(STDERR, line.encode())
 
     def detail(self, text: str) -> None:
         """Say one line that only `-v` asks for."""
@@ -128,7 +129,8 @@ class Output:
     def _console(self) -> "rich.console.Console":
         from rich.console import Console  # only when something is said: keeps --help quick
 
-        return Console(stderr=True, markup=False, highlight=False, emoji=False)
+        stream = cast(IO[str], _Stderr())
+        return Console(file=stream, markup=False, highlight=False, emoji=False)
 
     @cached_property
     def _display(self) -> "rich.progress.Progress":
@@ -150,6 +152,36 @@ class Output:
     def _trace(self, error: Exception) -> None:
         if self.verbosity >= 2:
             self._say("".join(traceback.format_exception(error)).rstrip())
+
+
+class _Stderr:
+    """Standard error, whose reader may go, or its disk be full: the work goes on in silence."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        try:
+            return sys.stderr.write(text)
+        except OSError:
+            _fall_silent()
+            return len(text)
+
+    def flush(self) -> None:
+        """Likewise."""
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _fall_silent()
+
+
+def _fall_silent() -> None:
+    """Lead standard error to nowhere, also what waits to be written."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, STDERR)
+        os.close(nowhere)
 
 
 class _Meter:

@@ -111,7 +111,7 @@ def predict(
             min=1,
             metavar="FRAMES",
             help="With --save, a camera or a stream: how many frames each score over time is "
-            "about; default 64.",
+            "about; default 64, or what dense sampling sees.",
             show_default=False,
         ),
     ] = None,
@@ -146,7 +146,7 @@ def predict(
         raise UsageError("--checkpoint and --recipe belong together, without --run")
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import check_device
-    from stsm_cli.engine.saved_files import check_folder
+    from stsm_cli.engine.saved_files import check_folder, window_of
     from stsm_cli.engine.trained import trained
 
     check_device(device)
@@ -167,15 +167,16 @@ def predict(
         _refuse_flow(subject, is_newest=run is None and recipe is None)
         subject.check()
         make = partial(_by_run, subject, data, device, reader)
+    length = window_of(subject.recipe, window)
     keep_freed_memory()
     if source is not None:
         from stsm_cli.cli.predict_live import predict_live
 
-        predict_live(make, source, window=window, top=top, seconds=seconds, as_json=as_json)
+        predict_live(make, source, window=length, top=top, seconds=seconds, as_json=as_json)
         return
     record = partial(_record, subject, reader)
     paths = videos_of(named, subject, demo)
-    _predict_files(make, subject, paths, record, save, window, top, as_json)
+    _predict_files(make, subject, paths, record, save, length, top, as_json)
 
 
 def _predict_files(
@@ -184,7 +185,7 @@ def _predict_files(
     named: Sequence[Path],
     record: Callable[..., dict[str, Any]],
     save: Path | None,
-    window: int | None,
+    window: int,
     top: int,
     as_json: bool,
 ) -> None:
@@ -267,16 +268,14 @@ def _by_run(subject: "Trained", data: Path | None, device: str, reader: "Decoder
 
 
 def _saved(
-    part: "Predictor", found: "Predictions", folder: Path, window: int | None
+    part: "Predictor", found: "Predictions", folder: Path, window: int
 ) -> tuple["Saved | None", Mapping[Path, StsmError]]:
     """The files, unless a table of them cannot be written, and why what is missing is."""
     from stsm_cli.engine.saving import save
-    from stsm_cli.engine.windows import DEFAULT_WINDOW
 
     console = output.current()
-    length = window or DEFAULT_WINDOW
     try:
-        saved = save(part, found.probabilities, folder, window=length, progress=console)
+        saved = save(part, found.probabilities, folder, window=window, progress=console)
     except StsmError as error:  # the answers are worth more than the files
         console.error(error)
         return None, {folder: error}

@@ -100,7 +100,7 @@ def predict_live(
     make: Callable[[], tuple["Predictor", "Predictor"]],
     source: "Source",
     *,
-    window: int | None,
+    window: int,
     top: int,
     seconds: float | None,
     as_json: bool,
@@ -110,7 +110,7 @@ def predict_live(
     Args:
         make: Makes what looks at whole videos, and at windows, which is what is taken.
         source: What to look at.
-        window: Frames that a score is about; None: as `--save` has them.
+        window: Frames that a score is about.
         top: Classes a score.
         seconds: After which it is left.
         as_json: Print an object a line.
@@ -124,9 +124,8 @@ def predict_live(
     video = LiveVideo(source)  # what is most likely wrong is told first
     _, predictor = make()
     from stsm_cli.engine.live import looker, watch_live
-    from stsm_cli.engine.windows import DEFAULT_WINDOW
 
-    look = looker(predictor, window or DEFAULT_WINDOW)
+    look = looker(predictor, window)
     with _shown(_Shown(source.name, predictor.classes, top, as_json)) as shown:
         for moment in watch_live(predictor, look, video, seconds=seconds):
             shown.show(moment)

@@ -1,6 +1,7 @@
 """What stands on the line of `stsm predict`: a network, videos, a camera or a stream."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +44,9 @@ def _is_network(word: str) -> bool:
     from stsm_cli.config.load import recipe_names
     from stsm_cli.engine.bundled import almost_bundled
 
-    if Path(word).exists():
-        return (Path(word) / "recipe.yaml").is_file()
+    with suppress(OSError):  # such as a name that is too long: of a video, it is told later
+        if Path(word).exists():
+            return (Path(word) / "recipe.yaml").is_file()
     return word in recipe_names() or almost_bundled(word) is not None
 
 
@@ -110,9 +112,15 @@ def videos_of(named: Sequence[str], subject: "Trained", demo: bool) -> list[Path
     return [*videos, *GENERATED[data.dataset].demo(DEMO / data.dataset, data.generated)]
 
 
+def _is_file(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_file()
+    return False
+
+
 def refuse_networks(videos: Sequence[str]) -> None:
     """Refuse what is a network by its name where videos stand; the hint has what to type."""
-    for path in filter(Path.is_file, map(Path, videos)):
+    for path in filter(_is_file, map(Path, videos)):
         ending = path.suffix.lower()
         if ending == ONNX:
             raise UsageError(

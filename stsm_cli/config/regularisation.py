@@ -28,8 +28,8 @@ class LossConfig(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each label that is spread evenly over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced`: a video counts by how rare its class is among the training videos, 1 on average,
-    so that all classes count alike however many videos they have."""
+    """`balanced`: a video counts by how rare its class is among the training videos and their
+    mirror images, 1 on average, so that all classes count alike however many videos they have."""
     mixup_alpha: Concentration | None = None
     """Mixup: each video of a part of a batch is blended with the one before, and their labels in
     the same shares, drawn from Beta(α, α); 0.2 to 0.8 are usual. The accuracy in training is then

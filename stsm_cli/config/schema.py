@@ -416,7 +416,8 @@ class OptimConfig(Section):
     """Passes over the training videos."""
     patience_epochs: Epochs | None = None
     """Epochs without a better top-1 on `val` after which the run ends, early: the learning rate
-    still follows a schedule of `epochs`. Its result is of the last epoch, as always."""
+    still follows a schedule of `epochs`. Its result is of the last epoch, as always. `val` is
+    looked at in one view, under dense sampling that at the start of each video."""
     schedule: Annotated[Literal["step", "one_cycle"], BeforeValidator(_one_name_a_schedule)] = (
         "step"
     )

@@ -8,9 +8,11 @@ from stsm_cli.config.run_identity import file_sha256
 from stsm_cli.data.deadline import pool_of
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.data.manifest import SPLITS, Manifest, has_manifest, read_manifest
+from stsm_cli.errors import DataError
 
 THREADS = 16  # ours: a file system on the network answers one question after another, slowly
 _GONE = -1
+_GONE_ERRORS = (FileNotFoundError, NotADirectoryError)
 
 
 def split_id(dataset: str, manifest: Manifest) -> str:
@@ -109,13 +111,22 @@ def _hash(path: Path) -> str:
     """Of a file's content; empty of a file that is gone, which no frame is read from either."""
     try:
         return file_sha256(path)
-    except OSError:
+    except _GONE_ERRORS:
         return ""
+    except OSError as error:
+        raise _not_read(path, error) from None
 
 
 def _size(path: Path) -> int:
     """In bytes; `_GONE` of a file that is gone, which no frame is read from either."""
     try:
         return path.stat().st_size
-    except OSError:
+    except _GONE_ERRORS:
         return _GONE
+    except OSError as error:
+        raise _not_read(path, error) from None
+
+
+def _not_read(path: Path, error: OSError) -> DataError:
+    """A disk that does not answer now: what is known of the videos would not hold later."""
+    return DataError(f"{path}: cannot be read ({error.strerror or error})")

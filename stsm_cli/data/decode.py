@@ -152,13 +152,15 @@ def absent(path: Path) -> DataError | None:
         if path.is_file():
             return None
         rule = "is a folder, not a video" if path.is_dir() else "no such file"
+        return DataError(f"{path}: {rule}")
     except OSError as error:  # such as a name that is too long, or a disk that does not answer
-        rule = _not_read(error)
-    return DataError(f"{path}: {rule}")
+        return _not_read(path, error)
 
 
-def _not_read(error: OSError) -> str:
-    return f"cannot be read ({error.strerror or error})"
+def _not_read(path: Path, error: OSError) -> DataError:
+    problem = DataError(f"{path}: cannot be read ({error.strerror or error})")
+    problem.__cause__ = error  # by which it is known as one that may pass
+    return problem
 
 
 def _as_decoded(frames: Frames) -> Frames:
@@ -176,7 +178,7 @@ def guarded(path: Path, decode: Callable[[], T]) -> T:
     try:
         seconds = DEADLINE_SECONDS + path.stat().st_size / _BYTES_A_SECOND
     except OSError as error:
-        raise DataError(f"{path}: {_not_read(error)}") from error
+        raise _not_read(path, error) from error
     try:
         return within(seconds, decode)
     except av.FFmpegError as error:

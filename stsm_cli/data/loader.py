@@ -10,11 +10,13 @@ import multiprocessing
 import multiprocessing.util
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from stsm_cli.data import crops
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.data.samples import Sample, TestSet, TrainingSet
 from stsm_cli.data.videos import Videos
-from stsm_cli.errors import DataError
+from stsm_cli.errors import DataError, StsmError
 from stsm_cli.lifeline import end_with_parent
 
 
@@ -225,9 +227,21 @@ def _worker_context() -> BaseContext:
     context = multiprocessing.get_context("forkserver" if _has_forkserver() else "spawn")
     context.set_forkserver_preload(["__main__", "stsm_cli.data.loader", "av"])
     if _has_forkserver():
-        with children_ignore_ctrl_c():
+        with children_ignore_ctrl_c(), _telling_of_tmpdir():
             forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _telling_of_tmpdir() -> Iterator[None]:
+    """The processes meet at a socket there, whose path may be too long for one."""
+    try:
+        yield
+    except OSError as error:
+        raise StsmError(
+            f"{gettempdir()}: processes that read videos cannot meet there ({error})",
+            hint="set TMPDIR to a short path on a local disk; `--workers 0` needs none",
+        ) from None
 
 
 def _has_forkserver() -> bool:

@@ -349,7 +349,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 def _remove_remains(root: Path) -> None:
     """Delete half-written files that killed processes left; not those that others write now."""
     for remains in root.glob("**/*.tmp"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone, or another user's
             if time.time() - remains.stat().st_mtime > STALE_SECONDS:
                 remains.unlink()
 

@@ -1,7 +1,8 @@
 """Positions of the frames that a network sees of a video: pure functions of integers.
 
 Every function returns 0-based indices (clips, num_frames), in range for any video of one frame or
-more, and equal to its source's; `rng` gives the same distribution, not the same numbers.
+more, and equal to its source's; `rng` gives the same distribution, not the same numbers. ours: of
+videos shorter than a view, networks of other sources too see what MMAction2's samplers choose.
 
 Source: MMAction2 1.2, `SampleFrames` (uniform) and `DenseSampleFrames` (dense) with clip_len 1 and
 frame_interval 1, mmaction/datasets/transforms/loading.py; MCG-NJU/MGSampler (motion),
@@ -378,11 +379,11 @@ def _uniform_test(total: int, view: View, clips: int, motion: MotionCurve | None
 def _dense_train(
     total: int, view: View, rng: np.random.Generator, motion: MotionCurve | None
 ) -> Positions:
-    return dense_train(total, view.num_positions, rng, window=view.window)
+    return dense_train(_room(total, view), view.num_positions, rng, window=view.window)
 
 
 def _dense_test(total: int, view: View, clips: int, motion: MotionCurve | None) -> Positions:
-    return dense_test(total, view.num_positions, clips, window=view.window)
+    return dense_test(_room(total, view), view.num_positions, clips, window=view.window)
 
 
 def _slowfast_uniform_train(

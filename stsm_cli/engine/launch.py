@@ -16,7 +16,7 @@ from stsm_cli.cores import num_cores
 from stsm_cli.engine.distributed import LOST
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.lifeline import TIED, tie
-from stsm_cli.sigterm import handled_by
+from stsm_cli.sigterm import handled_by, signal_name
 
 OTHERS_SECONDS = 10.0  # ours: for the others to end by themselves, once one has failed
 POLL_SECONDS = 0.1
@@ -112,11 +112,7 @@ def _verdict(codes: Sequence[int], stopped: set[int], hint: str | None) -> int:
             continue
         for signal_number, stopped_error in STOPPED.items():
             if code in (-signal_number, stopped_error.exit_code):
-                raise stopped_error(f"stopped by {_name(signal_number)}", hint=hint)
-        how = f"ended with exit code {code}" if code > 0 else f"was killed by {_name(-code)}"
+                raise stopped_error(f"stopped by {signal_name(signal_number)}", hint=hint)
+        how = f"ended with exit code {code}" if code > 0 else f"was killed by {signal_name(-code)}"
         raise StsmError(f"process {rank} of {len(codes)} {how}; the others were stopped", hint=hint)
     raise StsmError("the processes of the run lost each other", hint=hint)
-
-
-def _name(number: int) -> str:
-    return signal.Signals(number).name

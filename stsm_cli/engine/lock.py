@@ -18,6 +18,7 @@ from stsm_cli.errors import UsageError
 LOCK = ".lock"  # in the run folder while a run goes on; a killed one leaves it behind, unlocked
 OWNER = ".owner"  # instead of it where the file system knows no locks: who began last
 WAIT_SECONDS = 0.2  # ours: for the holder before to delete the lock that it has just let go
+_HAS_TRAINED = "another process has trained in it since"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -100,12 +101,14 @@ def _owned(folder: Path) -> Iterator[Hold]:
 
     def check() -> None:
         found = _read(path)
-        if found not in (mine, ""):
-            who = json.loads(found)
-            raise UsageError(
-                f"{folder}: process {who['pid']} on {who['host']} trains in it now, and this file "
-                "system knows no locks; this process has ended for the other's sake"
-            )
+        if found == mine or (not found and _may_be_there(path)):
+            return
+        who = json.loads(found) if found else None
+        trains = f"process {who['pid']} on {who['host']} trains in it now" if who else _HAS_TRAINED
+        raise UsageError(
+            f"{folder}: {trains}, and this file system knows no locks; this process has ended for "
+            "the other's sake"
+        )
 
     warning = f"{folder}: this file system knows no locks; whoever trains in it next, ends this run"
     try:
@@ -126,6 +129,16 @@ def _read(path: Path) -> str:
     with suppress(OSError):
         return path.read_text()
     return ""
+
+
+def _may_be_there(path: Path) -> bool:
+    """False where a file is gone; True where it is there, or its disk does not answer."""
+    try:
+        return path.stat() is not None
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _delete(path: Path) -> None:

@@ -44,15 +44,13 @@ class Loss:
         """The mean over N of the loss of logits (N, K)."""
         if self.class_weights is None:
             return functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        # trap: torch's mean divides by the sum of the weights, and parts would not add up
-        summed = functional.cross_entropy(
-            logits,
-            targets,
-            weight=self.class_weights,
-            label_smoothing=self.label_smoothing,
-            reduction="sum",
-        )
-        return summed / len(logits)
+        # trap: torch weighs what is smoothed away by the classes that get it, so that a frequent
+        # class would be taught to be a rare one; and its mean divides by the sum of the weights
+        shares = functional.one_hot(targets, logits.shape[1]) if targets.ndim == 1 else targets
+        weighted = shares * self.class_weights  # (N, K)
+        kept = 1 - self.label_smoothing
+        smoothed = kept * weighted + self.label_smoothing * weighted.mean(1, keepdim=True)
+        return functional.cross_entropy(logits, smoothed)
 
 
 def likeliest(targets: Tensor) -> Tensor:
@@ -60,14 +58,24 @@ def likeliest(targets: Tensor) -> Tensor:
     return targets if targets.ndim == 1 else targets.argmax(1)
 
 
-def balanced_weights(labels: Sequence[int], num_classes: int) -> Tensor:
-    """Float32 (K,): inverse frequencies of the classes, whose mean over `labels` is 1.
+def balanced_weights(
+    labels: Sequence[int], num_classes: int, mirrored: Sequence[int] | None = None
+) -> Tensor:
+    """Float32 (K,): inverse frequencies of the classes, whose mean over what is seen is 1.
 
-    ours: a class without videos has 1; label smoothing alone asks for it.
+    ours: a class without videos has 1, which nothing asks for.
+
+    Args:
+        labels: Of the training videos.
+        num_classes: K.
+        mirrored: Of each class that of its mirror images, which every other sample is; None: its
+            own.
     """
-    counts = torch.bincount(torch.tensor(labels), minlength=num_classes)
+    counts = torch.bincount(torch.tensor(labels), minlength=num_classes).float()
+    if mirrored is not None:
+        counts = (counts + counts[torch.tensor(mirrored)]) / 2
     present = int((counts > 0).sum())
-    weights = len(labels) / (present * counts.clamp(min=1).float())
+    weights = len(labels) / (present * counts.clamp(min=0.5))
     return torch.where(counts > 0, weights, 1.0)
 
 

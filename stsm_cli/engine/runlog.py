@@ -26,7 +26,7 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.manifest import read_classes
 from stsm_cli.engine.lock import LOCK, OWNER, Hold
 from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
-from stsm_cli.printable import command_line
+from stsm_cli.printable import command_line, one_line
 from stsm_cli.stored import (
     Environment,
     Epoch,
@@ -161,7 +161,7 @@ class RunFolder:
             raise UsageError(f"--out {self.path}: cannot be written ({error.strerror})") from None
         self._drop_drafts()
         name = environment.get("recipe", self.name)
-        write_file(self.recipe_file, f"# {name}\n{dump_recipe(recipe)}".encode())
+        write_file(self.recipe_file, f"# {one_line(name)}\n{dump_recipe(recipe)}".encode())
         write_file(self.classes_file, "".join(f"{name}\n" for name in classes).encode())
         write_json(self.environment_file, environment)
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stsm_cli.atomic import try_file
+from stsm_cli.config.schema import Recipe
 from stsm_cli.errors import UsageError
 
 SCORES, WINDOWS = "scores.csv", "windows.csv"
+DEFAULT_WINDOW = 64  # ours: as many frames as dense sampling of 2D networks sees of a video
 
 
 def check_file(option: str, path: Path) -> None:
@@ -34,6 +36,27 @@ def check_out(out: Path, endings: Sequence[str], *, force: bool) -> None:
     check_file("--out", out)
     if out.exists() and not force:
         raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
+
+
+def window_of(recipe: Recipe, asked: int | None) -> int:
+    """Frames of the video that a score over time is about.
+
+    Args:
+        recipe: Dense sampling sees a part of a video at a time, and no more of a window.
+        asked: By the user; None: as many as that, or 64.
+
+    Raises:
+        UsageError: They are more than dense sampling sees.
+    """
+    is_dense = recipe.data.sampling in ("dense", "slowfast_dense", "tpn_dense")
+    seen = recipe.model.view.window if is_dense else DEFAULT_WINDOW
+    if asked is None:
+        return seen
+    if is_dense and asked > seen:
+        raise UsageError(
+            f"--window {asked}: {recipe.data.sampling} sampling sees {seen} frames at a time"
+        )
+    return asked
 
 
 def check_folder(folder: Path | None, window: int | None, force: bool) -> None:

@@ -76,18 +76,20 @@ def save(
         outs = dict(zip(probabilities, _names(folder, probabilities), strict=True))
         scores = _score_rows(probabilities, outs, classes)
         _write_csv(saved.scores, ["video", "drawn"], classes, scores)
-        for path, out in outs.items():
-            try:
-                info = look_at(path)
-                timeline = watch(predictor, path, info, window)
-                rows += _window_rows(path, info, timeline, classes)
-                draw(path, out, info, partial(_caption, timeline, classes))
-                saved.drawn[path] = out
-            except StsmError as error:
-                saved.failed[path] = error
-            bar.advance()
-    columns = ["video", "from_frame", "to_frame", "from_seconds", "to_seconds"]
-    _write_csv(saved.windows, columns, classes, rows)
+        try:
+            for path, out in outs.items():
+                try:
+                    info = look_at(path)
+                    timeline = watch(predictor, path, info, window)
+                    rows += _window_rows(path, info, timeline, classes)
+                    draw(path, out, info, partial(_caption, timeline, classes))
+                    saved.drawn[path] = out
+                except StsmError as error:
+                    saved.failed[path] = error
+                bar.advance()
+        finally:  # after Ctrl-C, too
+            columns = ["video", "from_frame", "to_frame", "from_seconds", "to_seconds"]
+            _write_csv(saved.windows, columns, classes, rows)
     return saved
 
 

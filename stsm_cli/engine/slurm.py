@@ -5,7 +5,6 @@ is then told to save (SIGTERM), the job goes back into the queue, and from there
 resumes where SLURM itself preempts it and puts it back.
 """
 
-import getpass
 import json
 import os
 import signal
@@ -18,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import write_file
 from stsm_cli.engine.device import choose_device
+from stsm_cli.engine.saved_files import check_file
 from stsm_cli.engine.slurm_options import WARNING_SECONDS, Cluster
 from stsm_cli.errors import StsmError, UsageError
 from stsm_cli.lifeline import TIED, tie
@@ -128,10 +128,13 @@ def submit(
     before, alive = _known(logs), queued(logs)
     new = [job for job in jobs if job.out.name not in alive]
     names = [job.out.name for job in new]
+    for name in names:  # jobs that no file tells of would be submitted again
+        check_file("--out", logs / f"{name}.json")
     ids = dict(zip(names, _submit(new, cluster, logs, at_once), strict=True))
     for name, job_id in ids.items():
-        with whole_file(logs / f"{name}.json") as file:
-            file.write(json.dumps({"cluster": cluster.name, "id": job_id}).encode())
+        write_file(
+            logs / f"{name}.json", json.dumps({"cluster": cluster.name, "id": job_id}).encode()
+        )
     return [
         Submitted(out, ids[out.name], is_new=True, failed_id=before.get(out.name, {}).get("id"))
         if out.name in ids
@@ -166,6 +169,8 @@ def _known(logs: Path) -> dict[str, dict[str, str]]:
         try:
             told = json.loads(path.read_bytes())
             known[path.stem] = {"cluster": str(told["cluster"]), "id": str(told["id"])}
+            if told["cluster"] == "local" and not 1 < int(told["id"]) < 2**31:
+                raise ValueError
         except (ValueError, TypeError, KeyError):
             hint = "move it away where its job has ended"
             raise StsmError(f"{path}: does not tell of a job", hint=hint) from None
@@ -173,11 +178,14 @@ def _known(logs: Path) -> dict[str, dict[str, str]]:
 
 
 def _squeue() -> set[str]:
-    command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={getpass.getuser()}"]
+    user = os.getuid()  # a container may not know its name
+    command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={user}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:  # no cluster here, so none of its jobs
         return set()
+    except OSError as error:
+        raise StsmError(f"--slurm: squeue cannot be run ({error.strerror})") from None
     if done.returncode:
         raise StsmError(f"--slurm: squeue failed: {done.stderr.strip()}")
     return set(done.stdout.split())

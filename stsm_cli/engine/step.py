@@ -195,7 +195,7 @@ class Stepper:
         set_lr(self.optimizer, lr)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.average is not None:
+        if self.average is not None and not self.num_skipped:
             self.average.update_parameters(self.model)
 
     def is_finite(self) -> bool:

@@ -17,6 +17,7 @@ from stsm_cli.config.schema import Recipe, TestConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.flow_report import flow_command
 from stsm_cli.data.loader import Batch, TrainLoader
+from stsm_cli.data.mirror import find_mirror
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.accuracy import summary
 from stsm_cli.engine.board import Board
@@ -122,9 +123,12 @@ class Trainer:
     def _class_weights(self) -> torch.Tensor | None:
         if self.recipe.loss.class_weights == "none":
             return None
-        manifest = self.train_videos.manifest
+        manifest, mirrored = self.train_videos.manifest, None
         labels = [manifest.records[index].label for index in self.train_videos.trained_on]
-        return balanced_weights(labels, len(manifest.classes))
+        if self.recipe.data.flip == "label_aware":
+            mirror = find_mirror(self.recipe.data.dataset, manifest.classes, manifest.root)
+            mirrored = mirror.labels(manifest.classes).tolist()
+        return balanced_weights(labels, len(manifest.classes), mirrored)
 
     @property
     def step(self) -> int:
@@ -235,6 +239,9 @@ class Trainer:
     def _count_broken(self, parts: Sequence[Batch], num_broken: int) -> None:
         self.position.broken += num_broken
         if num_broken and self.position.broken > MAX_BROKEN_SHARE * self.loader.num_videos:
+            total = self.position.broken
+            self.position.broken -= num_broken  # resumed, it reads them again
+            self._save()
             found = [message for part in parts for _, message in part.broken.values()]
             messages = [message for part in gather_objects(found) for message in part]
             hint = "`stsm prepare` finds and lists them; what is deleted of the embedded set it "
@@ -244,7 +251,7 @@ class Trainer:
                 hint = f"{flow_command(root, flow.method)} makes what is missing, or lists it"
             raise told_once(
                 DataError(
-                    f"training videos that do not decode: {self.position.broken}, more than "
+                    f"training videos that do not decode: {total}, more than "
                     f"{MAX_BROKEN_SHARE:.1%}: {messages[0]}",
                     hint=hint,
                 )

@@ -14,12 +14,10 @@ from stsm_cli.config.schema import Recipe
 from stsm_cli.data.frames import Frames, VideoInfo
 from stsm_cli.data.manifest import Manifest, VideoRecord
 from stsm_cli.data.motion import MotionCurves, measure
-from stsm_cli.data.sampling import WINDOW_FRAMES
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.predict import Predictor, follows_motion, score_all
 from stsm_cli.errors import DataError
 
-DEFAULT_WINDOW = WINDOW_FRAMES  # ours: what dense sampling sees of a video at a time
 STEPS = 4  # ours: windows begin a quarter of their length apart
 
 

@@ -116,13 +116,18 @@ def _unpack_one(archive: Archive, keep: Container[str], on_read: Callable[[int],
             _check_room(archive, most)
             target = _target(archive, member)
             with _name_member(archive, member):
-                if target and target.name not in keep and not target.exists():
+                if target and target.name not in keep and not _is_there(target):
                     _write(tar, member, target)
                     written.append(target)
         while chunk := stream.read(_CHUNK):  # the checksum comes at the very end
             most -= len(chunk)
             _check_room(archive, most)
         _note_done(archive)
+
+
+def _is_there(target: Path) -> bool:
+    """Tell of a video whether it is there; a power cut may have left an empty one."""
+    return target.exists() and target.stat().st_size > 0
 
 
 class _Header(tarfile.TarInfo):

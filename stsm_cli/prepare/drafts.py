@@ -31,7 +31,7 @@ def draft(target: Path) -> Iterator[Path]:
 def remove_drafts(folder: Path) -> None:
     """Delete half-written files: those of this process's killed workers, and abandoned ones."""
     for path in folder.rglob("*.tmp"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone, or another user's
             is_stale = time.time() - path.stat().st_mtime > STALE_SECONDS
             if is_stale or path.name.endswith(f".{process_mark(os.getpid())}.tmp"):
                 path.unlink()

@@ -35,7 +35,8 @@ def verdict(work: Callable[[], Check]) -> Check:
     except UnusableError as problem:
         return problem.check
     except DataError as error:  # what the readers say of it
-        return Check("corrupt", str(error))
+        lasting = not isinstance(error.__cause__, OSError | MemoryError)
+        return Check("corrupt", str(error), lasting=lasting)
 
 
 def verify(root: Path, path: str, alive: Alive, *, motion: bool = False) -> Check:

@@ -21,6 +21,7 @@ from stsm_cli.data.deadline import also_tell
 from stsm_cli.data.interrupts import children_ignore_ctrl_c
 from stsm_cli.errors import StsmError
 from stsm_cli.lifeline import end_with_parent
+from stsm_cli.sigterm import signal_name
 
 Alive = Callable[[], None]
 """Says that the work on a file goes on."""
@@ -143,7 +144,7 @@ class _FileWorker(Generic[T]):
         self.stop()
         if code in (0, 1):  # Python itself: nothing that a decoder does
             raise StsmError(f"{self.file}: the process that worked on it ended with code {code}")
-        name = _signal_name(-code) if code < 0 else f"code {code}"
+        name = signal_name(-code) if code < 0 else f"code {code}"
         if code < 0 and name not in _CRASHES:
             return Lost(f"its process was killed ({name})", lasting=False)
         return Lost(f"the decoder crashed ({name})")
@@ -152,13 +153,6 @@ class _FileWorker(Generic[T]):
         self._process.kill()
         self._process.join()
         self.connection.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # one of the real-time signals, most of which have no name
-        return f"signal {number}"
 
 
 def _stirring(busy: "Sequence[_FileWorker[T]]") -> "list[_FileWorker[T]]":

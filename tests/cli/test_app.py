@@ -358,8 +358,18 @@ def test_no_folder_is_named_like_the_home_of_nobody(capsys, home, option):
     app.run(["train", option, "--dry-run"])
     assert not Path("~").exists()
     if "nobody" in option:
-        told = "error: ~nobody-of-this-name/x: there is no such home\nhint: a folder is ./~nobody"
+        told = (
+            "error: ~nobody-of-this-name/x: there is no such home\nhint: for a folder of that name"
+        )
         assert capsys.readouterr().err.startswith(told)
+
+
+def test_a_folder_that_is_called_like_a_home_is_meant_where_it_is_there(home):
+    Path("~clips").mkdir()
+    Path("~").mkdir()
+    for name in ("~clips", "./~clips", "~"):
+        assert app._expanded(Path(name)) == Path(name)
+    assert app._expanded(Path("~/x")) == home / "x"
 
 
 @pytest.mark.parametrize(

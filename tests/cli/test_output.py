@@ -254,3 +254,26 @@ def test_a_stream_that_the_shell_closed_takes_what_is_said(words, closed, code):
     command = f"{shlex.quote(sys.executable)} -m stsm_cli {words} {closed}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+SAYS = """
+import os, sys
+from stsm_cli.cli.output import Output
+console = Output()
+{how}
+console.message("one")
+console.at_once("two")
+with console.bar("three", 2) as bar:
+    bar.advance()
+console.message("four")
+print("done")
+"""
+GONE = "read, write = os.pipe(); os.dup2(write, 2); os.close(read)"
+FULL = "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"
+
+
+@pytest.mark.parametrize("how", [GONE, FULL])
+def test_work_goes_on_when_nobody_listens_any_more(how):
+    code = SAYS.format(how=how)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n")

@@ -1,6 +1,8 @@
 """What videos are known by: their content, never their place."""
 
+import errno
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from stsm_cli.data.content import (
     without_flow,
 )
 from stsm_cli.data.manifest import Manifest, VideoRecord, read_manifest, write_manifest
+from stsm_cli.errors import DataError
 
 
 @pytest.fixture
@@ -61,6 +64,23 @@ def test_a_file_that_is_gone_is_another_set_and_no_error(root):
     before = data_id_at("folder", root)
     (root / "train" / "0.mp4").unlink()
     assert data_id_at("folder", root) != before
+
+
+def test_a_disk_that_does_not_answer_makes_no_other_set(root, monkeypatch):
+    manifest, stat = read_manifest(root, "train"), Path.stat
+
+    def stale(self, **options):
+        if self.suffix == ".mp4":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stale)
+    with pytest.raises(DataError, match=r"0\.mp4: cannot be read \(Stale file handle\)"):
+        split_id("folder", manifest)
+    (root / "train" / "0.mp4").unlink()
+    (root / "train" / "0.mp4").mkdir()
+    with pytest.raises(DataError, match=r"0\.mp4: cannot be read \(Is a directory\)"):
+        made_files("synth", [manifest])
 
 
 def test_the_embedded_set_is_known_by_its_generator(root):

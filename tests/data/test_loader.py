@@ -18,7 +18,7 @@ from stsm_cli.data.loader import TrainLoader, epoch_order, evaluation_batches, m
 from stsm_cli.data.manifest import Manifest, PackedRecords, VideoRecord
 from stsm_cli.data.synth import CLASSES
 from stsm_cli.data.videos import Videos
-from stsm_cli.errors import DataError, RecipeError
+from stsm_cli.errors import DataError, RecipeError, StsmError
 
 FRAMES, HEIGHT, WIDTH = 6, 10, 14
 
@@ -357,3 +357,13 @@ def test_broken_videos_are_reported_not_replaced():
     }
     only = dataclasses.replace(videos, cache=(None,) * 4)
     assert next(train_loader(only, config()).epoch(0)).indices == ()
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_is_named(monkeypatch):
+    def fail():
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(loader.forkserver, "ensure_running", fail)
+    with pytest.raises(StsmError, match=r"cannot meet there \(AF_UNIX path too long\)") as caught:
+        loader._worker_context()
+    assert "TMPDIR" in caught.value.hint

@@ -69,6 +69,10 @@ def test_what_the_first_process_tells_is_not_told_again(code):
             "process 1 of 2 ended with exit code 7; the others were stopped",
         ),
         ("sys.exit(7 if rank else 0)", "process 1 of 2 ended with exit code 7"),
+        (
+            f"os.kill(os.getpid(), 36) if rank else sys.exit({LOST})",
+            "process 1 of 2 was killed by signal 36",
+        ),
         (f"sys.exit({LOST})", "the processes of the run lost each other"),
     ],
 )

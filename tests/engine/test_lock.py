@@ -3,6 +3,7 @@ import fcntl
 import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -129,7 +130,8 @@ def test_without_locks_the_last_one_goes_on_and_the_others_find_out(tmp_path):
             message = rf"{tmp_path}: process {os.getpid()} on .* trains in it now, and this"
             with pytest.raises(UsageError, match=message):
                 first.check()
-        first.check()  # who came last has ended
+        with pytest.raises(UsageError, match="another process has trained in it since, and this"):
+            first.check()  # what it would write is older
     assert list(tmp_path.iterdir()) == []
 
 
@@ -204,3 +206,14 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     message = r"--out .*/file/run: cannot be written \(Not a directory\)"
     with pytest.raises(UsageError, match=message), alone_in(tmp_path / "file" / "run"):
         pass
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_a_disk_that_does_not_answer_ends_nobody(tmp_path, monkeypatch):
+    def stale(self, **options):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with alone_in(tmp_path) as hold, monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", stale)
+        patch.setattr(Path, "stat", stale)
+        hold.check()

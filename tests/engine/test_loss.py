@@ -12,13 +12,16 @@ LABELS = torch.tensor([0, 2, 1])
 
 
 def slow_loss(logits, shares, smoothing=0.0, weights=(1.0, 1.0, 1.0)):
-    """Mean over the videos of -Σ weight · share · log p, in plain numbers."""
+    """Mean over the videos of -Σ weight · share · log p, in plain numbers.
+
+    Of each share a part is spread over all classes, with the weight of the share's own class.
+    """
     total = 0.0
     for scores, row in zip(logits.tolist(), shares, strict=True):
         norm = math.log(sum(math.exp(score) for score in scores))
+        evenly = sum(norm - score for score in scores) / len(scores)
         for score, share, weight in zip(scores, row, weights, strict=True):
-            share = (1 - smoothing) * share + smoothing / len(row)
-            total += weight * share * (norm - score)
+            total += weight * share * ((1 - smoothing) * (norm - score) + smoothing * evenly)
     return total / len(shares)
 
 
@@ -103,3 +106,19 @@ def test_balanced_weights_are_inverse_frequencies_of_mean_one_over_the_videos():
     assert weights.tolist() == pytest.approx([2 / 3, 2.0, 1.0])
     assert sum(weights[label].item() for label in labels) / 4 == pytest.approx(1.0)
     assert balanced_weights([0, 1, 2, 2, 1, 0], 3).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_smoothed_label_of_a_common_class_still_asks_for_that_class():
+    weights = balanced_weights([0] * 1000 + [1] * 10, 2)
+    loss = Loss(LossConfig(label_smoothing=0.1), 2, weights)
+    logits = torch.zeros(1, 2, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(logits, torch.tensor([0])), logits)
+    assert gradient[0, 0] < 0 < gradient[0, 1]  # a step raises the score of the video's own class
+
+
+def test_weights_count_mirror_images_as_the_classes_that_they_are_of():
+    labels = [0] * 300 + [1] * 60 + [2] * 90
+    weights = balanced_weights(labels, 4, mirrored=[1, 0, 2, 3])  # 180, 180, 90 and none are seen
+    assert weights.tolist() == pytest.approx([5 / 6, 5 / 6, 5 / 3, 1.0])
+    rare = balanced_weights([0], 2, mirrored=[1, 0])
+    assert rare.tolist() == pytest.approx([1.0, 1.0])

@@ -384,3 +384,10 @@ def test_a_damaged_recipe_names_what_can_still_be_done(tmp_path):
     assert caught.value.hint == (
         f"`stsm eval RECIPE --checkpoint {folder.checkpoint}` tests its weights by another recipe"
     )
+
+
+@pytest.mark.parametrize("name", ["a\nb: c", "a\u2028b", "a\x07b", "synth/tsm + model.init=x\ny"])
+def test_a_run_is_read_again_whatever_its_recipe_is_called(recipe, tmp_path, name):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(recipe, {"recipe": name, "data": "d", "decoder": "pyav"}, ())
+    assert folder.recipe() == recipe

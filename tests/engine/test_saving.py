@@ -71,6 +71,16 @@ def test_a_long_name_is_cut(predictor, letter):
     assert found.drawn[path].stat().st_size > 1000
 
 
+def test_what_was_seen_before_ctrl_c_is_kept(predictor, monkeypatch):
+    def draw(path, out, info, caption):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(saving, "draw", draw)
+    with pytest.raises(KeyboardInterrupt):
+        save(predictor, {A: torch.eye(16)[1]}, Path("out"), window=8)
+    assert len(table(Path("out/windows.csv"))) == 4
+
+
 def test_windows_of_what_cannot_be_drawn_are_kept(predictor, monkeypatch):
     def draw(path, out, info, caption):
         raise StsmError(f"{out}: cannot be written (no room)")

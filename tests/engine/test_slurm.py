@@ -128,7 +128,36 @@ def test_where_there_is_no_cluster_none_of_its_jobs_runs(cluster, monkeypatch, t
     assert queued(LOGS) == {}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"id": "7"}'])
+def test_a_squeue_that_may_not_be_run_is_told(cluster, monkeypatch):
+    submit(jobs("a"), SLURM, LOGS)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("stsm_cli.engine.slurm.subprocess.run", refuse)
+    with pytest.raises(StsmError, match=r"squeue cannot be run \(Permission denied\)"):
+        queued(LOGS)
+
+
+def test_nothing_is_submitted_whose_job_could_not_be_noted(cluster, mount_read_only):
+    LOGS.mkdir(parents=True)
+    mount_read_only()
+    with pytest.raises(UsageError, match=r"a\.json: cannot be written \(Read-only file system\)"):
+        submit(jobs("a"), SLURM, LOGS)
+    assert queued(LOGS) == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"id": "7"}',
+        '{"cluster": "local", "id": "12a"}',
+        '{"cluster": "local", "id": "0"}',
+        '{"cluster": "local", "id": "99999999999999999999"}',
+    ],
+)
 def test_a_job_s_file_that_is_none_is_named(tmp_path, content):
     (tmp_path / "slurm").mkdir()
     (tmp_path / "slurm" / "a.json").write_text(content)

@@ -20,6 +20,19 @@ def test_a_signal_is_noted_and_the_handlers_are_put_back(number):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
+def test_a_terminal_that_is_lost_stops_as_sigterm_does_unless_it_does_not_matter():
+    with listening() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.signal == signal.SIGTERM
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `nohup stsm train`
+    try:
+        with listening() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.signal is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_the_second_ctrl_c_stops_at_once():
     with listening() as stop:
         signal.raise_signal(signal.SIGINT)

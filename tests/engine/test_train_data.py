@@ -169,6 +169,9 @@ def test_too_many_broken_training_videos_stop_the_run(
         DataError, match=r"training videos that do not decode: 1, more than 0\.5%: nowhere"
     ):
         run(recipe, break_videos(train_videos, 1), val_videos, tmp_path / "a")
+    resumed = run(recipe, train_videos, val_videos, tmp_path / "a", resume=True)  # the disk is back
+    assert resumed.num_videos == 11
+    assert [m["broken"] for m in RunFolder(tmp_path / "a").metrics()] == [0, 0]
     flow = dataclasses.replace(break_videos(train_videos, 20), flow=Flow("dis"))
     with pytest.raises(DataError, match="training videos that do not decode: 4") as caught:
         run(recipe, flow, val_videos, tmp_path / "b")

@@ -96,6 +96,15 @@ def test_a_file_that_is_there_or_elsewhere_is_left_alone(archive):
     assert videos(made.into) == {"a.mp4": b"mine", "c.mp4": b"3"}
 
 
+def test_an_empty_file_that_a_power_cut_left_is_written_anew(archive):
+    made = archive({"a.mp4": b"1", "b.mp4": b"2"})
+    made.into.mkdir(parents=True)
+    (made.into / "a.mp4").touch()
+    (made.into / "b.mp4").write_bytes(b"mine")
+    unpack([made])
+    assert videos(made.into) == {"a.mp4": b"1", "b.mp4": b"mine"}
+
+
 def test_parts_are_one_archive_whatever_was_cut_where(tmp_path, tar_gz):
     content = tar_gz({"a.webm": os.urandom(5000), "b.webm": b"2"})
     parts = tuple(tmp_path / f"v2-{number:02}" for number in range(3))

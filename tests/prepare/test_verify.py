@@ -1,3 +1,4 @@
+import errno
 import random
 import re
 import struct
@@ -323,3 +324,14 @@ def test_a_file_that_is_gone_is_not_held_against_it(tmp_path):
     check = verify(tmp_path, "gone.mp4", Clock())
     assert (check.status, check.lasting) == ("corrupt", False)
     assert check.reason == "does not open (No such file or directory)"
+
+
+def test_a_disk_that_does_not_answer_is_not_held_against_a_video(folder, monkeypatch):
+    def stale(path, *_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(module, "read_frames", lambda path, *_: read_frames(path, None))
+    monkeypatch.setattr("stsm_cli.data.decode.within", stale)
+    check = verify(folder, "gop12.mp4", Clock())
+    assert (check.status, check.lasting) == ("corrupt", False)
+    assert "Stale file handle" in check.reason
