@@ -4,7 +4,7 @@ Each video of a split is scored exactly once; one that does not decode is listed
 a job of several processes each reads its own videos and all of them get every video's scores.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ from stsm_cli.engine.distributed import current_world, gather_objects, told_once
 from stsm_cli.engine.step import normalise
 from stsm_cli.errors import DivergedError, StsmError
 from stsm_cli.models.network import Network
+from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
 
 KEEPS_LABELS: dict[Flip, bool] = {"none": False, "plain": True, "label_aware": False}
@@ -81,21 +82,33 @@ def score_split(
         world_size=world.size,
         pin_memory=device.type == "cuda",
     )
+    reasons: list[str] = []
     with progress.bar(label, len(range(world.rank, num_videos, world.size))) as bar:
 
         def advance(count: int) -> None:
             bar.advance(count)
             check()
 
-        return score_videos(
+        scores = score_videos(
             model,
-            batches,
+            _noting(batches, reasons),
             device,
             precision=recipe.precision,
             average=test.average,
             class_orders=class_orders(recipe, manifest.classes, test, mirror),
             advance=advance,
         )
+    if reasons:  # a disk that fails shows here first
+        lost = f"{counted(len(reasons), 'video')} did not decode and count as wrong"
+        progress.message(f"warning: {label}: {lost}, the first: {reasons[0]}")
+    return scores
+
+
+def _noting(batches: Iterable[Batch], reasons: list[str]) -> Iterator[Batch]:
+    """The batches; why videos of this process do not decode is added to `reasons`."""
+    for batch in batches:
+        reasons += [reason for _, reason in batch.broken.values()]
+        yield batch
 
 
 def views_at_once(num_frames: int, size_px: int) -> int:

@@ -188,11 +188,15 @@ def test_a_few_broken_training_videos_are_skipped_and_counted(
 
 
 def test_broken_test_videos_count_as_wrong_and_are_listed(
-    recipe, train_videos, val_videos, tmp_path, run
+    recipe, train_videos, val_videos, tmp_path, said, run
 ):
-    result = run(recipe, train_videos, break_videos(val_videos, 2), tmp_path / "a")
+    broken = break_videos(val_videos, 2)
+    result = run(recipe, train_videos, broken, tmp_path / "a", progress=said)
     assert (result.num_videos, result.num_listed) == (9, 11)
     assert result.broken == ("val/0.mp4", "val/1.mp4")
+    why = "2 videos did not decode and count as wrong, the first: nowhere/val/0.mp4: no such file"
+    told = [line for line in said.lines if why in line]
+    assert told == [f"warning: validating epoch {epoch}: {why}" for epoch in (1, 2)]
 
 
 @pytest.mark.parametrize(

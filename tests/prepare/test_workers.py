@@ -9,6 +9,7 @@ import pytest
 from stsm_cli.errors import StsmError
 from stsm_cli.prepare import workers
 from stsm_cli.prepare.workers import Lost, work_apart
+from stsm_cli.sigterm import signal_name
 
 FAULTS = """
 import os, signal, sys, time
@@ -103,7 +104,7 @@ def test_what_nobody_foresaw_is_the_verdict_on_its_file_and_names_the_bug(work):
     ("number", "name"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGRTMIN + 3, "signal ")]
 )
 def test_every_signal_has_a_name(number, name):
-    assert workers._signal_name(number).startswith(name)
+    assert signal_name(number).startswith(name)
 
 
 @pytest.mark.parametrize(
