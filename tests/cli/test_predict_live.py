@@ -136,7 +136,7 @@ def test_a_silent_camera_is_told(monkeypatch, capsys):
     [
         ([], "no video is named"),
         ([A, "--seconds", "3"], "--seconds 3: belongs to a camera or a stream"),
-        (["--camera", "0", "--seconds", "nan"], "error: --seconds"),  # Typer, since 0.27
+        (["--camera", "0", "--seconds", "nan"], "--seconds"),  # Typer, since 0.27
         (["--camera", "0", A], "--camera 0: is looked at alone, without other videos"),
         (["http://a", A], "http://a: is looked at alone, without other videos"),
         (["http://a", "--camera", "0"], "--camera 0: is looked at alone"),
