@@ -157,13 +157,18 @@ class Output:
 class _Stderr:
     """Standard error, whose reader may go, or its disk be full: the work goes on in silence."""
 
+    @property
+    def rich_proxied_file(self) -> "_Stderr":
+        """What rich writes to, while it draws and has put something else in its place."""
+        return self
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(sys.stderr, name)
+        return getattr(self._stream(), name)
 
     def write(self, text: str) -> int:
         """Write what can be written."""
         try:
-            return sys.stderr.write(text)
+            return self._stream().write(text)
         except OSError:
             _fall_silent()
             return len(text)
@@ -171,9 +176,13 @@ class _Stderr:
     def flush(self) -> None:
         """Likewise."""
         try:
-            sys.stderr.flush()
+            self._stream().flush()
         except OSError:
             _fall_silent()
+
+    def _stream(self) -> TextIO:
+        stream: TextIO = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+        return stream
 
 
 def _fall_silent() -> None:

@@ -1,6 +1,7 @@
 import io
 import json
 import math
+import os
 import shlex
 import subprocess
 import sys
@@ -277,3 +278,27 @@ def test_work_goes_on_when_nobody_listens_any_more(how):
     code = SAYS.format(how=how)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+DRAWS = """
+import os, pty, sys
+from stsm_cli.cli import output
+terminal, end = pty.openpty()
+os.dup2(end, 2)
+os.close(end)
+output.DRAW_SECONDS = 0
+with output.Output().bar("three", 9) as bar:
+    bar.advance()
+    shown = os.read(terminal, 9999)
+    os.close(terminal)
+    for _ in range(8):
+        bar.advance()
+print("three" in shown.decode())
+"""
+
+
+def test_work_goes_on_when_its_terminal_is_lost():
+    environment = os.environ | {"TERM": "xterm"}
+    command = [sys.executable, "-c", DRAWS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\n")
