@@ -494,3 +494,10 @@ def test_processes_are_started_with_the_verbosity_that_was_typed(monkeypatch):
     monkeypatch.setattr(launch, "launch", lambda words, *_, **__: told.append(words[3:]) or 0)
     assert app.run(["eval", "-v", "runs/a", "--nproc", "2", "-vv"]) == 0
     assert told == [["eval", "runs/a", "-vv"]]
+
+
+def test_links_that_lead_to_themselves_are_told(capsys):
+    Path("a").symlink_to("b")
+    Path("b").symlink_to("a")
+    assert app.run(["train", "--data", "a", "--out", "run"]) == 1
+    assert re.search(r"error: .*(Symlink loop|symbolic links)", capsys.readouterr().err)

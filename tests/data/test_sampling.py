@@ -310,6 +310,17 @@ def test_a_video_too_short_for_frames_together_begins_again():
     assert last.tolist() == [0, 1, 1, 2, 2, 3, 3, 4]
 
 
+@pytest.mark.parametrize("total", [80, 100, 321])
+def test_frames_that_are_read_together_do_not_begin_again_behind_a_video_that_is_long_enough(total):
+    view = View(16, consecutive=5)
+    rng = np.random.default_rng(0)
+    clips = sampling.test_indices("dense", total, view, 10)
+    for clip in (*clips, *(train_indices("dense", total, view, rng)[0] for _ in range(99))):
+        runs = clip.reshape(16, 5)
+        assert (np.diff(runs, axis=1) == 1).all()
+        assert clip.max() < total
+
+
 def test_the_dense_window_is_the_view_s():
     half = View(8, window=32)
     assert sampling.test_indices("dense", 40, half, 1).tolist() == [list(range(0, 32, 4))]

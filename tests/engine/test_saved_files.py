@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from stsm_cli.engine.saved_files import check_folder
+from stsm_cli.config.load import load_recipe
+from stsm_cli.engine.saved_files import check_folder, window_of
 from stsm_cli.errors import UsageError
 
 
@@ -30,3 +31,17 @@ def test_what_is_taken_or_has_no_effect_is_refused(folder, window, force, messag
     Path("file").touch()
     with pytest.raises(UsageError, match=message):
         check_folder(folder and Path(folder), window, force)
+
+
+@pytest.mark.parametrize(("name", "seen"), [("k400/tsm_r50_8f", 64), ("k400/r2plus1d_34_32f", 32)])
+def test_a_window_is_what_dense_sampling_sees_and_not_more(name, seen):
+    recipe = load_recipe(name).recipe
+    assert (window_of(recipe, None), window_of(recipe, 16)) == (seen, 16)
+    told = rf"^--window {seen + 1}: dense sampling sees {seen} frames at a time$"
+    with pytest.raises(UsageError, match=told):
+        window_of(recipe, seen + 1)
+
+
+def test_uniform_sampling_sees_all_of_a_window():
+    recipe = load_recipe("sthv2/tsm_r50_8f").recipe
+    assert (window_of(recipe, None), window_of(recipe, 500)) == (64, 500)

@@ -254,6 +254,13 @@ def test_fp16_skips_steps_that_overflow_until_there_are_too_many(recipe, monkeyp
     assert half.accepts(overflow(half))
 
 
+def test_a_step_that_fp16_skips_does_not_count_in_the_average(recipe):
+    half = stepper(edited(recipe, "fp16", ema_decay=0.5))
+    assert half.accepts(overflow(half))
+    half.apply(0.1)
+    assert half.state()["num_averaged"] == 0
+
+
 def test_fp16_does_not_excuse_a_loss_that_is_not_finite(recipe):
     half = stepper(edited(recipe, "fp16"))
     assert not half.accepts(engine.Gradient(math.nan, 0, math.nan, ()))
