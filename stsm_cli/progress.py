@@ -19,7 +19,7 @@ class Progress(Protocol):
     """Receiver of the reports of long work."""
 
     def message(self, text: str) -> None:
-        """Say one line."""
+        """Say one line; `warning: ...` is one that the user should act on."""
 
     def bar(self, label: str, total: int) -> AbstractContextManager[Bar]:
         """Show a bar over `total` steps while the context is open."""
@@ -40,3 +40,8 @@ class _Silent:
 
 
 SILENT: Progress = _Silent()
+
+
+def is_warning(text: str) -> bool:
+    """Whether a message asks the user to act: it is shown where others are not."""
+    return text.startswith("warning: ")

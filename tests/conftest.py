@@ -5,9 +5,11 @@ import os
 import random
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
 
 import stsm_cli
 from stsm_cli.cli import output
@@ -30,6 +32,14 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _seed()
     output.use(output.Output())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built_once():
+    """Typer makes all commands anew in every call: here some thousand times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def _how_far(records: Sequence[RunRecord]) -> str:
     are = "is" if found == 1 else "are"
     return (
         "A plan written before the first run (`docs/plan.md`) asks six questions. Of the "
-        f"{wanted} runs that its rows of nine seeds have on a set, two controls included, "
+        f"{wanted} runs that its rows of nine seeds have on a set, TSN and T 1/8 included, "
         f"{_some(found, wanted)} {are} recorded on the {LABELS[first]} and "
         f"{_some(found_there, wanted)} on the {LABELS[other]}."
     )
@@ -187,8 +187,8 @@ def _in_order(group: Group) -> str:
         "On the set of order a video's class scores above its time reversal in "
         f"{ordered['TSN']:.1f} % of the videos with no shift, in {ordered['TSM']:.1f} % with TSM's "
         f"and in {ordered['STSM']:.1f} % with STSM's (chance: 50; {_extent(group)}). Its classes "
-        "are each other's time reversals, so no shift in space alone can pass 50, and the order "
-        "of Table 2 shows on this set only whether T learns."
+        "are each other's time reversals, so no shift in space alone can pass 50 but by chance, "
+        "and the order of Table 2 shows on this set only whether T learns."
     )
 
 

@@ -118,6 +118,7 @@ def _measured(sweep: "Sweep", group: "Group") -> "tuple[PaperTable, list[RowSumm
 
 def _row_record(sweep: "Sweep", row: "RowSummary") -> dict[str, Any]:
     top1, pair = row.top1, row.pair_accuracy
+    scores = [record.score for record in row.records]
     return {
         "name": row.row.name,
         "overrides": row.row.on(sweep.dataset),
@@ -128,6 +129,7 @@ def _row_record(sweep: "Sweep", row: "RowSummary") -> dict[str, Any]:
         "pair_accuracy": pair and pair.mean,
         "protocol": row.records[0].protocol if row.records else None,
         "epochs": row.records[0].num_epochs if row.records else None,
+        "broken": max((s.num_listed - s.num_videos for s in scores), default=0),
         "factors": {
             name: {"top1": top1.mean, "pair_accuracy": in_pair.mean}
             for name, (top1, in_pair) in row.factors.items()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stsm_cli.cli.output import Output, can_draw
 from stsm_cli.printable import counted
-from stsm_cli.progress import Bar
+from stsm_cli.progress import Bar, is_warning
 
 if TYPE_CHECKING:
     from rich.console import Group as Picture
@@ -69,7 +69,9 @@ class RunProgress:
         self.advance(0)
 
     def message(self, text: str) -> None:
-        """Nothing: a table has no place for it."""
+        """Tell a warning; a table has no place for anything else."""
+        if is_warning(text):
+            self._tell((self._share(), text))
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Bar]:
@@ -82,14 +84,16 @@ class RunProgress:
         self._done += steps
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + TELL_SECONDS
-            in_epoch = {"epoch": self._done / self._total, "validating": 1.0}
-            inside = in_epoch.get(self._label.partition(" ")[0], 0.0)
-            share = min(1.0, (self._epochs_done + inside) / self._epochs)
-            self._tell((share, f"{self._label}  {status}".strip()))
+            self._tell((self._share(), f"{self._label}  {status}".strip()))
 
     def epoch(self, metrics: Mapping[str, Any]) -> None:
         """An epoch is finished."""
         self._epochs_done, self._label = metrics["epoch"], ""
+
+    def _share(self) -> float:
+        in_epoch = {"epoch": self._done / self._total, "validating": 1.0}
+        inside = in_epoch.get(self._label.partition(" ")[0], 0.0)
+        return min(1.0, (self._epochs_done + inside) / self._epochs)
 
 
 class LiveTable:
@@ -110,6 +114,7 @@ class LiveTable:
         self._num_missing = num_missing
         self.clock: Clock | None = None  # from the first news on: data are made before
         self._running: dict[str, tuple[Run, float, str]] = {}  # by folder: run, share, line
+        self._warned: set[str] = set()
         self._live: Any = None
         self._next = time.monotonic() + LINE_SECONDS  # line; a picture comes at once
 
@@ -147,8 +152,11 @@ class LiveTable:
             self._live.console.print(text)
 
     def news(self, run: "Run", news: tuple[float, str]) -> None:
-        """A run has got on: the share that is done, and a line about now."""
+        """A run has got on: the share that is done, and a line about now; or it warns."""
         share, line = news
+        if is_warning(line):
+            self._warn(run, line)
+            return
         self._running[run.folder] = run, share, line
         self.clock = self.clock or Clock(self._num_missing, time.monotonic())
         self.clock.update(run.folder, share, an_epoch=1 / run.recipe.optim.epochs)
@@ -159,6 +167,13 @@ class LiveTable:
         else:
             self._next = time.monotonic() + LINE_SECONDS
             self.output.message("; ".join([self._left(), *self._shares()]))
+
+    def _warn(self, run: "Run", line: str) -> None:
+        """Say what a run warns of, and of what several warn once."""
+        if line not in self._warned:
+            self._warned.add(line)
+            text = line.removeprefix("warning: ")
+            self.message(f"warning: {run.row.name}, seed {run.seed}: {text}")
 
     def finish(self, run: "Run", record: "RunRecord") -> None:
         """A run is finished, now or by an earlier command."""

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 from stsm_cli.cli.layout import fold, table_lines
 from stsm_cli.errors import StsmError
 from stsm_cli.printable import harmless, one_line
-from stsm_cli.progress import SILENT, Bar
+from stsm_cli.progress import SILENT, Bar, is_warning
 
 if TYPE_CHECKING:
     import rich.console
@@ -44,8 +44,8 @@ class Output:
         self.verbosity = verbosity
 
     def message(self, text: str) -> None:
-        """Say one line, unless quiet."""
-        if self.verbosity >= 0:
+        """Say one line; when quiet, a warning alone."""
+        if self.verbosity >= 0 or is_warning(text):
             self._say(one_line(text))
 
     def at_once(self, text: str) -> None:

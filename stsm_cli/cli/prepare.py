@@ -61,10 +61,25 @@ class DataSets(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
         """Options that stand before the data set are its own, too."""
-        first = next((word for word in args if word in self.commands), None)
-        if first is not None and args[0].startswith("-"):
-            args = [first, *args[: args.index(first)], *args[args.index(first) + 1 :]]
+        place = self._behind_options(args)
+        if place < len(args):
+            args = [args[place], *args[:place], *args[place + 1 :]]
         return super().parse_args(ctx, args)
+
+    def _behind_options(self, words: Sequence[str]) -> int:
+        """The place of the first word that is neither an option nor its value."""
+        options = [one for command in self.commands.values() for one in command.params]
+        alone = {"--help"} | {
+            name
+            for option in options
+            if getattr(option, "is_flag", False) or getattr(option, "count", False)
+            for name in (*option.opts, *option.secondary_opts)
+        }
+        place = 0
+        while place < len(words) and words[place].startswith("-"):
+            word = words[place] if words[place].startswith("--") else words[place][:2]
+            place += 1 if word in alone or "=" in word else 2
+        return place
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
         """The command of a data set, if all options are its own."""

@@ -3,6 +3,7 @@
 torch is not imported here: `stsm train --resume` answers at once.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from stsm_cli.data.manifest import Manifest, mirror_pairs_path
 from stsm_cli.data.mirror import Mirror
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import CheckpointError, DataError
-from stsm_cli.printable import command_line
+from stsm_cli.printable import command_line, counted
 
 
 def check_same(folder: RunFolder, recipe: Recipe) -> None:
@@ -79,14 +80,28 @@ def check_class_list(folder: RunFolder, manifest: Manifest) -> None:
     """Refuse a data set whose class list is not the one of the training.
 
     Raises:
-        DataError: Names both lists' hashes.
+        DataError: Names both lists' hashes, and the first class that differs where it is known.
     """
     known = folder.about().class_hash
     if known not in (None, manifest.class_hash):
         raise DataError(
             f"{manifest.root}: its class list ({manifest.class_hash}) is not the one "
-            f"of the training ({known})"
+            f"of the training ({known}){_first_other(folder.classes() or (), manifest.classes)}"
         )
+
+
+def _first_other(known: Sequence[str], classes: Sequence[str]) -> str:
+    """Where two lists of class names part; nothing where the former is not known."""
+    if not known:
+        return ""
+    if len(known) != len(classes):
+        return f": holds {counted(len(classes), 'class', 'classes')}, not {len(known)}"
+    others = (
+        f": class {label} is {now!r}, it was {before!r}"
+        for label, (before, now) in enumerate(zip(known, classes, strict=True))
+        if before != now
+    )
+    return next(others, "")
 
 
 def check_mirror(folder: RunFolder, recipe: Recipe, mirror: Mirror, root: Path) -> None:

@@ -48,7 +48,7 @@ def window_of(recipe: Recipe, asked: int | None) -> int:
     Raises:
         UsageError: They are more than dense sampling sees.
     """
-    is_dense = recipe.data.sampling in ("dense", "slowfast_dense", "tpn_dense")
+    is_dense = recipe.data.sampling.endswith("dense")
     seen = recipe.model.view.window if is_dense else DEFAULT_WINDOW
     if asked is None:
         return seen

@@ -17,6 +17,7 @@ from stsm_cli.models.weights_caffe2 import is_caffe2, read_caffe2
 from stsm_cli.models.weights_kind import check_kind, not_read
 
 _BYSTANDERS = (
+    "argparse.Namespace",
     "builtins.getattr",  # a `HistoryBuffer` keeps its methods
     "mmengine.logging.history_buffer.HistoryBuffer",
     "numpy.core.multiarray._reconstruct",
@@ -27,7 +28,7 @@ _BYSTANDERS = (
     "numpy.dtypes.Float64DType",
     "numpy.ndarray",
 )
-"""Classes beside the weights in checkpoints of MMAction2 and TSM: their logs and best scores."""
+"""Classes beside the weights in checkpoints: options of VMZ, logs of MMAction2, scores of TSM."""
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
 
 

@@ -66,7 +66,10 @@ ABLATIONS = {
     "accuracy falls with α above 3/8": ["3 of 3 pairs", "3/8 against 1/2: +0.23"],
     "every shift in space improves on TSN": ["4 of 4 pairs", "H against TSN: +1.65"],
     "the shift in time is better than every shift in space": ["4 of 4", "T against W: +1.87"],
-    "H and W one by one are better than both at once": ["2 of 3", "H against HW: -0.11"],
+    "H, W and H+W are each better than HW (H+W alone may be meant)": [
+        "2 of 3",
+        "H against HW: -0.11",
+    ],
     "every shift in space and time is better than T alone": ["5 of 5", "T+H+W+HW against T: +0.07"],
     "T+H+W is the best of them": ["4 of 4", "T+H+W against TH+TW+HW: +0.09"],
     # 1.96·√(0.7504·0.2496/19881) = 0.602 %; 74.81 74.77 74.62 74.49 are nearer
@@ -85,7 +88,7 @@ KINETICS = {
     ],
     "a better trade-off than TSM, TRN and TSN": ["48.8 at 16×3×2", "61.3 at 33×3×2"],
     "1.5 % above TPN": ["75.0 − 73.5 = 1.5"],
-    "higher than other 2D networks, with less computation": [
+    "higher than other 2D networks (those of R-50), with less computation": [
         "above it TDN [30] 76.6, TSM+NL [17] 75.7; equal TEA [16] 75.0"
     ],
     "TSM improves TSN by 3.5 %": ["74.1 − 70.6 = 3.5"],
@@ -201,7 +204,7 @@ def test_computed_values(sections, number):
     [
         ("a network with TSM learns time and space apart, one with T+H+W jointly", "does not hold"),
         ("learning rate and batch", "holds"),
-        ("H and W one by one are better than both at once", "inexact"),
+        ("H, W and H+W are each better than HW (H+W alone may be meant)", "inexact"),
         ("what TSN, the network without a shift, reaches", "contradiction"),
         ("STSM improves TSN by 4.4 %", "holds"),
         ("STSM improves TSN by 22 % more than TSM does", "does not hold"),

@@ -101,7 +101,7 @@ def test_what_is_whole_is_judged_and_p_is_corrected_for_all_six(recorded):
     first, second = opening(records)
     assert first == (
         "A plan written before the first run (`docs/plan.md`) asks six questions. Of the 54 runs "
-        "that its rows of nine seeds have on a set, two controls included, none are recorded on "
+        "that its rows of nine seeds have on a set, TSN and T 1/8 included, none are recorded on "
         "the set of scenes and 45 on the set of order. P2, STSM (T+H+W, α = 3/8) against TSM (T, "
         "α = 1/4) on the set of order: the former is better. P5, T+H+W, α = 3/8 against 1/4 on "
         "the set of order: the two are equal, to within 1 point (by an interval of +0.00 to "

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from stsm_cli.analysis.ablation import plan_sweep
@@ -107,6 +109,15 @@ def test_a_run_tells_seldom(monkeypatch):
         for _ in range(1000):
             bar.advance()
     assert told == [(0.0, "")]
+
+
+def test_a_warning_of_a_run_is_told_once_and_other_messages_are_not(live, sweep, capsys):
+    for run in sweep.runs[:2]:
+        progress = RunProgress(4, 0, partial(live.news, run))
+        progress.message("warning: a: 1 video does not decode")
+        progress.message("a CPU of 2 threads")
+    line = f"warning: {sweep.runs[0].row.name}, seed 0: a: 1 video does not decode"
+    assert capsys.readouterr() == ("", f"{line}\n")
 
 
 def test_elsewhere_than_on_a_terminal_a_run_is_a_line(live, sweep, capsys):

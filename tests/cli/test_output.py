@@ -32,6 +32,7 @@ def test_results_go_to_stdout_and_messages_to_stderr(capsys):
 def test_quiet_silences_messages_and_bars_but_not_warnings_errors_or_results(capsys, clock):
     out = Output(-1)
     out.message("hello")
+    out.message("warning: of a run")
     out.detail("more")
     with out.bar("epoch", 10) as bar:
         clock[0] = 100.0
@@ -40,7 +41,7 @@ def test_quiet_silences_messages_and_bars_but_not_warnings_errors_or_results(cap
     out.error(RecipeError("bad"))
     out.json({"a": 1})
     captured = capsys.readouterr()
-    assert captured.err == "warning: look\nerror: bad\n"
+    assert captured.err == "warning: of a run\nwarning: look\nerror: bad\n"
     assert json.loads(captured.out) == {"a": 1}
 
 

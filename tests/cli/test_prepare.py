@@ -73,8 +73,10 @@ def test_a_folder_that_is_not_there_is_not_made(capsys, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_misspelt_data_set_gets_a_hint(capsys):
-    assert prepare("floder", "set") == 2
+@pytest.mark.parametrize("before", [(), ("-q",), ("--train", "9", "-vv", "--draw=1")])
+def test_a_misspelt_data_set_gets_a_hint(capsys, before):
+    """Nor is the folder taken for one, whose name is a data set's."""
+    assert prepare(*before, "floder", "synth") == 2
     assert "hint: did you mean folder?" in capsys.readouterr().err
 
 

@@ -170,7 +170,8 @@ def test_eval_refuses_another_class_list(here, trained, capsys):
     assert run(["eval", "--data", "copy"]) == 1
     (line,) = last_error(capsys)
     assert "copy: its class list (" in line
-    assert "is not the one of the training" in line
+    assert "is not the one of the training (" in line
+    assert line.endswith(f"): class 0 is {lines[1]!r}, it was {lines[0]!r}")
 
 
 @pytest.mark.parametrize(

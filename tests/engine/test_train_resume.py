@@ -8,7 +8,7 @@ import torch
 from stsm_cli.config.load import recipe_hash
 from stsm_cli.config.run_identity import NUMERICS
 from stsm_cli.engine.checkpoint import load_checkpoint
-from stsm_cli.engine.resuming import left_behind
+from stsm_cli.engine.resuming import check_class_list, left_behind
 from stsm_cli.engine.runlog import RunFolder, write_json
 from stsm_cli.errors import CheckpointError, DataError, InterruptedRunError
 
@@ -151,6 +151,12 @@ def test_resume_refuses_another_class_list(recipe, train_videos, val_videos, tmp
     turned = dataclasses.replace(manifest, classes=manifest.classes[::-1])
     other = dataclasses.replace(train_videos, manifest=turned)
     with pytest.raises(DataError, match=r"its class list \(\w+\) is not the one of the training"):
+        run(recipe, other, val_videos, tmp_path / "a", resume=True)
+    fewer = dataclasses.replace(manifest, classes=("a",))
+    with pytest.raises(DataError, match=rf"\): holds 1 class, not {len(manifest.classes)}$"):
+        check_class_list(RunFolder(tmp_path / "a"), fewer)
+    (tmp_path / "a" / "classes.txt").unlink()  # of a run of before they were kept
+    with pytest.raises(DataError, match=r"is not the one of the training \(\w+\)$"):
         run(recipe, other, val_videos, tmp_path / "a", resume=True)
 
 

@@ -2,6 +2,7 @@ import os
 import pickle
 import sys
 import zipfile
+from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
 from types import ModuleType
@@ -72,6 +73,7 @@ def test_logs_and_scores_beside_the_weights_are_skipped(new_format, tmp_path, mo
         "state_dict": OrderedDict({"conv1.weight": torch.ones(2)}),
         "message_hub": {"log_scalars": OrderedDict(loss=HistoryBuffer())},
         "best_prec1": np.float64(71.2),
+        "args": Namespace(lr=0.01, clips=[1, 2]),
         "epoch": 50,
     }
     with monkeypatch.context() as patch:
