@@ -16,7 +16,7 @@ from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrid
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
 from stsm_cli.cli.submit import Slurm, print_jobs, refuse_nproc, submit_training
-from stsm_cli.errors import UsageError
+from stsm_cli.errors import CheckpointError, UsageError
 from stsm_cli.printable import harmless
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def train(
         typer.Option(
             "--dry-run",
             help="Check what can be checked without training; print each value of the recipe, its "
-            "origin, and the batch; stop.",
+            "origin, and the batch; stop. No device is looked for: it may be another machine's.",
         ),
     ] = False,
     device: Device = "auto",
@@ -302,14 +302,27 @@ def _init_edits(init: Path | None) -> list[str]:
 def _begun_from(loaded: "LoadedRecipe", init: Path | None, data: Path | None) -> "LoadedRecipe":
     """The recipe with `--init`, if any, as the origin of what `_init_edits` makes of it.
 
+    Weights that the recipe itself names may come to this place later, as videos may.
+
     Raises:
         CheckpointError: The weights do not fit its network, or are none.
     """
     if init is None:
+        _warn_of_start(loaded.recipe, data)
         return loaded
     _check_start(loaded.recipe, init, data)
     origins = dict.fromkeys(("model.weights", "model.init"), "--init")
     return replace(loaded, origins=loaded.origins | origins)
+
+
+def _warn_of_start(recipe: "Recipe", data: Path | None) -> None:
+    """Say where weights that a recipe names are none, or do not fit its network."""
+    if recipe.model.init is None:
+        return
+    try:
+        _check_start(recipe, Path(recipe.model.init), data)
+    except CheckpointError as error:
+        output.current().warn_of(error)
 
 
 def _check_boards(tensorboard: bool, wandb: str | None) -> None:

@@ -57,6 +57,9 @@ def center_crop(height: int, width: int, size: int) -> list[Crop]:
 def three_crop(height: int, width: int, size: int) -> list[Crop]:
     """Boxes at the start, the end and the middle of the long side, in this order.
 
+    Those of TSM's `full_res` (and of TEA, TDN and ACTION-Net) take steps of a quarter of the room,
+    floored: their second and third box lie up to 2 pixels nearer to the start.
+
     Raises:
         ValueError: The box does not fit.
     """

@@ -101,6 +101,15 @@ def test_every_recipe_has_a_plan(name, capsys):
     )
 
 
+def test_a_plan_warns_of_weights_that_the_recipe_names_and_that_will_not_do(capsys, tmp_path):
+    (tmp_path / "text.pt").write_text("none")
+    for name, problem in {"no.pt": "no such file of weights", "text.pt": "not a "}.items():
+        edits = ["--set", "model.weights=null", "--set", f"model.init={name}"]
+        assert run(["train", "synth/tsn", *edits, "--dry-run"]) == 0
+        warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+        assert any(f"{name}: {problem}" in line for line in warnings)
+
+
 @pytest.mark.parametrize("name", ["k400/tea_r50_8f", "k400/tdn_r50_8f", "k400/smallbig_r50_8f"])
 def test_networks_of_8_frames_have_a_plan_of_16(name, capsys):
     assert run(["train", name, "--set", "model.num_frames=16", "--dry-run", "--json"]) == 0
