@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,12 @@ from stsm_cli.engine.score_files import write_scores
 from stsm_cli.engine.scores import Scores, score_split
 from stsm_cli.engine.step import normalise
 from stsm_cli.engine.trained import Trained, naming_another, trained_as
-from stsm_cli.errors import DataError, StsmError
+from stsm_cli.errors import CheckpointError, DataError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.network import Network
 from stsm_cli.models.weights import check_rules, fill, num_classes
 from stsm_cli.progress import SILENT, Progress
-from stsm_cli.stored import Result
+from stsm_cli.stored import Result, read_stored
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def run_test(
 ) -> Evaluation:
     """Evaluate on the split of the protocol; a run folder keeps it as `eval-<protocol>.json`.
 
-    Beside it stand the scores, as `eval-<protocol>.npz`.
+    Beside it stand the scores, as `eval-<protocol>.npz`. An earlier test of other videos is kept
+    as `other-<hash of its split's name>-eval-<protocol>`.
 
     Args:
         subject: What to test, and how.
@@ -228,7 +231,21 @@ def _keep(subject: Trained, tested: Evaluation, progress: Progress) -> None:
     best = "best-" if subject.checkpoint == subject.folder.best_checkpoint else ""
     path = subject.folder.path / f"eval-{best}{tested.result.protocol}"
     try:
+        _set_aside(path, tested.result)
         write_scores(path.with_name(f"{path.name}.npz"), tested)
         write_result(path.with_name(f"{path.name}.json"), tested.result)
-    except StsmError as error:  # the numbers are worth more than the file
+    except (OSError, StsmError) as error:  # the numbers are worth more than the file
         progress.message(f"warning: {error}")
+
+
+def _set_aside(path: Path, result: Result) -> None:
+    """Give the files of an earlier test under this protocol, of other videos, another name."""
+    if not (file := path.with_name(f"{path.name}.json")).is_file():
+        return
+    with suppress(CheckpointError):  # what is damaged gives way
+        earlier, _ = read_stored(file, Result, "a result", CheckpointError)
+        if earlier.split_id != result.split_id:
+            name = f"other-{sha256(str(earlier.split_id).encode()).hexdigest()[:8]}-{path.name}"
+            for ending in ("npz", "json"):
+                if (old := path.with_name(f"{path.name}.{ending}")).is_file():
+                    old.replace(path.with_name(f"{name}.{ending}"))

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_videos_of_another_split_are_told(small_run, monkeypatch, trained_with, 
     run(trained(None, None))
     told = "warning: runs/small: these videos are not a split of the data set as it was when"
     assert [text.startswith(told) for text in said] == [True] * warned
+
+
+def test_an_earlier_test_of_other_videos_is_kept(small_run):
+    run(trained(None, None))
+    file = small_run.path / "eval-synth-1x1@28.json"
+    first = json.loads(file.read_text()) | {"split_id": "1b2c"}
+    file.write_text(json.dumps(first))
+    for _ in range(2):  # again of the same videos: in its place
+        result = run(trained(None, None)).result
+    aside = f"other-{sha256(b'1b2c').hexdigest()[:8]}-{file.stem}"
+    names = [f"{stem}{ending}" for stem in (file.stem, aside) for ending in (".json", ".npz")]
+    assert sorted(path.name for path in small_run.path.glob("*eval-*")) == names
+    assert json.loads((file.with_name(f"{aside}.json")).read_text()) == first
+    assert json.loads(file.read_text()) == json.loads(json.dumps(result_record(result)))
+    file.write_text("damaged")
+    run(trained(None, None))
+    assert json.loads(file.read_text())["split_id"] == result.split_id
 
 
 def test_edits_of_the_test_rename_the_result(small_run):
