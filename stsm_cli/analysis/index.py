@@ -130,13 +130,12 @@ class _Table:
 
     def measured(self, group: Group) -> str:
         """Data, budget, seeds and protocol of a group, and whether the paper's claim holds."""
-        label, seeds = LABELS[group.first.dataset], joined(map(str, group.seeds))
+        label = LABELS[group.first.dataset]
         protocols = joined(f"`{record.protocol}`" for record in group.records)
         return (
             f"{label[0].upper()}{label[1:]}, {group.first.budget} budget{group.apart}: "
-            f"{group.epochs} epochs, seed{'s' if len(group.seeds) > 1 else ''} {seeds}, "
-            f"test protocol {protocols} "
-            f"(the paper's: `{paper_protocol(self.ablation, self.paper.dataset)}`). "
+            f"{group.extent}, test protocol {protocols} (the paper's: "
+            f"`{paper_protocol(self.ablation, self.paper.dataset)}`). "
             f"{conclude(self.rows(group)).sentence}"
         )
 

@@ -41,7 +41,7 @@ def test_a_table_with_its_protocol_seeds_and_claim(measure, tmp_path):
     assert (
         "## [Table 2: Spatial shifts against the temporal one, α = 1/4](table2_spatial.md)\n\n"
         "Paper: T is best (74.43), 1.87 points above W (72.56); the paper gives no spread.\n\n"
-        "- Set of order, short budget: 10 epochs, seeds 0, 1, 2, test protocol "
+        "- Set of order, short budget: 10 epochs, 3 seeds, test protocol "
         f"`{sweep.runs[0].recipe.protocol}` (the paper's: `k400-10x3@256`). The paper's claim (row "
         "T is the best) holds here (set of order): of 5 pairs of rows, 5 clearly as claimed.\n"
         "- Not run on the set of scenes: `stsm ablate spatial --dataset scenes`\n"
@@ -70,7 +70,7 @@ def test_what_nobody_ran_is_open(measure, tmp_path):
     write_record(path.parents[1] / folder / path.name, other)
     text = index_text(tmp_path)
     assert "Open: no run of these tables on Something-Something V2 is recorded" in text
-    assert "- Kinetics-400, short budget: 10 epochs, seed 0, " in text
+    assert "- Kinetics-400, short budget: 10 epochs, 1 seed, " in text
 
 
 def test_without_any_record_every_table_is_named(tmp_path):
