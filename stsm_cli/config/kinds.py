@@ -1,6 +1,7 @@
 """The kinds of values that a recipe holds, and what all of its sections have in common."""
 
 import os
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -42,6 +43,8 @@ NumVideos = Annotated[int, Field(gt=0, le=10_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 
+BETWEEN = "\n\n"
+
 PartName = Annotated[str, Field(min_length=1, max_length=250)]
 FilePath = Annotated[str, AfterValidator(_check_path)]
 NumClips = Annotated[Literal[1, 2, 10], BeforeValidator(_check_integer)]
@@ -49,6 +52,16 @@ NumCrops = Annotated[Literal[1, 3, 10], BeforeValidator(_check_integer)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Stream = Literal["rgb", "flow"]
 FlowMethod = Literal["dis", "farneback", "tvl1"]
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise one error of all `problems`; a cure stands in a problem's second line.
+
+    Raises:
+        ValueError: There are problems; `BETWEEN` two of them.
+    """
+    if told := BETWEEN.join(problems):
+        raise ValueError(told)
 
 
 class Section(BaseModel):

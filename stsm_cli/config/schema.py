@@ -4,6 +4,7 @@ What changes only where or how fast a run goes (`--device`, `--workers`, `--out`
 the command line and has no place here. Loading, `extends:` and `--set` live in `load.py`.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -37,6 +38,7 @@ from stsm_cli.config.kinds import (
     Section,
     Seed,
     Stream,
+    refuse,
 )
 from stsm_cli.config.networks_3d import (
     TAKES_FLOW,
@@ -194,64 +196,62 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _backbone_allows(self) -> "ModelConfig":
+        refuse(self._misfits())
+        return self
+
+    def _misfits(self) -> Iterator[str]:
         if self.non_local and self.backbone not in WITH_NON_LOCAL:
             bodies = " or ".join(WITH_NON_LOCAL)
-            raise ValueError(f"non_local belongs to backbone {bodies}, not {self.backbone}")
+            yield f"non_local belongs to backbone {bodies}, not {self.backbone}"
         if self.shift is not None and self.backbone in WITHOUT_SHIFT:
-            raise ValueError(f"shift: {self.backbone} has no residual branches to shift in")
+            yield f"shift: {self.backbone} has no residual branches to shift in"
         if self.system is not None:
-            self._check_system(self.system)
-        self._check_sections()
+            yield from self._system_misfits(self.system)
+        yield from self._section_misfits()
         if self.stream == "flow" and self.backbone not in TAKES_FLOW:
             bodies = " or ".join(TAKES_FLOW)
-            raise ValueError(f"stream flow belongs to backbone {bodies}, not {self.backbone}")
+            yield f"stream flow belongs to backbone {bodies}, not {self.backbone}"
         if self.statistics != "own":
-            self._check_statistics()
+            yield from self._statistics_misfits()
         if self.weights is not None and self.backbone not in WITH_WEIGHTS:
-            raise ValueError(
+            yield (
                 f"weights: there are none of ImageNet for backbone {self.backbone}\n"
                 "set model.weights to null to start from random ones, or name others by model.init"
             )
         if self.weights is not None and self.init is not None:
-            raise ValueError(
-                "weights and init exclude each other: a network starts from one of them"
-            )
-        return self
+            yield ("weights and init exclude each other: a network starts from one of them")
 
-    def _check_sections(self) -> None:
-        """Refuse a section of another backbone."""
+    def _section_misfits(self) -> Iterator[str]:
         for name, section, bodies in (
             ("slowfast", self.slowfast, get_args(SlowFastBackbone)),
             ("smallbig", self.smallbig, get_args(SmallBigBackbone)),
         ):
             if section != type(section)() and self.backbone not in bodies:
-                raise ValueError(
-                    f"{name} belongs to backbone {' or '.join(bodies)}, not {self.backbone}"
-                )
+                yield f"{name} belongs to backbone {' or '.join(bodies)}, not {self.backbone}"
         if self.smallbig.extra and self.shift is not None:  # it would see one frame of maxima
-            raise ValueError("smallbig.extra and shift exclude each other")
+            yield "smallbig.extra and shift exclude each other"
 
-    def _check_statistics(self) -> None:
+    def _statistics_misfits(self) -> Iterator[str]:
         if self.backbone not in NORMALISED_ANEW:
             bodies = " or ".join(NORMALISED_ANEW)
-            raise ValueError(
+            yield (
                 f"statistics {self.statistics} belongs to backbone {bodies}, not {self.backbone}"
             )
         if self.system == "tpn":
-            raise ValueError(f"statistics {self.statistics} has no effect: system tpn has them")
+            yield f"statistics {self.statistics} has no effect: system tpn has them"
 
-    def _check_system(self, system: System) -> None:
+    def _system_misfits(self, system: System) -> Iterator[str]:
         if self.backbone not in BODIES[system]:
             bodies = " or ".join(BODIES[system])
-            raise ValueError(f"system {system} belongs to backbone {bodies}, not {self.backbone}")
+            yield f"system {system} belongs to backbone {bodies}, not {self.backbone}"
         has_shift = self.shift is not None and system not in SHIFTED
         if has_shift or self.non_local:
             other = "shift" if has_shift else "non_local"
-            raise ValueError(f"system {system} and {other} exclude each other")
+            yield f"system {system} and {other} exclude each other"
         # of two frames both are equally far from their mean: ATFR's border, where each counts 0
         least = 3 if system == "atfr" else 2
         if self.num_frames < least:
-            raise ValueError(
+            yield (
                 f"num_frames ({self.num_frames}) must be at least {least} with system {system}: "
                 "it compares frames"
             )
@@ -305,24 +305,23 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "DataConfig":
-        if self.crop_px > self.short_side_px:
-            raise ValueError(
-                f"crop_px ({self.crop_px}) must be at most short_side_px ({self.short_side_px})"
-            )
-        if self.jitter_px is not None:
-            self._check_jitter(*self.jitter_px)
-        given = {name for name, value in self if isinstance(value, GeneratedConfig)}
-        for name in sorted(given ^ ({self.dataset} & set(get_args(GeneratedName)))):
-            raise ValueError(f"a `{name}` section belongs to `dataset: {name}`, and to it alone")
+        refuse(self._misfits())
         return self
 
-    def _check_jitter(self, least: int, most: int) -> None:
+    def _misfits(self) -> Iterator[str]:
+        if self.crop_px > self.short_side_px:
+            yield f"crop_px ({self.crop_px}) must be at most short_side_px ({self.short_side_px})"
+        if self.jitter_px is not None:
+            yield from self._jitter_misfits(*self.jitter_px)
+        given = {name for name, value in self if isinstance(value, GeneratedConfig)}
+        for name in sorted(given ^ ({self.dataset} & set(get_args(GeneratedName)))):
+            yield f"a `{name}` section belongs to `dataset: {name}`, and to it alone"
+
+    def _jitter_misfits(self, least: int, most: int) -> Iterator[str]:
         if self.train_crop != "random":
-            raise ValueError(f"jitter_px belongs to `train_crop: random`, not {self.train_crop}")
+            yield f"jitter_px belongs to `train_crop: random`, not {self.train_crop}"
         if not self.crop_px <= least <= most:
-            raise ValueError(
-                f"jitter_px ({least}, {most}) must rise from at least crop_px ({self.crop_px})"
-            )
+            yield f"jitter_px ({least}, {most}) must rise from at least crop_px ({self.crop_px})"
 
     @property
     def generated(self) -> GeneratedConfig | None:
@@ -438,63 +437,66 @@ class OptimConfig(Section):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "OptimConfig":
+        refuse(self._misfits())
+        return self
+
+    def _misfits(self) -> Iterator[str]:
         if list(self.milestones_epochs) != sorted(set(self.milestones_epochs)):
-            raise ValueError(f"milestones_epochs {self.milestones_epochs} must rise")
+            yield f"milestones_epochs {self.milestones_epochs} must rise"
         if self.milestones_epochs and self.schedule != "step":
-            raise ValueError("milestones_epochs belong to `schedule: step`")
+            yield "milestones_epochs belong to `schedule: step`"
         if self.policy != "plain" and self.optimizer != "sgd":
-            raise ValueError(f"policy: {self.policy} belongs to `optimizer: sgd`")
+            yield f"policy: {self.policy} belongs to `optimizer: sgd`"
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
-            raise ValueError("nesterov belongs to `optimizer: sgd` with momentum above 0")
+            yield "nesterov belongs to `optimizer: sgd` with momentum above 0"
         if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"accumulate ({self.accumulate}) must divide batch_size ({self.batch_size})"
-            )
+            yield f"accumulate ({self.accumulate}) must divide batch_size ({self.batch_size})"
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(
+            yield (
                 f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})\n"
                 "set optim.warmup_epochs below optim.epochs; 0 is without a warm-up"
             )
-        return self
 
     @model_validator(mode="after")
     def _has_effect(self, info: ValidationInfo) -> "OptimConfig":
         """Refuse keys that would have no effect; a run's own recipe is read as it was."""
-        if info.context != WRITTEN:
-            return self
+        if info.context == WRITTEN:
+            refuse(self._without_effect())
+        return self
+
+    def _without_effect(self) -> Iterator[str]:
         late = [epoch for epoch in self.milestones_epochs if epoch >= self.epochs]
         if late:
-            raise ValueError(
+            yield (
                 f"milestones_epochs {self.milestones_epochs}: the run ends before {late[0]}, "
                 f"epochs is {self.epochs}\n"
                 "inherited milestones follow optim.epochs by themselves; written ones must be less"
             )
         if self.milestones_epochs and self.milestones_epochs[0] < self.warmup_epochs:
-            raise ValueError(
+            yield (
                 f"milestones_epochs {self.milestones_epochs}: the first comes before the end of "
                 f"the warm-up, warmup_epochs is {self.warmup_epochs}"
             )
         if self.patience_epochs is not None and self.patience_epochs >= self.epochs:
-            raise ValueError(
+            yield (
                 f"patience_epochs ({self.patience_epochs}) has no effect: epochs is {self.epochs}"
             )
         if not self.decay_norms and (self.optimizer, self.policy) != ("sgd", "plain"):
             spares = self.optimizer if self.optimizer != "sgd" else f"policy {self.policy}"
-            raise ValueError(f"decay_norms (false) has no effect: {spares} spares norms by itself")
+            yield f"decay_norms (false) has no effect: {spares} spares norms by itself"
         if not self.decay_norms and self.frozen_norms == "all":
-            raise ValueError("decay_norms (false) has no effect: frozen_norms is all")
+            yield "decay_norms (false) has no effect: frozen_norms is all"
         if not self.warmup_epochs and (self.warmup_from or self.warmup_by != "step"):
             key = "warmup_from" if self.warmup_from else "warmup_by"
-            raise ValueError(
+            yield (
                 f"{key} ({getattr(self, key)}) has no effect: warmup_epochs is 0\n"
                 f"set optim.warmup_epochs, or leave out optim.{key}"
             )
-        if self.warmup_by == "epoch" and not self.warmup_from:
-            raise ValueError(
+        elif self.warmup_by == "epoch" and not self.warmup_from:
+            yield (
                 "warmup_by (epoch) with warmup_from at 0: the first epoch would train at a "
                 "learning rate of 0\nset optim.warmup_from, to 0.1 for example"
             )
-        return self
 
 
 class Recipe(Section):
@@ -512,57 +514,53 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self, info: ValidationInfo) -> "Recipe":
+        refuse(self._misfits(is_written=info.context == WRITTEN))
+        return self
+
+    def _misfits(self, *, is_written: bool) -> Iterator[str]:
         if self.test.crop_px > self.data.short_side_px:
-            raise ValueError(
+            yield (
                 f"test.crop_px ({self.test.crop_px}) must be at most "
                 f"data.short_side_px ({self.data.short_side_px})"
             )
         if self.data.flow != "dis" and self.model.stream != "flow":
-            raise ValueError(
+            yield (
                 f"data.flow ({self.data.flow}) has no effect: model.stream is {self.model.stream}"
             )
         if self.data.rand_augment is not None and self.model.stream == "flow":
-            raise ValueError("data.rand_augment is of pictures: model.stream is flow")
-        if info.context == WRITTEN:
-            self._check_mixing()
+            yield "data.rand_augment is of pictures: model.stream is flow"
+        if is_written:
+            yield from self._mixing_misfits()
         generated = self.data.generated
         if self.test.split == "test" and (generated is None or "test" not in generated.splits):
-            raise ValueError(
-                f"test.split (test): data set {self.data.dataset} has the splits train and val"
-            )
-        if info.context == WRITTEN and self.optim.policy == "tsm" and self.model.system == "trn":
-            raise ValueError("optim.policy (tsm) has no rule for the classifier of system trn")
+            yield f"test.split (test): data set {self.data.dataset} has the splits train and val"
+        if is_written and self.optim.policy == "tsm" and self.model.system == "trn":
+            yield "optim.policy (tsm) has no rule for the classifier of system trn"
+        yield from self._sampling_misfits()
+        if self.model.num_classes is None and self.data.dataset != "folder":
+            yield f"model.num_classes: null is for data.dataset folder, not {self.data.dataset}"
+        if problem := self.without_spread(self.optim.batch_size // self.optim.accumulate):
+            yield problem
+
+    def _sampling_misfits(self) -> Iterator[str]:
         allowed, most_frames = sampling_limits(self.data.sampling)
         if self.test.clips not in allowed:
-            raise ValueError(
+            yield (
                 f"test.clips ({self.test.clips}) must be {' or '.join(map(str, allowed))} "
                 f"with data.sampling {self.data.sampling}"
             )
-        if self.model.num_classes is None and self.data.dataset != "folder":
-            raise ValueError(
-                f"model.num_classes: null is for data.dataset folder, not {self.data.dataset}"
-            )
         most_frames //= self.model.view.num_positions // self.model.num_frames
         if self.model.num_frames > most_frames:
-            raise ValueError(
+            yield (
                 f"model.num_frames ({self.model.num_frames}) must be at most {most_frames} with "
                 f"data.sampling {self.data.sampling}"
             )
-        return self
 
-    def _check_mixing(self) -> None:
+    def _mixing_misfits(self) -> Iterator[str]:
         for key in ("mixup_alpha", "cutmix_alpha"):
             alpha = getattr(self.loss, key)
             if alpha is not None and self.optim.batch_size == self.optim.accumulate:
-                raise ValueError(
-                    f"loss.{key} ({alpha}) has no effect: a part of a batch is one video"
-                )
-
-    @model_validator(mode="after")
-    def _batch_has_a_spread(self) -> "Recipe":
-        if problem := self.without_spread(self.optim.batch_size // self.optim.accumulate):
-            raise ValueError(problem)
-        return self
+                yield f"loss.{key} ({alpha}) has no effect: a part of a batch is one video"
 
     def without_spread(self, num_videos: int) -> str | None:
         """Message where so many videos at a time show batch norms a single value; else None."""

@@ -167,6 +167,42 @@ def test_what_would_have_no_effect_is_refused(problems, overrides, line, hint):
     assert hints == ([hint] if hint else [])
 
 
+@pytest.mark.parametrize(
+    ("overrides", "lines"),
+    [
+        (
+            ["optim.accumulate=5", "optim.warmup_epochs=500", "optim.optimizer=adamw"],
+            [
+                "--set: optim.accumulate (5) must divide batch_size (48)",
+                "--set: optim.warmup_epochs (500.0) must be less than epochs (100)",
+                "--set optim.optimizer: optim.policy: tsm belongs to `optimizer: sgd`",
+            ],
+        ),
+        (
+            ["test.crop_px=300", "test.clips=2", "data.flow=tvl1"],
+            [
+                "--set: data.flow (tvl1) has no effect: model.stream is rgb",
+                "--set: test.clips (2) must be 1 or 10 with data.sampling dense",
+                "--set: test.crop_px (300) must be at most data.short_side_px (256)",
+            ],
+        ),
+        (
+            ["model.non_local=true", "model.system=tea", "model.stream=flow"],
+            [
+                "--set: model.stream flow belongs to backbone r2plus1d_34",
+                "--set: model.system tea and shift exclude each other",
+                "--set: model.system tea belongs to backbone res2net",
+            ],
+        ),
+    ],
+)
+def test_rules_of_a_section_that_are_broken_are_told_at_once(problems, overrides, lines):
+    told, _ = problems("k400/stsm_r50_8f", overrides)
+    assert len(told) == len(lines)
+    for line in lines:
+        assert any(one.startswith(line) for one in told)
+
+
 def test_a_run_s_own_recipe_is_read_whatever_it_says(write):
     recipe = load_recipe("k400/stsm_r50_8f").recipe
     late = recipe.optim.model_copy(update={"milestones_epochs": (40, 800)})
