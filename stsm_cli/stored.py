@@ -337,7 +337,8 @@ def first_problem(error: ValidationError) -> str:
     """The first problem in words: the dotted key, then the rule."""
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    rule = first["msg"].partition("\n")[0]  # of a recipe's several
+    return f"{where}: {rule}" if where else rule
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from stsm_cli.cli.options import Data, DecoderName, Device, Json, Nproc, Overrid
 from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.train import print_result
 from stsm_cli.printable import counted
+from stsm_cli.progress import SILENT
 
 if TYPE_CHECKING:
     from stsm_cli.engine.runlog import RunFolder
@@ -167,7 +168,7 @@ def evaluate(
             device=where,
             workers=choose_workers(workers),
             decoder=reader,
-            progress=output.current(),
+            progress=output.current() if world.is_main else SILENT,
         )
     if world.is_main:
         origin = subject.folder.path if subject.folder else subject.called

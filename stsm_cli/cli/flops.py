@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from stsm_cli.cli import output
 from stsm_cli.cli.flops_result import CEILING, Answer, Question, answer_record, print_answer
 from stsm_cli.cli.options import Data, Json
-from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX
+from stsm_cli.config.kinds import MAX_CLASSES, MAX_FRAMES, MAX_PX, rules
 from stsm_cli.config.notation import parse_alpha, parse_dims
 from stsm_cli.config.schema import (
     Backbone,
@@ -171,7 +171,7 @@ def _question(
     try:
         network = ModelConfig.model_validate(own.model_dump(exclude_unset=True) | edits)
     except ValidationError as error:
-        rule = error.errors()[0]["msg"].removeprefix("Value error, ")
+        rule, _ = rules(error.errors()[0]["msg"])[0]
         raise UsageError(f"--frames: {rule}") from None
     shift = own.shift or STSM
     if _with_rule(shift, TSM) == shift:

@@ -1,5 +1,6 @@
 """The table of a sweep that fills in while its runs go on, side by side or one by one."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from stsm_cli.cli.output import Output, can_draw
-from stsm_cli.printable import counted
+from stsm_cli.printable import counted, harmless, one_line
 from stsm_cli.progress import Bar, is_warning
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class LiveTable:
         if self._live is None:
             self.output.message(text)
         else:
-            self._live.console.print(text)
+            self._live.console.print(harmless(one_line(text)), soft_wrap=True)
 
     def news(self, run: "Run", news: tuple[float, str]) -> None:
         """A run has got on: the share that is done, and a line about now; or it warns."""
@@ -170,8 +171,9 @@ class LiveTable:
 
     def _warn(self, run: "Run", line: str) -> None:
         """Say what a run warns of, and of what several warn once."""
-        if line not in self._warned:
-            self._warned.add(line)
+        known = re.sub(r"epoch \d+", "epoch", line)  # a broken video is met in each
+        if known not in self._warned:
+            self._warned.add(known)
             text = line.removeprefix("warning: ")
             self.message(f"warning: {run.row.name}, seed {run.seed}: {text}")
 

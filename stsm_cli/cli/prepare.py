@@ -69,16 +69,15 @@ class DataSets(TyperGroup):
     def _behind_options(self, words: Sequence[str]) -> int:
         """The place of the first word that is neither an option nor its value."""
         options = [one for command in self.commands.values() for one in command.params]
-        alone = {"--help"} | {
+        with_value = {
             name
             for option in options
-            if getattr(option, "is_flag", False) or getattr(option, "count", False)
-            for name in (*option.opts, *option.secondary_opts)
+            if not (getattr(option, "is_flag", False) or getattr(option, "count", False))
+            for name in option.opts
         }
         place = 0
         while place < len(words) and words[place].startswith("-"):
-            word = words[place] if words[place].startswith("--") else words[place][:2]
-            place += 1 if word in alone or "=" in word else 2
+            place += 2 if words[place] in with_value else 1
         return place
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401

@@ -43,7 +43,7 @@ NumVideos = Annotated[int, Field(gt=0, le=10_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 
-BETWEEN = "\n\n"
+BETWEEN = "\n\n"  # two problems; a line feed is between one and its cure
 
 PartName = Annotated[str, Field(min_length=1, max_length=250)]
 FilePath = Annotated[str, AfterValidator(_check_path)]
@@ -54,11 +54,17 @@ Stream = Literal["rgb", "flow"]
 FlowMethod = Literal["dis", "farneback", "tvl1"]
 
 
+def rules(message: str) -> list[tuple[str, str | None]]:
+    """The problems in pydantic's message of a broken rule: each, and its cure where one is told."""
+    told = (one.partition("\n") for one in message.removeprefix("Value error, ").split(BETWEEN))
+    return [(rule, hint or None) for rule, _, hint in told]
+
+
 def refuse(problems: Iterable[str]) -> None:
-    """Raise one error of all `problems`; a cure stands in a problem's second line.
+    """Raise one error of all `problems`, which `rules` takes apart.
 
     Raises:
-        ValueError: There are problems; `BETWEEN` two of them.
+        ValueError: There are problems.
     """
     if told := BETWEEN.join(problems):
         raise ValueError(told)

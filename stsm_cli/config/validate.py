@@ -10,7 +10,7 @@ from typing import get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from stsm_cli.config.kinds import BETWEEN, Section
+from stsm_cli.config.kinds import Section, rules
 from stsm_cli.config.schema import Recipe
 from stsm_cli.config.yaml_strict import Located, shown
 from stsm_cli.errors import RecipeError
@@ -84,9 +84,8 @@ def _problems(item: ErrorDetails, tree: Located) -> Iterator[_Problem]:
     elif kind == "missing":
         yield f"{found.where}: {key}: {_RULES[kind]}", None
     elif kind == "value_error":
-        for told in item["msg"].removeprefix("Value error, ").split(BETWEEN):
-            rule, _, hint = told.partition("\n")
-            yield _broken_rule(tree, path, rule), hint or None
+        for rule, hint in rules(item["msg"]):
+            yield _broken_rule(tree, path, rule), hint
     else:
         rule = _RULES.get(kind) or _shortened(item["msg"].replace("Input should be", "must be"))
         got = shown(found.plain())

@@ -98,6 +98,7 @@ def score_split(
             class_orders=class_orders(recipe, manifest.classes, test, mirror),
             advance=advance,
         )
+    reasons = [reason for part in gather_objects(reasons) for reason in part]
     if reasons:  # a disk that fails shows here first
         lost = f"{counted(len(reasons), 'video')} did not decode and count as wrong"
         progress.message(f"warning: {label}: {lost}, the first: {reasons[0]}")

@@ -81,7 +81,7 @@ def run_test(
     """Evaluate on the split of the protocol; a run folder keeps it as `eval-<protocol>.json`.
 
     Beside it stand the scores, as `eval-<protocol>.npz`. An earlier test of other videos is kept
-    as `other-<hash of its split's name>-eval-<protocol>`.
+    as `other-<hash of their list>-eval-<protocol>`.
 
     Args:
         subject: What to test, and how.
@@ -234,18 +234,28 @@ def _keep(subject: Trained, tested: Evaluation, progress: Progress) -> None:
         _set_aside(path, tested.result)
         write_scores(path.with_name(f"{path.name}.npz"), tested)
         write_result(path.with_name(f"{path.name}.json"), tested.result)
-    except (OSError, StsmError) as error:  # the numbers are worth more than the file
+    except StsmError as error:  # the numbers are worth more than the file
         progress.message(f"warning: {error}")
 
 
 def _set_aside(path: Path, result: Result) -> None:
-    """Give the files of an earlier test under this protocol, of other videos, another name."""
-    if not (file := path.with_name(f"{path.name}.json")).is_file():
-        return
-    with suppress(CheckpointError):  # what is damaged gives way
+    """Give the files of an earlier test under this protocol, of other videos, another name.
+
+    Raises:
+        StsmError: They cannot be renamed.
+    """
+    file = path.with_name(f"{path.name}.json")
+    try:
         earlier, _ = read_stored(file, Result, "a result", CheckpointError)
-        if earlier.split_id != result.split_id:
-            name = f"other-{sha256(str(earlier.split_id).encode()).hexdigest()[:8]}-{path.name}"
-            for ending in ("npz", "json"):
-                if (old := path.with_name(f"{path.name}.{ending}")).is_file():
-                    old.replace(path.with_name(f"{name}.{ending}"))
+    except CheckpointError:  # none, or damaged: it gives way
+        return
+    theirs, ours = ((one.split_id, one.list_sha256) for one in (earlier, result))
+    if all(None in pair or pair[0] == pair[1] for pair in zip(theirs, ours, strict=True)):
+        return
+    aside = path.with_name(f"other-{sha256(repr(theirs).encode()).hexdigest()[:8]}-{path.name}")
+    try:
+        for ending in ("npz", "json"):
+            with suppress(FileNotFoundError):
+                path.with_name(f"{path.name}.{ending}").replace(f"{aside}.{ending}")
+    except OSError as error:
+        raise StsmError(f"{file}: cannot be renamed ({error.strerror})") from None

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stsm_cli.config.kinds import rules
 from stsm_cli.config.load import describe, load_recipe, recipe_names
 from stsm_cli.config.run_identity import init_sha256
 from stsm_cli.config.schema import Recipe
@@ -304,7 +305,7 @@ def edit_protocol(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        rule = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        rule = rules(first["msg"])[0][0].replace("Input should be", "must be")
         problem = f"{where} {rule}, got {first['input']}" if where else rule
         raise UsageError(f"the protocol does not fit the recipe: {problem}") from None
 

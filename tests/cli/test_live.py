@@ -114,9 +114,11 @@ def test_a_run_tells_seldom(monkeypatch):
 def test_a_warning_of_a_run_is_told_once_and_other_messages_are_not(live, sweep, capsys):
     for run in sweep.runs[:2]:
         progress = RunProgress(4, 0, partial(live.news, run))
-        progress.message("warning: a: 1 video does not decode")
+        for epoch in (1, 12):
+            progress.message(f"warning: validating epoch {epoch}: 1 video did not decode")
         progress.message("a CPU of 2 threads")
-    line = f"warning: {sweep.runs[0].row.name}, seed 0: a: 1 video does not decode"
+    row = sweep.runs[0].row.name
+    line = f"warning: {row}, seed 0: validating epoch 1: 1 video did not decode"
     assert capsys.readouterr() == ("", f"{line}\n")
 
 
@@ -180,8 +182,10 @@ def test_on_a_terminal_it_is_drawn_on_stderr_and_wiped(sweep, monkeypatch, capsy
     monkeypatch.setenv("TERM", "xterm")
     with LiveTable(sweep, load_paper_table(1), 7, Output()) as live:
         live.news(sweep.runs[0], (0.5, "epoch 1/6  loss 2.5"))
+        live.news(sweep.runs[0], (0.5, "warning: \x1b]0;a name\nof two lines.mp4"))
     out, err = capsys.readouterr()
     assert out == ""
+    assert r"warning: 0, seed 0: \u001b]0;a name\nof two lines.mp4" in err
     for text in ("Table 1: Share α", "seed 0: 50%", "0, seed 0: epoch 1/6  loss 2.5", "0 of 7"):
         assert text in err
 

@@ -327,6 +327,14 @@ def test_options_may_stand_anywhere(name, capsys):
             ],
         ),
         (
+            ["--quik", "folder", "x"],
+            ["error: no such option: --quik", "hint: did you mean --quick or --quiet or"],
+        ),
+        (
+            ["--", "floder", "x"],
+            [f"error: DATASET: must be {EITHER}, got 'floder'", "hint: did you mean folder?"],
+        ),
+        (
             ["folder", "x", "--val-shar"],
             ["error: no such option: --val-shar", "hint: did you mean --val-share?"],
         ),

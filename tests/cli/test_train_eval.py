@@ -139,6 +139,7 @@ def test_a_broken_test_video_is_listed(here, trained, capsys):
         (["eval", "--checkpoint", "x.pt"], 2, "--checkpoint x.pt: needs a recipe"),
         (["eval", "synth/stsm", "--checkpoint", "x.pt"], 1, "x.pt: no such file of weights"),
         (["eval", "--crops", "4"], 2, "the protocol does not fit the recipe: test.crops"),
+        (["eval", "--protocol", "synth-1x3@99-test"], 2, "test.crop_px (99) must be at most"),
         (["train", "k400/tsn_r50_8f", "--data", "empty"], 1, "empty/manifest"),
         (["eval", "--device", "abacus"], 2, "--device abacus: not available here"),
         (["eval", "--decoder", "eyes"], 2, "--decoder: 'eyes' is not available here"),

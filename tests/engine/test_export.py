@@ -29,7 +29,8 @@ MORE = [
     {"backbone": "slow_resnet_small", "shift": SHIFT},
 ]
 WITH_MORE = {config["backbone"] for config in MORE} - {"slowfast_resnet_small"}  # is refused there
-NETWORKS = [*({"backbone": name} for name in FOR_SMALL_FRAMES if name not in WITH_MORE), *MORE]
+PLAIN = ["resnet_small", *(name for name in FOR_SMALL_FRAMES if name not in WITH_MORE)]
+NETWORKS = [*({"backbone": name} for name in PLAIN), *MORE]
 old_torch = pytest.mark.xfail(
     torch.__version__.startswith("2.6."),
     reason="torch 2.6's exporter makes no ONNX of most networks",

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
@@ -57,21 +59,48 @@ def test_videos_of_another_split_are_told(small_run, monkeypatch, trained_with, 
     assert [text.startswith(told) for text in said] == [True] * warned
 
 
-def test_an_earlier_test_of_other_videos_is_kept(small_run):
+@pytest.mark.parametrize("other", [{"split_id": "1b2c"}, {"list_sha256": "3d4e"}])
+def test_an_earlier_test_of_other_videos_is_kept(small_run, other):
     run(trained(None, None))
     file = small_run.path / "eval-synth-1x1@28.json"
-    first = json.loads(file.read_text()) | {"split_id": "1b2c"}
+    first = json.loads(file.read_text()) | other
     file.write_text(json.dumps(first))
     for _ in range(2):  # again of the same videos: in its place
         result = run(trained(None, None)).result
-    aside = f"other-{sha256(b'1b2c').hexdigest()[:8]}-{file.stem}"
+    known = first["split_id"], first["list_sha256"]
+    aside = f"other-{sha256(repr(known).encode()).hexdigest()[:8]}-{file.stem}"
     names = [f"{stem}{ending}" for stem in (file.stem, aside) for ending in (".json", ".npz")]
     assert sorted(path.name for path in small_run.path.glob("*eval-*")) == names
     assert json.loads((file.with_name(f"{aside}.json")).read_text()) == first
     assert json.loads(file.read_text()) == json.loads(json.dumps(result_record(result)))
-    file.write_text("damaged")
+
+
+@pytest.mark.parametrize("unknown", [{"split_id": None, "list_sha256": None}, "damaged"])
+def test_an_earlier_test_of_no_known_videos_gives_way(small_run, unknown):
     run(trained(None, None))
+    file = small_run.path / "eval-synth-1x1@28.json"
+    text = unknown if unknown == "damaged" else json.dumps(json.loads(file.read_text()) | unknown)
+    file.write_text(text)
+    result = run(trained(None, None)).result
     assert json.loads(file.read_text())["split_id"] == result.split_id
+    assert len([*small_run.path.glob("*eval-*")]) == 2
+
+
+def test_an_earlier_test_that_cannot_be_renamed_stays(small_run, monkeypatch):
+    said = []
+    monkeypatch.setattr(type(SILENT), "message", lambda self, text: said.append(text))
+    run(trained(None, None))
+    file = small_run.path / "eval-synth-1x1@28.json"
+    first = json.dumps(json.loads(file.read_text()) | {"split_id": "1b2c"})
+    file.write_text(first)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert run(trained(None, None)).result.num_videos == 21
+    assert said[-1].endswith(f"{file.name}: cannot be renamed (No space left on device)")
+    assert file.read_text() == first
 
 
 def test_edits_of_the_test_rename_the_result(small_run):
