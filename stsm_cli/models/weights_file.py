@@ -54,6 +54,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
     content = {"model_state": read_caffe2(path)} if is_caffe2(path) else _read_torch(path)
     state = state_dict(content)
     if isinstance(state, dict):
+        state.pop("n_averaged", None)  # of torch's AveragedModel: no weight
         _check_tensors(path, state)
     return content
 

@@ -87,6 +87,13 @@ def test_logs_and_scores_beside_the_weights_are_skipped(new_format, tmp_path, mo
     assert type(found["message_hub"]["log_scalars"]["loss"]).__name__ == "_Placeholder"
 
 
+def test_a_network_s_average_holds_its_weights_alone(tmp_path):
+    average = torch.optim.swa_utils.AveragedModel(torch.nn.Linear(2, 1))
+    torch.save({"state_dict": average.state_dict()}, tmp_path / "a.pth")
+    found = read_pickle(tmp_path / "a.pth")["state_dict"]
+    assert [*found] == ["module.weight", "module.bias"]
+
+
 def test_what_stands_for_getattr_gets_nothing(tmp_path):
     torch.save({"meta": Malicious(getattr, "text", "upper")}, tmp_path / "a.pth")
     assert not callable(read_pickle(tmp_path / "a.pth")["meta"])
