@@ -227,7 +227,7 @@ def test_both_budgets_have_a_section_the_longer_one_first(measure, markdown):
 
 def test_notes_of_the_ablation_are_shown(measure, markdown):
     text = markdown(measure("spatiotemporal", lambda run: 70))
-    assert "Note: The paper's rows start from MMAction2's TSM checkpoint" in text
+    assert "Note: The paper's own rows start from MMAction2's TSM checkpoint" in text
 
 
 def test_without_reversed_classes_there_is_no_pair_accuracy(measure, tmp_path):
