@@ -39,7 +39,6 @@ REFUSED = ("atfr",)
 """Systems whose computation depends on the videos."""
 IN_ONNX = [
     {"backbone": "slowfast_resnet_small"},
-    {"backbone": "resnet_small", "system": "tdn"},
     {"backbone": "resnet_small", "system": "selfy"},
 ]
 
