@@ -280,16 +280,16 @@ def read_stored(
 
 
 def read_lines(
-    path: Path, kind: type[Kind], what: str, error: type[StsmError], hint: str | None = None
+    path: Path, kind: type[Kind], what: str, error: type[StsmError]
 ) -> list[tuple[Kind, dict[str, Any]]]:
     """The same of each line of a file but for the last, of which a kill may have left half.
 
     Raises:
         StsmError: As `read_stored`; names the line, too.
     """
-    lines = _content(path, error, hint).split(b"\n")[:-1]
+    lines = _content(path, error, None).split(b"\n")[:-1]
     return [
-        _parse(line, kind, f"{path}:{number}: not {what}", error, hint)
+        _parse(line, kind, f"{path}:{number}: not {what}", error, None)
         for number, line in enumerate(lines, start=1)
     ]
 
@@ -341,8 +341,9 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {rule}" if where else rule
 
 
-def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of a proportion, as fractions (E. B. Wilson, 1927)."""
+    z = 1.959964  # the normal distribution has 95 % within as many standard deviations
     share, spread = correct / total, z * z / total
     centre = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))

@@ -3,7 +3,16 @@ import shlex
 
 import pytest
 
-from stsm_cli.printable import command_line, counted, csv_cell, either, harmless, one_line, size
+from stsm_cli.printable import (
+    command_line,
+    counted,
+    csv_cell,
+    either,
+    harmless,
+    markdown,
+    one_line,
+    size,
+)
 
 NASTY = "\x1b[2Ja\x07\r\n\tb\x9bc\u202ed\u2028e\udce9f é"
 
@@ -66,3 +75,7 @@ def test_one_of_some():
         "a or b",
         "a, b or c",
     ]
+
+
+def test_a_table_in_markdown():
+    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

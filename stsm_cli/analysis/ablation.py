@@ -7,7 +7,7 @@ own in place of the base, or two: of RGB and of optical flow, whose scores are f
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
@@ -236,6 +236,11 @@ class Sweep:
     def rows(self) -> tuple[Row, ...]:
         """The rows that are run, in the table's order."""
         return tuple({run.row.name: run.row for run in self.runs}.values())
+
+    def missing(self, recorded: Container[str]) -> list[Run]:
+        """The streams of the runs whose recipes' hashes are not among `recorded`."""
+        runs = (run for run in self.runs if run.recipe_hash not in recorded)
+        return [stream for run in runs for stream in run.streams]
 
     def command_of(self, row: Row) -> str:
         """The command that repeats a row of the sweep."""

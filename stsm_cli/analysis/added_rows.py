@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stsm_cli.analysis.ablation import command_words, load_ablation
-from stsm_cli.analysis.cells import adds, joined, markdown, mega
+from stsm_cli.analysis.cells import adds, joined, mega
 from stsm_cli.analysis.contrast import contrast_of
 from stsm_cli.analysis.planned import OTHER_SEEDS, PRIMARY_ROWS, runs_of
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
@@ -14,6 +14,7 @@ from stsm_cli.analysis.statistics import Spread
 from stsm_cli.analysis.summary import LABELS
 from stsm_cli.analysis.template import fill
 from stsm_cli.config.schema import DatasetName
+from stsm_cli.printable import markdown
 
 DATASET: DatasetName = "order"
 _HEAD = ["row", "top-1", "spread", "seeds", "in pair", "multiply-adds", "parameters"]

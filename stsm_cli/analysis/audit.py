@@ -11,11 +11,11 @@ from itertools import count
 from pathlib import Path
 
 from stsm_cli.analysis.audit_order import measured_order, printed_order
-from stsm_cli.analysis.cells import markdown
 from stsm_cli.analysis.finding import KINDS, Finding
 from stsm_cli.analysis.records import write_whole
 from stsm_cli.analysis.statements import findings, load_section, note_of, section_files
 from stsm_cli.analysis.template import fill
+from stsm_cli.printable import markdown
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Numbers as the cells of a table write them, and the table as Markdown."""
+"""Numbers as the cells of a table write them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 
 def adds(macs: int) -> str:
@@ -19,9 +19,3 @@ def mega(params: int) -> str:
 def joined(texts: Iterable[str | None]) -> str:
     """The different texts of several rows or runs; empty where there is none."""
     return ", ".join(dict.fromkeys(text for text in texts if text is not None))
-
-
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, without a line break at its end."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -53,10 +53,9 @@ def count(model: ModelConfig) -> Counted:
 
     It is counted without the shift, which adds nothing (test_counted.py) and takes longer.
     """
-    bare = model.model_copy(update={"weights": None, "init": None})
-    plain = bare.model_copy(update={"shift": None})
+    plain = model.without_start(shift=None)
     train, test = (model_cost(plain, size_px=size) for size in (TRAIN_CROP_PX, TEST_CROP_PX))
-    return Counted(train.macs, test.macs, train.params, _sites(bare))
+    return Counted(train.macs, test.macs, train.params, _sites(model.without_start()))
 
 
 @lru_cache

@@ -124,7 +124,7 @@ def mean_macs(model: nn.Module, views: Iterable[Tensor]) -> tuple[float, int]:
 def count_cost(config: ModelConfig, *, size_px: int) -> Cost:
     """The cost of one view of `size_px`² pixels in the network of `config`, counted now."""
     with torch.device("meta"):
-        model = build_model(config.model_copy(update={"weights": None, "init": None})).eval()
+        model = build_model(config.without_start()).eval()
         videos = torch.empty(1, *model.view.shape(size_px))
     return measure_cost(model, videos)
 

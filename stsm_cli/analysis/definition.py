@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from stsm_cli.config.yaml_strict import Located, read_yaml, shown
+from stsm_cli.config.yaml_strict import read_yaml, shown
 from stsm_cli.errors import RecipeError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -24,7 +24,7 @@ def read_definition(path: Path, kind: type[Model]) -> Model:
         content = kind.model_validate_json(json.dumps(tree.plain()))  # JSON: lists become tuples
     except ValidationError as error:
         problems += [
-            f"{_place(tree, item['loc'])}: {'.'.join(map(str, item['loc']))}: {item['msg']}, "
+            f"{tree.nearest(item['loc']).where}: {'.'.join(map(str, item['loc']))}: {item['msg']}, "
             f"got {shown(item['input'])}"
             for item in error.errors()
         ]
@@ -39,13 +39,4 @@ def place(path: Path, keys: tuple[int | str, ...]) -> str:
     Raises:
         RecipeError: The file cannot be read, or is not YAML.
     """
-    return _place(read_yaml(path, str(path), []), keys)
-
-
-def _place(tree: Located, keys: tuple[int | str, ...]) -> str:
-    for key in keys:
-        try:
-            tree = tree.value[key]
-        except (KeyError, IndexError, TypeError):
-            break
-    return tree.where
+    return read_yaml(path, str(path), []).nearest(keys).where

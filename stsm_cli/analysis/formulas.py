@@ -134,8 +134,7 @@ def implied_classes(network: PaperNetwork, table: int) -> int:
 
 def of_recipe(name: str, *, size: int = TRAIN_CROP_PX) -> Cost:
     """The cost of a view of `size`² pixels in the network of a shipped recipe without a shift."""
-    bare = {"weights": None, "init": None, "shift": None}
-    return model_cost(load_recipe(name).recipe.model.model_copy(update=bare), size_px=size)
+    return model_cost(load_recipe(name).recipe.model.without_start(shift=None), size_px=size)
 
 
 def _compared(network: PaperNetwork, table: int) -> Comparison:

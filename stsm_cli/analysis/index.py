@@ -11,7 +11,7 @@ from stsm_cli.analysis.ablation import (
     load_ablation,
     table_name,
 )
-from stsm_cli.analysis.cells import joined, markdown
+from stsm_cli.analysis.cells import joined
 from stsm_cli.analysis.comparison import clear_test
 from stsm_cli.analysis.conditions import paper_protocol
 from stsm_cli.analysis.controls import controls, shortfalls
@@ -48,6 +48,7 @@ from stsm_cli.analysis.template import fill
 from stsm_cli.config.schema import DatasetName
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.errors import DataError
+from stsm_cli.printable import markdown
 
 INDEX = "README.md"
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from stsm_cli.analysis.cells import markdown
 from stsm_cli.analysis.controls import by_pair, mean_top1, rows_with_pairs
 from stsm_cli.analysis.planned import SETS
 from stsm_cli.analysis.records import RunRecord, read_records, write_whole
 from stsm_cli.analysis.summary import LABELS
 from stsm_cli.analysis.template import fill
+from stsm_cli.printable import markdown
 
 PAIRS_PAGE = "pairs.md"
 

@@ -12,11 +12,10 @@ from stsm_cli.analysis.cost import Cost, model_cost
 from stsm_cli.analysis.records import RunRecord, finished_among, read_records
 from stsm_cli.analysis.sweep import is_trained
 from stsm_cli.config.generated_sets import GeneratedName
-from stsm_cli.config.load import load_yaml
 from stsm_cli.config.schema import OptimConfig, Recipe, ShiftConfig
+from stsm_cli.data.catalog import known_counts
 from stsm_cli.models.shift_slices import channel_slices, group_sizes
 from stsm_cli.progress import SILENT, Progress
-from stsm_cli.resources import resource_dir
 
 TIMELESS: dict[str, bool | set[str] | dict[str, set[str]]] = {
     "model": {"shift", "dropout", "weights", "init"},
@@ -172,9 +171,7 @@ def num_train_videos(recipe: Recipe) -> int:
     """Training videos of the recipe's data set; those that its card knows to be present."""
     if recipe.data.generated is not None:
         return recipe.data.generated.train
-    card = load_yaml(resource_dir("datasets") / f"{recipe.data.dataset}.yaml")
-    present: int = card["videos"]["train"]["present"]
-    return present
+    return known_counts(recipe.data.dataset)["train"]["present"]
 
 
 def moved_channels(shift: ShiftConfig | None, channels: int, num_sites: int) -> Moved:
@@ -240,13 +237,9 @@ def _cost(row: Row, recipe: Recipe) -> Cost:
 
     Of a system it is as it is: not each has a place for a shift.
     """
-    anyhow: dict[str, ShiftConfig | None] = {
-        "weights": None,
-        "init": None,
-    }  # so networks are counted once
-    if not isinstance(row, SystemRow):
-        anyhow |= {"shift": ShiftConfig()}
-    return model_cost(recipe.model.model_copy(update=anyhow), size_px=recipe.data.crop_px)
+    shift = {} if isinstance(row, SystemRow) else {"shift": ShiftConfig()}
+    network = recipe.model.without_start(**shift)  # so networks are counted once
+    return model_cost(network, size_px=recipe.data.crop_px)
 
 
 def _times(records: Sequence[RunRecord]) -> list[Time]:

@@ -13,9 +13,9 @@ from stsm_cli.analysis.paper import (
     load_paper_table,
 )
 from stsm_cli.config.kinds import Section
-from stsm_cli.config.load import load_recipe, load_yaml
+from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import Backbone, DatasetName, ModelConfig
-from stsm_cli.resources import resource_dir
+from stsm_cli.data.catalog import load_card
 
 NETWORKS: dict[PaperNetwork, tuple[Backbone, bool]] = {
     "r50": ("resnet50", False),
@@ -136,6 +136,6 @@ def reason_networks(paper: PaperCost, reason: Reason) -> tuple[ModelConfig, ...]
 
 def num_classes(dataset: DatasetName) -> int:
     """The classes of a data set, from its card."""
-    card = load_yaml(resource_dir("datasets") / f"{dataset}.yaml")
-    known: int = card["num_classes"]
+    known = load_card(dataset).num_classes
+    assert known is not None  # the paper's data sets state it
     return known

@@ -36,16 +36,6 @@ SMALL = (
     "ten numbers",
 )
 """Probes on at most ten numbers."""
-ORDER_FREE = (
-    "file size",
-    "frame count",
-    "mean colour",
-    "moments",
-    "sorted packets",
-    "one frame",
-    "frames without order",
-)
-"""Probes that a reversal of the video does not change."""
 FOLDS = 5
 GRID = 8  # rows and columns of a frame as `one frame` sees it
 PACKETS = 16  # quantiles of the packets' sizes

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from math import sqrt
-from pathlib import Path
 from statistics import NormalDist, fmean
 from typing import NamedTuple
 
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
-from stsm_cli.analysis.cells import markdown
 from stsm_cli.analysis.probes import FOLDS, GRID, PACKETS, SMALL, Accuracies
 from stsm_cli.analysis.template import fill
 from stsm_cli.data.generated import GENERATED
-from stsm_cli.errors import DataError
-from stsm_cli.stored import STRICT, read_stored
+from stsm_cli.printable import markdown
+from stsm_cli.stored import STRICT
 
 PROBES, PROBES_PAGE = "probes.json", "probes.md"
 LIMIT = 60
@@ -56,15 +54,6 @@ class Told(NamedTuple):
     def mean(self) -> float:
         """Accuracy in percent, mean over the draws."""
         return fmean(self.by_draw)
-
-
-def read_probes(path: Path) -> Probes:
-    """What was kept of probes.
-
-    Raises:
-        DataError: The file cannot be read or holds something else.
-    """
-    return read_stored(path, Probes, "what probes tell", DataError)[0]
 
 
 def told_of(probed: SetProbes) -> list[Told]:

@@ -49,7 +49,7 @@ def receptive_field(config: ModelConfig, *, size_px: int) -> Field:
         config: Of a 2D backbone, without a system and without non-local blocks.
         size_px: Side of the pictures that the network is followed with.
     """
-    bare = config.model_copy(update={"weights": None, "init": None, "num_classes": 1})
+    bare = config.without_start(num_classes=1)
     with torch.device("meta"), torch.no_grad():
         network = build_model(bare).eval()
         frames = torch.empty(config.num_frames, 3, size_px, size_px)

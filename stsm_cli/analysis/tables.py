@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stsm_cli.analysis.ablation import Ablation, Row, ablation_names, load_ablation
-from stsm_cli.analysis.cells import adds, joined, markdown, mega
+from stsm_cli.analysis.cells import adds, joined, mega
 from stsm_cli.analysis.conditions import conditions
 from stsm_cli.analysis.counted import count, paper_model
 from stsm_cli.analysis.paper import PaperRow, PaperTable
@@ -38,6 +38,7 @@ from stsm_cli.analysis.system_cost import (
 )
 from stsm_cli.analysis.template import fill
 from stsm_cli.data.generated import GENERATED
+from stsm_cli.printable import markdown
 
 NOT_RUN, NOT_RUN_YET = "not run", "not run yet"
 TIMELESS = "blind to order"

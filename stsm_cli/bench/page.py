@@ -6,7 +6,7 @@ from itertools import groupby
 from stsm_cli.bench.measured_code import code_hash
 from stsm_cli.bench.record import UNITS, Hardware, Measurement, Table
 from stsm_cli.cores import with_vectors
-from stsm_cli.printable import counted
+from stsm_cli.printable import counted, markdown
 
 HEAD = """# Speed
 
@@ -38,16 +38,13 @@ def machine_name(machine: Hardware) -> str:
 def caption(measured: Measurement) -> str:
     """Command, date and commit, and what else a figure must say."""
     load = "unknown" if measured.load_average is None else f"{measured.load_average:g}"
+    threads = counted(measured.threads, "thread")
     clock = "CPU time" if measured.clock == "cpu" else "time that passed"
     return (
         f"`{measured.command}`, {measured.date[:10]}, commit {measured.commit or 'unknown'}, "
-        f"torch {measured.packages.get('torch', 'unknown')}, {_threads(measured)}, "
+        f"torch {measured.packages.get('torch', 'unknown')}, {threads}, "
         f"load {load} before it began; {counted(measured.rounds, 'round')}, {clock}"
     )
-
-
-def _threads(measured: Measurement) -> str:
-    return counted(measured.threads, "thread")
 
 
 def table_rows(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -69,11 +66,5 @@ def _section(measured: Measurement) -> Iterator[str]:
     for table in measured.tables:
         columns, rows = table_rows(table)
         yield f"**{table.title}**\n"
-        yield from _markdown([columns, ["---"] * len(columns), *rows])
-        yield ""
+        yield f"{markdown(columns, rows)}\n"
     yield from (f"{note}.\n" for note in measured.notes)
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    for row in rows:
-        yield f"| {' | '.join(row)} |"

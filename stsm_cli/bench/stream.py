@@ -62,6 +62,5 @@ def measure_stream(
 
 
 def _network(recipe: Recipe) -> Network:
-    free = {"weights": None, "init": None}
     classes = recipe.model.num_classes or NUM_CLASSES
-    return build_model(recipe.model.model_copy(update={**free, "num_classes": classes}))
+    return build_model(recipe.model.without_start(num_classes=classes))

@@ -82,8 +82,7 @@ class Contestant:
     def stepper(self, device: torch.device) -> Stepper:
         """A new network and its optimiser; its weights do not change what a step takes."""
         torch.manual_seed(self.recipe.seed)
-        without = {"weights": None, "init": None}
-        model = build_model(self.recipe.model.model_copy(update=without)).to(device)
+        model = build_model(self.recipe.model.without_start()).to(device)
         model = model.channels_last() if self.is_channels_last else model
         return Stepper(model, self.recipe, device, self.compile_with)
 

@@ -343,9 +343,7 @@ def _to_do(sweeps: "Sequence[Sweep]", out: Path) -> "list[Recipe]":
     return [
         stream.recipe
         for sweep, recorded in zip(sweeps, known, strict=True)
-        for run in sweep.runs
-        if run.recipe_hash not in recorded
-        for stream in run.streams
+        for stream in sweep.missing(recorded)
     ]
 
 

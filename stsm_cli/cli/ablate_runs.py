@@ -195,10 +195,7 @@ def carry_out(sweep: "Sweep", out: Path, runner: Runner | Submitter) -> list[Pat
     from stsm_cli.analysis.records import finished
     from stsm_cli.analysis.sweep import run_sweep
 
-    recorded = finished(out, sweep)
-    missing = [
-        stream for run in sweep.runs if run.recipe_hash not in recorded for stream in run.streams
-    ]
+    missing = sweep.missing(finished(out, sweep))
     if not missing:
         told = f"{counted(len(sweep.runs), 'run')} recorded in {out / 'records'}, none missing"
         output.current().message(f"nothing to train: {told}; another --out begins anew")

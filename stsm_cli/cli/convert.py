@@ -75,14 +75,11 @@ def convert(
 
 
 def _check(file: Path, source: str | None, out: Path, force: bool) -> None:
-    from stsm_cli.engine.saved_files import check_out
+    from stsm_cli.engine.saved_files import check_is_another, check_out
 
     if source is not None and source not in SOURCES:
         raise UsageError(f"--from must be one of {', '.join(SOURCES)}, got {source!r}")
-    if file.exists() and out.exists() and out.samefile(file):
-        raise UsageError(
-            f"--out {out}: is the file to convert, which stays as it is", hint="choose another name"
-        )
+    check_is_another(file, out, "convert")
     check_out(out, (SAFETENSORS,), force=force)
 
 

@@ -87,7 +87,9 @@ def export(
     if out is None:
         out = Path(f"{_name(subject)}{ONNX}")
         _check_target(out, force, with_preprocessing)
-    _check_is_another(subject, out)
+    from stsm_cli.engine.saved_files import check_is_another
+
+    check_is_another(subject.checkpoint, out, "export")
     _check_has_graph(subject, out, context)
     subject.check()
     if subject.folder is not None:
@@ -132,9 +134,8 @@ def _subject(
         )
     if recipe is not None and source is None:
         raise UsageError(f"--recipe {recipe}: belongs to a file of weights, and none is named")
-    if is_file:
-        return trained(recipe, source, overrides=overrides or (), best=best)
-    return trained(str(source) if source else None, None, overrides=overrides or (), best=best)
+    name = recipe if is_file else str(source) if source else None
+    return trained(name, source if is_file else None, overrides=overrides or (), best=best)
 
 
 def _name(subject: "Trained") -> str:
@@ -161,15 +162,6 @@ def _check_target(out: Path, force: bool, with_preprocessing: bool) -> None:
         from stsm_cli.engine.onnx_session import WRITERS, require_onnx
 
         require_onnx(WRITERS)
-
-
-def _check_is_another(subject: "Trained", out: Path) -> None:
-    """Refuse to replace the weights that are read: what is known of them would be lost."""
-    weights = subject.checkpoint
-    if weights.exists() and out.exists() and out.samefile(weights):
-        raise UsageError(
-            f"--out {out}: is the file to export, which stays as it is", hint="choose another name"
-        )
 
 
 def _check_has_graph(subject: "Trained", out: Path, context: typer.Context) -> None:

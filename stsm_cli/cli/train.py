@@ -310,7 +310,7 @@ def _begun_from(loaded: "LoadedRecipe", init: Path | None, data: Path | None) ->
     if init is None:
         _warn_of_start(loaded.recipe, data)
         return loaded
-    _check_start(loaded.recipe, init, data)
+    _check_start(loaded.recipe, data)
     origins = dict.fromkeys(("model.weights", "model.init"), "--init")
     return replace(loaded, origins=loaded.origins | origins)
 
@@ -320,7 +320,7 @@ def _warn_of_start(recipe: "Recipe", data: Path | None) -> None:
     if recipe.model.init is None:
         return
     try:
-        _check_start(recipe, Path(recipe.model.init), data)
+        _check_start(recipe, data)
     except CheckpointError as error:
         output.current().warn_of(error)
 
@@ -388,8 +388,8 @@ def _epoch_line(measured: Sequence[dict[str, Any]], epochs: int) -> str:
     return f"{text}, {output.duration(left)} left" if left else text
 
 
-def _check_start(recipe: "Recipe", init: Path, data: Path | None) -> None:
-    """Look whether the weights `init` of a new run fit its network; says so as the run does.
+def _check_start(recipe: "Recipe", data: Path | None) -> None:
+    """Look whether the weights that a new run starts from fit its network; says so as it does.
 
     Raises:
         CheckpointError: They do not, or are none.
@@ -398,7 +398,8 @@ def _check_start(recipe: "Recipe", init: Path, data: Path | None) -> None:
     from stsm_cli.engine.fitting import fit_recipe
     from stsm_cli.models.weights_kind import check_weights
 
-    check_weights(init.resolve())
+    assert recipe.model.init is not None
+    check_weights(Path(recipe.model.init))
     root = data or recipe.data.place()
     if has_manifest(root, "train"):
         recipe = fit_recipe(recipe, read_manifest(root, "train")).recipe

@@ -5,7 +5,6 @@ names, as in the recipes of `folder/`. An origin tells what went; `flip` stays a
 tree is validated, for its origin's sake.
 """
 
-from dataclasses import replace
 from typing import get_args
 
 from stsm_cli.config.generated_sets import GeneratedName
@@ -25,7 +24,7 @@ def fit_folder(inherited: Located, merged: Located) -> Located:
         inherited: A recipe's tree.
         merged: The same with a child's, or overrides, merged into it; what these write stays.
     """
-    before, after = _section(inherited, "data"), _section(merged, "data")
+    before, after = inherited.section("data"), merged.section("data")
     old, new = before.get("dataset"), after.get("dataset")
     if old is None or new is None or new.value != FOLDER or old.value == FOLDER:
         return merged
@@ -36,7 +35,7 @@ def fit_folder(inherited: Located, merged: Located) -> Located:
     }
     if (flip := data.get("flip")) is not None and flip is before.get("flip"):
         data |= {"flip": _Open(None, _left_open(flip, str(old.value)))}
-    merged = _with(merged, "data", data)
+    merged = merged.with_section("data", data)
     for section, key, value in (("model", "num_classes", None), ("test", "split", "val")):
         merged = _dropped(inherited, merged, section, key, value, of=str(old.value))
     return merged
@@ -44,10 +43,10 @@ def fit_folder(inherited: Located, merged: Located) -> Located:
 
 def without_open(tree: Located) -> Located:
     """`tree` without the mirroring that `fit_folder` leaves to the folder: no value says so."""
-    data = _section(tree, "data")
+    data = tree.section("data")
     if not isinstance(data.get("flip"), _Open):
         return tree
-    return _with(tree, "data", {key: child for key, child in data.items() if key != "flip"})
+    return tree.with_section("data", {key: child for key, child in data.items() if key != "flip"})
 
 
 def _left_open(flip: Located, of: str) -> str:
@@ -64,20 +63,10 @@ def _dropped(
     inherited: Located, merged: Located, section: str, key: str, value: str | None, *, of: str
 ) -> Located:
     """`merged` with `value` for a key that it took over and that has another one."""
-    children = _section(merged, section)
+    children = merged.section(section)
     if (old := children.get(key)) is None or old.value == value:
         return merged
-    if old is not _section(inherited, section).get(key):  # it was written anew
+    if old is not inherited.section(section).get(key):  # it was written anew
         return merged
     where = f"{old.where}, in place of {old.plain()}, which is of {of}"
-    return _with(merged, section, children | {key: Located(value, where)})
-
-
-def _section(tree: Located, name: str) -> dict[str, Located]:
-    section = tree.value.get(name) if isinstance(tree.value, dict) else None
-    return section.value if section and isinstance(section.value, dict) else {}
-
-
-def _with(tree: Located, name: str, children: dict[str, Located]) -> Located:
-    section = replace(tree.value[name], value=children)
-    return replace(tree, value={**tree.value, name: section})
+    return merged.with_section(section, children | {key: Located(value, where)})

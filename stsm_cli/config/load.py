@@ -158,7 +158,7 @@ def recipe_hash(recipe: Recipe) -> str:
 
 def describe(loaded: LoadedRecipe) -> list[tuple[str, str, str]]:
     """Each value of a recipe: dotted key, value as YAML writes it, origin (or `default`)."""
-    values = _flatten(loaded.recipe.model_dump(mode="json"), "")
+    values = flatten(loaded.recipe.model_dump(mode="json"))
     return [(key, as_yaml(value), _origin(loaded, key)) for key, value in values]
 
 
@@ -169,7 +169,7 @@ def as_yaml(value: Any) -> str:  # noqa: ANN401
 
 def _edits(loaded: LoadedRecipe, own: Located) -> Iterator[str]:
     """Values that differ from the recipe's `own` files."""
-    before = {key: as_yaml(value) for key, value in _flatten(own.plain(), "")}
+    before = {key: as_yaml(value) for key, value in flatten(own.plain())}
     sections = {key.rpartition(".")[0] for key in before}
     for key, value, origin in describe(loaded):
         absent = "" if key in sections else "null"  # as if it were said: most defaults are null
@@ -190,10 +190,11 @@ def _origin(loaded: LoadedRecipe, key: str) -> str:
     return loaded.origins.get(key, "default")
 
 
-def _flatten(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def flatten(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values."""
     for name, value in section.items():
         if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

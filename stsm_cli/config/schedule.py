@@ -6,7 +6,6 @@ was done: `recipes/base/k400.yaml:28, scaled from [40, 80] of 100 epochs`.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from stsm_cli.config.yaml_strict import Located
@@ -24,7 +23,7 @@ def fit_schedule(inherited: Located, merged: Located) -> Located:
         merged: The same with a child's, or overrides, merged into it. What is wrong in it stays as
             it is, for the schema to refuse.
     """
-    before, after = _optim(inherited), dict(_optim(merged))
+    before, after = inherited.section("optim"), dict(merged.section("optim"))
     for key, new in (
         ("milestones_epochs", _milestones(before, after)),
         ("warmup_epochs", _warmup(before, after)),
@@ -33,10 +32,9 @@ def fit_schedule(inherited: Located, merged: Located) -> Located:
     ):
         if new is not None and after[key] is before.get(key):  # else it was written anew
             after[key] = new
-    if after == _optim(merged):
+    if after == merged.section("optim"):
         return merged
-    optim = replace(merged.value["optim"], value=after)
-    return replace(merged, value={**merged.value, "optim": optim})
+    return merged.with_section("optim", after)
 
 
 def fitted(origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -44,11 +42,6 @@ def fitted(origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key, origin in origins.items():
         if found := re.search(", ((scaled from|dropped:|in place of) .*)", origin):
             yield key, found[1]
-
-
-def _optim(tree: Located) -> dict[str, Located]:
-    section = tree.value.get("optim") if isinstance(tree.value, dict) else None
-    return section.value if section and isinstance(section.value, dict) else {}
 
 
 def _milestones(before: dict[str, Located], after: dict[str, Located]) -> Located | None:

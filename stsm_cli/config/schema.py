@@ -271,6 +271,10 @@ class ModelConfig(Section):
             return replace(view, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         return view
 
+    def without_start(self, **changes: object) -> "ModelConfig":
+        """The same network without weights to start from, with `changes`."""
+        return self.model_copy(update={"weights": None, "init": None, **changes})
+
 
 class DataConfig(Section):
     """Which videos, which of their frames, and which part of the picture training sees."""

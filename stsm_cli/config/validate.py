@@ -78,7 +78,7 @@ def _keys(section: type[Section], prefix: str) -> Iterator[str]:
 
 def _problems(item: ErrorDetails, tree: Located) -> Iterator[_Problem]:
     path, kind = item["loc"], item["type"]
-    key, found = ".".join(map(str, path)), _locate(tree, path)
+    key, found = ".".join(map(str, path)), tree.nearest(path)
     if kind == "extra_forbidden":
         yield from _unknown(found, key)
     elif kind == "missing":
@@ -117,7 +117,7 @@ def _broken_rule(tree: Located, path: tuple[int | str, ...], message: str) -> st
     is a shipped file's and another is the user's, at the user's.
     """
     first, prefix = message.split()[0].rstrip(":"), "".join(f"{part}." for part in path)
-    found, named = _locate(tree, path), _locate(tree, (*path, *first.split(".")))
+    found, named = tree.nearest(path), tree.nearest((*path, *first.split(".")))
     where, places = named.where, dict(_places(found, message))
     if key := next((key for key in places if places[key] == "--set"), None):
         where = "--set" if key == first else f"--set {prefix}{key}"
@@ -133,19 +133,9 @@ def _places(section: Located, message: str) -> Iterator[tuple[str, str]]:
     """The keys of `section` that `message` names, and where each was written."""
     for name in re.findall(r"[a-z_]+(?:\.[a-z_]+)*", message):
         *parents, last = name.split(".")
-        around = _locate(section, tuple(parents)).value
+        around = section.nearest(tuple(parents)).value
         if isinstance(around, dict) and last in around:
             yield name, around[last].where
-
-
-def _locate(tree: Located, path: tuple[int | str, ...]) -> Located:
-    """The value at `path`, or the nearest section around it."""
-    for part in path:
-        try:
-            tree = tree.value[part]
-        except (KeyError, IndexError, TypeError):
-            return tree
-    return tree
 
 
 def _suggest_key(key: str) -> str | None:

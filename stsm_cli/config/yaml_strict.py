@@ -8,7 +8,7 @@ any file.
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -42,6 +42,26 @@ class Located:
         if isinstance(self.value, list):
             return [child.plain() for child in self.value]
         return self.value
+
+    def section(self, name: str) -> "dict[str, Located]":
+        """What lies in the section `name`; nothing where it is none."""
+        section = self.value.get(name) if isinstance(self.value, dict) else None
+        return section.value if section and isinstance(section.value, dict) else {}
+
+    def with_section(self, name: str, children: "dict[str, Located]") -> "Located":
+        """The same with `children` in its section `name`, which it has."""
+        section = replace(self.value[name], value=children)
+        return replace(self, value={**self.value, name: section})
+
+    def nearest(self, keys: "tuple[int | str, ...]") -> "Located":
+        """The deepest value along `keys` that there is."""
+        tree = self
+        for key in keys:
+            try:
+                tree = tree.value[key]
+            except (KeyError, IndexError, TypeError):
+                break
+        return tree
 
 
 class _Loader(yaml.SafeLoader):

@@ -150,9 +150,9 @@ def make_card(
         mirror: What a mirror image did to the classes in the training, where that is known.
         progress: Is told why an accuracy is not known.
     """
-    free = {"weights": None, "init": None, "num_classes": len(classes)}  # no path of a machine
     recipe = subject.recipe
-    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update=free)})
+    network = recipe.model.without_start(num_classes=len(classes))  # no path of a machine
+    recipe = recipe.model_copy(update={"model": network})
     return ModelCard(
         stsm=__version__,
         name=subject.name,

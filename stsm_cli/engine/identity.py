@@ -8,7 +8,6 @@ import platform
 import re
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from stsm_cli.data.counts import read_counts
 from stsm_cli.data.manifest import Manifest
 from stsm_cli.data.videos import Videos
 from stsm_cli.engine.distributed import current_world
+from stsm_cli.engine.doctor import versions
 from stsm_cli.printable import command_line, harmless
 
 _REENCODED = re.compile(r"videos_\d+g\d+(q\d+)?")
@@ -35,7 +35,7 @@ def describe_environment(device: torch.device, decoder: str) -> dict[str, Any]:
         "stsm": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": {name: version for name in packages if (version := _version(name))},
+        "packages": versions(packages),
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cpu": cpu_name(),
@@ -86,13 +86,6 @@ def weights_sha256(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

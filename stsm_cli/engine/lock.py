@@ -134,11 +134,12 @@ def _read(path: Path) -> str:
 def _may_be_there(path: Path) -> bool:
     """False where a file is gone; True where it is there, or its disk does not answer."""
     try:
-        return path.stat() is not None
+        path.stat()
     except FileNotFoundError:
         return False
     except OSError:
-        return True
+        pass
+    return True
 
 
 def _delete(path: Path) -> None:

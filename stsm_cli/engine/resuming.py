@@ -5,8 +5,8 @@ torch is not imported here: `stsm train --resume` answers at once.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from stsm_cli.config.load import flatten
 from stsm_cli.config.run_identity import NUMERICS, init_sha256
 from stsm_cli.config.schema import Recipe
 from stsm_cli.data.content import flow_of, without_flow
@@ -27,7 +27,7 @@ def check_same(folder: RunFolder, recipe: Recipe) -> None:
     Raises:
         CheckpointError: Names the keys that differ, with both values.
     """
-    ours, theirs = (_flat(r.model_dump(mode="json")) for r in (folder.recipe(), recipe))
+    ours, theirs = (dict(flatten(r.model_dump(mode="json"))) for r in (folder.recipe(), recipe))
     if recipe.model.num_classes is None:
         theirs["model.num_classes"] = ours["model.num_classes"]
     if recipe.data.dataset == "folder" and "flip" not in recipe.data.model_fields_set:
@@ -51,15 +51,6 @@ def _starts_alike(folder: RunFolder, recipe: Recipe) -> bool:
     """Tell whether `recipe` names the weights that the run started from, at any path."""
     wanted = init_sha256(recipe)
     return wanted is not None and wanted == folder.about().init_sha256
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
 
 
 def left_behind(folder: RunFolder, compile_with: str | None, *, tensorboard: bool) -> list[str]:

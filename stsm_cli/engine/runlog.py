@@ -335,7 +335,8 @@ class RunFolder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _cannot_write(self.metrics_file, error) from None
+            told = f"{self.metrics_file}: cannot be written ({error.strerror})"
+            raise StsmError(told) from None
 
 
 def check_recordable(what: str, name: object) -> None:
@@ -416,7 +417,3 @@ def write_result(path: Path, result: Result) -> None:
         StsmError: It cannot be written.
     """
     write_json(path, result_record(result))
-
-
-def _cannot_write(path: Path, error: OSError) -> StsmError:
-    return StsmError(f"{path}: cannot be written ({error.strerror})")

@@ -38,6 +38,18 @@ def check_out(out: Path, endings: Sequence[str], *, force: bool) -> None:
         raise UsageError(f"--out {out}: exists", hint="choose another name, or add --force")
 
 
+def check_is_another(file: Path, out: Path, to_do: str) -> None:
+    """Refuse to replace the file that is read: what is known of it would be lost.
+
+    Raises:
+        UsageError: `out` is `file`, by whatever name.
+    """
+    if file.exists() and out.exists() and out.samefile(file):
+        raise UsageError(
+            f"--out {out}: is the file to {to_do}, which stays as it is", hint="choose another name"
+        )
+
+
 def window_of(recipe: Recipe, asked: int | None) -> int:
     """Frames of the video that a score over time is about.
 

@@ -11,8 +11,8 @@ from stsm_cli.errors import UsageError
 
 WARNING_SECONDS = 120  # ours: between SIGUSR2 and the end of a job
 WORKERS = 7  # ours: with the process itself 8 CPUs a GPU, what many clusters have
-# ours: sbatch knows how many tasks follow from these, this does not
 _FLAG = "an option without a value is written KEY=true"
+# ours: sbatch knows how many tasks follow from these, this does not
 _OTHER_WORDS = ("gres", "gpus", "gpus_per_task", "gpus_per_socket", "ntasks")
 
 

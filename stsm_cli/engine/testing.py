@@ -59,10 +59,8 @@ def load_model(config: ModelConfig, checkpoint: Path, device: torch.device) -> N
 
 
 def _filled(config: ModelConfig, checkpoint: Path) -> Network:
-    update: dict[str, Any] = {"weights": None, "init": None}
-    if config.num_classes is None:  # as many as the weights know
-        update["num_classes"] = num_classes(checkpoint)
-    model = build_model(config.model_copy(update=update))
+    classes = config.num_classes or num_classes(checkpoint)  # as many as the weights know
+    model = build_model(config.without_start(num_classes=classes))
     fill(model, checkpoint)
     origin = trained_as(checkpoint)
     check_rules(config, checkpoint, origin.recipe.model if origin else None)

@@ -44,7 +44,7 @@ from stsm_cli.printable import counted
 from stsm_cli.progress import Progress
 from stsm_cli.stored import SplitScore
 
-MAX_BROKEN_SHARE = 0.005  # design section 5: above it the run stops
+MAX_BROKEN_SHARE = 0.005  # ours: above it the run stops
 WAITING_SHARE = 1 / 3  # of an epoch: above it, reading is what to make faster
 
 
@@ -113,7 +113,7 @@ class Trainer:
         """The network; without `reads_weights` a checkpoint will fill it."""
         config = self.recipe.model
         if not reads_weights:
-            config = config.model_copy(update={"weights": None, "init": None})
+            config = config.without_start()
         torch.manual_seed(self.recipe.seed)
         model = first_alone(lambda: build_model(config, progress=self.progress))
         if self.world.rank > 0:  # else all processes would drop the same features

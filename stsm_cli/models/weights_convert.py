@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from stsm_cli.atomic import whole_file
+from stsm_cli.atomic import write_file
 from stsm_cli.config.networks_3d import SlowFastBackbone
 from stsm_cli.config.schema import Backbone, ModelConfig, Sampling, ShiftConfig, System
 from stsm_cli.errors import CheckpointError
@@ -202,12 +202,7 @@ def save_converted(path: Path, converted: Converted, *, original: Path) -> str:
         **converted.rules,
     }
     content = serialised(converted.weights, metadata)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from None
+    write_file(path, content)
     return hashlib.sha256(content).hexdigest()
 
 

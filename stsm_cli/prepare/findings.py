@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -51,7 +51,10 @@ def build_report(
         quick: Whether only ends and middles were decoded.
         encoding: How the videos were re-encoded; None: they were not.
     """
-    counts = {split: _count(videos, checks) for split, videos in listing.splits.items()}
+    counts = {
+        split: split_counts(check_of(video, checks) for video in videos)
+        for split, videos in listing.splits.items()
+    }
     known = (_compare(dataset, split, count.usable) for split, count in counts.items())
     problems = _problems(listing, checks)
     return {
@@ -76,17 +79,18 @@ def build_report(
         "drawn": asdict(listing.draw) if listing.draw else None,
         "classes_without_usable": _classes_without_usable(listing, checks),
         "num_problems": len(problems),
-        "first_problems": [_told(*problem) for problem in problems[:_PROBLEMS_SHOWN]],
+        "first_problems": first_problems(problems),
         "verification": "quick" if quick else "full",
         "verified_by": decoder_version(),
         "transcode": _transcode(listing.root, encoding, checks) if encoding else None,
     }
 
 
-def _count(videos: tuple[ListedVideo, ...], checks: Checks) -> SplitCounts:
-    """Counts of a split's listed videos by their finding."""
-    found = Counter(check_of(video, checks).status for video in videos)
-    return SplitCounts(len(videos), found["ok"], found["missing"], found["corrupt"], found["short"])
+def split_counts(checks: Iterable[Check]) -> SplitCounts:
+    """Counts of a split's videos by their finding."""
+    found = Counter(check.status for check in checks)
+    counts = (found[status] for status in ("ok", "missing", "corrupt", "short"))
+    return SplitCounts(found.total(), *counts)
 
 
 def _repeated(listing: Listing) -> list[str]:
@@ -294,8 +298,12 @@ def _few(counts: Mapping[str, int]) -> str:
     return ", ".join(shown[:_NAMES_SHOWN]) + (f" and {more} more kinds" if more > 0 else "")
 
 
-def _told(video: str, split: str, status: str, reason: str) -> str:
-    return f"{split} {video}: {status}, {reason}".lstrip()
+def first_problems(problems: Sequence[Problem]) -> list[str]:
+    """The first of them in words."""
+    return [
+        f"{split} {video}: {status}, {reason}".lstrip()
+        for video, split, status, reason in problems[:_PROBLEMS_SHOWN]
+    ]
 
 
 def _transcode(root: Path, encoding: Encoding, checks: Checks) -> dict[str, Any]:

@@ -7,7 +7,6 @@ its reason, in `flow_METHOD_problems.csv`.
 
 import json
 import time
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from stsm_cli.atomic import whole_file
 from stsm_cli.cores import num_cores
 from stsm_cli.data.content import files_id
-from stsm_cli.data.counts import SplitCounts, prepared_as
+from stsm_cli.data.counts import prepared_as
 from stsm_cli.data.flow import LIMIT_PX, QUANTUM_PX, flow_folder, flow_path
 from stsm_cli.data.flow_report import flow_problems_path, flow_report_path
 from stsm_cli.data.manifest import (
@@ -35,7 +34,9 @@ from stsm_cli.prepare.findings import (
     Problem,
     count_passing,
     decoder_version,
+    first_problems,
     problems_csv,
+    split_counts,
     tell_passing,
 )
 from stsm_cli.prepare.flow_file import VERSION, FlowSettings, make_flow
@@ -45,7 +46,6 @@ from stsm_cli.printable import command_line, counted, size
 from stsm_cli.progress import SILENT, Progress
 
 COLUMNS = ("split", "videos", "with flow", "without")
-_PROBLEMS_SHOWN = 5
 
 
 def prepare_flow(
@@ -159,25 +159,19 @@ def _report(
         "quantum_px": QUANTUM_PX,
         "version": VERSION,
         "manifests": digests,
-        "splits": {manifest.split: _count(manifest, checks).as_dict() for manifest in manifests},
+        "splits": {
+            manifest.split: split_counts(checks[r.path] for r in manifest.records).as_dict()
+            for manifest in manifests
+        },
         "fields": sum(check.num_frames for check in checks.values()),
         "bytes": sum(check.made_bytes for check in checks.values()),
         "without_flow": without_flow,
         "passing": count_passing(checks),
         "num_problems": len(problems),
-        "first_problems": [
-            f"{split} {path}: {status}, {reason}"
-            for path, split, status, reason in problems[:_PROBLEMS_SHOWN]
-        ],
+        "first_problems": first_problems(problems),
         "computed_by": f"OpenCV {opencv_version()}",
         "verified_by": decoder_version(),
     }
-
-
-def _count(manifest: Manifest, checks: Checks) -> SplitCounts:
-    found = Counter(checks[record.path].status for record in manifest.records)
-    counts = (found[status] for status in ("ok", "missing", "corrupt", "short"))
-    return SplitCounts(len(manifest.records), *counts)
 
 
 def _problems(manifests: list[Manifest], checks: Checks) -> list[Problem]:
@@ -221,13 +215,14 @@ def check_some(report: Mapping[str, Any]) -> None:
 def rows(report: Mapping[str, Any]) -> list[list[str]]:
     """The report as a table of `COLUMNS`, a row a split."""
     return [
-        [split, str(counts["listed"]), str(counts["usable"]), _without(counts)]
+        [
+            split,
+            str(counts["listed"]),
+            str(counts["usable"]),
+            str(counts["listed"] - counts["usable"]),
+        ]
         for split, counts in report["splits"].items()
     ]
-
-
-def _without(counts: Mapping[str, int]) -> str:
-    return str(counts["listed"] - counts["usable"])
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
+from stsm_cli.config.kinds import FlowMethod
 from stsm_cli.errors import DataError, raise_problems
 from stsm_cli.progress import Progress
 
@@ -30,7 +32,7 @@ VIDEO_SUFFIXES = (
 """Suffixes by which videos are found below a folder: of every container that the readers know."""
 
 # right below a data root: lists, re-encoded videos, and their optical flow
-_OUTPUT = re.compile(r"manifest|videos_\d+g\d+(?:q\d+)?|flow_(?:dis|farneback|tvl1)")
+_OUTPUT = re.compile(rf"manifest|videos_\d+g\d+(?:q\d+)?|flow_(?:{'|'.join(get_args(FlowMethod))})")
 # trap: `training` and `testing` are words in names of Kinetics' classes
 _SPLITS = {
     "train": "train",

@@ -1,4 +1,4 @@
-from stsm_cli.analysis.cells import adds, joined, markdown, mega
+from stsm_cli.analysis.cells import adds, joined, mega
 
 
 def test_units():
@@ -16,7 +16,3 @@ def test_units():
 def test_what_several_rows_say_is_said_once():
     assert joined(["33G", None, "65G", "33G"]) == "33G, 65G"
     assert joined([None]) == ""
-
-
-def test_a_table_in_markdown():
-    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

@@ -12,13 +12,13 @@ from stsm_cli.analysis.probes_page import (
     Probes,
     SetProbes,
     probes_page,
-    read_probes,
     table,
     told_of,
 )
 from stsm_cli.data.catalog import load_card
 from stsm_cli.data.generated import GENERATED
 from stsm_cli.errors import DataError
+from stsm_cli.stored import read_stored
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -92,12 +92,12 @@ def test_a_file_that_holds_something_else_is_named(tmp_path):
     path = tmp_path / PROBES
     path.write_text(json.dumps({"command": "x", "sets": {"order": {"generator": "order/2"}}}))
     with pytest.raises(DataError, match=r"probes\.json: not what probes tell.*sets"):
-        read_probes(path)
+        read_stored(path, Probes, "what probes tell", DataError)
 
 
 @pytest.fixture(scope="module")
 def committed():
-    return read_probes(RESULTS / PROBES)
+    return read_stored(RESULTS / PROBES, Probes, "what probes tell", DataError)[0]
 
 
 def test_the_committed_page_is_that_of_the_committed_numbers(committed):

@@ -12,7 +12,7 @@ from torchvision.models import get_model
 
 from stsm_cli.config.load import load_recipe
 from stsm_cli.config.schema import ModelConfig, ShiftConfig
-from stsm_cli.errors import CheckpointError
+from stsm_cli.errors import CheckpointError, StsmError
 from stsm_cli.models.build import build_model
 from stsm_cli.models.weights import load_weights, rules
 from stsm_cli.models.weights_convert import Converted, convert, save_converted
@@ -205,7 +205,7 @@ def test_a_place_that_cannot_be_written_is_named(read, tmp_path, state_of):
     converted = read({key: torch.zeros(v.shape) for key, v in state_of("mit").items()}, "mit")
     (tmp_path / "theirs.pth").touch()
     (tmp_path / "a.safetensors").mkdir()
-    with pytest.raises(CheckpointError, match=r"a.safetensors: cannot be written \(Is a dir"):
+    with pytest.raises(StsmError, match=r"a.safetensors: cannot be written \(Is a dir"):
         save_converted(tmp_path / "a.safetensors", converted, original=tmp_path / "theirs.pth")
 
 
