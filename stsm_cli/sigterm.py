@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from _thread import interrupt_main, start_new_thread
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -29,10 +29,12 @@ class CtrlC(KeyboardInterrupt):
 def sigterm_raises(error: Callable[[], BaseException]) -> Iterator[None]:
     """While the block runs, SIGTERM raises `error()`; two signals at once raise one error.
 
+    SIGHUP, by which a terminal tells that it is lost, does the same unless `nohup` has it ignored.
+
     Args:
         error: Makes an error of a class that is written in Python: others cannot be watched.
     """
-    with _raising(signal.SIGTERM, error, TWICE_SECONDS):
+    with _raising((signal.SIGTERM, *heeded("SIGHUP")), error, TWICE_SECONDS):
         yield
 
 
@@ -42,7 +44,7 @@ def ctrl_c_raises() -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    with _raising(signal.SIGINT, CtrlC, 0.0):
+    with _raising((signal.SIGINT,), CtrlC, 0.0):
         yield
 
 
@@ -54,7 +56,7 @@ def raise_if_told() -> None:
 
 @contextmanager
 def _raising(
-    number: signal.Signals, error: Callable[[], BaseException], twice_seconds: float
+    numbers: Sequence[signal.Signals], error: Callable[[], BaseException], twice_seconds: float
 ) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
@@ -69,13 +71,13 @@ def _raising(
             return
         raised = error()
         _told.append(error)
-        start_new_thread(watch, (weakref.ref(raised),))
+        start_new_thread(watch, (weakref.ref(raised), number))
         try:
             raise raised
         finally:
             del raised  # trap: by its traceback it would keep itself
 
-    def watch(raised: "weakref.ref[BaseException]") -> None:
+    def watch(raised: "weakref.ref[BaseException]", number: int) -> None:
         nonlocal told_at
         while not is_over.wait(LOST_SECONDS):
             with ending:
@@ -84,14 +86,21 @@ def _raising(
                     _tell_main_thread(number)
                     return
 
-    previous = signal.signal(number, handle)
     try:
-        yield
+        with handled_by(handle, *numbers):
+            try:
+                yield
+            finally:
+                with ending:
+                    is_over.set()
     finally:
-        with ending:
-            is_over.set()
-        signal.signal(number, previous)
         _told[:] = [maker for maker in _told if maker is not error]
+
+
+def heeded(*names: str) -> list[signal.Signals]:
+    """Those of the signals that this system has and that are not ignored, as by `nohup`."""
+    known = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager
@@ -113,10 +122,10 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _tell_main_thread(number: signal.Signals) -> None:
+def _tell_main_thread(number: int) -> None:
     if hasattr(signal, "pthread_kill"):  # wakes it, too
         main = threading.main_thread().ident
         assert main is not None
         signal.pthread_kill(main, number)
     else:
-        interrupt_main(number)
+        interrupt_main(signal.Signals(number))

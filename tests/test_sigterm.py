@@ -24,6 +24,19 @@ def test_it_raises_once_though_it_comes_twice():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_lost_terminal_is_told_as_sigterm_unless_it_does_not_matter():
+    with sigterm_raises(TerminatedExit):
+        with pytest.raises(TerminatedExit):
+            signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)  # who ends a session sends both
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with sigterm_raises(TerminatedExit):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_it_raises_again_later(monkeypatch):
     monkeypatch.setattr(sigterm, "TWICE_SECONDS", 0.0)
     with sigterm_raises(Stop):

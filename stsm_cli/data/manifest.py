@@ -115,7 +115,12 @@ class Manifest:
     @property
     def class_hash(self) -> str:
         """First 12 hex digits of the SHA-256 of the class list, one name a line."""
-        return hashlib.sha256("\n".join(self.classes).encode()).hexdigest()[:12]
+        return hash_of(self.classes)
+
+
+def hash_of(classes: Sequence[str]) -> str:
+    """First 12 hex digits of the SHA-256 of a class list, one name a line."""
+    return hashlib.sha256("\n".join(classes).encode()).hexdigest()[:12]
 
 
 def has_manifest(root: Path, split: str) -> bool:

@@ -43,10 +43,13 @@ class Mirror:
     def labels(self, classes: Sequence[str]) -> IntArray:
         """For each label the label of its mirror image, (K,).
 
+        Of a part of a known set, pairs may be absent as a whole.
+
         Raises:
-            DataError: A pair names a class that `classes` lacks.
+            DataError: A pair names a class that `classes` lacks, and one that it holds.
         """
-        return swapped_labels(self.source, self.pairs, classes)
+        pairs = tuple(pair for pair in self.pairs if not set(pair).isdisjoint(classes))
+        return swapped_labels(self.source, pairs, classes)
 
     def flip(self, config: DataConfig) -> Flip:
         """The recipe's way of mirroring in training.

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stsm_cli.atomic import draft_name
 from stsm_cli.data.container import full_name
 from stsm_cli.data.decode import each_frame
 from stsm_cli.data.frames import Frames, VideoInfo
@@ -41,7 +42,7 @@ def draw(path: Path, out: Path, info: VideoInfo, caption: Callable[[int], str]) 
     import av
     from av.codec.codec import UnknownCodecError
 
-    draft = out.with_name(f"{out.name}.tmp")
+    draft = out.with_name(draft_name(out))
     try:
         _encode(path, draft, info, caption)
         draft.replace(out)

@@ -33,7 +33,8 @@ def fit_recipe(recipe: Recipe, manifest: Manifest) -> Fitted:
     """The recipe with what it leaves open taken from the data set's classes.
 
     Raises:
-        DataError: It names another number of classes, or `label_aware` where no classes swap.
+        DataError: It names another number of classes, or `label_aware` where no classes swap, or
+            one lacks its mirror image.
     """
     classes = manifest.classes
     if recipe.model.num_classes not in (None, len(classes)):
@@ -55,6 +56,19 @@ def _as_many(config: DataConfig, num_classes: int) -> str:
     return f"`--set model.num_classes={num_classes}` takes as many"
 
 
+def _check_pairs(mirror: Mirror, manifest: Manifest) -> None:
+    """Refuse a part of a known set that has one class of a pair alone."""
+    for pair in mirror.pairs:
+        there = [name for name in pair if name in manifest.classes]
+        if len(there) == 1:
+            (absent,) = set(pair) - set(there)
+            raise DataError(
+                f"{manifest.root}: the mirror image of its class {there[0]!r} is {absent!r} "
+                f"(by {mirror.source}), which is none of its {len(manifest.classes)} classes",
+                hint="data.flip=none does not mirror, plain keeps labels",
+            )
+
+
 def _mirror_notes(config: DataConfig, mirror: Mirror, manifest: Manifest) -> tuple[str, ...]:
     flip, file = mirror.flip(config), mirror_pairs_path(manifest.root)
     by_card = mirror.source == card_source(config.dataset)
@@ -64,6 +78,8 @@ def _mirror_notes(config: DataConfig, mirror: Mirror, manifest: Manifest) -> tup
             f"{len(manifest.classes)} classes are known to be mirror images of each other",
             hint=f"name the pairs in {file}, or take data.flip=plain (labels stay) or none",
         )
+    if flip == "label_aware":
+        _check_pairs(mirror, manifest)
     if flip == "none" or (flip == "label_aware" and by_card):
         return ()
     notes = []

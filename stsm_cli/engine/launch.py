@@ -16,7 +16,7 @@ from stsm_cli.cores import num_cores
 from stsm_cli.engine.distributed import LOST
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.lifeline import TIED, tie
-from stsm_cli.sigterm import handled_by, signal_name
+from stsm_cli.sigterm import handled_by, heeded, signal_name
 
 OTHERS_SECONDS = 10.0  # ours: for the others to end by themselves, once one has failed
 POLL_SECONDS = 0.1
@@ -73,9 +73,9 @@ def _noted_signals() -> Iterator[list[int]]:
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
+        noted.append(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-    with handled_by(note, *STOPPED):
+    with handled_by(note, *heeded("SIGINT", "SIGTERM", "SIGHUP")):
         yield noted
 
 

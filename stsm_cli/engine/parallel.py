@@ -128,6 +128,7 @@ def _child(
 
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the parent has none
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
         outcome = _outcome(task, work, name, tell)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too

@@ -3,7 +3,7 @@
 torch is not imported here: `stsm train --resume` answers at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stsm_cli.config.load import flatten
@@ -53,10 +53,25 @@ def _starts_alike(folder: RunFolder, recipe: Recipe) -> bool:
     return wanted is not None and wanted == folder.about().init_sha256
 
 
-def left_behind(folder: RunFolder, compile_with: str | None, *, tensorboard: bool) -> list[str]:
-    """Warnings of a run that goes on without options that it was begun with, or with others."""
-    begun = folder.environment().get("compile")
-    told = []
+def left_behind(
+    folder: RunFolder, compile_with: str | None, files: Mapping[str, str], *, tensorboard: bool
+) -> list[str]:
+    """Warnings of a run that goes on without options that it was begun with, or with others.
+
+    Args:
+        folder: The run.
+        compile_with: The option of now.
+        files: Of a generated set, as `made_files` knows its splits now.
+        tensorboard: The option of now.
+    """
+    environment = folder.environment()
+    begun, known = environment.get("compile"), environment.get("files") or {}
+    others = [split for split, now in files.items() if known.get(split, now) != now]
+    told = [
+        f"warning: the videos of {split} are not those that the run began with, to the byte: other "
+        "numbers than without the break"
+        for split in others
+    ]
     if begun != compile_with:
         ways = [f"with{'' if way else 'out'} --compile" for way in (begun, compile_with)]
         told.append(

@@ -23,7 +23,7 @@ from typing import Any
 from stsm_cli.atomic import is_draft, try_file, write_file
 from stsm_cli.config.load import dump_recipe, read_recipe
 from stsm_cli.config.schema import Recipe
-from stsm_cli.data.manifest import read_classes
+from stsm_cli.data.manifest import hash_of, read_classes
 from stsm_cli.engine.lock import LOCK, OWNER, Hold
 from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
 from stsm_cli.printable import command_line, one_line
@@ -192,8 +192,21 @@ class RunFolder:
             ) from None
 
     def classes(self) -> tuple[str, ...] | None:
-        """The class names in label order; None where the run did not keep them."""
-        return read_classes(self.classes_file) if self.classes_file.is_file() else None
+        """The class names in label order; None where the run did not keep them.
+
+        Raises:
+            DataError: The file cannot be read.
+            CheckpointError: It is not the list of the training.
+        """
+        if not self.classes_file.is_file():
+            return None
+        names = read_classes(self.classes_file)
+        if self.about().class_hash not in (None, hash_of(names)):
+            raise CheckpointError(
+                f"{self.classes_file}: damaged, it is not the class list of the training",
+                hint="copy manifest/classes.txt of the data set to there",
+            )
+        return names
 
     def about(self) -> Environment:
         """Read what is needed to go on with the run, or to test it.

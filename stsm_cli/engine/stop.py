@@ -12,7 +12,7 @@ from stsm_cli.engine.distributed import current_world
 from stsm_cli.engine.runlog import RunFolder
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.printable import command_line
-from stsm_cli.sigterm import handled_by
+from stsm_cli.sigterm import handled_by, heeded
 
 ARRIVAL_SECONDS = 1.0  # ours: a SIGTERM to a whole job reaches its processes one after the other
 
@@ -42,14 +42,15 @@ class StopRequest:
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal; a second Ctrl-C stops at once. A terminal that is lost is a SIGTERM."""
         self._noted = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if heeded("SIGINT"):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         if number == signal.SIGINT and current_world().is_main:
             self._on_ctrl_c()
 
 
 @contextmanager
 def listening(on_ctrl_c: Callable[[], None] = lambda: None) -> Iterator[StopRequest]:
-    """While the block runs, SIGINT and SIGTERM are only noted, and SIGHUP unless it is ignored.
+    """While the block runs, SIGINT, SIGTERM and SIGHUP are only noted; what is ignored stays so.
 
     Args:
         on_ctrl_c: Called by the handler of the first Ctrl-C, in the first process.
@@ -58,16 +59,8 @@ def listening(on_ctrl_c: Callable[[], None] = lambda: None) -> Iterator[StopRequ
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may set handlers
         return
-    with handled_by(request.note, signal.SIGINT, signal.SIGTERM, *_hang_ups()):
+    with handled_by(request.note, *heeded("SIGINT", "SIGTERM", "SIGHUP")):
         yield request
-
-
-def _hang_ups() -> list[signal.Signals]:
-    """What tells that the terminal is lost, unless `nohup` has it ignored."""
-    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows
-    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
-        return []
-    return [hang_up]
 
 
 def stopped_by(number: signal.Signals, where: str, folder: RunFolder) -> StsmError:

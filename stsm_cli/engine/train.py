@@ -126,14 +126,15 @@ def train(
             resume=goes_on,
         )
         with together():
+            manifests = [videos.manifest for videos in opened]
+            files = made_files(start.recipe.data.dataset, manifests) if is_main else {}
             if is_main and not resume:
                 about = start.about(name, train_videos.manifest, workers, compile_with)
-                manifests = [videos.manifest for videos in opened]
-                about["files"] = made_files(start.recipe.data.dataset, manifests)
+                about["files"] = files
                 about |= describe_environment(device, train_videos.decoder)
                 folder.create(start.recipe, about, train_videos.manifest.classes)
             elif is_main and goes_on:
-                for line in left_behind(folder, compile_with, tensorboard=tensorboard):
+                for line in left_behind(folder, compile_with, files, tensorboard=tensorboard):
                     progress.message(line)
             elif is_main:
                 progress.message(f"{folder.checkpoint} does not exist: from the first epoch on")

@@ -3,6 +3,8 @@
 import errno
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,11 +54,27 @@ def read_pickle(path: Path) -> dict[str, Any]:
     """
     check_kind(path, "checkpoint")
     content = {"model_state": read_caffe2(path)} if is_caffe2(path) else _read_torch(path)
+    if "recipe_hash" in content:
+        _check_parts(path)
     state = state_dict(content)
     if isinstance(state, dict):
         state.pop("n_averaged", None)  # of torch's AveragedModel: no weight
         _check_tensors(path, state)
     return content
+
+
+def _check_parts(path: Path) -> None:
+    """Refuse a checkpoint of `stsm train` that is not as it was written: torch does not look.
+
+    Of others' it is not known whether they have checksums (`set_crc32_options`).
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        damaged = str(error)
+    if damaged:
+        raise CheckpointError(f"{path}: not a readable checkpoint (damaged: {damaged})")
 
 
 def _read_torch(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from stsm_cli.prepare.k400_archives import is_replacement, unpack_k400
 from stsm_cli.prepare.k400_lists import (
     NUM_CLASSES,
     beginning,
+    clip_name,
     has_end,
     read_clips,
     with_marks,
@@ -61,7 +62,8 @@ def list_k400(root: Path, *, progress: Progress = SILENT) -> Listing:
         classes,
         assigned.splits,
         unlisted=tuple(sorted(clips.unlisted())),
-        duplicates=tuple(sorted({*assigned.again, *clips.duplicates()})),
+        listed_again=tuple(sorted(assigned.again)),
+        spares=clips.spares(),
         conflicts=assigned.conflicts,
         faults=tree.faults,
         left_out=tree.count_others(),
@@ -104,10 +106,10 @@ class _Clips:
         self._replacements = Found(
             tree.root, filter(is_replacement, kept), key=lambda path: youtube_id(stem(path))
         )
-        self._videos = Found(tree.root, ordinary, key=stem)
+        self._videos = Found(tree.root, ordinary, key=lambda path: clip_name(stem(path)))
         self._ids = {youtube_id(stem(path)) for path in ordinary}
         self._by_beginning: dict[tuple[str, int] | None, str] = {
-            begins: stem(path) for path in ordinary if (begins := beginning(stem(path)))
+            begins: clip_name(stem(path)) for path in ordinary if (begins := beginning(stem(path)))
         }
         self._replaced: list[str] = []
         self._cut_otherwise: list[str] = []
@@ -115,13 +117,14 @@ class _Clips:
     def locate(self, entry: Entry) -> str | None:
         """The file of a clip.
 
-        That is its replacement, else that of its name, else that of its first second where a list
-        says no more, else that of its id.
+        That is its replacement, else that of its name, else that of its first second where the
+        list, or the file's name, says no more, else that of its id.
         """
-        key = youtube_id(entry.key)
-        begins = None if has_end(entry.key) else beginning(entry.key)
-        names = (entry.key, self._by_beginning.get(begins), key)
-        path = next(filter(None, (self._videos.take(name) for name in names if name)), None)
+        key, begins = youtube_id(entry.key), beginning(entry.key)
+        first = f"{begins[0]}_{begins[1]:06d}" if begins else None
+        same = first if has_end(entry.key) else self._by_beginning.get(begins)
+        names = filter(None, (entry.key, same, key))
+        path = next(filter(None, map(self._videos.take, names)), None)
         if replacement := self._replacements.take(key):
             self._replaced.append(entry.name)
             return replacement
@@ -133,9 +136,9 @@ class _Clips:
         """Clips that no list names."""
         return self._videos.unlisted() + self._replacements.unlisted()
 
-    def duplicates(self) -> list[str]:
-        """Clips that are there more than once."""
-        return self._videos.duplicates() + self._replacements.duplicates()
+    def spares(self) -> dict[str, tuple[str, ...]]:
+        """Further files of clips, by the first."""
+        return self._videos.spares() | self._replacements.spares()
 
     def notes(self) -> list[str]:
         """Sentences on what was decided about them."""

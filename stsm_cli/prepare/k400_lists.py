@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError, raise_problems
+from stsm_cli.prepare.k400_archives import is_replacement
 from stsm_cli.prepare.lists import ListLine, check_file, read_csv, read_list
 from stsm_cli.prepare.matching import Entries, Entry
 from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
@@ -18,6 +19,7 @@ from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
 # a YouTube id, and from when to when; in MIT's lists from when
 _CLIP = re.compile(r"(.{11})(?:_(\d+)(?:_(\d+))?)?")
 _MARKS = str.maketrans("", "", "()'")
+_PART = re.compile(r"part \d+")  # CVDF's archives
 NUM_CLASSES = 400
 # trap: MIT leaves these marks out; so sorted, two of the classes would change places
 _BY_MIT_NAME = {
@@ -73,6 +75,17 @@ def youtube_id(name: str) -> str:
     """The first 11 characters of a clip's name; of a name that is none, all of it."""
     match = _CLIP.fullmatch(name)
     return match[1] if match else name
+
+
+def clip_name(name: str) -> str:
+    """A clip's name with its seconds in six digits each; of a name that is none, the name.
+
+    Some tools that download clips write `ID_10_20`.
+    """
+    match = _CLIP.fullmatch(name)
+    if match is None:
+        return name
+    return "_".join([match[1], *(f"{int(second):06d}" for second in match.groups()[1:] if second)])
 
 
 def beginning(name: str) -> tuple[str, int] | None:
@@ -178,8 +191,9 @@ def _listed(lines: list[ListLine]) -> list[Entry]:
         ]
     )
     return [
-        Entry(line.where, stem(line.path), _class_name(line.path), stem(line.path), line.label)
+        Entry(line.where, name, _class_name(line.path), clip_name(name), line.label)
         for line in lines
+        for name in [stem(line.path)]
     ]
 
 
@@ -191,10 +205,15 @@ def _from_folders(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     for path in tree.videos:
         split = split_of(folder_of(folder_of(path)))
-        if split in entries:
-            entries[split].append(
-                Entry(str(tree.root / path), stem(path), _class_name(path), stem(path))
+        if split not in entries or is_replacement(path):
+            continue
+        where, name, class_name = str(tree.root / path), stem(path), _class_name(path)
+        if _PART.fullmatch(class_name):
+            raise DataError(
+                f"{(tree.root / path).parent}: is an archive's folder, not a class",
+                hint="the classes are in annotations/{train,val}.csv: `--download` fetches them",
             )
+        entries[split].append(Entry(where, name, class_name, clip_name(name)))
     return entries, "no lists found: a clip's class and split are those of its folders"
 
 

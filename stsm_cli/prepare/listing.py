@@ -4,8 +4,9 @@
 comes after it (decoding, re-encoding, report, manifest) is the same for all data sets.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 
@@ -46,7 +47,8 @@ class Listing:
         classes: Names of the classes in label order.
         splits: The listed videos of `train` and `val`, in the lists' order.
         unlisted: Video files below the root that no list names, relative paths, sorted.
-        duplicates: Names listed or files found more than once, sorted; the first one counts.
+        listed_again: Names listed more than once, sorted; the first line counts.
+        spares: Further files of listed videos, by the path of the one that counts.
         conflicts: Names listed again under another label or in the other split, each with what the
             lists say; the first line counts.
         copies: Paths of listed videos that are byte for byte an earlier one, each with that one's.
@@ -60,10 +62,39 @@ class Listing:
     classes: tuple[str, ...]
     splits: dict[str, tuple[ListedVideo, ...]]
     unlisted: tuple[str, ...] = ()
-    duplicates: tuple[str, ...] = ()
+    listed_again: tuple[str, ...] = ()
+    spares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     conflicts: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     draw: Draw | None = None
+
+    @property
+    def duplicates(self) -> tuple[str, ...]:
+        """Names listed more than once, and further files of a video, sorted."""
+        return tuple(sorted({*self.listed_again, *chain(*self.spares.values())}))
+
+    def with_spares(self, usable: Container[str]) -> "Listing":
+        """The same, but of videos with several files the first that is usable counts."""
+        files = {first: (first, *paths) for first, paths in self.spares.items()}
+        best = {
+            first: next((path for path in paths if path in usable), first)
+            for first, paths in files.items()
+        }
+        num_other = sum(path != first for first, path in best.items())
+        if not num_other:
+            return self
+        splits = {
+            split: tuple(
+                replace(video, path=best.get(video.path or "", video.path)) for video in of
+            )
+            for split, of in self.splits.items()
+        }
+        spares = {
+            best[first]: tuple(path for path in paths if path != best[first])
+            for first, paths in files.items()
+        }
+        told = f"videos of which the first file is broken, so that another counts: {num_other}"
+        return replace(self, splits=splits, spares=spares, notes=(*self.notes, told))

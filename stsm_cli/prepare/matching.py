@@ -96,12 +96,14 @@ class Found:
         unlisted = self._paths.keys() - self._taken - left_out
         return [path for key in unlisted for path in self._paths[key]]
 
-    def duplicates(self) -> list[str]:
-        """Further files of videos that were taken, other than links to the same file."""
+    def spares(self) -> dict[str, tuple[str, ...]]:
+        """Further files of videos that were taken, other than links to the same file, by it."""
         several = (self._paths[key] for key in self._taken if len(self._paths[key]) > 1)
-        return [
-            path for first, *others in several for path in others if not self._same(first, path)
-        ]
+        others = {
+            first: tuple(path for path in paths if not self._same(first, path))
+            for first, *paths in several
+        }
+        return {first: paths for first, paths in others.items() if paths}
 
     def _same(self, first: str, second: str) -> bool:
         with suppress(OSError):  # a link that leads nowhere is a file of its own

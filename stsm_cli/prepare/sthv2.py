@@ -4,15 +4,19 @@
     ROOT/.../ID.webm                                     or .mp4 of the same name
     ROOT/.../20bn-something-something-v2-NN              parts of one archive of such files
 
-all of them anywhere below ROOT. The parts are read one after the other, never joined on disk, and
-unpacked into ROOT/videos.
+all of them anywhere below ROOT, the parts in one folder or in several. The parts are read one after
+the other, never joined on disk, and unpacked into ROOT/videos.
 """
 
+import re
+import shlex
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stsm_cli.errors import DataError, raise_problems
-from stsm_cli.prepare.archives import Archive, unpack
+from stsm_cli.prepare.archives import Archive, unpack, was_unpacked
 from stsm_cli.prepare.listing import Listing
 from stsm_cli.prepare.lists import read_json
 from stsm_cli.prepare.matching import Entry, Found, assign, check_classes
@@ -22,6 +26,8 @@ from stsm_cli.progress import SILENT, Progress
 _NUM_CLASSES = 174
 _JSON = r"(?:something-something-v2-)?{}\.json"
 _PART = r"20bn-something-something-v2-(\d\d)"
+_ZIP = r"20bn-something-something-(?:v2|download).*\.zip"
+_OF_ZIP, _OF_GZIP = b"PK", b"\x1f\x8b"
 _FILES = {"train": "train", "val": "validation"}
 _BRACKETS = str.maketrans("", "", "[]")
 
@@ -30,7 +36,7 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
     """The videos of Something-Something V2 below a folder.
 
     A label is the index that labels.json gives to the template without its brackets. The videos of
-    the test split, which have no labels, are left out.
+    the test split, on which the paper has no result, are left out.
 
     Args:
         root: The data root.
@@ -43,8 +49,9 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
     tree = scan(root, progress)
     notes = []
     if _unpack(tree, progress):
-        notes.append("archive unpacked into videos/")
-        tree = scan(root, progress)
+        before, tree = len(tree.videos), scan(root, progress)
+        is_new = len(tree.videos) > before
+        notes.append(f"archive {'unpacked into videos/' if is_new else 'holds no other videos'}")
     labels, *lists = (_json(tree, name) for name in ("labels", *_FILES.values()))
     if labels is None or lists == [None, None]:
         raise _no_lists(tree)
@@ -69,7 +76,8 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
         classes,
         assigned.splits,
         unlisted=tuple(sorted(unlisted - test)),
-        duplicates=tuple(sorted({*assigned.again, *found.duplicates()})),
+        listed_again=tuple(sorted(assigned.again)),
+        spares=found.spares(),
         conflicts=assigned.conflicts,
         faults=tree.faults,
         left_out=tree.count_others(),
@@ -78,18 +86,52 @@ def list_sthv2(root: Path, *, progress: Progress = SILENT) -> Listing:
 
 
 def _unpack(tree: Tree, progress: Progress) -> int:
-    files = tree.named(_PART)
-    if not files:
+    parts = {path[-2:]: tree.root / path for path in reversed(tree.named(_PART))}
+    if not parts:
         return 0
-    folder = (tree.root / files[0]).parent
-    names = [path.rpartition("/")[2] for path in files if (tree.root / path).parent == folder]
-    missing = {f"{number:02}" for number in range(int(names[-1][-2:]))} - {n[-2:] for n in names}
-    raise_problems(
-        [f"{folder / names[0][:-2]}{number}: this part is missing" for number in sorted(missing)]
-    )
-    archive = Archive(tuple(folder / name for name in names), tree.root / "videos")
+    archive = Archive(tuple(parts[number] for number in sorted(parts)), tree.root / "videos")
+    if not was_unpacked(archive):
+        _check_unzipped(tree, parts)
+    first = str(archive.parts[0])[:-2]
+    missing = {f"{number:02}" for number in range(int(max(parts)))} - parts.keys()
+    raise_problems([f"{first}{number}: this part is missing" for number in sorted(missing)])
     there = {path.rpartition("/")[2] for path in tree.videos}
     return unpack([archive], keep=there, progress=progress)
+
+
+def _check_unzipped(tree: Tree, parts: Mapping[str, Path]) -> None:
+    """Refuse parts, by their number, of which some are still to be unzipped."""
+    zipped = [zip for zip in tree.named(_ZIP) if not _numbers_in(tree.root / zip) <= parts.keys()]
+    if zipped:
+        more = f" and {len(zipped) - 1} more" if len(zipped) > 1 else ""
+        raise DataError(
+            f"{tree.root}: parts of the archive are still in {zipped[0]}{more}",
+            hint=_unzip(tree, zipped),
+        )
+    if packed := [path for path in parts.values() if _begins(path) == _OF_ZIP]:
+        raise DataError(
+            f"{packed[0]}: is a zip, and should be a part of the archive",
+            hint=f"call it {packed[0].name}.zip, and unzip it",
+        )
+
+
+def _numbers_in(path: Path) -> set[str]:
+    """The numbers of the parts that a zip holds; none where it is damaged, or no zip."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = [name.rpartition("/")[2] for name in file.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return set()
+    return {match[1] for name in names if (match := re.fullmatch(_PART, name))}
+
+
+def _begins(path: Path) -> bytes:
+    """The first two bytes of a file; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2)
+    except OSError:
+        return b""
 
 
 def _json(tree: Tree, name: str) -> Path | None:
@@ -143,12 +185,24 @@ def _no_lists(tree: Tree) -> DataError:
     return DataError(
         f"{tree.root}: no lists of Something-Something V2 found, looked for labels.json and for "
         "train.json or validation.json, also as something-something-v2-labels.json and so on",
-        hint=f"put the three files anywhere below {tree.root}",
+        hint=_unzip(tree, tree.named(_ZIP)) or f"put the three files anywhere below {tree.root}",
     )
 
 
 def _how_to_get_videos(tree: Tree) -> str:
-    zipped = tree.named(r"20bn-something-something-v2.*\.zip")
-    if zipped:
-        return f"unzip {' and '.join(zipped)} there"
-    return "put there ID.webm, or the parts 20bn-something-something-v2-NN of their archive"
+    return _unzip(tree, tree.named(_ZIP)) or (
+        "put there ID.webm (videos are read, not pictures), "
+        "or the parts 20bn-something-something-v2-NN of their archive"
+    )
+
+
+def _unzip(tree: Tree, zipped: Sequence[str]) -> str:
+    """What to do about zips, if there are any; some scripts only call the parts so."""
+    if not zipped:
+        return ""
+    folder = shlex.quote(str((tree.root / zipped[0]).parent))
+    if _begins(tree.root / zipped[0]) == _OF_GZIP:
+        return "these are the parts themselves: take `.zip` off their names"
+    if len(zipped) == 1:
+        return f"`cd {folder} && unzip {Path(zipped[0]).name}`"
+    return f"`cd {folder} && unzip '20bn-*.zip'` unzips all that lie there"

@@ -4,6 +4,7 @@ import errno
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,14 @@ def prepare_listing(
     else:
         task = verification(root, quick=quick, motion=motion)
     try:
-        checks = examine(root, paths, task, workers=workers or num_cores(), progress=progress)
+        look = partial(examine, root, task=task, workers=workers or num_cores(), progress=progress)
+        checks = look(paths)
+        broken = listing.spares.keys() - _usable(checks)
+        if spares := [path for first in sorted(broken) for path in listing.spares[first]]:
+            checks |= look(spares)
+            listing = listing.with_spares(_usable(checks))
         if listing.draw:
-            usable = {path for path, check in checks.items() if check.status == "ok"}
-            listing = draw_split(listing, listing.draw, usable)
+            listing = draw_split(listing, listing.draw, _usable(checks))
         curves = {path: check.motion for path, check in checks.items() if check.motion}
         num_measured = 0
         with new_lists(root) as draft:
@@ -103,18 +108,24 @@ def prepare_listing(
     return report
 
 
+def _usable(checks: Checks) -> set[str]:
+    return {path for path, check in checks.items() if check.status == "ok"}
+
+
 def check_usable(report: dict[str, Any]) -> None:
     """Refuse a split without a usable video, and one for which none could be drawn.
 
     Raises:
         DataError: It has none; says what became of the listed ones.
     """
+    usable = [split for split, counts in report["splits"].items() if counts["usable"]]
     for split, counts in report["splits"].items():
         if counts["listed"] and not counts["usable"]:
             reasons = ", ".join(f"{counts[why]:,} {why}" for why in ("missing", "corrupt", "short"))
+            others = f"; {' and '.join(usable)} can be used as it is" if usable else ""
             raise DataError(
                 f"{split}: none of {counts['listed']:,} listed videos can be used ({reasons})",
-                hint="manifest/problems.csv has each with its reason",
+                hint=f"manifest/problems.csv has each with its reason{others}",
             )
     if report["drawn"] and not report["splits"]["val"]["listed"]:
         raise DataError(

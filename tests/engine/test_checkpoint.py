@@ -31,6 +31,16 @@ def test_missing(tmp_path):
         load_checkpoint(tmp_path / "none.pt")
 
 
+def test_a_flipped_bit_is_found(tmp_path):
+    path, weights = tmp_path / "last.pt", torch.arange(1000.0)
+    save_checkpoint(path, {"recipe_hash": "a", "weights": weights})
+    content = bytearray(path.read_bytes())
+    content[content.index(weights.numpy().tobytes()) + 500] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checkpoint \(damaged: \w+/data/0\)"):
+        load_checkpoint(path)
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, 600])
 def test_truncated(tmp_path, keep):
     path = tmp_path / "last.pt"

@@ -37,6 +37,15 @@ def test_a_copy_has_every_frame_and_its_text():
 
 
 @pytest.mark.usefixtures("small_run")
+def test_what_another_process_writes_stays():
+    others = [Path("b.mp4.tmp"), Path("b.mp4.123.tmp")]
+    for path in others:
+        path.write_text("theirs")
+    draw(A, Path("b.mp4"), probe(A), lambda frame: "")
+    assert [path.read_text() for path in others] == ["theirs", "theirs"]
+
+
+@pytest.mark.usefixtures("small_run")
 def test_a_copy_may_have_a_colon_in_its_name():
     draw(A, Path("b:1.mp4"), probe(A), lambda frame: "")
     assert probe(Path("b:1.mp4")).num_frames == 12

@@ -85,6 +85,23 @@ def test_label_aware_without_pairs_is_refused(recipe, edits):
     )
 
 
+def test_a_part_of_a_known_set_lacks_pairs_as_a_whole_or_not_at_all():
+    pair = ["Pulling something from left to right", "Pulling something from right to left"]
+    edits = ("model.num_classes=3",)
+    found = fitted([*pair, "b"], *edits, recipe="sthv2/stsm_r50_8f")
+    assert (found.recipe.data.flip, found.notes) == ("label_aware", ())
+    assert found.mirror.labels([*pair, "b"]).tolist() == [1, 0, 2]
+    message = (
+        r"^there: the mirror image of its class 'Pulling.*right' is 'Pulling.*left' \(by "
+        r"datasets/sthv2\.yaml\), which is none of its 3 classes$"
+    )
+    with pytest.raises(DataError, match=message) as error:
+        fitted([pair[0], "b", "c"], *edits, recipe="sthv2/stsm_r50_8f")
+    assert error.value.hint == "data.flip=none does not mirror, plain keeps labels"
+    kept = fitted([pair[0], "b", "c"], *edits, "data.flip=none", recipe="sthv2/stsm_r50_8f")
+    assert kept.recipe.data.flip == "none"
+
+
 def test_class_counts_must_agree():
     with pytest.raises(
         DataError, match=r"there: holds 2 classes, .*model\.num_classes is 400"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stsm_cli.data.manifest import hash_of
 from stsm_cli.engine.runlog import RunFolder, claim_run_folder, newest_run, write_json, write_result
 from stsm_cli.errors import CheckpointError, RecipeError, StsmError, UsageError
 from stsm_cli.printable import command_line
@@ -391,3 +392,15 @@ def test_a_run_is_read_again_whatever_its_recipe_is_called(recipe, tmp_path, nam
     folder = RunFolder(tmp_path / "run")
     folder.create(recipe, {"recipe": name, "data": "d", "decoder": "pyav"}, ())
     assert folder.recipe() == recipe
+
+
+def test_classes_that_are_not_those_of_the_training_are_refused(recipe, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    known = {"class_hash": hash_of(("a", "b"))}
+    folder.create(recipe, ABOUT | known, ("a", "b"))
+    assert folder.classes() == ("a", "b")
+    folder.classes_file.write_text("a\n")
+    with pytest.raises(CheckpointError, match=r"classes\.txt: damaged, it is not the class list"):
+        folder.classes()
+    folder.classes_file.unlink()
+    assert folder.classes() is None

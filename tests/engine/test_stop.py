@@ -33,6 +33,19 @@ def test_a_terminal_that_is_lost_stops_as_sigterm_does_unless_it_does_not_matter
         signal.signal(signal.SIGHUP, before)
 
 
+def test_ctrl_c_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # `stsm train &` in a script
+    try:
+        with listening() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop.signal is None
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            assert stop.signal == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_the_second_ctrl_c_stops_at_once():
     with listening() as stop:
         signal.raise_signal(signal.SIGINT)

@@ -51,10 +51,26 @@ def test_options_that_a_run_does_not_keep_are_in_the_hint_and_missed_without(
         "the break",
         f"warning: {folder.board}: its curves end here, without --tensorboard",
     ]
-    assert left_behind(folder, "inductor", tensorboard=True) == []
+    assert left_behind(folder, "inductor", {}, tensorboard=True) == []
     write_json(folder.environment_file, folder.environment() | {"compile": None})
-    (other,) = left_behind(folder, "inductor", tensorboard=True)
+    (other,) = left_behind(folder, "inductor", {}, tensorboard=True)
     assert other.startswith("warning: begun without --compile, goes on with --compile: ")
+
+
+def test_other_files_of_a_generated_set_are_a_warning(
+    recipe, train_videos, val_videos, tmp_path, stop_after, said, run
+):
+    with pytest.raises(InterruptedRunError):
+        run(recipe, train_videos, val_videos, tmp_path / "a", progress=stop_after("epoch 1", 1))
+    folder = RunFolder(tmp_path / "a")
+    files = folder.environment()["files"]
+    write_json(folder.environment_file, folder.environment() | {"files": files | {"val": "b"}})
+    run(recipe, train_videos, val_videos, tmp_path / "a", resume=True, progress=said)
+    told = [line for line in said.lines if line.startswith("warning: ")]
+    assert told == [
+        "warning: the videos of val are not those that the run began with, to the byte: other "
+        "numbers than without the break"
+    ]
 
 
 def test_resume_refuses_another_recipe(recipe, train_videos, val_videos, tmp_path, run):

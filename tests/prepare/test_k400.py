@@ -212,6 +212,40 @@ def test_a_file_may_be_called_by_the_id_alone(plant, annotations):
     assert paths(list_k400(root), "train")["_uitar00001_000000_000010"] == "_uitar00001.mp4"
 
 
+@pytest.mark.parametrize("style", ["{id}_{start}_{end}", "{id}_{start:06d}", "{id}_{start}"])
+def test_seconds_may_be_written_otherwise(plant, annotations, style):
+    def named(name):
+        start, end = map(int, name[12:].split("_"))
+        return style.format(id=name[:11], start=start, end=end)
+
+    files = {name: f"clips/{named(name)}.mp4" for name in TRAIN | VAL}
+    listing = list_k400(plant(annotations | dict.fromkeys(files.values())))
+    assert paths(listing, "train") | paths(listing, "val") == files
+    assert listing.unlisted == ()
+
+
+def test_a_file_that_says_both_ends_is_preferred(plant, annotations):
+    names = ("aaaaaaaaaaa_000001", "aaaaaaaaaaa_1_11")
+    listing = list_k400(plant(annotations | {f"{name}.mp4": None for name in names}))
+    assert paths(listing, "train")["aaaaaaaaaaa_000001_000011"] == "aaaaaaaaaaa_1_11.mp4"
+
+
+def test_replacements_beside_class_folders_are_no_class(plant):
+    files = {f"train/{underscored(label)}/{name}.mp4": None for name, label in TRAIN.items()}
+    replaced = "train/replacement_for_corrupted_k400/aaaaaaaaaaa_000001_000011.mp4"
+    listing = list_k400(plant(files | {replaced: None}))
+    assert listing.classes == CLASSES
+    assert paths(listing, "train")["aaaaaaaaaaa_000001_000011"] == replaced
+    assert (listing.conflicts, listing.unlisted) == ({}, ())
+
+
+def test_folders_of_archives_are_no_classes(plant):
+    root = plant({f"train/part_{number}/{name}.mp4": None for number, name in enumerate(TRAIN)})
+    caught = error(root)
+    assert str(caught) == f"{root}/train/part_0: is an archive's folder, not a class"
+    assert "annotations/{train,val}.csv" in caught.hint
+
+
 def test_another_cut_of_the_same_video_is_not_the_clip(plant, annotations):
     names = [name for name in TRAIN | VAL if name != "archeryval1_000003_000013"]
     other = "archeryval1_000050_000060.mp4"

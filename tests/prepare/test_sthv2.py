@@ -1,5 +1,6 @@
 import json
 import re
+import zipfile
 from itertools import pairwise
 
 import pytest
@@ -70,19 +71,21 @@ def test_mirror_pairs_are_found_by_name(plant, lists):
     assert find_mirror("sthv2", classes).labels(classes).tolist() == [0, 2, 1, 4, 3, 6, 5]
 
 
-def test_the_parts_of_the_archive(plant, lists, tar_gz, clip_bytes):
+@pytest.mark.parametrize("folder", ["", "20bn-something-something-v2-{:02}/"])
+def test_the_parts_of_the_archive(plant, lists, tar_gz, clip_bytes, folder):
     members = {f"20bn-something-something-v2/{n}.webm": clip_bytes[0] for n in TRAIN | VAL}
     content = tar_gz(members)
     cuts = [0, 100, len(content) // 2, len(content)]
     parts = {
-        f"20bn-something-something-v2-{number:02}": content[start:end]
+        f"{folder.format(number)}20bn-something-something-v2-{number:02}": content[start:end]
         for number, (start, end) in enumerate(pairwise(cuts))
     }
     root = plant(lists | parts)
     listing = list_sthv2(root)
     assert listing.splits["val"][0].path == "videos/20bn-something-something-v2/8.webm"
     assert listing.notes[0] == "archive unpacked into videos/"
-    assert {path.name for path in root.iterdir()} == {"videos", *lists, *parts}
+    names = {path.split("/")[0] for path in parts}
+    assert {path.name for path in root.iterdir()} == {"videos", *lists, *names}
     assert list_sthv2(root).notes == listing.notes[1:]
 
 
@@ -92,6 +95,9 @@ def test_videos_that_are_there_are_not_unpacked_again(plant, lists, tar_gz, clip
     listing = list_sthv2(root)
     assert listing.splits["val"][0].path == "mine/8.webm"
     assert listing.duplicates == ()
+    files = {f"mine/{name}.webm": None for name in TRAIN | VAL}
+    root = plant(lists | files | {"20bn-something-something-v2-00": archive}, root / "b")
+    assert list_sthv2(root).notes[0] == "archive holds no other videos"
 
 
 def test_a_part_in_the_middle_that_is_missing(plant, lists):
@@ -185,5 +191,37 @@ def test_no_videos_says_what_to_put_there(plant, lists):
 
 
 def test_zipped_parts_are_to_be_unzipped(plant, lists):
-    caught = error(plant(lists | {"20bn-something-something-v2-00.zip": b"PK"}))
-    assert caught.hint == "unzip 20bn-something-something-v2-00.zip there"
+    root = plant(lists | {"20bn-something-something-v2-00.zip": b"PK"})
+    assert error(root).hint == f"`cd {root} && unzip 20bn-something-something-v2-00.zip`"
+    root = plant({"more/20bn-something-something-v2-01.zip": b"PK"})
+    assert error(root).hint == f"`cd {root} && unzip '20bn-*.zip'` unzips all that lie there"
+
+
+def test_zipped_lists_are_to_be_unzipped(plant):
+    name = "20bn-something-something-download-package-labels.zip"
+    caught = error(root := plant({name: b"PK"}))
+    assert "no lists of Something-Something V2 found" in str(caught)
+    assert caught.hint == f"`cd {root} && unzip {name}`"
+
+
+def test_a_zip_whose_parts_are_not_there_is_to_be_unzipped(plant, lists, tmp_path):
+    zipped = tmp_path / "20bn-something-something-v2-00.zip"
+    with zipfile.ZipFile(zipped, "w") as file:
+        file.writestr("20bn-something-something-v2-00", b"\x1f\x8b")
+        file.writestr("20bn-something-something-v2-01", b"")
+    root = plant(
+        lists | {"20bn-something-something-v2-00": b"\x1f\x8b", zipped.name: zipped.read_bytes()}
+    )
+    caught = error(root)
+    assert str(caught) == f"{root}: parts of the archive are still in {zipped.name}"
+    assert caught.hint == f"`cd {root} && unzip {zipped.name}`"
+
+
+def test_a_zip_called_as_its_part_and_a_part_called_a_zip(plant, lists):
+    name = "20bn-something-something-v2-00"
+    caught = error(root := plant(lists | {name: b"PK\x03\x04"}))
+    assert str(caught) == f"{root / name}: is a zip, and should be a part of the archive"
+    assert caught.hint == f"call it {name}.zip, and unzip it"
+    (root / name).rename(root / f"{name}.zip")
+    (root / f"{name}.zip").write_bytes(b"\x1f\x8b\x08")
+    assert error(root).hint == "these are the parts themselves: take `.zip` off their names"

@@ -33,7 +33,7 @@ def listing(plant, clip_bytes):
         ("archery", "playing guitar"),
         {name: tuple(ListedVideo(*video) for video in split) for name, split in splits.items()},
         unlisted=("extra.mp4",),
-        duplicates=("a/1.mp4",),
+        listed_again=("a/1.mp4",),
         copies={"b/3.mp4": "b/2.mp4"},
         notes=("lists of a test",),
     )
@@ -56,7 +56,7 @@ def test_the_manifest_holds_what_can_be_used(listing):
 
 def test_motion_is_measured_of_a_set_to_test_on_alone(listing):
     splits = {"train": (), "val": listing.splits["val"]}
-    make(replace(listing, splits=splits, duplicates=(), copies={}))
+    make(replace(listing, splits=splits, listed_again=(), copies={}))
     assert "motion of 1 of 1 videos" in measure_motion(listing.root, workers=1)
 
 
@@ -116,7 +116,7 @@ def test_whatever_is_wrong_besides_is_counted_named_and_said(plant):
     listing = list_folder(root)
     faults = {"-closed": "cannot be read (Permission denied)", "b/\udce9.mp4": "not UTF-8"}
     conflicts = {"b/0.mp4": "'b' in train (x:1) counts, not '=a' in val (x:2)"}
-    report = make(replace(listing, faults=faults, conflicts=conflicts, duplicates=("b/0.mp4",)))
+    report = make(replace(listing, faults=faults, conflicts=conflicts, listed_again=("b/0.mp4",)))
     assert (report["left_out"], report["duplicates"]) == ({".jpg": 2, ".psd": 1}, 0)
     assert (report["faults"], report["conflicts"]) == (faults, conflicts)
     assert json.loads((root / "manifest" / "report.json").read_text()) == report
@@ -239,9 +239,42 @@ def test_a_split_of_which_nothing_is_left_is_refused_but_written(listing):
     (listing.root / "b" / "3.mp4").unlink()
     report = make(listing)
     message = r"val: none of 3 listed videos can be used \(2 missing, 1 corrupt, 0 short\)"
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         check_usable(report)
+    hint = "manifest/problems.csv has each with its reason; train can be used as it is"
+    assert caught.value.hint == hint
     assert len(read_manifest(listing.root, "train").records) == 2
+
+
+def test_where_the_first_file_of_a_video_is_broken_another_counts(plant, clip_bytes):
+    files = {
+        "a/1.mp4": "text",
+        "a/1.webm": "text",
+        "b/1.mp4": None,
+        "b/2.mp4": None,
+        "c/2.mp4": None,
+    }
+    video = ListedVideo("1", 0, "a/1.mp4"), ListedVideo("2", 0, "b/2.mp4")
+    spares = {"a/1.mp4": ("a/1.webm", "b/1.mp4"), "b/2.mp4": ("c/2.mp4",)}
+    listing = Listing(plant(files), ("x",), {"train": video, "val": ()}, spares=spares)
+    report = make(listing)
+    paths = [record.path for record in read_manifest(listing.root, "train").records]
+    assert paths == ["b/1.mp4", "b/2.mp4"]
+    told = "videos of which the first file is broken, so that another counts: 1"
+    assert (report["notes"][0], report["duplicates"]) == (told, 3)
+    problems = (listing.root / "manifest" / "problems.csv").read_text()
+    assert [line.partition(",")[0] for line in problems.splitlines()[1:]] == [
+        *("a/1.mp4", "a/1.webm", "c/2.mp4"),
+    ]
+
+
+def test_where_all_files_of_a_video_are_broken_the_first_is_told(plant):
+    video = (ListedVideo("1", 0, "a/1.mp4"), ListedVideo("2", 0, "2.mp4"))
+    root = plant({"a/1.mp4": "text", "b/1.mp4": "text", "2.mp4": None})
+    listing = Listing(root, ("x",), {"train": video, "val": ()}, spares={"a/1.mp4": ("b/1.mp4",)})
+    report = make(listing)
+    assert (report["notes"][0][:6], report["duplicates"]) == ("train:", 1)
+    assert report["first_problems"][0].startswith("train a/1.mp4: corrupt")
 
 
 def test_a_split_that_lists_nothing_is_no_failure(listing):
