@@ -386,8 +386,9 @@ def _inspect_videos(
                 failed[path] = error
             bar.advance()
     classes = network.predictor.classes if network else ()
+    asked = subject.called if subject else ""
     chapters = [
-        video_chapter(place, path, one, recipe, classes)
+        video_chapter(place, path, one, recipe, classes, asked)
         for place, (path, one) in enumerate(found.items())
     ]
     if found:
@@ -395,7 +396,7 @@ def _inspect_videos(
     if as_json:
         console.json(_video_record(found, failed, recipe, classes, out))
     elif found:
-        _print_videos(found, classes, out)
+        _print_videos(found, recipe, classes, asked, out)
     if failed:
         raise typer.Exit(1)
 
@@ -436,12 +437,16 @@ def _video_record(
 
 
 def _print_videos(
-    found: "dict[Path, VideoInspection]", classes: tuple[str, ...], out: Path
+    found: "dict[Path, VideoInspection]",
+    recipe: "Recipe",
+    classes: tuple[str, ...],
+    asked: str,
+    out: Path,
 ) -> None:
     from stsm_cli.cli.inspection_page import answer_note, sampling_notes, video_facts, video_rows
 
     for path, one in found.items():
         columns = ["", "frames", "seconds", "crop"]
-        said = answer_note(one, classes)
-        notes = [*video_facts(one), *sampling_notes(one), *said, f"{out} shows them"]
+        said = answer_note(one, classes, asked)
+        notes = [*video_facts(one), *sampling_notes(one, recipe), *said, f"{out} shows them"]
         output.current().table(str(path), columns, video_rows(one), notes=notes)

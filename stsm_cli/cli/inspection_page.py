@@ -184,7 +184,12 @@ def _shown(recipe: Recipe) -> list[int]:
 
 
 def video_chapter(
-    place: int, path: Path, found: VideoInspection, recipe: Recipe, classes: Sequence[str]
+    place: int,
+    path: Path,
+    found: VideoInspection,
+    recipe: Recipe,
+    classes: Sequence[str],
+    asked: str,
 ) -> SheetChapter:
     """The chapter of a video file.
 
@@ -194,11 +199,12 @@ def video_chapter(
         found: What was found.
         recipe: What is read by.
         classes: Names in label order; none without a network.
+        asked: The network's name; empty without one.
     """
     named = list(map(one_line, classes))
-    facts = [*video_facts(found), *sampling_notes(found)]
+    facts = [*video_facts(found), *sampling_notes(found, recipe)]
     blocks: list[PageBlock] = [_text(f"{'; '.join(facts)}.")]
-    blocks += [*_answer(found, recipe, named), *_trained_on(found, recipe)]
+    blocks += [*_answer(found, recipe, named, asked), *_trained_on(found, recipe)]
     blocks += _tested_on(found, recipe)
     return SheetChapter(f"video{place}", one_line(str(path)), blocks)
 
@@ -215,8 +221,9 @@ def video_facts(found: VideoInspection) -> Iterator[str]:
     yield from filter(None, (info.shortfall, *info.faults))
 
 
-def sampling_notes(found: VideoInspection) -> Iterator[str]:
-    """What a user should know of how a test reads the file."""
+def sampling_notes(found: VideoInspection, recipe: Recipe) -> Iterator[str]:
+    """What a user should know of how training and test read the file."""
+    yield f"crops are of the picture at a short side of {recipe.data.short_side_px} pixels"
     clips = found.test.frame_indices
     assert clips is not None
     total, fewest = clips.shape[1], min(len(np.unique(clip)) for clip in clips)
@@ -224,11 +231,13 @@ def sampling_notes(found: VideoInspection) -> Iterator[str]:
         yield f"of the {total} frames of a clip {fewest} differ: it is short for this sampling"
 
 
-def _answer(found: VideoInspection, recipe: Recipe, classes: Sequence[str]) -> Iterator[PageBlock]:
+def _answer(
+    found: VideoInspection, recipe: Recipe, classes: Sequence[str], asked: str
+) -> Iterator[PageBlock]:
     if found.probabilities is None or found.heat is None:
         return
     likeliest = _likeliest(found.probabilities, classes)
-    yield _heading("What the network says")
+    yield _heading(f"What {one_line(asked)} says")
     yield Grid(["class", "%"], likeliest)
     yield _glowing(middle_clip(found.test), found.heat[0], f"Grad-CAM of {likeliest[0][0]}", recipe)
 
@@ -239,20 +248,20 @@ def _likeliest(probabilities: "Tensor", classes: Sequence[str]) -> list[tuple[st
     return [(name, f"{100 * value:.1f}") for name, value in best]
 
 
-def answer_note(found: VideoInspection, classes: Sequence[str]) -> Iterator[str]:
-    """What a network says of the video, in a line; nothing without one."""
+def answer_note(found: VideoInspection, classes: Sequence[str], asked: str) -> Iterator[str]:
+    """What the network `asked` says of the video, in a line; nothing without one."""
     if found.probabilities is not None:
         likeliest = _likeliest(found.probabilities, classes)
-        yield "the network says " + ", ".join(f"{name} {share} %" for name, share in likeliest)
+        yield f"{asked} says " + ", ".join(f"{name} {share} %" for name, share in likeliest)
 
 
 def _trained_on(found: VideoInspection, recipe: Recipe) -> Iterator[PageBlock]:
     data = recipe.data
     yield _heading("Training")
     yield _text(
-        f"What the first {len(found.draws)} epochs would take of it, by chance: sampling "
-        f"{data.sampling}, crops {data.train_crop} of {data.crop_px}² pixels from a short side of "
-        f"{data.short_side_px}, mirror images {data.flip}."
+        f"What the first {counted(len(found.draws), 'epoch')} would take of it, by chance: "
+        f"sampling {data.sampling}, crops {data.train_crop} of {data.crop_px}² pixels from a short "
+        f"side of {data.short_side_px}, mirror images {data.flip}."
     )
     yield _crops(found, [box for draw in found.draws for box in draw.boxes])
     record = _record(found)

@@ -108,7 +108,10 @@ def videos_of(named: Sequence[str], subject: "Trained", demo: bool) -> list[Path
 
     data = subject.recipe.data
     if data.generated is None:
-        raise UsageError(f"--demo: {subject.called} is not of a drawn data set")
+        raise UsageError(
+            f"--demo: {subject.called} is not of a drawn data set",
+            hint="`stsm predict order/stsm --demo` is of one",
+        )
     return [*videos, *GENERATED[data.dataset].demo(DEMO / data.dataset, data.generated)]
 
 

@@ -17,7 +17,7 @@ from stsm_cli.cli.processes import start_processes
 from stsm_cli.cli.recipes import complete_recipe, print_recipe
 from stsm_cli.cli.submit import Slurm, print_jobs, refuse_nproc, submit_training
 from stsm_cli.errors import CheckpointError, UsageError
-from stsm_cli.printable import harmless
+from stsm_cli.printable import command_line, harmless
 
 if TYPE_CHECKING:
     import torch
@@ -114,11 +114,14 @@ def train(
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.device import check_device, choose_workers
     from stsm_cli.engine.distributed import current_world, joined, together
+    from stsm_cli.engine.slurm_options import parse_cluster
 
     edits = [*(overrides or []), *_init_edits(init)]
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
         _check_given(device, decoder, None if resume else out, tensorboard, wandb)
+        if slurm is not None:
+            parse_cluster(slurm, workers=workers)
         new = None if resume else _begun_from(load(), init, data)
         loaded, root = (new, data) if new else _continued(recipe, edits, out, init, data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
@@ -437,9 +440,17 @@ def _print_plan(
     check_spread(config, batch)
     steps = batch.steps_per_epoch
     facts = {"schema": "stsm.plan/1", "batch": asdict(batch), "steps_per_epoch": steps}
-    notes.append(f"{batch}; no videos at {root} yet" if steps is None else str(batch))
+    notes.append(f"{batch}; {_none_yet(config, root)}" if steps is None else str(batch))
     _say(*slow_average(config.optim, batch), *mixes_nothing(config.loss, batch))
     print_recipe(loaded, as_json=as_json, facts=facts, notes=notes)
+
+
+def _none_yet(config: "Recipe", root: Path) -> str:
+    """Why nothing is known of the videos at `root`."""
+    if config.data.generated is not None or not root.is_dir():
+        return f"no videos at {root} yet"
+    name = config.data.dataset
+    return f"{root} is not prepared yet: `{command_line('prepare', name, root)}`"
 
 
 def _num_trained_on(config: "Recipe", manifest: "Manifest") -> int:

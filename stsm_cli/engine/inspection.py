@@ -331,7 +331,7 @@ def inspect_video(
     info = look_at(path)
     videos = alone(path, info, recipe, ("",), decoder)
     shown = TrainingSet(videos, _without_labels(recipe.data), recipe.model.view, recipe.seed)
-    draws = tuple(_read(shown[epoch, 0]) for epoch in range(DRAWS))
+    draws = tuple(_read(shown[epoch, 0]) for epoch in range(min(DRAWS, recipe.optim.epochs)))
     test = _read(middle_crop(videos, 0, recipe))
     picture = videos.read(0, np.array([info.num_frames // 2]))[0]
     found = VideoInspection(info, picture, draws, test)

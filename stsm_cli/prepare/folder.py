@@ -57,7 +57,13 @@ def list_folder(
     if not named:
         tree.check_videos(f"videos are files ending in {', '.join(VIDEO_SUFFIXES)}")
     if not inventory.entries["train"]:
-        raise DataError(f"{root}: no training video found", hint=_LAYOUTS)
+        loose = sum("/" not in path for path in tree.videos)
+        told = (
+            f"; {counted(loose, 'video lies', 'videos lie')} in no folder of a class"
+            if loose
+            else ""
+        )
+        raise DataError(f"{root}: no training video found{told}", hint=_LAYOUTS)
     classes = _classes(root, inventory)
     found = Found(root, sorted(named.union(tree.videos)), inventory.key)
     assigned = assign(root, inventory.entries, classes, lambda entry: found.take(entry.key))

@@ -130,7 +130,8 @@ def check_usable(report: dict[str, Any]) -> None:
     if report["drawn"] and not report["splits"]["val"]["listed"]:
         raise DataError(
             "val: no class has a second usable video to validate on",
-            hint="a video and its copies count as one",
+            hint="add videos (copies of one count as one), or name those to validate on: in a "
+            "folder val/, or in val.csv",
         )
 
 

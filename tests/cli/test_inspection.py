@@ -144,7 +144,7 @@ def test_a_run_without_scores_says_what_keeps_them(small_run, capsys):
 def test_data_that_moved_is_named_by_data_and_must_be_the_same(tested_run, capsys):
     file = tested_run.environment_file
     about = json.loads(file.read_text())
-    file.write_text(json.dumps(about | {"data": "moved", "class_hash": "0"}))
+    file.write_text(json.dumps(about | {"data": "moved"}))
     recipe = tested_run.recipe_file
     recipe.write_text(recipe.read_text().replace("dataset: synth", "dataset: folder"))
     text = re.sub(r"\n  synth:\n(    .*\n)+", "\n", recipe.read_text())
@@ -164,10 +164,10 @@ def test_data_that_moved_is_named_by_data_and_must_be_the_same(tested_run, capsy
     whole = read_manifest(Path("data/synth"), "val")
     other = Path("other")
     for split in ("train", "val"):
-        write_manifest(replace(whole, root=other, split=split))
+        write_manifest(replace(whole, root=other, split=split, classes=whole.classes[::-1]))
     assert run(["inspect", "--data", "other"]) == 1
-    assert "is not the one of the training (0)" in problems(capsys)[0]
-    file.write_text(json.dumps(about | {"data": "moved"}))
+    assert f"is not the one of the training ({whole.class_hash})" in problems(capsys)[0]
+    write_manifest(replace(whole, root=other, split="train"))
     write_manifest(replace(whole, root=other, records=whole.records[1:]))
     assert run(["inspect", "--data", "other"]) == 1
     assert problems(capsys) == [
@@ -225,7 +225,9 @@ def test_a_video_that_is_short_for_the_sampling_is_told(small_run, capsys):
     assert re.search(r"test, clip 1 +0, 4, 8, 0 ", table)
     told = "of the 4 frames of a clip 3 differ: it is short for this sampling"
     assert told in table
-    assert f" pixels; {told}.</p>" in Path("00000.html").read_text(encoding="utf-8")
+    assert f" pixels; crops are of the picture at a short side of 32 pixels; {told}.</p>" in Path(
+        "00000.html"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_run_says_of_a_video_what_predict_says(small_run, capsys):
@@ -237,18 +239,18 @@ def test_a_run_says_of_a_video_what_predict_says(small_run, capsys):
     known = {entry["class"]: entry["probability"] for entry in predicted["classes"]}
     assert first["probabilities"] == pytest.approx(known)
     html = Path("00000.html").read_text(encoding="utf-8")
-    assert "What the network says" in html
+    assert "What runs/small/checkpoints/last.pt says" in html
     assert f"<td>{predicted['classes'][0]['class']}</td>" in html
     assert f"Grad-CAM of {predicted['classes'][0]['class']}" in html
     assert run(["inspect", "runs/small", "--video", A, "--force"]) == 0
     first, second = predicted["classes"][:2]
     said = ", ".join(f"{one['class']} {100 * one['probability']:.1f} %" for one in (first, second))
-    assert f"\nthe network says {said}, " in capsys.readouterr().out
+    assert f"\nruns/small/checkpoints/last.pt says {said}, " in capsys.readouterr().out
 
 
 def test_weights_that_come_along_are_asked_as_a_run_is(small_run, capsys):
     assert run(["inspect", "order/stsm", "--video", A]) == 0
-    assert re.search(r"^the network says \w+ [\d.]+ %, ", capsys.readouterr().out, re.M)
+    assert re.search(r"^order/stsm says \w+ [\d.]+ %, ", capsys.readouterr().out, re.M)
 
 
 def test_where_no_video_is_read_no_page_is_written(small_run, capsys, monkeypatch):

@@ -37,6 +37,12 @@ def test_the_plan_tells_batch_learning_rate_and_steps(capsys):
     assert (told["steps_per_epoch"], told["batch"]["lr"]) == (10, 0.0075)
     assert run([*plan[:-1], "nowhere"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("; no videos at nowhere yet")
+    Path("raw").mkdir()
+    assert run([*plan[:-1], "raw"]) == 0
+    told = "; raw is not prepared yet: `stsm prepare k400 raw`"
+    assert capsys.readouterr().out.splitlines()[-1].endswith(told)
+    assert run([*plan, "--slurm", "a"]) == 2
+    assert "error: --slurm a: must be KEY=VALUE" in capsys.readouterr().err
 
 
 def test_the_plan_of_a_flow_recipe_says_that_its_flow_is_missing(capsys):

@@ -230,7 +230,8 @@ def test_one_class_is_none(plant, error):
 def test_nothing_to_train_on(plant, files, error):
     root = plant(files)
     caught = error(root)
-    assert str(caught) == f"{root}: no training video found"
+    loose = "; 1 video lies in no folder of a class" if "1.mp4" in files else ""
+    assert str(caught) == f"{root}: no training video found{loose}"
     assert "videos.csv, of columns path,label" in caught.hint
 
 
