@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from stsm_cli.atomic import draft_name, try_file
+from stsm_cli.atomic import draft_name, try_file, whole_file
 from stsm_cli.config.generated_sets import GeneratedConfig
 from stsm_cli.cores import num_cores
 from stsm_cli.data.frames import Frames
@@ -199,7 +199,8 @@ class RenderedSet(Generic[Settings]):
                 axes.set_title(name, loc="left", fontsize=11, pad=3)
         figure.subplots_adjust(0.01, 0.01, 0.99, 0.97, wspace=0.03, hspace=0.25)
         try:
-            figure.savefig(path)
+            with whole_file(path) as file:
+                figure.savefig(file, format=path.suffix[1:] or "png")
         except (OSError, ValueError) as error:  # ValueError: a format that matplotlib knows not
             reason = getattr(error, "strerror", None) or error
             raise DataError(f"{path}: the preview cannot be written ({reason})") from error
