@@ -24,6 +24,7 @@ os.environ |= {
 os.environ.pop("FORCE_COLOR", None)
 # In the background of a shell it is ignored, and tests that press Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored behind `nohup`
 
 
 @pytest.fixture(autouse=True)

@@ -114,14 +114,11 @@ def train(
     from stsm_cli.config.load import load_recipe
     from stsm_cli.engine.device import check_device, choose_workers
     from stsm_cli.engine.distributed import current_world, joined, together
-    from stsm_cli.engine.slurm_options import parse_cluster
 
     edits = [*(overrides or []), *_init_edits(init)]
     load = partial(load_recipe, recipe or DEFAULT_RECIPE, edits)
     if dry_run:
-        _check_given(device, decoder, None if resume else out, tensorboard, wandb)
-        if slurm is not None:
-            parse_cluster(slurm, workers=workers)
+        _check_given(device, decoder, None if resume else out, tensorboard, wandb, slurm)
         new = None if resume else _begun_from(load(), init, data)
         loaded, root = (new, data) if new else _continued(recipe, edits, out, init, data)
         _print_plan(loaded, root, max(nproc, current_world().size), as_json)
@@ -341,17 +338,23 @@ def _check_boards(tensorboard: bool, wandb: str | None) -> None:
 
 
 def _check_given(
-    device: str, decoder: str | None, out: Path | None, tensorboard: bool, wandb: str | None
+    device: str,
+    decoder: str | None,
+    out: Path | None,
+    tensorboard: bool,
+    wandb: str | None,
+    slurm: str | None,
 ) -> None:
     """Refuse what no run could use, whatever its recipe.
 
     Raises:
         UsageError: The device is one nowhere, there is no such decoder here, `out` is taken or
-            cannot be written, or a board is asked for and not ready.
+            cannot be written, a board is asked for and not ready, or `slurm` is not valid.
     """
     from stsm_cli.data.decode import choose_decoder
     from stsm_cli.engine.device import check_device
     from stsm_cli.engine.runlog import RunFolder
+    from stsm_cli.engine.slurm_options import parse_cluster
 
     check_device(device)
     if out is not None:
@@ -359,6 +362,8 @@ def _check_given(
         RunFolder(out).check_writable()
     if decoder is not None:
         choose_decoder(decoder)
+    if slurm is not None:
+        parse_cluster(slurm, workers=None)
     _check_boards(tensorboard, wandb)
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from stsm_cli.analysis import cells
 from stsm_cli.analysis.ablation import load_ablation
 from stsm_cli.analysis.comparison import TEST_OF_SEEDS
 from stsm_cli.analysis.cost import ShiftSite
@@ -17,6 +16,7 @@ from stsm_cli.analysis.summary import comparable, printed_lines, summarise
 from stsm_cli.analysis.system_cost import shifted_cell
 from stsm_cli.analysis.tables import cost_legend, cost_table, main_table, render
 from stsm_cli.config.load import recipe_names
+from stsm_cli.printable import markdown as as_markdown
 
 MAIN = """\
 | setting | paper: Kinetics-400 | measured: set of order | spread | seeds | in pair | \
@@ -272,7 +272,7 @@ def costs(name):
     ablation = load_ablation(name)
     paper = load_paper_table(ablation.table)
     lines = printed_lines(summarise(ablation, paper, None), paper)
-    return cells.markdown(*cost_table(ablation, paper, lines)).splitlines()
+    return as_markdown(*cost_table(ablation, paper, lines)).splitlines()
 
 
 def test_printed_beside_counted():
