@@ -43,13 +43,10 @@ class Mirror:
     def labels(self, classes: Sequence[str]) -> IntArray:
         """For each label the label of its mirror image, (K,).
 
-        Of a part of a known set, pairs may be absent as a whole.
-
         Raises:
-            DataError: A pair names a class that `classes` lacks, and one that it holds.
+            DataError: A pair names a class that `classes` lacks.
         """
-        pairs = tuple(pair for pair in self.pairs if not set(pair).isdisjoint(classes))
-        return swapped_labels(self.source, pairs, classes)
+        return swapped_labels(self.source, self.pairs, classes)
 
     def flip(self, config: DataConfig) -> Flip:
         """The recipe's way of mirroring in training.
@@ -79,8 +76,9 @@ def find_mirror(dataset: str, classes: Sequence[str], root: Path | None = None) 
     if root is not None and (written := written_mirror(root, classes)) is not None:
         return written
     card = load_card(dataset)
-    if card.num_classes is not None:  # a known set: its card knows them all
-        return Mirror(card.mirror_pairs, card_source(dataset))
+    if card.num_classes is not None:  # a known set: its card knows them all; a part has fewer
+        pairs = tuple(pair for pair in card.mirror_pairs if not set(pair).isdisjoint(classes))
+        return Mirror(pairs, card_source(dataset))
     pairs = pair_names(classes)
     paired = {name for pair in pairs for name in pair}
     sided = (name for name in classes if _SIDE.search(_words(name)))

@@ -174,7 +174,7 @@ class RenderedSet(Generic[Settings]):
         """Draw a contact sheet of the set: two classes a row, each its first training video.
 
         Args:
-            path: The picture to write; its ending decides the format.
+            path: The picture to write; its ending decides the format, PNG without one.
             settings: What the set is (or would be) made from; the set itself is not needed.
 
         Raises:

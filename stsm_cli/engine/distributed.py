@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from stsm_cli.errors import StsmError, UsageError
-from stsm_cli.sigterm import handled_by
+from stsm_cli.sigterm import handled_by, heeded
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -109,7 +109,7 @@ def _ended_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    with handled_by(signal.SIG_DFL, signal.SIGINT, signal.SIGTERM):
+    with handled_by(signal.SIG_DFL, *heeded("SIGINT", "SIGTERM", "SIGHUP")):
         yield
 
 

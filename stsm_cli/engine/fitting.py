@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stsm_cli.config.folder import FOLDER
 from stsm_cli.config.schema import DataConfig, Recipe
+from stsm_cli.data.catalog import load_card
 from stsm_cli.data.manifest import Manifest, mirror_pairs_path
 from stsm_cli.data.mirror import Mirror, card_source, find_mirror
 from stsm_cli.errors import DataError
@@ -72,7 +73,8 @@ def _check_pairs(mirror: Mirror, manifest: Manifest) -> None:
 def _mirror_notes(config: DataConfig, mirror: Mirror, manifest: Manifest) -> tuple[str, ...]:
     flip, file = mirror.flip(config), mirror_pairs_path(manifest.root)
     by_card = mirror.source == card_source(config.dataset)
-    if flip == "label_aware" and not mirror.pairs:
+    knows = by_card and load_card(config.dataset).mirror_pairs  # a part of the set has none of them
+    if flip == "label_aware" and not mirror.pairs and not knows:
         raise DataError(
             f"{manifest.root}: data.flip is label_aware, and no two of its "
             f"{len(manifest.classes)} classes are known to be mirror images of each other",

@@ -19,8 +19,9 @@ import torch
 
 from stsm_cli.errors import InterruptedRunError, PreemptedError, StsmError
 from stsm_cli.lifeline import GRACE_SECONDS, end_with_parent
-from stsm_cli.sigterm import sigterm_raises
+from stsm_cli.sigterm import heeded, sigterm_raises
 
+_HELD = ("SIGINT", "SIGTERM", "SIGHUP")
 TaskWork = Callable[[int, Callable[[Any], None]], Any]
 """Function that does the task of this number, reports news on the way, and returns its result."""
 
@@ -88,7 +89,7 @@ def _preempted() -> PreemptedError:
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """Hold signals back: a child that got one before its work begins would act as the parent."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded(*_HELD))
     try:
         yield
     finally:
@@ -127,9 +128,10 @@ def _child(
             connection.send((False, news))
 
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in heeded("SIGTERM", "SIGHUP"):
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the parent has none
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, heeded(*_HELD))
         outcome = _outcome(task, work, name, tell)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops a run that has ended, too
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from stsm_cli.data.videos import Videos
 from stsm_cli.engine.autocast import AUTOCAST, autocast
 from stsm_cli.engine.distributed import current_world, gather_objects, told_once
 from stsm_cli.engine.step import normalise
-from stsm_cli.errors import DivergedError, StsmError
+from stsm_cli.errors import DataError, DivergedError, StsmError
 from stsm_cli.models.network import Network
 from stsm_cli.printable import counted
 from stsm_cli.progress import SILENT, Progress
@@ -184,7 +184,11 @@ def class_orders(
     mirror = mirror or find_mirror(recipe.data.dataset, classes)
     if KEEPS_LABELS[mirror.flip(recipe.data)]:
         return None
-    swapped = torch.from_numpy(mirror.labels(classes))
+    try:
+        swapped = torch.from_numpy(mirror.labels(classes))
+    except DataError as error:
+        hint = "one crop and three have no mirror images, of which the test would know no class"
+        raise DataError(str(error), hint=hint) from None
     plain = torch.arange(len(classes))
     return torch.stack([swapped if view else plain for view in mirrored])
 

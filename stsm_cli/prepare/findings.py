@@ -180,7 +180,6 @@ def _problems(listing: Listing, checks: Checks) -> list[Problem]:
         if (check := check_of(video, checks)).status != "ok"
     ]
     problems.sort(key=lambda problem: problem[2] == "missing")
-    again = "listed or found more than once; the first one counts"
     copies = _usable_copies(listing, checks)
     mixed = _mixed_copies(listing, copies)
     classes = {path: f", which is {name!r}" for path, name in mixed.items()}
@@ -189,12 +188,20 @@ def _problems(listing: Listing, checks: Checks) -> list[Problem]:
         *((path, "", "unreadable", why) for path, why in listing.faults.items()),
         *((name, "", "conflict", why) for name, why in listing.conflicts.items()),
         *((path, "", "unlisted", "no list names it") for path in listing.unlisted),
-        *((name, "", "duplicate", again) for name in _repeated(listing)),
+        *((name, "", *_why_again(name, listing, checks)) for name in _repeated(listing)),
         *(
             (path, "", "copy", f"byte for byte {first}{classes.get(path, '')}")
             for path, first in copies.items()
         ),
     ]
+
+
+def _why_again(name: str, listing: Listing, checks: Checks) -> tuple[str, str]:
+    """Status and reason of what is listed or found again; of a file that was tried its own."""
+    is_spare = any(name in paths for paths in listing.spares.values())
+    if is_spare and name in checks and checks[name].status != "ok":
+        return checks[name].status, checks[name].reason
+    return "duplicate", "listed or found more than once; the first one that is sound counts"
 
 
 def write_report(root: Path, report: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stsm_cli.data.manifest import SPLITS
 from stsm_cli.errors import DataError, raise_problems
-from stsm_cli.prepare.k400_archives import is_replacement
+from stsm_cli.prepare.k400_archives import K400_URL, is_replacement
 from stsm_cli.prepare.lists import ListLine, check_file, read_csv, read_list
 from stsm_cli.prepare.matching import Entries, Entry
 from stsm_cli.prepare.tree import Tree, folder_of, split_of, stem
@@ -211,7 +211,8 @@ def _from_folders(tree: Tree) -> tuple[dict[str, list[Entry]], str]:
         if _PART.fullmatch(class_name):
             raise DataError(
                 f"{(tree.root / path).parent}: is an archive's folder, not a class",
-                hint="the classes are in annotations/{train,val}.csv: `--download` fetches them",
+                hint="the classes are in annotations/{train,val}.csv, to be had "
+                f"at {K400_URL}/annotations",
             )
         entries[split].append(Entry(where, name, class_name, clip_name(name)))
     return entries, "no lists found: a clip's class and split are those of its folders"

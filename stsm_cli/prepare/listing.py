@@ -76,25 +76,31 @@ class Listing:
         """Names listed more than once, and further files of a video, sorted."""
         return tuple(sorted({*self.listed_again, *chain(*self.spares.values())}))
 
-    def with_spares(self, usable: Container[str]) -> "Listing":
-        """The same, but of videos with several files the first that is usable counts."""
-        files = {first: (first, *paths) for first, paths in self.spares.items()}
-        best = {
+    def with_spares(self, broken: Container[str], usable: Container[str]) -> "Listing":
+        """The same, but of videos whose file is `broken` the first further one that is `usable`."""
+        instead = {
             first: next((path for path in paths if path in usable), first)
-            for first, paths in files.items()
+            for first, paths in self.spares.items()
+            if first in broken
         }
-        num_other = sum(path != first for first, path in best.items())
-        if not num_other:
+        instead = {first: path for first, path in instead.items() if path != first}
+        if not instead:
             return self
         splits = {
             split: tuple(
-                replace(video, path=best.get(video.path or "", video.path)) for video in of
+                replace(video, path=instead.get(video.path or "", video.path)) for video in videos
             )
-            for split, of in self.splits.items()
+            for split, videos in self.splits.items()
         }
         spares = {
-            best[first]: tuple(path for path in paths if path != best[first])
-            for first, paths in files.items()
+            instead.get(first, first): tuple(
+                path for path in (first, *paths) if path != instead.get(first, first)
+            )
+            for first, paths in self.spares.items()
         }
-        told = f"videos of which the first file is broken, so that another counts: {num_other}"
-        return replace(self, splits=splits, spares=spares, notes=(*self.notes, told))
+        copies = {
+            path: first for path, first in self.copies.items() if not {path, first} & instead.keys()
+        }
+        told = f"videos of which the first file is broken, so that another counts: {len(instead)}"
+        notes = (*self.notes, told)
+        return replace(self, splits=splits, spares=spares, copies=copies, notes=notes)

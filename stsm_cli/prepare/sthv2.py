@@ -26,8 +26,9 @@ from stsm_cli.progress import SILENT, Progress
 _NUM_CLASSES = 174
 _JSON = r"(?:something-something-v2-)?{}\.json"
 _PART = r"20bn-something-something-v2-(\d\d)"
-_ZIP = r"20bn-something-something-(?:v2|download).*\.zip"
-_OF_ZIP, _OF_GZIP = b"PK", b"\x1f\x8b"
+_ZIP = r"20bn-something-something-v2(?!.*labels).*\.zip"
+_ZIP_OF_LISTS = r"20bn-something-something-.*labels.*\.zip"
+_OF_ZIP = b"PK"
 _FILES = {"train": "train", "val": "validation"}
 _BRACKETS = str.maketrans("", "", "[]")
 
@@ -116,11 +117,13 @@ def _check_unzipped(tree: Tree, parts: Mapping[str, Path]) -> None:
 
 
 def _numbers_in(path: Path) -> set[str]:
-    """The numbers of the parts that a zip holds; none where it is damaged, or no zip."""
+    """The numbers of the parts that a zip holds; of a part that only is called so its own."""
+    if _begins(path) != _OF_ZIP:
+        return {match[1]} if (match := re.fullmatch(_PART, path.stem)) else set()
     try:
         with zipfile.ZipFile(path) as file:
             names = [name.rpartition("/")[2] for name in file.namelist()]
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # of a damaged one zipfile raises almost anything
         return set()
     return {match[1] for name in names if (match := re.fullmatch(_PART, name))}
 
@@ -182,10 +185,11 @@ def _items(path: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _no_lists(tree: Tree) -> DataError:
+    unzip = _unzip(tree, tree.named(_ZIP_OF_LISTS))
     return DataError(
         f"{tree.root}: no lists of Something-Something V2 found, looked for labels.json and for "
         "train.json or validation.json, also as something-something-v2-labels.json and so on",
-        hint=_unzip(tree, tree.named(_ZIP)) or f"put the three files anywhere below {tree.root}",
+        hint=unzip or f"put the three files anywhere below {tree.root}",
     )
 
 
@@ -200,9 +204,12 @@ def _unzip(tree: Tree, zipped: Sequence[str]) -> str:
     """What to do about zips, if there are any; some scripts only call the parts so."""
     if not zipped:
         return ""
-    folder = shlex.quote(str((tree.root / zipped[0]).parent))
-    if _begins(tree.root / zipped[0]) == _OF_GZIP:
-        return "these are the parts themselves: take `.zip` off their names"
+    parts = [path for path in zipped if _begins(tree.root / path) != _OF_ZIP]
+    if parts:
+        more = " and others" if len(parts) > 1 else ""
+        return f"{parts[0]}{more} is a part itself, and no zip: take `.zip` off its name"
+    folder, name = (tree.root / zipped[0]).parent, Path(zipped[0]).name
+    command = f"cd {shlex.quote(str(folder))} && unzip"
     if len(zipped) == 1:
-        return f"`cd {folder} && unzip {Path(zipped[0]).name}`"
-    return f"`cd {folder} && unzip '20bn-*.zip'` unzips all that lie there"
+        return f"`{command} {shlex.quote(name)}`"
+    return f"`{command} '20bn-*.zip'` unzips all that lie there"

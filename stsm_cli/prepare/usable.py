@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from stsm_cli.data.manifest import (
 )
 from stsm_cli.data.motion import keep_motion, motion_path, open_motion
 from stsm_cli.errors import DataError
+from stsm_cli.prepare.check import Check
 from stsm_cli.prepare.drafts import remove_drafts
 from stsm_cli.prepare.examine import examine, reencoding, verification
 from stsm_cli.prepare.findings import (
@@ -82,10 +83,8 @@ def prepare_listing(
     try:
         look = partial(examine, root, task=task, workers=workers or num_cores(), progress=progress)
         checks = look(paths)
-        broken = listing.spares.keys() - _usable(checks)
-        if spares := [path for first in sorted(broken) for path in listing.spares[first]]:
-            checks |= look(spares)
-            listing = listing.with_spares(_usable(checks))
+        checks |= _check_spares(listing, checks, look)
+        listing = listing.with_spares(checks.keys() - _usable(checks), _usable(checks))
         if listing.draw:
             listing = draw_split(listing, listing.draw, _usable(checks))
         curves = {path: check.motion for path, check in checks.items() if check.motion}
@@ -106,6 +105,24 @@ def prepare_listing(
         if encoding:
             remove_drafts(root / encoding.folder)
     return report
+
+
+def _check_spares(
+    listing: Listing, checks: Checks, look: Callable[[list[str]], Checks]
+) -> dict[str, Check]:
+    """The findings on further files of the videos that are broken, until one of each is usable.
+
+    One after the other: two of a name may be re-encoded into the same file.
+    """
+    found: dict[str, Check] = {}
+    broken = checks.keys() - _usable(checks)
+    left = {first: [*paths] for first, paths in listing.spares.items() if first in broken}
+    while left:
+        turn = {first: paths.pop(0) for first, paths in left.items()}
+        found |= look([*turn.values()])
+        unsound = found.keys() - _usable(found)
+        left = {first: paths for first, paths in left.items() if paths and turn[first] in unsound}
+    return found
 
 
 def _usable(checks: Checks) -> set[str]:

@@ -41,6 +41,18 @@ def test_a_flipped_bit_is_found(tmp_path):
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("offset", [6, 28])  # the version that reads it; a name, as no UTF-8
+def test_a_damaged_header_is_no_internal_error(tmp_path, offset):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"recipe_hash": "a", "weights": torch.arange(100.0)})
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + offset] ^= 0x80
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        load_checkpoint(path)
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, 600])
 def test_truncated(tmp_path, keep):
     path = tmp_path / "last.pt"

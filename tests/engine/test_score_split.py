@@ -42,8 +42,9 @@ def test_mirrored_views_speak_for_the_swapped_classes_unless_trained_plainly(fli
 def test_without_mirrored_views_no_class_list_is_asked_for():
     one_side = (CLASSES[0], "b")
     assert class_orders(flipped("label_aware"), one_side, TestConfig(crops=3)) is None
-    with pytest.raises(DataError, match="a class that the list of 2 classes lacks"):
+    with pytest.raises(DataError, match="a class that the list of 2 classes lacks") as caught:
         class_orders(flipped("label_aware"), one_side, TestConfig(crops=10))
+    assert caught.value.hint.startswith("one crop and three have no mirror images")
 
 
 def test_what_the_training_swapped_is_what_mirrored_views_swap():

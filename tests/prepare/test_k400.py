@@ -239,6 +239,15 @@ def test_replacements_beside_class_folders_are_no_class(plant):
     assert (listing.conflicts, listing.unlisted) == ({}, ())
 
 
+def test_of_a_replaced_clip_no_other_file_is_tried(plant, annotations):
+    name = "aaaaaaaaaaa_000001_000011"
+    places = [f"replacement/replacement_for_corrupted_k400/{name}.mp4"]
+    places += [f"a/{name}.mp4", f"b/{name}.mp4"]
+    listing = list_k400(plant(annotations | dict.fromkeys(places)))
+    assert paths(listing, "train")[name] == places[0]
+    assert listing.with_spares({places[0]}, set(places[1:])) is listing
+
+
 def test_folders_of_archives_are_no_classes(plant):
     root = plant({f"train/part_{number}/{name}.mp4": None for number, name in enumerate(TRAIN)})
     caught = error(root)

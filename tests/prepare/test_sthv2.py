@@ -224,4 +224,21 @@ def test_a_zip_called_as_its_part_and_a_part_called_a_zip(plant, lists):
     assert caught.hint == f"call it {name}.zip, and unzip it"
     (root / name).rename(root / f"{name}.zip")
     (root / f"{name}.zip").write_bytes(b"\x1f\x8b\x08")
-    assert error(root).hint == "these are the parts themselves: take `.zip` off their names"
+    told = f"{name}.zip is a part itself, and no zip: take `.zip` off its name"
+    assert error(root).hint == told
+    (root / name).write_bytes(b"\x1f\x8b\x08")
+    (root / f"{name}.zip").rename(root / f"{name[:-1]}1.zip")
+    assert str(error(root)) == f"{root}: parts of the archive are still in {name[:-1]}1.zip"
+
+
+def test_zips_of_videos_are_not_where_lists_are_to_be_had(plant):
+    caught = error(root := plant({"20bn-something-something-v2-00.zip": b"PK"}))
+    assert caught.hint == f"put the three files anywhere below {root}"
+
+
+def test_a_damaged_zip_tells_nothing_and_a_browser_s_name_is_quoted(plant, lists):
+    name = "20bn-something-something-v2-00 (1).zip"
+    caught = error(root := plant(lists | {name: b"PK\x01\x02damaged"}))
+    assert caught.hint == f"`cd {root} && unzip '{name}'`"
+    (root / "20bn-something-something-v2-00").write_bytes(b"\x1f\x8b\x08")
+    assert "ends too early" in str(error(root))

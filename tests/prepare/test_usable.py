@@ -262,10 +262,33 @@ def test_where_the_first_file_of_a_video_is_broken_another_counts(plant, clip_by
     assert paths == ["b/1.mp4", "b/2.mp4"]
     told = "videos of which the first file is broken, so that another counts: 1"
     assert (report["notes"][0], report["duplicates"]) == (told, 3)
-    problems = (listing.root / "manifest" / "problems.csv").read_text()
-    assert [line.partition(",")[0] for line in problems.splitlines()[1:]] == [
-        *("a/1.mp4", "a/1.webm", "c/2.mp4"),
+    assert [line[:3] for line in problems_of(listing.root)] == [
+        ["a/1.mp4", "", "corrupt"],
+        ["a/1.webm", "", "corrupt"],
+        ["c/2.mp4", "", "duplicate"],
     ]
+    assert problems_of(listing.root)[0][3].startswith("does not open")
+
+
+def problems_of(root):
+    with (root / "manifest" / "problems.csv").open(newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def test_further_files_are_tried_one_after_the_other(plant, clip_bytes):
+    """Re-encoded, all files of a name in a folder become one."""
+    files = {"a/1.avi": "text", "a/1.mkv": None, "a/1.mp4": None}
+    spares = {"a/1.avi": ("a/1.mkv", "a/1.mp4"), "a/gone.mp4": ("a/1.mp4",)}
+    splits = {"train": (ListedVideo("1", 0, "a/1.avi"),), "val": ()}
+    copies = {"a/1.avi": "a/0.avi"}
+    listing = Listing(plant(files), ("x",), splits, spares=spares, copies=copies)
+    first = make(listing, encoding=Encoding(short_side_px=16))
+    (record,) = read_manifest(listing.root, "train").records
+    assert record.path.endswith("/a/1.mp4")
+    assert first["transcode"]["bytes"] == (listing.root / record.path).stat().st_size
+    ledger = (listing.root / "manifest" / "ledger.jsonl").read_text()
+    assert "a/1.mkv" in ledger
+    assert '"a/1.mp4"' not in ledger
 
 
 def test_where_all_files_of_a_video_are_broken_the_first_is_told(plant):
