@@ -15,7 +15,7 @@ from stsm_cli.config.generated_sets import GeneratedName
 from stsm_cli.config.run_identity import NUMERICS, content_hash
 from stsm_cli.config.schema import DatasetName, Recipe, ShiftConfig
 from stsm_cli.data.generated import GENERATED
-from stsm_cli.printable import either
+from stsm_cli.printable import counted, either
 from stsm_cli.stored import Machine, as_stored
 
 LABELS: dict[DatasetName, str] = {
@@ -78,7 +78,7 @@ class Group:
             seeds_of.setdefault(record.row, set()).add(record.seed)
         numbers = sorted({len(seeds) for seeds in seeds_of.values()})
         seeds = f"{either(list(map(str, numbers)))} seed{'s' if numbers != [1] else ''}"
-        return f"{self.epochs} epochs, {seeds}"
+        return f"{counted(self.epochs, 'epoch')}, {seeds}"
 
     def of(self, row: str) -> list[RunRecord]:
         """The records of a row, by seed."""

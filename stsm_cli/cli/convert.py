@@ -105,6 +105,7 @@ def _record(file: Path, converted: "Converted", out: Path, sha256: str) -> dict[
         "missing": [],  # else it would have been an error
         "unexpected": [],
         "dropped": list(converted.dropped),
+        "beside": list(converted.beside),
         "num_dropped_parameters": sum(converted.dropped.values()),
         "training_only": list(converted.training),
         "num_training_only_parameters": sum(converted.training.values()),
@@ -135,7 +136,13 @@ def _notes(file: Path, converted: "Converted", out: Path) -> list[str]:
     notes = []
     if dropped:
         notes.append(f"left out {_tensors(dropped)} that no test reads: {_named(dropped)}")
-    notes.append(f"{rest} of {file} has its place, and no place is left empty")
+    taken = f"the weights in {file}" if converted.beside else str(file)
+    notes.append(f"{rest} of {taken} has its place, and no place is left empty")
+    notes += [
+        f"warning: other weights in the file, such as an average of these (EMA), are not taken: "
+        f"{key} ({counted(number, 'tensor')})"
+        for key, number in converted.beside.items()
+    ]
     if training := converted.training:
         notes.append(
             f"beside them {_tensors(training)} that training alone uses: {_named(training)}"
@@ -260,6 +267,8 @@ def _sampled(recipe: str, edits: Sequence[str]) -> list[str]:
 
 
 def _untested(converted: "Converted") -> str:
+    if converted.source == "torchvision":
+        return "it is written as a classifier of pictures, which tells no recipe of videos"
     if converted.for_frames is not None:
         return f"no shipped recipe has this network for {_settable(converted)}"
     if converted.dataset == SOMETHING_V1 and converted.relatives:

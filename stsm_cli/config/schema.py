@@ -318,8 +318,10 @@ class DataConfig(Section):
         if self.jitter_px is not None:
             yield from self._jitter_misfits(*self.jitter_px)
         given = {name for name, value in self if isinstance(value, GeneratedConfig)}
-        for name in sorted(given ^ ({self.dataset} & set(get_args(GeneratedName)))):
+        for name in sorted(given - {self.dataset}):
             yield f"a `{name}` section belongs to `dataset: {name}`, and to it alone"
+        if self.dataset in get_args(GeneratedName) and self.dataset not in given:
+            yield f"`dataset: {self.dataset}` needs a section `{self.dataset}`, `{{}}` for defaults"
 
     def _jitter_misfits(self, least: int, most: int) -> Iterator[str]:
         if self.train_crop != "random":

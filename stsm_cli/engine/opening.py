@@ -51,7 +51,7 @@ def _what(
         where = torch.cuda.get_device_name(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     learning = sum(part.numel() for part in model.parameters() if part.requires_grad)
-    frozen = f", {learning / 1e6:,.2f} M of them learning," if recipe.optim.frozen else ""
+    frozen = f", {learning:,} of them learning," if recipe.optim.frozen else ""
     return (
         f"{where}: {recipe.model.backbone} of {parameters / 1e6:,.2f} M parameters{frozen} in "
         f"{recipe.precision}, {len(train_videos.trained_on):,} training and "

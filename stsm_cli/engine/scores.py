@@ -164,7 +164,7 @@ def score_videos(
     own = None
     if indices:
         own = Scores(torch.cat(probabilities), torch.cat(labels), tuple(indices), {})
-    return _merge(gather_objects((own, broken)))
+    return _merge(gather_objects((own, broken)), precision)
 
 
 def class_orders(
@@ -217,7 +217,7 @@ def _view_logits(
     return torch.cat(parts).view(*views.shape[:2], -1)  # (N·V, K) -> (N, V, K)
 
 
-def _merge(parts: Sequence[tuple[Scores | None, dict[int, int]]]) -> Scores:
+def _merge(parts: Sequence[tuple[Scores | None, dict[int, int]]], precision: Precision) -> Scores:
     """Merge the scores of the processes, in manifest order."""
     scored = [scores for scores, _ in parts if scores is not None]
     if not scored:
@@ -225,7 +225,7 @@ def _merge(parts: Sequence[tuple[Scores | None, dict[int, int]]]) -> Scores:
             StsmError("no video could be decoded", hint="check the data set and the decoder")
         )
     probabilities = torch.cat([scores.probabilities for scores in scored])
-    _check_finite(probabilities)
+    _check_finite(probabilities, precision)
     indices = [index for scores in scored for index in scores.indices]
     order = sorted(range(len(indices)), key=indices.__getitem__)
     broken = {index: label for _, labels in parts for index, label in labels.items()}
@@ -237,13 +237,14 @@ def _merge(parts: Sequence[tuple[Scores | None, dict[int, int]]]) -> Scores:
     )
 
 
-def _check_finite(probabilities: torch.Tensor) -> None:
+def _check_finite(probabilities: torch.Tensor, precision: Precision) -> None:
     num_bad = int((~probabilities.isfinite()).any(1).sum())
+    narrow = "; or fp16 is too narrow for it: precision=fp32" if precision == "fp16" else ""
     if num_bad:
         raise told_once(
             DivergedError(
                 f"the network's scores of {num_bad} of {len(probabilities)} videos are not finite",
-                hint="its weights have diverged: train with a lower optim.lr, or with "
-                "optim.clip_grad_norm; or fp16 is too narrow for it: precision=fp32",
+                hint="its weights have diverged: train anew with a lower optim.lr, or with "
+                f"optim.clip_grad_norm{narrow}",
             )
         )

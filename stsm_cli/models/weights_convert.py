@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import safetensors.torch
 import torch
@@ -69,6 +69,8 @@ class Converted:
         tells_frames: Whether networks for more frames have other tensors.
         dropped: Tensors of the file that no test reads, and how many parameters each has.
         folded: Biases that went into the batch norm behind them, likewise.
+        beside: Other weights in the file, which are not taken, such as an average (EMA): the key
+            of each, and its number of tensors.
     """
 
     weights: dict[str, Tensor]
@@ -90,6 +92,7 @@ class Converted:
     tells_frames: bool = True
     dropped: Mapping[str, int] = field(default_factory=dict)
     folded: Mapping[str, int] = field(default_factory=dict)
+    beside: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def training(self) -> dict[str, int]:
@@ -124,7 +127,7 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
             or what no tensor tells (the mode of non-local blocks, the share of shifted channels) is
             not stated, or not what is known here.
     """
-    state, configuration = _content(path)
+    state, configuration, beside = _content(path)
     layout = _layout(path, state, source)
     names = layout.our_names(state)
     weights = _renamed(state, names, layout)
@@ -172,6 +175,7 @@ def convert(path: Path, source: str | None = None, *, non_local: str | None = No
         tells_frames=match.tells_frames,
         dropped={key: _num_parameters(key, state[key]) for key in state if key not in names},
         folded=folded,
+        beside=beside,
     )
 
 
@@ -239,10 +243,10 @@ def _rules(
     return found
 
 
-def _content(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The state dict in a file, whatever lies around it, and the configuration beside it or ``."""
+def _content(path: Path) -> tuple[dict[str, Tensor], str, dict[str, int]]:
+    """The state dict in a file, the configuration beside it or ``, and other weights beside it."""
     if path.suffix == SAFETENSORS:
-        return read_safetensors(path)[0], ""
+        return read_safetensors(path)[0], "", {}
     content = read_pickle(path)
     state = state_dict(content)
     if not isinstance(state, dict) or not state:
@@ -255,7 +259,16 @@ def _content(path: Path) -> tuple[dict[str, Tensor], str]:
             raise CheckpointError(f"{path}: {name!r} is {type(value).__name__}, not a named tensor")
     meta = content.get("meta")
     texts = [*(meta.values() if isinstance(meta, dict) else ()), content.get("cfg")]
-    return state, "\n".join(text for text in texts if isinstance(text, str))
+    beside = {
+        str(key): len(value)
+        for key, value in content.items()
+        if isinstance(value, dict) and value is not state and _is_of_tensors(value)
+    }
+    return state, "\n".join(text for text in texts if isinstance(text, str)), beside
+
+
+def _is_of_tensors(value: dict[Any, Any]) -> bool:
+    return bool(value) and all(isinstance(part, Tensor) for part in value.values())
 
 
 def _layout(path: Path, state: Mapping[str, Tensor], source: str | None) -> Layout:

@@ -59,6 +59,8 @@ _MMACTION2: Rules = (
     (r"\.(\d+)\.non_local_block\.conv_out\.bn\.", r".non_local\1.bn."),
     (r"\.(phi|g)\.0\.", r".\1."),  # behind the 0 stands the pooling
 )
+# the other of two sets of weights that mmcv's EMAHook swaps; saved, the average has the names
+_MMCV_AVERAGE = r"^ema_"
 _MMACTION2_MOBILENET: Rules = (
     (_SHIFT, "."),
     (r"^cls_head\.fc_cls\.", "fc."),
@@ -107,6 +109,7 @@ _MOBILENETS = (
     "k400/tsn_mobilenet_v2_8f",
 )
 MMACTION2_MOBILENET = Layout(
+    unused=_MMCV_AVERAGE,
     source="mmaction2",
     networks="MobileNetV2 of TSN and TSM",
     marks=(r"^cls_head\.", r"^backbone\.conv2\."),
@@ -116,6 +119,7 @@ MMACTION2_MOBILENET = Layout(
     any_body=True,
 )
 MMACTION2 = Layout(
+    unused=_MMCV_AVERAGE,
     source="mmaction2",
     networks="TSN, TSM and SlowOnly, 0.x and 1.x",
     marks=(r"^cls_head\.",),

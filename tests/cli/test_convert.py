@@ -77,6 +77,7 @@ def test_json_is_one_object_with_the_promised_keys(theirs, tsm, capsys):
         "missing": [],
         "unexpected": [],
         "dropped": [],
+        "beside": [],
         "num_dropped_parameters": 0,
         "training_only": [],
         "num_training_only_parameters": 0,
@@ -387,7 +388,7 @@ def test_a_backbone_of_no_recipe_is_set_in_one_of_as_many_classes(changes, recip
 def test_a_classifier_of_pictures_has_no_test(tmp_path):
     pictures = replace(TSM, source="torchvision", shifted=False, num_classes=1000)
     assert _commands(pictures, tmp_path / "a.safetensors") == [
-        "no shipped recipe has this network with its classes (1000)",
+        "it is written as a classifier of pictures, which tells no recipe of videos",
         f"start from it with `stsm train RECIPE --init {tmp_path / 'a.safetensors'}`",
     ]
 

@@ -36,7 +36,7 @@ def test_the_table_has_every_generated_set_of_the_schema():
 def test_its_settings_are_the_section_of_its_name(name):
     settings = few(name, train=3)
     assert config(name, settings).generated is settings
-    with pytest.raises(ValueError, match=f"a `{name}` section belongs to `dataset: {name}`"):
+    with pytest.raises(ValueError, match=f"`dataset: {name}` needs a section `{name}`"):
         config(name)
     with pytest.raises(ValueError, match=f"a `{name}` section belongs to `dataset: {name}`"):
         DataConfig(dataset="folder", sampling="uniform", **{name: settings})

@@ -47,7 +47,7 @@ def test_frozen_parts_show_in_what_learns(train_videos, val_videos):
     model[0].requires_grad_(requires_grad=False)
     frozen = shipped("synth/stsm", "precision=fp32", "optim.frozen=[stem]")
     (first,) = opening_lines(frozen, CPU, model, (train_videos, val_videos), [])
-    assert "of 1.25 M parameters, 0.01 M of them learning, in fp32" in first
+    assert "of 1.25 M parameters, 11,000 of them learning, in fp32" in first
 
 
 def test_a_gpu_s_network_on_a_cpu_opens_with_a_warning(train_videos, val_videos, monkeypatch):

@@ -92,7 +92,11 @@ def test_scores_that_are_not_finite_are_refused():
     message = "^the network's scores of 1 of 1 videos are not finite$"
     with pytest.raises(DivergedError, match=message) as error:
         score_videos(Diverged(), [read], CPU)
-    assert "its weights have diverged" in error.value.hint
+    hint = "its weights have diverged: train anew with a lower optim.lr, or with "
+    assert error.value.hint == f"{hint}optim.clip_grad_norm"
+    with pytest.raises(DivergedError, match=message) as error:
+        score_videos(Diverged(), [read], CPU, precision="fp16")
+    assert error.value.hint.endswith("; or fp16 is too narrow for it: precision=fp32")
 
 
 def test_memory_is_bounded_by_pixels_and_by_views():

@@ -224,3 +224,18 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
     assert all(torch.equal(saved[name], tensor) for name, tensor in weights.items())
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert file.metadata()["source_file"] == "é.pth"
+
+
+def test_other_weights_in_the_file_are_told(read, state_of):
+    state = {key: torch.zeros(tensor.shape) for key, tensor in state_of("mit").items()}
+    around = {"state_dict_ema": dict(state), "optimizer": {"state": {0: {}}}, "none": {}}
+    assert read(state, epoch=3, **around).beside == {"state_dict_ema": len(state)}
+    assert read(state).beside == {}
+
+
+def test_the_average_that_mmcv_keeps_beside_the_weights_is_left_out(read, state_of):
+    state = {key: torch.zeros(tensor.shape) for key, tensor in state_of("mmaction2").items()}
+    average = {f"ema_{key.replace('.', '_')}": tensor for key, tensor in state.items()}
+    converted = read(state | average)
+    assert converted.dropped.keys() == average.keys()
+    assert converted.weights.keys() == read(state).weights.keys()
