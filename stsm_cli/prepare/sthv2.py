@@ -102,7 +102,7 @@ def _unpack(tree: Tree, progress: Progress) -> int:
 
 def _check_unzipped(tree: Tree, parts: Mapping[str, Path]) -> None:
     """Refuse parts, by their number, of which some are still to be unzipped."""
-    zipped = [zip for zip in tree.named(_ZIP) if not _numbers_in(tree.root / zip) <= parts.keys()]
+    zipped = [path for path in tree.named(_ZIP) if _numbers_in(tree.root / path) - parts.keys()]
     if zipped:
         more = f" and {len(zipped) - 1} more" if len(zipped) > 1 else ""
         raise DataError(
@@ -129,7 +129,9 @@ def _numbers_in(path: Path) -> set[str]:
 
 
 def _begins(path: Path) -> bytes:
-    """The first two bytes of a file; none where it cannot be read."""
+    """The first two bytes of a file; none where it is no file, or cannot be read."""
+    if not path.is_file():  # a pipe would be waited for
+        return b""
     try:
         with path.open("rb") as file:
             return file.read(2)

@@ -58,7 +58,11 @@ def test_the_protocol_is_named_after_data_views_and_size():
     ("section", "values", "message"),
     [
         ("data", {"crop_px": 257}, r"crop_px \(257\) must be at most short_side_px \(256\)"),
-        ("data", {"dataset": "synth"}, "`dataset: synth` needs a section `synth`, `{}` for defaults"),
+        (
+            "data",
+            {"dataset": "synth"},
+            "`dataset: synth` needs a section `synth`, `{}` for defaults",
+        ),
         ("data", {"synth": {}}, "a `synth` section belongs to `dataset: synth`"),
         ("test", {"crop_px": 288}, r"test.crop_px \(288\) must be at most .* \(256\)"),
         ("test", {"clips": 2}, r"test.clips \(2\) must be 1 or 10 with data.sampling dense"),
