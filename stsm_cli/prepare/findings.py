@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,8 @@ def _problems(listing: Listing, checks: Checks) -> list[Problem]:
         if (check := check_of(video, checks)).status != "ok"
     ]
     problems.sort(key=lambda problem: problem[2] == "missing")
+    spares = chain(*listing.spares.values())
+    tried = {path: checks[path] for path in spares if path in checks}
     copies = _usable_copies(listing, checks)
     mixed = _mixed_copies(listing, copies)
     classes = {path: f", which is {name!r}" for path, name in mixed.items()}
@@ -188,7 +190,7 @@ def _problems(listing: Listing, checks: Checks) -> list[Problem]:
         *((path, "", "unreadable", why) for path, why in listing.faults.items()),
         *((name, "", "conflict", why) for name, why in listing.conflicts.items()),
         *((path, "", "unlisted", "no list names it") for path in listing.unlisted),
-        *((name, "", *_why_again(name, listing, checks)) for name in _repeated(listing)),
+        *((name, "", *_why_again(tried.get(name))) for name in _repeated(listing)),
         *(
             (path, "", "copy", f"byte for byte {first}{classes.get(path, '')}")
             for path, first in copies.items()
@@ -196,11 +198,10 @@ def _problems(listing: Listing, checks: Checks) -> list[Problem]:
     ]
 
 
-def _why_again(name: str, listing: Listing, checks: Checks) -> tuple[str, str]:
+def _why_again(tried: Check | None) -> tuple[str, str]:
     """Status and reason of what is listed or found again; of a file that was tried its own."""
-    is_spare = any(name in paths for paths in listing.spares.values())
-    if is_spare and name in checks and checks[name].status != "ok":
-        return checks[name].status, checks[name].reason
+    if tried is not None and tried.status != "ok":
+        return tried.status, tried.reason
     return "duplicate", "listed or found more than once; the first one that is sound counts"
 
 
