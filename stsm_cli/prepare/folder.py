@@ -58,11 +58,8 @@ def list_folder(
         tree.check_videos(f"videos are files ending in {', '.join(VIDEO_SUFFIXES)}")
     if not inventory.entries["train"]:
         loose = sum("/" not in path for path in tree.videos)
-        told = (
-            f"; {counted(loose, 'video lies', 'videos lie')} in no folder of a class"
-            if loose
-            else ""
-        )
+        told = f"; {counted(loose, 'video lies', 'videos lie')} in no folder of a class"
+        told = told if loose and not any(inventory.entries.values()) else ""
         raise DataError(f"{root}: no training video found{told}", hint=_LAYOUTS)
     classes = _classes(root, inventory)
     found = Found(root, sorted(named.union(tree.videos)), inventory.key)

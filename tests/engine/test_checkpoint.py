@@ -33,7 +33,7 @@ def test_missing(tmp_path):
 
 def test_a_flipped_bit_is_found(tmp_path):
     path, weights = tmp_path / "last.pt", torch.arange(1000.0)
-    save_checkpoint(path, {"recipe_hash": "a", "weights": weights})
+    save_checkpoint(path, {"recipe_hash": "a", "random": [], "weights": weights})
     content = bytearray(path.read_bytes())
     content[content.index(weights.numpy().tobytes()) + 500] ^= 1
     path.write_bytes(content)
@@ -44,7 +44,7 @@ def test_a_flipped_bit_is_found(tmp_path):
 @pytest.mark.parametrize("offset", [6, 28])  # the version that reads it; a name, as no UTF-8
 def test_a_damaged_header_is_no_internal_error(tmp_path, offset):
     path = tmp_path / "last.pt"
-    save_checkpoint(path, {"recipe_hash": "a", "weights": torch.arange(100.0)})
+    save_checkpoint(path, {"recipe_hash": "a", "random": [], "weights": torch.arange(100.0)})
     content = bytearray(path.read_bytes())
     entry = content.rindex(b"PK\x01\x02")
     content[entry + offset] ^= 0x80
