@@ -15,7 +15,7 @@ import av
 from stsm_cli.atomic import whole_file
 from stsm_cli.data.catalog import known_counts, load_card
 from stsm_cli.data.counts import SplitCounts, report_path
-from stsm_cli.data.manifest import Manifest
+from stsm_cli.data.manifest import hash_of
 from stsm_cli.prepare.check import MISSING, Check
 from stsm_cli.prepare.listing import ListedVideo, Listing
 from stsm_cli.prepare.transcode import Encoding
@@ -61,7 +61,7 @@ def build_report(
         "schema": "stsm.prepare/1",
         "dataset": dataset,
         "num_classes": len(listing.classes),
-        "class_hash": Manifest(listing.root, "", listing.classes, ()).class_hash,
+        "class_hash": hash_of(listing.classes),
         "splits": {split: count.as_dict() for split, count in counts.items()},
         "unlisted": len(listing.unlisted),
         "duplicates": len(_repeated(listing)),

@@ -79,11 +79,10 @@ class Listing:
     def with_spares(self, broken: Container[str], usable: Container[str]) -> "Listing":
         """The same, but of videos whose file is `broken` the first further one that is `usable`."""
         instead = {
-            first: next((path for path in paths if path in usable), first)
+            first: path
             for first, paths in self.spares.items()
-            if first in broken
+            if first in broken and (path := next((p for p in paths if p in usable), None))
         }
-        instead = {first: path for first, path in instead.items() if path != first}
         if not instead:
             return self
         splits = {
@@ -93,10 +92,9 @@ class Listing:
             for split, videos in self.splits.items()
         }
         spares = {
-            instead.get(first, first): tuple(
-                path for path in (first, *paths) if path != instead.get(first, first)
-            )
+            counts: tuple(path for path in (first, *paths) if path != counts)
             for first, paths in self.spares.items()
+            for counts in [instead.get(first, first)]
         }
         copies = {
             path: first for path, first in self.copies.items() if not {path, first} & instead.keys()
